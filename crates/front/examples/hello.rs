@@ -1,0 +1,67 @@
+//! The front with a worker that knows one answer: what front, link and scheduler cost without Python.
+//!
+//! `cargo run --release -p penstock-front --example hello -- PORT THREADS [SLEEP_MS]`, then point a load generator at it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_link::{AnswerHead, Scheduler, Wake, WorkerEnd, private_link};
+
+fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration) {
+    let Some(mut seat) = scheduler.seat(number) else { return };
+    loop {
+        while let Some(mut taken) = scheduler.try_take(&mut seat) {
+            if !pause.is_zero() {
+                std::thread::sleep(pause);
+            }
+            let head = AnswerHead { status: 200, reason: b"OK", known_length: None };
+            let fields = [(&b"Content-Type"[..], &b"text/plain"[..]), (&b"Content-Length"[..], &b"13"[..])];
+            if end.put_head(&mut taken, &head, fields.into_iter()).is_ok() {
+                end.put_data(&mut taken, b"Hello, world\n");
+            }
+            end.finish(taken, false);
+        }
+        match scheduler.wait(&mut seat) {
+            Wake::Retry => {}
+            Wake::Suspect(suspicion) => {
+                scheduler.take_over(&seat, suspicion);
+            }
+            Wake::Stop => return,
+        }
+    }
+}
+
+fn main() -> std::io::Result<()> {
+    let number = |i| std::env::args().nth(i).and_then(|word| word.parse::<u64>().ok());
+    let port = number(1).unwrap_or(8000) as u16;
+    let threads = number(2).unwrap_or(8) as usize;
+    let pause = Duration::from_millis(number(3).unwrap_or(0));
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let (half, end) = private_link(threads)?;
+    let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads));
+    let settings = penstock_front::Settings {
+        max_head_bytes: 65536,
+        max_fields: 100,
+        max_body_bytes: 1 << 30,
+        body_memory_bytes: 1 << 20,
+        spool_directory: std::env::temp_dir(),
+        response_buffer_bytes: 1 << 20,
+        max_connections: 0,
+        queue_length: 1024,
+        queue_time: Duration::from_secs(30),
+        retry_after_seconds: 1,
+        head_time: Duration::from_secs(15),
+        body_idle_time: Duration::from_secs(30),
+        keep_alive_time: Duration::from_secs(75),
+        write_idle_time: Duration::from_secs(60),
+        access_log: -1,
+    };
+    let front = penstock_front::start(settings, vec![listener.into()], half, threads)?;
+    for number in 0..threads {
+        let (end, scheduler) = (Arc::clone(&end), Arc::clone(&scheduler));
+        std::thread::spawn(move || serve(&end, &scheduler, number, pause));
+    }
+    front.join(None);
+    Ok(())
+}

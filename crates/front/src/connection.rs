@@ -1,0 +1,97 @@
+//! One client's connection: its socket, what has been received and not understood, what is to be sent, and its exchange.
+//!
+//! Most connections are idle most of the time, so this is small and owns no buffer then; `connection_table` keeps them.
+
+use std::io;
+
+use penstock_http::Receiver;
+use socket2::Socket;
+
+use crate::exchange::Exchange;
+use crate::listener::Peer;
+use crate::output::Output;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Connection {
+    /// Closed when the connection is dropped.
+    pub socket: Socket,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Which listener it came by.
+    pub listener: u16,
+    /// The socket may have bytes that have not been read. Readiness is reported once (edge-triggered), so it is remembered here.
+    pub readable: bool,
+    /// The client will send nothing more.
+    pub peer_done: bool,
+    /// `input` holds bytes that the receiver has not looked at.
+    pub unseen: bool,
+    /// The last answer has been sent; what still comes is thrown away until the client closes.
+    pub lingering: bool,
+    /// A part of a head has come: its clock runs.
+    pub head_begun: bool,
+    /// Where the request stands.
+    pub receiver: Receiver,
+    /// Received and not consumed: the beginning of a head, or a pipelined request.
+    pub input: Vec<u8>,
+    /// To be sent.
+    pub output: Output,
+    /// The request at hand.
+    pub exchange: Exchange,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub fn new(socket: Socket, peer: Peer, listener: u16) -> Self {
+        Connection {
+            socket,
+            peer,
+            listener,
+            readable: false,
+            peer_done: false,
+            unseen: false,
+            lingering: false,
+            head_begun: false,
+            receiver: Receiver::new(),
+            input: Vec::new(),
+            output: Output::default(),
+            exchange: Exchange::default(),
+        }
+    }
+
+    /// Draws the conclusions from a read of up to `wanted` bytes; gives how many came.
+    ///
+    /// A short read means that the socket is empty (epoll(7), on edge-triggered readiness), which saves the read that says so; what comes
+    /// later, the end included, is reported anew.
+    #[inline]
+    pub fn note_read(&mut self, result: io::Result<usize>, wanted: usize) -> io::Result<usize> {
+        match result {
+            Ok(0) => {
+                self.readable = false;
+                self.peer_done = true;
+                Ok(0)
+            }
+            Ok(count) => {
+                self.readable = count == wanted;
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // With the socket's kernel memory aside, 10,000 of them are to cost a few megabytes.
+        assert!(size_of::<Connection>() <= 384, "{} bytes", size_of::<Connection>());
+    }
+}

@@ -1,0 +1,112 @@
+//! Everything that is counted. Written by the front's thread only, read by anyone at any time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread changes and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more. Not an atomic addition: there is one writer.
+    #[inline]
+    pub fn up(&self) {
+        self.add(1);
+    }
+
+    /// `by` more.
+    #[inline]
+    pub fn add(&self, by: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+    }
+
+    /// The present value of something that goes up and down.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// One field per thing counted; the field's name is its name everywhere.
+        #[derive(Debug, Default)]
+        pub struct Counters { $($(#[$doc])* pub $name: Counter,)* }
+
+        impl Counters {
+            /// All of them, by name.
+            pub fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.get()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted.
+    connections_accepted,
+    /// Connections open now.
+    connections_open,
+    /// Times that accepting failed for want of descriptors or memory.
+    accept_failures,
+    /// Requests handed to a worker.
+    requests_dispatched,
+    /// Answers of the application sent to their end.
+    answers_finished,
+    /// Requests refused for what the client sent (4xx, 5xx of the parser).
+    requests_refused,
+    /// Requests refused because the queue was full.
+    requests_shed,
+    /// Requests refused because they waited too long.
+    requests_expired,
+    /// Requests answered 408 because their head was late.
+    heads_late,
+    /// Requests answered 408 because their body was late.
+    bodies_late,
+    /// Answers cut off because the application failed after the head.
+    answers_broken,
+    /// Requests or answers that nobody waits for any more.
+    clients_gone,
+    /// Requests waiting in the front's queue now.
+    requests_queued,
+    /// Slots in use now.
+    slots_in_use,
+    /// Chunks of the body arena in use now.
+    body_chunks_in_use,
+    /// Bodies spooled to a file.
+    bodies_spooled,
+    /// Access lines dropped because the log could not take them.
+    access_lines_dropped,
+    /// Connections closed because the answer said so.
+    closed_after_answer,
+    /// Connections closed by the client between requests.
+    closed_by_client,
+    /// Connections closed by the client within a request or an answer.
+    closed_by_client_early,
+    /// Connections closed by a transport error.
+    closed_by_error,
+    /// Connections closed after idling between requests.
+    closed_idle,
+    /// Connections closed while the client did not take the answer.
+    closed_write_timeout,
+    /// Connections closed because the front ends.
+    closed_draining,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_listed_by_name() {
+        let counters = Counters::default();
+        counters.requests_shed.up();
+        counters.connections_open.set(7);
+        let all = counters.all();
+        assert!(all.contains(&("requests_shed", 1)) && all.contains(&("connections_open", 7)));
+    }
+}

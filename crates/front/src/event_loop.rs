@@ -1,0 +1,463 @@
+//! The front's one thread: waits for readiness, time and news, and drives each connection as far as it goes.
+//!
+//! Owns every descriptor of a client, all timers, and the front's end of the link. Never takes the GIL, never waits for anything but
+//! the poller. Readiness is edge-triggered: what was not used is remembered in the connection (`readable`) or in `again`.
+//!
+//! One turn: sleep → events → wake the worker → answers → queue → unfinished work → deadlines → log. Time is read once per turn.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use penstock_http::{DateCache, Head, Limits};
+use penstock_link::{Doorbell, FrontHalf};
+
+use crate::access_record::AccessLog;
+use crate::close::CloseReason;
+use crate::connection::Connection;
+use crate::connection_table::{ConnectionId, ConnectionTable};
+use crate::control::{Command, Shared};
+use crate::counters::Counters;
+use crate::dispatch::Dispatch;
+use crate::exchange::State;
+use crate::listener::Listener;
+use crate::notices::{Level, Notices};
+use crate::receive::{SCRATCH, Turn};
+use crate::respond::OwnAnswer;
+use crate::settings::Settings;
+use crate::timers::Timers;
+
+const DOORBELL: Token = Token(usize::MAX);
+/// Listener `i` has the token `FIRST_LISTENER - i`; connections' tokens are far below.
+const FIRST_LISTENER: usize = usize::MAX - 1;
+/// Connections accepted from one listener before existing ones get their turn.
+const ACCEPT_BATCH: usize = 64;
+/// After this many events a sleeping worker is woken for what they brought, while the rest of the batch is handled.
+const BELL_EVERY: usize = 16;
+/// How long accepting pauses when descriptors or memory have run out.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
+const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// See the module's head. The parts are open to `receive` and `respond`, which are this thread's other two halves.
+pub(crate) struct EventLoop {
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
+    shared: Arc<Shared>,
+    poll: Poll,
+    doorbell: Arc<Doorbell>,
+    listeners: Vec<Listener>,
+    /// Listeners that may have more to accept.
+    accepting: Vec<bool>,
+    accept_pause_until: u64,
+    accept_complained: bool,
+    pub(crate) table: ConnectionTable,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) timers: Timers,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) draining: bool,
+    /// Connections with work left over from this turn.
+    pub(crate) again: Vec<ConnectionId>,
+    /// The parser's result; reused.
+    pub(crate) head: Head,
+    /// What is received; looked at and forgotten.
+    pub(crate) scratch: Vec<u8>,
+    /// What is about to be sent.
+    pub(crate) wire: Vec<u8>,
+    pub(crate) date: DateCache,
+    started: Instant,
+    /// Milliseconds since the start, as of this turn.
+    pub(crate) now_ms: u64,
+    /// Wall clock, as of this turn; for dates, never for durations.
+    pub(crate) unix_seconds: u64,
+    pub(crate) counters: CountersOf,
+    pub(crate) notices: NoticesOf,
+}
+
+/// The shared counters, reachable without naming where they live.
+pub(crate) struct CountersOf(Arc<Shared>);
+impl std::ops::Deref for CountersOf {
+    type Target = Counters;
+    fn deref(&self) -> &Counters {
+        &self.0.counters
+    }
+}
+
+/// The shared notices, likewise.
+pub(crate) struct NoticesOf(Arc<Shared>);
+impl std::ops::Deref for NoticesOf {
+    type Target = Notices;
+    fn deref(&self) -> &Notices {
+        &self.0.notices
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn new(
+        mut settings: Settings,
+        listeners: Vec<OwnedFd>,
+        half: FrontHalf,
+        threads: usize,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        for (i, listener) in listeners.iter().enumerate() {
+            let token = Token(FIRST_LISTENER - i);
+            poll.registry().register(&mut SourceFd(&listener.raw()), token, Interest::READABLE)?;
+        }
+        let doorbell = Arc::clone(&half.doorbell);
+        let raw = doorbell.as_fd().as_raw_fd();
+        // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
+        poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        if settings.max_connections == 0 {
+            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(16);
+            settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
+        }
+        let limits = Limits {
+            head_bytes: settings.max_head_bytes,
+            fields: settings.max_fields,
+            body_bytes: settings.max_body_bytes,
+            ..Limits::default()
+        };
+        let dispatch = Dispatch::new(half, threads, settings.queue_length);
+        Ok(EventLoop {
+            accepting: vec![true; listeners.len()],
+            access_log: AccessLog::new(settings.access_log),
+            settings,
+            limits,
+            counters: CountersOf(Arc::clone(&shared)),
+            notices: NoticesOf(Arc::clone(&shared)),
+            shared,
+            poll,
+            doorbell,
+            listeners,
+            accept_pause_until: 0,
+            accept_complained: false,
+            table: ConnectionTable::default(),
+            dispatch,
+            timers: Timers::default(),
+            draining: false,
+            again: Vec::new(),
+            head: Head::default(),
+            scratch: vec![0; SCRATCH],
+            wire: Vec::new(),
+            date: DateCache::new(),
+            started: Instant::now(),
+            now_ms: 0,
+            unix_seconds: 0,
+        })
+    }
+
+    /// Serves until told to stop, or until the last connection has gone after a drain.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut news = Vec::new();
+        let mut due = Vec::new();
+        loop {
+            if let Err(error) = self.sleep(&mut events)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                self.notices.post(Level::Error, format!("the front cannot poll: {error}; it ends"));
+                return;
+            }
+            self.read_clocks();
+
+            for (i, event) in events.iter().enumerate() {
+                self.on_event(event);
+                if i % BELL_EVERY == BELL_EVERY - 1 {
+                    self.dispatch.link.ring_bell();
+                }
+            }
+            self.accept_all();
+            self.dispatch.link.ring_bell();
+
+            self.dispatch.link.take_dirty(&mut news);
+            for slot in news.drain(..) {
+                self.on_news(slot);
+            }
+            for id in std::mem::take(&mut self.again) {
+                self.drive(id);
+            }
+            self.timers.due(self.now_ms, &mut due);
+            for key in due.drain(..) {
+                self.on_deadline(key);
+            }
+            self.serve_queue();
+            self.dispatch.link.ring_bell();
+
+            self.show_levels();
+            if let Some(log) = &mut self.access_log {
+                log.flush(&self.shared.counters.access_lines_dropped);
+            }
+            match self.shared.command() {
+                Command::Serve => {}
+                Command::Drain => {
+                    if !self.draining {
+                        self.begin_drain();
+                    }
+                    if self.table.is_empty() {
+                        return;
+                    }
+                }
+                Command::Stop => {
+                    for id in self.table.ids() {
+                        self.close(id, CloseReason::Draining);
+                    }
+                    self.show_levels();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        let wanting = self.accepting.contains(&true) && self.table.len() < self.settings.max_connections;
+        let mut wait = self.timers.next_in(self.now_ms);
+        if wanting {
+            let pause = self.accept_pause_until.saturating_sub(self.now_ms);
+            wait = Some(wait.map_or(pause, |wait| wait.min(pause)));
+        }
+        let busy = !self.again.is_empty() || wait == Some(0);
+        // Told after the announcement, or a bell rung in between would be lost.
+        if busy || !self.dispatch.link.prepare_sleep() {
+            return self.poll.poll(events, Some(Duration::ZERO));
+        }
+        let result = self.poll.poll(events, wait.map(Duration::from_millis));
+        self.dispatch.link.awake();
+        result
+    }
+
+    fn read_clocks(&mut self) {
+        self.now_ms = self.started.elapsed().as_millis() as u64;
+        self.unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    }
+
+    fn show_levels(&mut self) {
+        self.counters.connections_open.set(self.table.len() as u64);
+        self.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
+        self.counters.requests_queued.set(self.dispatch.queued() as u64);
+        let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
+        self.counters.body_chunks_in_use.set(chunks as u64);
+    }
+
+    #[inline]
+    fn on_event(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token == DOORBELL {
+            return;
+        }
+        if let Some(listener) = FIRST_LISTENER.checked_sub(token.0)
+            && let Some(accepting) = self.accepting.get_mut(listener)
+        {
+            *accepting = true;
+            return;
+        }
+        let id = ConnectionId::from_token(token.0);
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if event.is_error() || event.is_write_closed() {
+            let reason = if connection.receiver.is_between_requests() {
+                CloseReason::ByClient
+            } else {
+                CloseReason::ByClientEarly
+            };
+            self.close(id, reason);
+            return;
+        }
+        connection.peer_done |= event.is_read_closed();
+        connection.readable |= event.is_readable();
+        self.drive(id);
+    }
+
+    /// Takes a connection as far as it goes now.
+    #[inline]
+    pub(crate) fn drive(&mut self, id: ConnectionId) {
+        loop {
+            let Some(connection) = self.table.get_mut(id) else { return };
+            let turn = if connection.lingering {
+                self.linger(id)
+            } else {
+                match connection.exchange.state() {
+                    State::Receiving => self.receive(id),
+                    State::Queued | State::Running => Turn::Wait,
+                    State::Responding | State::Finished => self.send_on(id),
+                }
+            };
+            if turn != Turn::Again {
+                return;
+            }
+        }
+    }
+
+    fn accept_all(&mut self) {
+        if self.now_ms < self.accept_pause_until {
+            return;
+        }
+        for i in 0..self.listeners.len() {
+            if self.accepting.get(i) != Some(&true) {
+                continue;
+            }
+            for _ in 0..ACCEPT_BATCH {
+                if self.table.len() >= self.settings.max_connections {
+                    return;
+                }
+                let Some(listener) = self.listeners.get(i) else { return };
+                match listener.accept() {
+                    Ok((socket, peer)) => self.adopt(Connection::new(socket, peer, i as u16)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if let Some(accepting) = self.accepting.get_mut(i) {
+                            *accepting = false;
+                        }
+                        break;
+                    }
+                    Err(error) => {
+                        if !self.accept_failed(&error) {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether it makes sense to go on accepting at once.
+    fn accept_failed(&mut self, error: &io::Error) -> bool {
+        let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+        if !error.raw_os_error().is_some_and(|code| exhausted.contains(&code)) {
+            // accept(2): errors of the new connection itself; the next one may be fine.
+            return true;
+        }
+        self.counters.accept_failures.up();
+        self.accept_pause_until = self.now_ms + ACCEPT_PAUSE_MS;
+        if !self.accept_complained {
+            self.accept_complained = true;
+            self.notices.post(
+                Level::Error,
+                format!(
+                    "cannot accept connections: {error}; {} are open. New ones wait in the kernel's backlog until \
+                     some close. Raise the limit of open files (ulimit -n)",
+                    self.table.len()
+                ),
+            );
+        }
+        false
+    }
+
+    fn adopt(&mut self, connection: Connection) {
+        let raw = connection.socket.as_raw_fd();
+        let id = self.table.insert(connection);
+        // Both directions at once, edge-triggered: one system call in the life of a connection.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest).is_err() {
+            self.table.remove(id);
+            self.counters.accept_failures.up();
+            return;
+        }
+        self.counters.connections_accepted.up();
+        // A connection that never says anything has no more time than one that is slow with its head.
+        self.timers.set(id.key, self.now_ms + self.settings.head_time.as_millis() as u64);
+    }
+
+    fn on_deadline(&mut self, key: usize) {
+        let Some(id) = self.table.id_at(key) else { return };
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if connection.lingering {
+            self.close(id, CloseReason::AfterAnswer);
+            return;
+        }
+        match connection.exchange.state() {
+            State::Queued => {
+                self.dispatch.leave_queue(id);
+                self.counters.requests_expired.up();
+                self.answer(id, OwnAnswer::Expired);
+                self.drive(id);
+            }
+            State::Responding => self.close(id, CloseReason::WriteTimeout),
+            State::Receiving if connection.exchange.pending.is_some() => {
+                self.answer(id, OwnAnswer::BodyLate);
+                self.counters.bodies_late.up();
+                self.drive(id);
+            }
+            State::Receiving if connection.head_begun => {
+                self.answer(id, OwnAnswer::HeadLate);
+                self.counters.heads_late.up();
+                self.drive(id);
+            }
+            State::Receiving => self.close(id, CloseReason::Idle),
+            // No deadline is set in these states; one that was overtaken means nothing.
+            State::Running | State::Finished => {}
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        self.draining = true;
+        for listener in self.listeners.drain(..) {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&listener.raw()));
+        }
+        self.accepting.clear();
+        for id in self.table.ids() {
+            let Some(connection) = self.table.get_mut(id) else { continue };
+            if connection.exchange.state() == State::Receiving && connection.receiver.is_between_requests() {
+                // A request may have arrived that no event has told of yet: look before closing.
+                connection.readable = true;
+                self.drive(id);
+                let Some(connection) = self.table.get_mut(id) else { continue };
+                if connection.exchange.state() == State::Receiving && connection.receiver.is_between_requests() {
+                    self.close(id, CloseReason::Draining);
+                }
+            }
+        }
+        self.dispatch.link.ring_bell();
+    }
+
+    /// Ends a connection, whatever it was doing.
+    pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(mut connection) = self.table.remove(id) else { return };
+        self.timers.clear(id.key);
+        reason.counter(&self.counters).up();
+        let exchange = &mut connection.exchange;
+        if let Some(slot) = exchange.slot {
+            self.dispatch.let_go(slot, true);
+        }
+        if exchange.state() == State::Queued {
+            self.dispatch.leave_queue(id);
+        }
+        if matches!(exchange.state(), State::Queued | State::Running | State::Responding) {
+            self.counters.clients_gone.up();
+        }
+        if let Some(mut pending) = exchange.pending.take() {
+            pending.body.discard(&mut self.dispatch.bodies);
+        }
+        if let (Some(record), Some(log)) = (exchange.record.take(), &mut self.access_log) {
+            log.add(&record, exchange.passed, self.unix_seconds, &self.counters.access_lines_dropped);
+        }
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // A worker that reports after the end rings for nobody; the bell must outlive it all the same, so it is shared.
+        self.doorbell.ring();
+    }
+}
+
+/// The process's limit of open files, raised as far as it may be: each connection needs one.
+fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls only read or write `limit`.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 1024;
+        }
+        if limit.rlim_cur < limit.rlim_max {
+            let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                limit = raised;
+            }
+        }
+    }
+    limit.rlim_cur
+}

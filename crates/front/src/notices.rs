@@ -1,0 +1,107 @@
+//! What the front wants a person to know, on its way to the log.
+//!
+//! The front must never wait for a log, and must not know how one is written: it puts notices into a bounded queue, a thread of
+//! the embedding process takes them out. When that is too slow, notices are counted instead of kept.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// How serious it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For people who look for something.
+    Debug,
+    /// Worth a line.
+    Info,
+    /// Somebody should look at it.
+    Warning,
+    /// Something is lost or broken.
+    Error,
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// How serious it is.
+    pub level: Level,
+    /// What happened, where, what to do.
+    pub message: String,
+}
+
+/// More than this many unread notices say the same thing over and over.
+const CAPACITY: usize = 256;
+
+#[derive(Debug, Default)]
+struct Inside {
+    waiting: VecDeque<Notice>,
+    dropped: u64,
+    closed: bool,
+}
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub struct Notices {
+    inside: Mutex<Inside>,
+    changed: Condvar,
+}
+
+impl Notices {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        // Nothing in here can be left half done by a panic.
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a notice.
+    pub fn post(&self, level: Level, message: String) {
+        let mut inside = self.lock();
+        if inside.waiting.len() >= CAPACITY {
+            inside.dropped += 1;
+            return;
+        }
+        inside.waiting.push_back(Notice { level, message });
+        self.changed.notify_one();
+    }
+
+    /// No more will come.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// The next notice; waits for it. None when the front has ended.
+    pub fn next(&self) -> Option<Notice> {
+        let mut inside = self.lock();
+        loop {
+            if let Some(notice) = inside.waiting.pop_front() {
+                return Some(notice);
+            }
+            if inside.dropped > 0 {
+                let message = format!("{} notices of the front were dropped: the log is too slow", inside.dropped);
+                inside.dropped = 0;
+                return Some(Notice { level: Level::Warning, message });
+            }
+            if inside.closed {
+                return None;
+            }
+            inside = self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_come_in_order_and_the_overflow_is_told() {
+        let notices = Notices::default();
+        for i in 0..CAPACITY + 3 {
+            notices.post(Level::Info, i.to_string());
+        }
+        notices.close();
+        let all: Vec<_> = std::iter::from_fn(|| notices.next()).collect();
+        assert_eq!(all.len(), CAPACITY + 1);
+        assert_eq!(all[0].message, "0");
+        assert!(all[CAPACITY].message.starts_with("3 notices"));
+    }
+}

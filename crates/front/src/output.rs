@@ -1,0 +1,207 @@
+//! What is still to be sent on one connection: bytes and pieces of files, in order.
+//!
+//! Empty for nearly every connection at nearly every moment: an answer that the socket takes at once never comes here.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+
+use socket2::Socket;
+
+/// Bytes handed to the kernel in one call.
+const FILE_STEP: u64 = 1 << 20;
+
+#[derive(Debug)]
+enum Segment {
+    Bytes { bytes: Vec<u8>, sent: usize },
+    File { file: OwnedFd, offset: u64, left: u64 },
+}
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub struct Output {
+    segments: VecDeque<Segment>,
+    /// Bytes held in memory.
+    held: usize,
+}
+
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing is left.
+    All,
+    /// The socket is full; at least one byte left (true) or none.
+    Blocked(bool),
+}
+
+impl Output {
+    /// Whether everything has been sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Bytes held in memory for the client.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Appends a copy of `bytes`.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.held += bytes.len();
+        // Growing the last buffer beats a segment per piece for streams of many small ones.
+        if let Some(Segment::Bytes { bytes: last, .. }) = self.segments.back_mut()
+            && last.len() + bytes.len() <= 64 * 1024
+        {
+            last.extend_from_slice(bytes);
+            return;
+        }
+        self.segments.push_back(Segment::Bytes { bytes: bytes.to_vec(), sent: 0 });
+    }
+
+    /// Appends a piece of a file, which is closed when it has been sent.
+    pub fn push_file(&mut self, file: OwnedFd, offset: u64, left: u64) {
+        if left > 0 {
+            self.segments.push_back(Segment::File { file, offset, left });
+        }
+    }
+
+    /// Sends until nothing is left or the socket is full. A file that has become shorter than announced is an error: the answer
+    /// cannot be completed.
+    pub fn flush(&mut self, socket: &Socket) -> io::Result<Flushed> {
+        let mut progress = false;
+        loop {
+            let step = match self.segments.front_mut() {
+                None => {
+                    // Do not keep a big queue's memory on an idle connection.
+                    self.segments = VecDeque::new();
+                    return Ok(Flushed::All);
+                }
+                Some(Segment::Bytes { bytes, sent }) => {
+                    let result = send(socket, bytes.get(*sent..).unwrap_or_default());
+                    *sent += result.as_ref().map_or(0, |count| *count);
+                    if *sent >= bytes.len() {
+                        self.held -= bytes.len();
+                        self.segments.pop_front();
+                    }
+                    result
+                }
+                Some(Segment::File { file, offset, left }) => {
+                    let step = NonZeroUsize::new((*left).min(FILE_STEP) as usize);
+                    let at = usize::try_from(*offset).map_err(io::Error::other)?;
+                    match socket.sendfile(file, at, step) {
+                        Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                        Ok(n) => {
+                            *offset += n as u64;
+                            *left -= n as u64;
+                            if *left == 0 {
+                                self.segments.pop_front();
+                            }
+                            Ok(n)
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            match step {
+                Ok(_) => progress = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked(progress)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends `pieces` now as far as the socket takes them, and keeps a copy of the rest. Only legal while nothing is waiting.
+    pub fn send_or_keep(&mut self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<()> {
+        debug_assert!(self.is_empty());
+        let sent = match pieces {
+            [] => return Ok(()),
+            [one] => send(socket, one),
+            several => socket.send_vectored_with_flags(several, libc::MSG_NOSIGNAL),
+        };
+        let mut sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if is_again(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        for piece in pieces {
+            let skip = sent.min(piece.len());
+            sent -= skip;
+            self.push(piece.get(skip..).unwrap_or_default());
+        }
+        Ok(())
+    }
+}
+
+#[inline]
+fn send(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    // NOSIGNAL: a client that has gone must not kill the process by SIGPIPE.
+    socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
+}
+
+fn is_again(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn pair() -> (Socket, UnixStream) {
+        let (a, b) = UnixStream::pair().unwrap();
+        a.set_nonblocking(true).unwrap();
+        b.set_nonblocking(true).unwrap();
+        (Socket::from(OwnedFd::from(a)), b)
+    }
+
+    fn drain(reader: &mut UnixStream, into: &mut Vec<u8>) {
+        let mut buffer = [0; 65536];
+        while let Ok(n @ 1..) = reader.read(&mut buffer) {
+            into.extend_from_slice(&buffer[..n]);
+        }
+    }
+
+    #[test]
+    fn a_reader_that_takes_turns_gets_every_byte_in_order() {
+        let (socket, mut reader) = pair();
+        let mut output = Output::default();
+        let big: Vec<u8> = (0..1_000_000_u32).map(|i| (i / 7) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&big).unwrap();
+        output.send_or_keep(&socket, &[IoSlice::new(b"head "), IoSlice::new(&big)]).unwrap();
+        assert!(output.held() > 0);
+        output.push(b"middle");
+        output.push_file(OwnedFd::from(file), 10, 500_000);
+        output.push(b"tail");
+        let mut got = Vec::new();
+        while output.flush(&socket).unwrap() != Flushed::All {
+            drain(&mut reader, &mut got);
+        }
+        drain(&mut reader, &mut got);
+        let expected = [b"head ", &big[..], b"middle", &big[10..500_010], b"tail"].concat();
+        assert!(got == expected && output.held() == 0 && output.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error() {
+        let (socket, _reader) = pair();
+        let mut output = Output::default();
+        output.push_file(OwnedFd::from(tempfile::tempfile().unwrap()), 0, 10);
+        assert_eq!(output.flush(&socket).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_an_error_and_not_a_signal() {
+        let (socket, reader) = pair();
+        drop(reader);
+        let mut output = Output::default();
+        assert!(output.send_or_keep(&socket, &[IoSlice::new(b"x")]).is_err());
+    }
+}

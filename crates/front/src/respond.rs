@@ -1,0 +1,481 @@
+//! From slots to sockets: takes answers out of the link, puts them into HTTP's form, sends them; and the front's own answers.
+//!
+//! Runs on the front's thread. An answer that the socket takes at once is never copied except for small pieces that are gathered into one
+//! write; of what the socket does not take, a bounded part is kept so that the worker's thread is free again.
+
+use std::io::{self, IoSlice, Read};
+use std::net::Shutdown;
+use std::ops::Range;
+use std::time::Duration;
+
+use penstock_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, canned_answer, chunk_prefix, encode_head};
+use penstock_http::{Coding, HttpError, ResponseContext};
+use penstock_link::{Damaged, Frame, Progress, descriptors};
+
+use crate::close::CloseReason;
+use crate::connection_table::ConnectionId;
+use crate::event_loop::EventLoop;
+use crate::exchange::State;
+use crate::notices::Level;
+use crate::output::Flushed;
+use crate::receive::Turn;
+use crate::settings::LINGER_TIME;
+
+/// Body pieces up to this size are copied behind the head, so that both leave in one buffer.
+const GATHER: usize = 16 * 1024;
+/// Pieces of one write.
+const PIECES: usize = 16;
+
+/// An answer that the front makes itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnAnswer {
+    /// The request breaks a rule or a limit; nothing after it can be understood.
+    Refused(HttpError),
+    /// As many requests wait as may.
+    Shed,
+    /// This one waited too long.
+    Expired,
+    /// Its body cannot be kept.
+    NoRoom,
+    /// The rest of its head did not come in time.
+    HeadLate,
+    /// The rest of its body did not come in time.
+    BodyLate,
+    /// What the worker wrote is not an answer.
+    Damaged,
+}
+
+impl OwnAnswer {
+    fn status(self) -> u16 {
+        match self {
+            OwnAnswer::Refused(error) => error.status(),
+            OwnAnswer::Shed | OwnAnswer::Expired | OwnAnswer::NoRoom => 503,
+            OwnAnswer::HeadLate | OwnAnswer::BodyLate => 408,
+            OwnAnswer::Damaged => 502,
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            OwnAnswer::Refused(error) => error.detail(),
+            OwnAnswer::Shed => "Too many requests are waiting. Try again later.",
+            OwnAnswer::Expired => "The request waited too long for a free thread. Try again later.",
+            OwnAnswer::NoRoom => "The server has no room for the request's body. Try again later.",
+            OwnAnswer::HeadLate => "The request's head did not arrive in time.",
+            OwnAnswer::BodyLate => "The request's body did not arrive in time.",
+            OwnAnswer::Damaged => "The application's answer was unusable.",
+        }
+    }
+
+    /// Whether the connection can go on: the request is complete and understood.
+    fn keeps_connection(self) -> bool {
+        matches!(self, OwnAnswer::Shed | OwnAnswer::Expired | OwnAnswer::Damaged)
+    }
+}
+
+/// A piece of one write: a part of the loop's buffer, or of a slot's ring.
+enum Piece<'r> {
+    Wire(Range<usize>),
+    Ring(&'r [u8]),
+}
+
+/// Pieces in order; neighbouring parts of the buffer grow together.
+struct Gather<'r> {
+    pieces: [Piece<'r>; PIECES],
+    count: usize,
+}
+
+impl<'r> Gather<'r> {
+    fn new() -> Self {
+        Gather { pieces: [const { Piece::Wire(0..0) }; PIECES], count: 0 }
+    }
+
+    /// A frame takes at most five.
+    fn is_nearly_full(&self) -> bool {
+        self.count + 5 > PIECES
+    }
+
+    fn add(&mut self, piece: Piece<'r>) {
+        if let (Piece::Wire(new), Some(Piece::Wire(last))) =
+            (&piece, self.count.checked_sub(1).and_then(|i| self.pieces.get_mut(i)))
+            && last.end == new.start
+        {
+            last.end = new.end;
+        } else if let Some(place) = self.pieces.get_mut(self.count) {
+            *place = piece;
+            self.count += 1;
+        }
+    }
+
+    /// What was written to `wire` since `from`.
+    fn add_wire(&mut self, wire: &[u8], from: usize) {
+        if wire.len() > from {
+            self.add(Piece::Wire(from..wire.len()));
+        }
+    }
+
+    fn bytes<'a>(&'a self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.pieces.iter().take(self.count).map(move |piece| match piece {
+            Piece::Wire(range) => wire.get(range.clone()).unwrap_or_default(),
+            Piece::Ring(bytes) => bytes,
+        })
+    }
+}
+
+/// How a pass over a slot's frames ended.
+enum Passed {
+    /// Everything published is read; more may follow.
+    More,
+    /// There are more frames than fit one write.
+    Full,
+    /// The answer is whole.
+    Whole,
+    /// It never will be.
+    Broken,
+}
+
+impl EventLoop {
+    /// A worker has reported news in `slot`.
+    #[inline]
+    pub(crate) fn on_news(&mut self, slot: u32) {
+        match self.dispatch.owner(slot) {
+            Some(id) => match self.pump(id, slot) {
+                Turn::Again => self.drive(id),
+                Turn::Wait | Turn::Closed => {}
+            },
+            None => self.dispatch.reap(slot),
+        }
+    }
+
+    /// Passes on what the worker has written, as far as the client takes it or may lag behind.
+    fn pump(&mut self, id: ConnectionId, slot: u32) -> Turn {
+        loop {
+            let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+            if connection.output.held() > self.settings.response_buffer_bytes {
+                return self.wait_for_reader(id);
+            }
+            let passed = match self.pass(id, slot) {
+                Ok(Ok(passed)) => passed,
+                Ok(Err(Damaged)) => return self.damaged(id, slot),
+                Err(_) => {
+                    self.close(id, CloseReason::ByClientEarly);
+                    return Turn::Closed;
+                }
+            };
+            match passed {
+                Passed::Full => {}
+                Passed::More => return self.wait_for_reader(id),
+                Passed::Whole => {
+                    self.dispatch.let_go(slot, false);
+                    if let Some(connection) = self.table.get_mut(id) {
+                        connection.exchange.slot = None;
+                    }
+                    return Turn::Again;
+                }
+                Passed::Broken => {
+                    if let Some(connection) = self.table.get_mut(id)
+                        && connection.exchange.coding == Some(Coding::UntilClose)
+                    {
+                        // Where the end of the connection is the end of the body, only a reset says that it is not.
+                        let _ = connection.socket.set_linger(Some(Duration::ZERO));
+                    }
+                    self.close(id, CloseReason::BrokenAnswer);
+                    return Turn::Closed;
+                }
+            }
+        }
+    }
+
+    /// One pass: reads frames, sends or keeps them, frees the ring.
+    fn pass(&mut self, id: ConnectionId, slot: u32) -> io::Result<Result<Passed, Damaged>> {
+        let Some(connection) = self.table.get_mut(id) else { return Ok(Err(Damaged)) };
+        let exchange = &mut connection.exchange;
+        let wire = &mut self.wire;
+        wire.clear();
+        let mut gather = Gather::new();
+        let mut file = None;
+        let (mut cursor, progress) = self.dispatch.link.answer(slot);
+        while file.is_none() && !gather.is_nearly_full() {
+            let from = wire.len();
+            match self.dispatch.link.next_frame(slot, &mut cursor) {
+                Ok(None) => break,
+                Err(Damaged) => return Ok(Err(Damaged)),
+                Ok(Some(Frame::Head(head))) => {
+                    if exchange.coding.is_some() {
+                        return Ok(Err(Damaged));
+                    }
+                    let context = ResponseContext {
+                        version: exchange.version,
+                        is_head: exchange.is_head,
+                        keep_alive: exchange.keep_alive && !self.draining,
+                        date: self.date.render(self.unix_seconds),
+                        known_length: head.known_length,
+                    };
+                    let Ok(encoded) = encode_head(wire, head.status, head.reason, head.fields(), &context)
+                    else {
+                        return Ok(Err(Damaged));
+                    };
+                    exchange.coding = Some(encoded.coding);
+                    exchange.keep_alive = encoded.keep_alive;
+                    exchange.become_state(State::Responding);
+                    if let Some(record) = &mut exchange.record {
+                        record.status = head.status;
+                    }
+                    gather.add_wire(wire, from);
+                }
+                Ok(Some(Frame::Data(first, second))) => {
+                    let len = first.len() + second.len();
+                    exchange.passed += len as u64;
+                    let chunked = match exchange.coding {
+                        None => return Ok(Err(Damaged)),
+                        Some(Coding::None) => continue,
+                        Some(Coding::Length(length)) if exchange.passed > length => return Ok(Err(Damaged)),
+                        Some(Coding::Length(_) | Coding::UntilClose) => false,
+                        Some(Coding::Chunked) => len > 0,
+                    };
+                    if chunked {
+                        chunk_prefix(wire, len);
+                    }
+                    if len <= GATHER {
+                        wire.extend_from_slice(first);
+                        wire.extend_from_slice(second);
+                        if chunked {
+                            wire.extend_from_slice(CHUNK_END);
+                        }
+                        gather.add_wire(wire, from);
+                    } else {
+                        gather.add_wire(wire, from);
+                        gather.add(Piece::Ring(first));
+                        if !second.is_empty() {
+                            gather.add(Piece::Ring(second));
+                        }
+                        let from = wire.len();
+                        if chunked {
+                            wire.extend_from_slice(CHUNK_END);
+                        }
+                        gather.add_wire(wire, from);
+                    }
+                }
+                Ok(Some(Frame::File { token, offset, len })) => {
+                    // SAFETY: given by the worker with this frame, which is read here and nowhere else.
+                    let descriptor = unsafe { descriptors::take(token) }.ok_or(Damaged);
+                    let Ok(descriptor) = descriptor else { return Ok(Err(Damaged)) };
+                    exchange.passed += len;
+                    match exchange.coding {
+                        None => return Ok(Err(Damaged)),
+                        Some(Coding::None) => continue,
+                        Some(Coding::Length(length)) if exchange.passed > length => return Ok(Err(Damaged)),
+                        Some(Coding::Length(_) | Coding::UntilClose) => file = Some((descriptor, offset, len, false)),
+                        Some(Coding::Chunked) => {
+                            if len == 0 {
+                                continue;
+                            }
+                            chunk_prefix(wire, usize::try_from(len).unwrap_or(usize::MAX));
+                            gather.add_wire(wire, from);
+                            file = Some((descriptor, offset, len, true));
+                        }
+                    }
+                }
+            }
+        }
+        let at_end = cursor.is_at_end();
+        let whole = at_end && progress == Progress::Complete;
+        if whole {
+            match exchange.coding {
+                None => return Ok(Err(Damaged)),
+                Some(Coding::Length(length)) if exchange.passed != length => return Ok(Err(Damaged)),
+                Some(Coding::Chunked) if file.is_none() => {
+                    let from = wire.len();
+                    wire.extend_from_slice(LAST_CHUNK);
+                    gather.add_wire(wire, from);
+                }
+                _ => {}
+            }
+        }
+        let sent = if connection.output.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            for (slice, bytes) in slices.iter_mut().zip(gather.bytes(wire)) {
+                *slice = IoSlice::new(bytes);
+            }
+            let slices = slices.get(..gather.count).unwrap_or_default();
+            connection.output.send_or_keep(&connection.socket, slices)
+        } else {
+            for bytes in gather.bytes(wire) {
+                connection.output.push(bytes);
+            }
+            Ok(())
+        };
+        // Even after a failure: what was read of the ring (descriptors among it) must not be read again.
+        self.dispatch.link.consume(slot, cursor, progress);
+        sent?;
+        if let Some((descriptor, offset, len, chunked)) = file {
+            connection.output.push_file(descriptor, offset, len);
+            if chunked {
+                connection.output.push(CHUNK_END);
+                if whole {
+                    connection.output.push(LAST_CHUNK);
+                }
+            }
+        }
+        Ok(Ok(match progress {
+            _ if !at_end => Passed::Full,
+            Progress::Complete => Passed::Whole,
+            Progress::Broken => Passed::Broken,
+            Progress::Open => Passed::More,
+        }))
+    }
+
+    /// The worker wrote nonsense, or the application less or more than it announced.
+    fn damaged(&mut self, id: ConnectionId, slot: u32) -> Turn {
+        self.notices.post(
+            Level::Error,
+            "an answer was cut off: what the worker handed over did not match its own head".to_owned(),
+        );
+        self.dispatch.link.discard(slot);
+        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+        if connection.exchange.state() != State::Running {
+            self.close(id, CloseReason::BrokenAnswer);
+            return Turn::Closed;
+        }
+        connection.exchange.slot = None;
+        self.dispatch.let_go(slot, true);
+        self.answer(id, OwnAnswer::Damaged);
+        Turn::Again
+    }
+
+    /// The socket has room again, or the state has just become Responding.
+    pub(crate) fn send_on(&mut self, id: ConnectionId) -> Turn {
+        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+        if !connection.output.is_empty() {
+            match connection.output.flush(&connection.socket) {
+                Ok(Flushed::All) => {}
+                Ok(Flushed::Blocked(progress)) => {
+                    if progress {
+                        self.timers.clear(id.key);
+                        if let Some(slot) = connection.exchange.slot {
+                            return self.pump(id, slot);
+                        }
+                    }
+                    return self.wait_for_reader(id);
+                }
+                Err(_) => {
+                    self.close(id, CloseReason::ByClientEarly);
+                    return Turn::Closed;
+                }
+            }
+        }
+        match connection.exchange.slot {
+            Some(slot) => self.pump(id, slot),
+            None => self.finish(id),
+        }
+    }
+
+    /// Waits for the client to take what is kept for it, on the clock (which runs since the last progress); or, with nothing kept, for the
+    /// application, off it.
+    fn wait_for_reader(&mut self, id: ConnectionId) -> Turn {
+        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+        if connection.output.is_empty() {
+            self.timers.clear(id.key);
+        } else if !self.timers.is_set(id.key) {
+            self.timers.set(id.key, self.now_ms + self.settings.write_idle_time.as_millis() as u64);
+        }
+        Turn::Wait
+    }
+
+    /// All of the answer has left.
+    fn finish(&mut self, id: ConnectionId) -> Turn {
+        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+        connection.exchange.become_state(State::Finished);
+        self.counters.answers_finished.up();
+        if let (Some(record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
+            let bytes = if connection.exchange.coding == Some(Coding::None) { 0 } else { connection.exchange.passed };
+            log.add(&record, bytes, self.unix_seconds, &self.counters.access_lines_dropped);
+        }
+        let nothing_unread = connection.input.is_empty() && !connection.readable;
+        if !connection.exchange.keep_alive || self.draining && nothing_unread {
+            if nothing_unread && connection.exchange.received_whole {
+                self.close(id, CloseReason::AfterAnswer);
+                return Turn::Closed;
+            }
+            connection.lingering = true;
+            // Failing means that the client has gone, which the next read finds out.
+            let _ = connection.socket.shutdown(Shutdown::Write);
+            self.timers.set(id.key, self.now_ms + LINGER_TIME.as_millis() as u64);
+            return self.linger(id);
+        }
+        connection.exchange.renew();
+        connection.receiver.next_request();
+        connection.unseen = !connection.input.is_empty();
+        self.timers.set(id.key, self.now_ms + self.settings.keep_alive_time.as_millis() as u64);
+        Turn::Again
+    }
+
+    /// Throws away what a client still sends after its last answer.
+    pub(crate) fn linger(&mut self, id: ConnectionId) -> Turn {
+        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+        // A turn at a time; a client that never stops is cut off at the end of the linger time.
+        for _ in 0..16 {
+            if !connection.readable {
+                break;
+            }
+            let result = connection.socket.read(&mut self.scratch);
+            if connection.note_read(result, self.scratch.len()).is_err() {
+                connection.peer_done = true;
+                connection.readable = false;
+            }
+        }
+        if connection.readable {
+            self.again.push(id);
+        } else if connection.peer_done {
+            self.close(id, CloseReason::AfterAnswer);
+            return Turn::Closed;
+        }
+        Turn::Wait
+    }
+
+    /// Makes and begins to send an answer of the front's own. The caller drives the connection on.
+    pub(crate) fn answer(&mut self, id: ConnectionId, own: OwnAnswer) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        let exchange = &mut connection.exchange;
+        if let Some(mut pending) = exchange.pending.take() {
+            pending.body.discard(&mut self.dispatch.bodies);
+        }
+        let retry_after = self.settings.retry_after_seconds.to_string();
+        let extra = [(&b"Retry-After"[..], retry_after.as_bytes())];
+        let extra = if own.status() == 503 { &extra[..] } else { &[] };
+        let context = ResponseContext {
+            version: exchange.version,
+            is_head: exchange.is_head,
+            keep_alive: own.keeps_connection() && exchange.keep_alive && !self.draining,
+            date: self.date.render(self.unix_seconds),
+            known_length: None,
+        };
+        self.wire.clear();
+        let encoded = canned_answer(&mut self.wire, own.status(), own.detail(), extra, &context);
+        exchange.become_state(State::Responding);
+        exchange.received_whole = own.keeps_connection();
+        exchange.coding = Some(encoded.coding);
+        exchange.keep_alive = encoded.keep_alive;
+        if let Some(record) = &mut exchange.record {
+            record.status = own.status();
+        }
+        if matches!(own, OwnAnswer::Refused(_)) {
+            self.counters.requests_refused.up();
+        }
+        connection.output.push(&self.wire);
+        connection.head_begun = false;
+        self.timers.set(id.key, self.now_ms + self.settings.write_idle_time.as_millis() as u64);
+    }
+
+    /// The client waits for leave to send its body (RFC 9110 section 10.1.1).
+    pub(crate) fn send_continue(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.table.get_mut(id) {
+            if connection.output.is_empty() {
+                // A failure shows at the next read.
+                let _ = connection.output.send_or_keep(&connection.socket, &[IoSlice::new(CONTINUE)]);
+            } else {
+                connection.output.push(CONTINUE);
+            }
+        }
+    }
+}

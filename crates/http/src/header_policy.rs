@@ -1,0 +1,215 @@
+//! Which bytes may stand in field names, values and reason phrases, whatever the protocol and direction.
+
+/// What becomes of a request field whose name has an underscore.
+///
+/// WSGI turns `-` into `_`, so `X_Forwarded_For` would arrive under the key of `X-Forwarded-For` and could override
+/// what a proxy in front has vouched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnderscorePolicy {
+    /// The field is left out; the request goes on. What nginx does.
+    #[default]
+    Drop,
+    /// The request is refused with 400.
+    Refuse,
+    /// The field is passed on, for clients that cannot be changed.
+    Allow,
+}
+
+/// RFC 9110 section 5.6.2: `tchar`.
+const fn is_token_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
+        | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+/// RFC 9110 section 5.5: HTAB, SP, VCHAR and obs-text; no other control character.
+#[inline]
+const fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
+}
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            table[byte] = is_token_byte(byte as u8);
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// Whether this is a token (RFC 9110 section 5.6.2), which methods and field names must be.
+#[inline]
+#[allow(clippy::indexing_slicing, reason = "a byte cannot exceed a table of 256")]
+pub fn valid_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|&byte| TOKEN[byte as usize])
+}
+
+/// Whether this may be a field value (RFC 9110 section 5.5). Bytes from 0x80 on are allowed, as latin-1 in WSGI.
+#[inline]
+pub fn valid_value(value: &[u8]) -> bool {
+    // No early exit: the compiler makes vector code of the whole loop.
+    value.iter().fold(true, |valid, &byte| valid & is_value_byte(byte))
+}
+
+/// Whether this may be a reason phrase (RFC 9112 section 4); may be empty.
+#[inline]
+pub fn valid_reason(reason: &[u8]) -> bool {
+    valid_value(reason)
+}
+
+/// Whether this is the value of one Content-Length: digits only (RFC 9110 section 8.6), and countable.
+///
+/// Neither a sign nor a list: recipients disagree on them, and that is what smuggling lives on.
+#[inline]
+pub fn parse_content_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    value.iter().try_fold(0u64, |sum, &byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { sum.checked_mul(10)?.checked_add(u64::from(digit)) }
+    })
+}
+
+/// The members of a comma-separated list without white space around them; empty members are left out, as
+/// RFC 9110 section 5.6.1.2 asks of recipients.
+pub(crate) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// Whether this is `host[:port]` (RFC 9110 section 7.2, RFC 3986 section 3.2).
+///
+/// Empty is valid: RFC 9112 section 3.2 tells clients to send an empty Host for a target without authority. User
+/// information and raw non-ASCII are not.
+pub(crate) fn valid_authority(authority: &[u8]) -> bool {
+    let (host, after) = if authority.first() == Some(&b'[') {
+        let Some(end) = memchr::memchr(b']', authority) else { return false };
+        let (literal, after) = authority.split_at(end);
+        let address = literal.get(1..).and_then(|text| std::str::from_utf8(text).ok());
+        if address.is_none_or(|text| text.parse::<std::net::Ipv6Addr>().is_err()) {
+            return false;
+        }
+        (&[][..], after.get(1..).unwrap_or(&[]))
+    } else {
+        authority.split_at(authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len()))
+    };
+    valid_reg_name(host) && valid_port(after)
+}
+
+fn valid_reg_name(host: &[u8]) -> bool {
+    let mut rest = host.iter();
+    while let Some(&byte) = rest.next() {
+        let valid = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
+            b'%' => {
+                rest.next().is_some_and(u8::is_ascii_hexdigit)
+                    && rest.next().is_some_and(u8::is_ascii_hexdigit)
+            }
+            _ => false,
+        };
+        if !valid {
+            return false;
+        }
+    }
+    true
+}
+
+/// `""`, `":"` or `":port"` with a port that exists.
+fn valid_port(text: &[u8]) -> bool {
+    match text.split_first() {
+        None => true,
+        Some((b':', [])) => true,
+        Some((b':', digits)) => parse_content_length(digits).is_some_and(|port| port <= 65_535),
+        Some(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_tokens() {
+        for name in [&b"x"[..], b"Content-Type", b"X_Y", b"!#$%&'*+-.^_`|~09azAZ"] {
+            assert!(valid_name(name), "{name:?}");
+        }
+        for name in
+            [&b""[..], b"a b", b"a:", b"a\r", b"a\n", b"\0", b"(", b"\xc3\xbc", b"a\t", b"\"a\"", b"a/b"]
+        {
+            assert!(!valid_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn values_have_no_controls_but_tab() {
+        assert!(valid_value(b"") && valid_value(b"a\tb c\x80\xff") && valid_reason(b"Not Found"));
+        for byte in (0..0x20u8).chain([0x7f]).filter(|&byte| byte != b'\t') {
+            for position in [0, 7, 8, 20, 39] {
+                let mut value = [b'v'; 40];
+                value[position] = byte;
+                assert!(!valid_value(&value), "{byte} at {position}");
+            }
+        }
+    }
+
+    #[test]
+    fn content_length_is_digits_only() {
+        assert_eq!(parse_content_length(b"0"), Some(0));
+        assert_eq!(parse_content_length(b"007"), Some(7));
+        assert_eq!(parse_content_length(b"18446744073709551615"), Some(u64::MAX));
+        for bad in [&b""[..], b"+1", b"-1", b"1,1", b"1 1", b"0x1", b"1_0", b"18446744073709551616", b"\xb2"]
+        {
+            assert_eq!(parse_content_length(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn authorities() {
+        for good in [
+            "",
+            "a",
+            "example.org",
+            "example.org:",
+            "a_b:80",
+            "1.2.3.4:65535",
+            "[::1]",
+            "[::1]:8000",
+            "a%20b",
+        ] {
+            assert!(valid_authority(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "a b",
+            "a/b",
+            "user@a",
+            "a:b",
+            "a:65536",
+            "a:80:80",
+            "[::1",
+            "[::1]x",
+            "[zz]",
+            "[::1]:x",
+            "a%2",
+            "a?b",
+            "a#b",
+            "ü",
+            "a\\b",
+            "<a>",
+            "[::1%eth0]",
+            "a:+80",
+        ] {
+            assert!(!valid_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lists_skip_empty_members() {
+        let members: Vec<_> = list_members(b" a ,, b\t,c,").collect();
+        assert_eq!(members, [b"a", b"b", b"c"]);
+    }
+}

@@ -1,0 +1,151 @@
+//! The answer as frames in a slot's response ring: written by the worker, read by the front.
+//!
+//! A frame is eight bytes of header and a payload padded to eight, so a header never wraps around the end of the ring. The first
+//! frame is the head, then data and files in the order of the body. There is no end frame: the slot's `answer` word says when
+//! `produced` is final. Nothing here sleeps or wakes; the two ends do.
+
+/// Kinds of frames.
+pub(crate) const FRAME_HEAD: u32 = 1;
+pub(crate) const FRAME_DATA: u32 = 2;
+pub(crate) const FRAME_FILE: u32 = 3;
+
+pub(crate) const FRAME_HEADER: usize = 8;
+/// The largest head that fits a ring with room to spare; also what one line of a head may not exceed.
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+pub(crate) const NO_LENGTH: u64 = u64::MAX;
+
+pub(crate) fn padded(len: usize) -> usize {
+    len.next_multiple_of(8)
+}
+
+/// What the application answered, before the body.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerHead<'a> {
+    /// Status code.
+    pub status: u16,
+    /// Reason phrase.
+    pub reason: &'a [u8],
+    /// The body's length where the worker knows it although the application did not say it.
+    pub known_length: Option<u64>,
+}
+
+/// The head does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadTooLarge;
+
+/// Writes a head frame's payload to `area`; gives its length.
+pub(crate) fn encode_head<'a>(
+    area: &mut [u8],
+    head: &AnswerHead<'_>,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<usize, HeadTooLarge> {
+    let mut at = 16;
+    let mut put = |at: &mut usize, bytes: &[u8]| -> Result<(), HeadTooLarge> {
+        area.get_mut(*at..*at + bytes.len()).ok_or(HeadTooLarge)?.copy_from_slice(bytes);
+        *at += bytes.len();
+        Ok(())
+    };
+    let reason_len = u16::try_from(head.reason.len()).map_err(|_| HeadTooLarge)?;
+    put(&mut at, head.reason)?;
+    let mut count: u32 = 0;
+    for (name, value) in fields {
+        let name_len = u32::try_from(name.len()).map_err(|_| HeadTooLarge)?;
+        let value_len = u32::try_from(value.len()).map_err(|_| HeadTooLarge)?;
+        put(&mut at, &(u64::from(name_len) << 32 | u64::from(value_len)).to_ne_bytes())?;
+        put(&mut at, name)?;
+        put(&mut at, value)?;
+        count += 1;
+    }
+    let end = at;
+    at = 0;
+    put(&mut at, &head.status.to_ne_bytes())?;
+    put(&mut at, &reason_len.to_ne_bytes())?;
+    put(&mut at, &count.to_ne_bytes())?;
+    put(&mut at, &head.known_length.unwrap_or(NO_LENGTH).to_ne_bytes())?;
+    Ok(end)
+}
+
+/// A head as the front finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadView<'a> {
+    /// Status code; not yet checked to be one.
+    pub status: u16,
+    /// Reason phrase.
+    pub reason: &'a [u8],
+    /// See [`AnswerHead::known_length`].
+    pub known_length: Option<u64>,
+    count: u32,
+    fields: &'a [u8],
+}
+
+impl<'a> HeadView<'a> {
+    pub(crate) fn new(payload: &'a [u8]) -> Option<Self> {
+        let status = u16::from_ne_bytes(payload.get(0..2)?.try_into().ok()?);
+        let reason_len = u16::from_ne_bytes(payload.get(2..4)?.try_into().ok()?) as usize;
+        let count = u32::from_ne_bytes(payload.get(4..8)?.try_into().ok()?);
+        let known = u64::from_ne_bytes(payload.get(8..16)?.try_into().ok()?);
+        let reason = payload.get(16..16 + reason_len)?;
+        let fields = payload.get(16 + reason_len..)?;
+        Some(HeadView { status, reason, known_length: (known != NO_LENGTH).then_some(known), count, fields })
+    }
+
+    /// Names and values in order; ends early when the frame is damaged.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a> {
+        let mut rest = self.fields;
+        (0..self.count).map_while(move |_| {
+            let lengths = u64::from_ne_bytes(rest.get(..8)?.try_into().ok()?);
+            let name_len = (lengths >> 32) as usize;
+            let value_len = (lengths & 0xFFFF_FFFF) as usize;
+            let name = rest.get(8..8 + name_len)?;
+            let value = rest.get(8 + name_len..8 + name_len + value_len)?;
+            rest = rest.get(8 + name_len + value_len..)?;
+            Some((name, value))
+        })
+    }
+}
+
+/// A frame as the front finds it.
+#[derive(Clone, Copy, Debug)]
+pub enum Frame<'a> {
+    /// The head.
+    Head(HeadView<'a>),
+    /// Body bytes; in two pieces where the ring wraps.
+    Data(&'a [u8], &'a [u8]),
+    /// `len` bytes of a file from `offset`; the token is to be taken from `descriptors`.
+    File {
+        /// Names the descriptor.
+        token: u64,
+        /// First byte.
+        offset: u64,
+        /// How many.
+        len: u64,
+    },
+}
+
+/// The ring holds something that no worker of ours writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_reads_back_as_written() {
+        let mut area = [0; 256];
+        let head = AnswerHead { status: 404, reason: b"Not Found", known_length: Some(7) };
+        let fields = [(&b"A"[..], &b""[..]), (&b"Content-Type"[..], &b"text/plain"[..])];
+        let len = encode_head(&mut area, &head, fields.into_iter()).unwrap();
+        let view = HeadView::new(&area[..len]).unwrap();
+        assert_eq!((view.status, view.reason, view.known_length), (404, &b"Not Found"[..], Some(7)));
+        assert_eq!(view.fields().collect::<Vec<_>>(), fields);
+        for cut in 0..len {
+            if let Some(view) = HeadView::new(&area[..cut]) {
+                assert!(view.fields().count() <= 2);
+            }
+        }
+        for short in 0..len {
+            assert!(encode_head(&mut vec![0; short], &head, fields.into_iter()).is_err());
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The front's end of one link: fills slots, pushes them, reads the answers.
+//!
+//! Runs on the front's thread only. Knows which slots are free (its own list; the worker never frees one) and which generation each
+//! has. Must not know HTTP, sockets or connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::answer::{
+    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, Frame, HeadView, MAX_HEAD_BYTES, padded,
+};
+use crate::layout::{
+    ANSWER_BROKEN, ANSWER_COMPLETE, ANSWER_OPEN, BELL_ASLEEP, BELL_AWAKE, Control, Layout, Phase,
+    REQUEST_BYTES, RESPONSE_BYTES, Slot, state_word,
+};
+use crate::region::Region;
+use crate::wake;
+
+/// How far an answer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// More may follow.
+    Open,
+    /// All of it is in the ring.
+    Complete,
+    /// It will not be completed; the connection must be cut once the ring is read.
+    Broken,
+}
+
+/// How far the front has read a slot's ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    at: u32,
+    end: u32,
+}
+
+impl Cursor {
+    /// Whether every published frame has been read.
+    pub fn is_at_end(&self) -> bool {
+        self.at == self.end
+    }
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct FrontEnd {
+    region: Arc<Region>,
+    layout: Layout,
+    /// Last freed, first used: its lines are still in the cache.
+    free: Vec<u32>,
+    generations: Vec<u32>,
+    tail: u32,
+    pushed: u32,
+}
+
+impl FrontEnd {
+    pub(crate) fn new(region: Arc<Region>, layout: Layout) -> Self {
+        let free = (0..layout.slots as u32).rev().collect();
+        FrontEnd { region, layout, free, generations: vec![0; layout.slots], tail: 0, pushed: 0 }
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
+        self.layout.slots
+    }
+
+    /// How many slots are neither filled nor running.
+    pub fn free_slots(&self) -> usize {
+        self.free.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn layout_for_tests(&self) -> Layout {
+        self.layout
+    }
+
+    fn control(&self) -> &Control {
+        // SAFETY: `Control` consists of atomics and lies at offset 0.
+        unsafe { self.region.atomics(0) }
+    }
+
+    fn slot(&self, slot: u32) -> &Slot {
+        // SAFETY: `Slot` consists of atomics; the layout gives its place.
+        unsafe { self.region.atomics(self.layout.slot(slot as usize)) }
+    }
+
+    /// Requests pushed and not yet taken by a worker thread.
+    pub fn waiting(&self) -> usize {
+        let head = self.control().ready_head.0.load(Ordering::Acquire);
+        // A worker that writes nonsense into its head only makes itself look full.
+        (self.tail.wrapping_sub(head) as usize).min(self.layout.ring_capacity)
+    }
+
+    /// A free slot to fill, or None while all are in use.
+    pub fn claim(&mut self) -> Option<u32> {
+        if self.waiting() >= self.layout.ring_capacity {
+            return None;
+        }
+        self.free.pop()
+    }
+
+    /// The request area of a claimed slot.
+    pub fn request_area(&mut self, slot: u32) -> &mut [u8] {
+        // SAFETY: the slot is Free and claimed: only this end may touch it, and `self` is borrowed mutably.
+        unsafe { self.region.bytes_mut(self.layout.request_area(slot as usize), REQUEST_BYTES) }
+    }
+
+    /// Gives a claimed slot back unused.
+    pub fn unclaim(&mut self, slot: u32) {
+        self.free.push(slot);
+    }
+
+    /// Makes a claimed and filled slot ready. Nobody is woken until [`FrontEnd::ring_bell`].
+    pub fn submit(&mut self, slot: u32, record_len: usize) {
+        let words = self.slot(slot);
+        words.answerer.0.produced.store(0, Ordering::Relaxed);
+        words.answerer.0.answer.store(ANSWER_OPEN, Ordering::Relaxed);
+        words.asker.0.request_len.store(record_len as u32, Ordering::Relaxed);
+        words.asker.0.consumed.store(0, Ordering::Relaxed);
+        words.asker.0.gone.store(0, Ordering::Relaxed);
+        let generation = self.generations.get(slot as usize).copied().unwrap_or_default();
+        words.answerer.0.state.store(state_word(generation, Phase::Ready), Ordering::Release);
+        // SAFETY: an AtomicU64 in the ready ring.
+        let entry: &AtomicU64 = unsafe { self.region.atomics(self.layout.ring_entry(self.tail)) };
+        entry.store(u64::from(generation) << 32 | u64::from(slot), Ordering::Relaxed);
+        self.tail = self.tail.wrapping_add(1);
+        self.control().ready_tail.0.store(self.tail, Ordering::Release);
+        self.pushed += 1;
+    }
+
+    /// Wakes as many worker threads as the pushes since the last call need: none while a puller is awake.
+    pub fn ring_bell(&mut self) {
+        let mut wanted = std::mem::take(&mut self.pushed);
+        if wanted == 0 {
+            return;
+        }
+        // Pairs with the sleeper's: either it sees our tail, or we see it asleep.
+        fence(Ordering::SeqCst);
+        let sharing = self.region.sharing();
+        let sleepers = &self.control().sleepers.0;
+        if sleepers.bell.load(Ordering::Relaxed) == BELL_ASLEEP
+            && sleepers.bell.swap(BELL_AWAKE, Ordering::SeqCst) == BELL_ASLEEP
+        {
+            wake::wake(&sleepers.bell, 1, sharing);
+            wanted -= 1;
+        }
+        if wanted > 0 && sleepers.eager.load(Ordering::Relaxed) != 0 {
+            let count = wanted.min(sleepers.crowd_waiting.load(Ordering::Relaxed));
+            if count > 0 {
+                sleepers.crowd.fetch_add(1, Ordering::SeqCst);
+                wake::wake(&sleepers.crowd, count, sharing);
+            }
+        }
+    }
+
+    /// Takes back a request that no thread has started; false when one has.
+    pub fn reclaim(&mut self, slot: u32) -> bool {
+        let generation = self.generations.get(slot as usize).copied().unwrap_or_default();
+        let state = &self.slot(slot).answerer.0.state;
+        let (ready, free) = (state_word(generation, Phase::Ready), state_word(generation, Phase::Free));
+        if state.compare_exchange(ready, free, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        self.recycle(slot);
+        true
+    }
+
+    /// Says that nobody waits for this answer: a waiting writer is released and told so.
+    pub fn abandon(&self, slot: u32) {
+        self.slot(slot).asker.0.gone.store(1, Ordering::Release);
+        self.make_room_known(slot);
+    }
+
+    /// Frees a slot that is Done and read; true if it was.
+    pub fn release(&mut self, slot: u32) -> bool {
+        if !self.is_done(slot) {
+            return false;
+        }
+        self.recycle(slot);
+        true
+    }
+
+    fn recycle(&mut self, slot: u32) {
+        if let Some(generation) = self.generations.get_mut(slot as usize) {
+            *generation = generation.wrapping_add(1);
+            let word = state_word(*generation, Phase::Free);
+            self.slot(slot).answerer.0.state.store(word, Ordering::Relaxed);
+            self.free.push(slot);
+        }
+    }
+
+    /// Whether the worker has let go of the slot.
+    pub fn is_done(&self, slot: u32) -> bool {
+        let state = self.slot(slot).answerer.0.state.load(Ordering::Acquire);
+        Phase::of(state) == Some(Phase::Done)
+            && (state >> 32) as u32 == self.generations.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    /// Appends each slot in which the worker has reported news since the last call.
+    pub fn take_dirty(&mut self, news: &mut Vec<u32>) {
+        for (word, bits) in self.control().dirty.0.iter().take(self.layout.slots / 64).enumerate() {
+            if bits.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let mut set = bits.swap(0, Ordering::SeqCst);
+            while set != 0 {
+                news.push((word * 64) as u32 + set.trailing_zeros());
+                set &= set - 1;
+            }
+        }
+    }
+
+    /// Announces that the front is about to sleep; false (and nothing announced) when there is news already.
+    pub fn prepare_sleep(&self) -> bool {
+        let control = self.control();
+        control.front_asleep.0.store(1, Ordering::SeqCst);
+        let news =
+            control.dirty.0.iter().take(self.layout.slots / 64).any(|w| w.load(Ordering::SeqCst) != 0);
+        if news {
+            self.awake();
+        }
+        !news
+    }
+
+    /// The front is awake again: workers need not ring.
+    pub fn awake(&self) {
+        self.control().front_asleep.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Where the unread part of the answer begins and ends, and whether more will come.
+    pub fn answer(&self, slot: u32) -> (Cursor, Progress) {
+        let words = self.slot(slot);
+        // First the verdict, then the length: a complete answer's length is final.
+        let progress = match words.answerer.0.answer.load(Ordering::Acquire) {
+            ANSWER_COMPLETE => Progress::Complete,
+            ANSWER_BROKEN => Progress::Broken,
+            _ => Progress::Open,
+        };
+        let end = words.answerer.0.produced.load(Ordering::Acquire);
+        let at = words.asker.0.consumed.load(Ordering::Relaxed);
+        (Cursor { at, end }, progress)
+    }
+
+    /// The frame at the cursor, which moves past it; None at the end of what is published.
+    pub fn next_frame(&self, slot: u32, cursor: &mut Cursor) -> Result<Option<Frame<'_>>, Damaged> {
+        let available = cursor.end.wrapping_sub(cursor.at) as usize;
+        if available == 0 {
+            return Ok(None);
+        }
+        if !(FRAME_HEADER..=RESPONSE_BYTES).contains(&available) || !cursor.at.is_multiple_of(8) {
+            return Err(Damaged);
+        }
+        let header = self.ring_bytes(slot, cursor.at, FRAME_HEADER).0;
+        let header = u64::from_ne_bytes(header.try_into().map_err(|_| Damaged)?);
+        let (kind, len) = ((header >> 32) as u32, (header & 0xFFFF_FFFF) as usize);
+        let whole = FRAME_HEADER + padded(len);
+        if whole > available {
+            return Err(Damaged);
+        }
+        let payload = self.ring_bytes(slot, cursor.at.wrapping_add(FRAME_HEADER as u32), len);
+        cursor.at = cursor.at.wrapping_add(whole as u32);
+        match kind {
+            FRAME_DATA => Ok(Some(Frame::Data(payload.0, payload.1))),
+            // A head is the first frame and so never wraps; one that does is not ours.
+            FRAME_HEAD if payload.1.is_empty() && len <= MAX_HEAD_BYTES => {
+                HeadView::new(payload.0).map(|head| Some(Frame::Head(head))).ok_or(Damaged)
+            }
+            FRAME_FILE if len == 24 => {
+                let mut bytes = [0; 24];
+                bytes[..payload.0.len()].copy_from_slice(payload.0);
+                bytes[payload.0.len()..].copy_from_slice(payload.1);
+                let word = |i: usize| {
+                    bytes.get(8 * i..8 * i + 8).and_then(|b| b.try_into().ok()).map(u64::from_ne_bytes)
+                };
+                let (Some(token), Some(offset), Some(len)) = (word(0), word(1), word(2)) else {
+                    return Err(Damaged);
+                };
+                Ok(Some(Frame::File { token, offset, len }))
+            }
+            _ => Err(Damaged),
+        }
+    }
+
+    fn ring_bytes(&self, slot: u32, at: u32, len: usize) -> (&[u8], &[u8]) {
+        let ring = self.layout.response_ring(slot as usize);
+        let start = at as usize & (RESPONSE_BYTES - 1);
+        let first = len.min(RESPONSE_BYTES - start);
+        // SAFETY: between `consumed` and `produced` (checked by the caller) the worker does not write.
+        unsafe { (self.region.bytes(ring + start, first), self.region.bytes(ring, len - first)) }
+    }
+
+    /// Marks everything before the cursor as read. Slices from `next_frame` must not be used any more. With `progress` as it came with the
+    /// cursor: a worker whose answer has a verdict waits for no room.
+    pub fn consume(&mut self, slot: u32, cursor: Cursor, progress: Progress) {
+        self.slot(slot).asker.0.consumed.store(cursor.at, Ordering::Release);
+        if progress == Progress::Open {
+            self.make_room_known(slot);
+        }
+    }
+
+    /// Marks everything published as read, unseen.
+    pub fn discard(&mut self, slot: u32) {
+        let (mut cursor, progress) = self.answer(slot);
+        cursor.at = cursor.end;
+        self.consume(slot, cursor, progress);
+    }
+
+    fn make_room_known(&self, slot: u32) {
+        let words = &self.slot(slot).asker.0;
+        // Pairs with the writer's in `wait_writable`: either it sees the room, or we see it waiting.
+        fence(Ordering::SeqCst);
+        if words.space_wanted.load(Ordering::Relaxed) != 0 {
+            words.space.fetch_add(1, Ordering::SeqCst);
+            wake::wake(&words.space, 1, self.region.sharing());
+        }
+    }
+}

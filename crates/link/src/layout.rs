@@ -1,0 +1,216 @@
+//! What lies where in the region, and who may touch it when.
+//!
+//! ```text
+//! Control │ ready ring (u64 × capacity) │ Slot × n │ request area × n │ response ring × n
+//! ```
+//!
+//! Rules of the region:
+//! - Offsets only. Each end computes the same [`Layout`] from the number of slots.
+//! - A slot is in one phase at a time; `state` holds generation and phase in one word, so that a stale ready-ring entry or a
+//!   stale handle can never be mistaken for the present request.
+//! - Both ends take what they read for untrusted: lengths are copied out, then checked, then used.
+//!
+//! | field                         | Free         | Ready            | Running          | Done        |
+//! |-------------------------------|--------------|------------------|------------------|-------------|
+//! | `state`                       | front writes | worker CAS → Running, front CAS → Free | worker → Done | front → Free |
+//! | request area, `request_len`   | front writes | nobody           | worker reads     | nobody      |
+//! | response ring, `produced`     | front resets | nobody           | worker writes    | front reads |
+//! | `answer`                      | front resets | nobody           | worker writes    | front reads |
+//! | `consumed`, `gone`            | front writes | front writes     | front writes     | front writes |
+//! | `space`, `space_wanted`       | front resets | nobody           | both (eventcount)| nobody      |
+//!
+//! During Running the front reads the response ring from `consumed` to `produced` (acquire), the worker writes beyond it: a
+//! single-producer single-consumer ring of bytes. `Done` means that the worker will never touch the slot again.
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Bytes of one slot's request area: a head of 64 KiB, its decoded path, the field table and a small body fit.
+pub const REQUEST_BYTES: usize = 192 * 1024;
+/// Bytes of one slot's response ring. Large enough that a big response needs few hand-overs, small enough to stay in the cache.
+pub const RESPONSE_BYTES: usize = 256 * 1024;
+/// The most slots a region can have: the dirty map has this many bits.
+pub const MAX_SLOTS: usize = 1024;
+
+const PAGE: usize = 4096;
+/// Added to each area's stride: were the strides a multiple of the page, the first lines of all slots (the only ones that
+/// small requests touch) would fall into the same few sets of the caches and push each other out.
+const COLOUR: usize = 320;
+const REQUEST_STRIDE: usize = REQUEST_BYTES + COLOUR;
+const RESPONSE_STRIDE: usize = RESPONSE_BYTES + COLOUR;
+
+/// Keeps what one side writes off the cache lines (and their prefetched neighbours) of what the other side writes.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Line<T>(pub T);
+
+/// Where worker threads sleep. On one line: the front reads all of it after each push, and it rarely changes.
+#[repr(C)]
+pub(crate) struct Sleepers {
+    /// Futex: [`BELL_ASLEEP`] while the puller sleeps on it.
+    pub bell: AtomicU32,
+    /// Not 0: each ready request shall wake a thread of its own (see `scheduler`).
+    pub eager: AtomicU32,
+    /// Futex: counts up with every wake-up of the crowd.
+    pub crowd: AtomicU32,
+    /// How many threads sleep on `crowd`, or are about to.
+    pub crowd_waiting: AtomicU32,
+}
+
+pub(crate) const BELL_AWAKE: u32 = 0;
+pub(crate) const BELL_ASLEEP: u32 = 1;
+
+/// The words that are not part of a slot.
+#[repr(C)]
+pub(crate) struct Control {
+    /// Written by the front: entries ever pushed.
+    pub ready_tail: Line<AtomicU32>,
+    /// Written by the worker: entries ever popped.
+    pub ready_head: Line<AtomicU32>,
+    pub sleepers: Line<Sleepers>,
+    /// 1 while the front sleeps in its poll; whoever turns it to 0 rings the doorbell.
+    pub front_asleep: Line<AtomicU32>,
+    /// A bit per slot: the worker has news there.
+    pub dirty: Line<[AtomicU64; MAX_SLOTS / 64]>,
+}
+
+/// A slot's words; its bytes lie in the areas.
+#[repr(C)]
+pub(crate) struct Slot {
+    pub answerer: Line<SlotAnswer>,
+    pub asker: Line<SlotAsk>,
+}
+
+/// Written by the worker while the slot runs.
+#[repr(C)]
+pub(crate) struct SlotAnswer {
+    /// generation << 32 | phase.
+    pub state: AtomicU64,
+    /// Bytes ever written to the response ring for this request (wraps).
+    pub produced: AtomicU32,
+    /// [`ANSWER_OPEN`], [`ANSWER_COMPLETE`] or [`ANSWER_BROKEN`].
+    pub answer: AtomicU32,
+}
+
+/// Written by the front while the slot runs.
+#[repr(C)]
+pub(crate) struct SlotAsk {
+    pub request_len: AtomicU32,
+    /// Bytes ever taken from the response ring for this request (wraps).
+    pub consumed: AtomicU32,
+    /// 1: nobody waits for the answer any more.
+    pub gone: AtomicU32,
+    /// Futex: counts up when room was made or the client went, while `space_wanted`.
+    pub space: AtomicU32,
+    /// 1 while the worker waits for room.
+    pub space_wanted: AtomicU32,
+}
+
+pub(crate) const ANSWER_OPEN: u32 = 0;
+/// All of the response is in the ring.
+pub(crate) const ANSWER_COMPLETE: u32 = 1;
+/// The application failed after the head had left: the connection must be cut, so that the client can tell.
+pub(crate) const ANSWER_BROKEN: u32 = 2;
+
+/// A slot's phase, the low half of `state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Phase {
+    /// The front's: empty, or being filled.
+    Free = 0,
+    /// Complete, pushed, not started.
+    Ready = 1,
+    /// A worker thread answers it.
+    Running = 2,
+    /// The worker has let go of it.
+    Done = 3,
+}
+
+impl Phase {
+    pub(crate) fn of(state: u64) -> Option<Phase> {
+        match state as u32 {
+            0 => Some(Phase::Free),
+            1 => Some(Phase::Ready),
+            2 => Some(Phase::Running),
+            3 => Some(Phase::Done),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn state_word(generation: u32, phase: Phase) -> u64 {
+    u64::from(generation) << 32 | phase as u64
+}
+
+/// Offsets of everything, computed alike by both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// How many slots; a multiple of 64.
+    pub slots: usize,
+    /// Entries of the ready ring, a power of two. Twice the slots, so that entries made stale by a reclaim never fill it.
+    pub ring_capacity: usize,
+    ring: usize,
+    slot: usize,
+    request: usize,
+    response: usize,
+    /// Bytes of the whole region.
+    pub total: usize,
+}
+
+impl Layout {
+    /// The layout for at least `slots` slots, rounded up to a multiple of 64 and held to [`MAX_SLOTS`].
+    pub fn new(slots: usize) -> Self {
+        let slots = slots.clamp(1, MAX_SLOTS).next_multiple_of(64);
+        let ring_capacity = (2 * slots).next_power_of_two();
+        let ring = size_of::<Control>().next_multiple_of(128);
+        let slot = (ring + 8 * ring_capacity).next_multiple_of(128);
+        let request = (slot + slots * size_of::<Slot>()).next_multiple_of(PAGE);
+        let response = (request + slots * REQUEST_STRIDE).next_multiple_of(PAGE);
+        let total = response + slots * RESPONSE_STRIDE;
+        Layout { slots, ring_capacity, ring, slot, request, response, total }
+    }
+
+    pub(crate) fn ring_entry(&self, index: u32) -> usize {
+        self.ring + 8 * (index as usize & (self.ring_capacity - 1))
+    }
+
+    pub(crate) fn slot(&self, slot: usize) -> usize {
+        assert!(slot < self.slots);
+        self.slot + slot * size_of::<Slot>()
+    }
+
+    pub(crate) fn request_area(&self, slot: usize) -> usize {
+        assert!(slot < self.slots);
+        self.request + slot * REQUEST_STRIDE
+    }
+
+    pub(crate) fn response_ring(&self, slot: usize) -> usize {
+        assert!(slot < self.slots);
+        self.response + slot * RESPONSE_STRIDE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_do_not_overlap_and_fit() {
+        for slots in [1, 64, 65, 300, 1024, 5000] {
+            let l = Layout::new(slots);
+            assert!(l.slots >= slots.min(MAX_SLOTS) && l.slots.is_multiple_of(64));
+            assert!(l.ring >= size_of::<Control>());
+            assert!(l.ring_entry(l.ring_capacity as u32 - 1) + 8 <= l.slot);
+            assert!(l.slot(l.slots - 1) + size_of::<Slot>() <= l.request);
+            assert!(l.request_area(l.slots - 1) + REQUEST_BYTES <= l.response);
+            assert!(l.response_ring(l.slots - 1) + RESPONSE_BYTES <= l.total);
+            assert!(RESPONSE_BYTES.is_power_of_two());
+        }
+    }
+
+    #[test]
+    fn the_ready_ring_wraps_with_its_index() {
+        let l = Layout::new(64);
+        assert_eq!(l.ring_entry(0), l.ring_entry(l.ring_capacity as u32));
+        assert_eq!(l.ring_entry(u32::MAX) + 8, l.ring_entry(u32::MAX.wrapping_sub(1)) + 16);
+    }
+}

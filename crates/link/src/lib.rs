@@ -1,0 +1,78 @@
+//! The link: the only code that knows the memory between front and worker.
+//!
+//! The front fills a *slot* with a complete request and pushes it to the ready ring; a thread of the worker takes it, and writes the
+//! answer into the slot's byte ring; the front reads it, sends it, frees the slot. The memory holds offsets, never pointers, so
+//! the same code works whether it is private to one process or mapped by several. `layout` has the table of who may touch what
+//! when; `scheduler` decides which of a worker's threads takes the next request.
+//!
+//! Must not know HTTP, sockets of clients, or Python.
+#![deny(missing_docs)]
+
+mod answer;
+mod bodies;
+pub mod descriptors;
+mod front_end;
+mod layout;
+mod region;
+pub mod request;
+mod scheduler;
+mod wake;
+mod worker_end;
+
+use std::io;
+use std::sync::Arc;
+
+pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
+pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
+pub use front_end::{Cursor, FrontEnd, Progress};
+pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};
+pub use region::Region;
+pub use scheduler::{Scheduler, Seat, Wake};
+pub use wake::{Doorbell, Sharing};
+pub use worker_end::{Taken, Writable, WorkerEnd};
+
+/// Chunks of the body arena: 64 MiB of bodies in memory at once; beyond that bodies go to files.
+pub const ARENA_CHUNKS: u32 = 1024;
+
+/// What the front holds of a link.
+#[derive(Debug)]
+pub struct FrontHalf {
+    /// Slots and rings.
+    pub end: FrontEnd,
+    /// Memory for bodies.
+    pub bodies: BodyPool,
+    /// Rings when a worker has news and the front sleeps.
+    pub doorbell: Arc<Doorbell>,
+}
+
+/// Makes a link within this process for a worker of `threads` threads.
+pub fn private_link(threads: usize) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
+    let layout = Layout::new(slots_for(threads));
+    let region = Arc::new(Region::private(layout.total)?);
+    let arena = Arc::new(BodyArena::private(ARENA_CHUNKS)?);
+    halves([Arc::clone(&region), region], layout, arena)
+}
+
+/// The two ends over the regions that each of them sees: the same one, or two mappings of the same memory.
+fn halves(
+    [front, worker]: [Arc<Region>; 2],
+    layout: Layout,
+    arena: Arc<BodyArena>,
+) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
+    let doorbell = Arc::new(Doorbell::new()?);
+    let half = FrontHalf {
+        end: FrontEnd::new(front, layout),
+        bodies: BodyPool::new(Arc::clone(&arena)),
+        doorbell: Arc::clone(&doorbell),
+    };
+    Ok((half, Arc::new(WorkerEnd::new(worker, layout, arena, doorbell))))
+}
+
+/// Twice the threads, so that the puller finds the next request without waiting for the front, and at least 64: quick requests
+/// are answered in batches, and a batch is as large as there are slots.
+fn slots_for(threads: usize) -> usize {
+    (2 * threads).max(64)
+}
+
+#[cfg(test)]
+mod tests;

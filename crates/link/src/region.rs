@@ -1,0 +1,145 @@
+//! A piece of memory that two ends look at: mapped once per process, found by offset only.
+//!
+//! Owns the mapping. Must not know what lies in it: `layout` does. The region holds no pointer and no Rust
+//! object with a destructor, so the same bytes mean the same in every process that maps them.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::ptr::{self, NonNull};
+
+use crate::wake::Sharing;
+
+/// A mapping of zeroed memory; pages cost nothing until they are first written.
+#[derive(Debug)]
+pub struct Region {
+    base: NonNull<u8>,
+    len: usize,
+    sharing: Sharing,
+}
+
+// SAFETY: the region is raw memory without thread affinity; every access to it goes through atomics, or through
+// `bytes`/`bytes_mut`, whose callers must own the bytes according to the table in `layout`.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Memory for two ends within this process.
+    pub fn private(len: usize) -> io::Result<Self> {
+        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, Sharing::Private)
+    }
+
+    /// A file in memory that several processes can map; it goes when the last of them has closed it.
+    pub fn shareable(len: usize) -> io::Result<File> {
+        // SAFETY: a C string literal and flags; the result is checked.
+        let raw = unsafe { libc::memfd_create(c"penstock-link".as_ptr(), libc::MFD_CLOEXEC) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `raw` was just made and has no other owner.
+        let file = unsafe { File::from_raw_fd(raw) };
+        file.set_len(len as u64)?;
+        Ok(file)
+    }
+
+    /// Maps a file made by [`Region::shareable`].
+    pub fn shared(file: &File) -> io::Result<Self> {
+        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        Self::map(len, libc::MAP_SHARED, file.as_raw_fd(), Sharing::Shared)
+    }
+
+    fn map(len: usize, flags: libc::c_int, fd: libc::c_int, sharing: Sharing) -> io::Result<Self> {
+        if len == 0 {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        // NORESERVE: the region is sized for the worst case and mostly never touched.
+        let flags = flags | libc::MAP_NORESERVE;
+        // SAFETY: a fresh mapping at an address of the kernel's choice; the result is checked.
+        let address =
+            unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        Ok(Region { base, len, sharing })
+    }
+
+    /// Whether another process may look at this memory.
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// Bytes mapped.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never true: an empty mapping cannot be made.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A shared view of a `T` at `offset`.
+    ///
+    /// # Safety
+    /// `T` must consist of atomics only, for which all bit patterns are valid.
+    pub(crate) unsafe fn atomics<T>(&self, offset: usize) -> &T {
+        assert!(offset.is_multiple_of(align_of::<T>()) && offset + size_of::<T>() <= self.len);
+        // SAFETY: in bounds and aligned by the assertion (the base is page-aligned); the caller vouches for `T`.
+        unsafe { self.base.add(offset).cast::<T>().as_ref() }
+    }
+
+    /// The bytes `offset..offset + len`, for reading.
+    ///
+    /// # Safety
+    /// Nobody may write them during the borrow. A broken process at the other end could do so all the same: callers
+    /// only copy from the slice, or decide on values which they have copied out before.
+    pub(crate) unsafe fn bytes(&self, offset: usize, len: usize) -> &[u8] {
+        assert!(offset <= self.len && len <= self.len - offset);
+        // SAFETY: in bounds by the assertion; the caller vouches for exclusivity.
+        unsafe { std::slice::from_raw_parts(self.base.add(offset).as_ptr(), len) }
+    }
+
+    /// The bytes `offset..offset + len`, for writing.
+    ///
+    /// # Safety
+    /// This end must own the bytes (see the table in `layout`) and hold no other slice of them.
+    #[allow(clippy::mut_from_ref)] // ownership is by protocol state, not by the borrow of the mapping
+    pub(crate) unsafe fn bytes_mut(&self, offset: usize, len: usize) -> &mut [u8] {
+        assert!(offset <= self.len && len <= self.len - offset);
+        // SAFETY: in bounds by the assertion; the caller vouches for exclusivity.
+        unsafe { std::slice::from_raw_parts_mut(self.base.add(offset).as_ptr(), len) }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: base and len are those of the mapping made in `map`, and nobody can borrow from it any more.
+        unsafe {
+            libc::munmap(self.base.as_ptr().cast(), self.len);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_mappings_of_one_file_see_the_same_bytes_at_different_addresses() {
+        let file = Region::shareable(8192).unwrap();
+        let (a, b) = (Region::shared(&file).unwrap(), Region::shared(&file).unwrap());
+        assert_ne!(a.base, b.base);
+        // SAFETY: one thread, one slice at a time.
+        unsafe {
+            a.bytes_mut(5000, 3).copy_from_slice(b"abc");
+            assert_eq!(b.bytes(5000, 3), b"abc");
+        }
+    }
+
+    #[test]
+    fn an_empty_region_is_refused() {
+        assert!(Region::private(0).is_err());
+    }
+}

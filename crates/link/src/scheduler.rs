@@ -1,0 +1,421 @@
+//! Which of a worker's threads takes the next request.
+//!
+//! # Why
+//! Waking a thread for each request costs more than most requests. So one thread at a time, the *puller*, runs requests back to
+//! back, without a system call and without giving up the GIL between them, as long as they are quick. Another thread, the *sentinel*,
+//! looks every [`TICK`] whether the puller is still at the same request. If so, and if the interpreter lets it in, that request
+//! blocks (or computes for long), and the sentinel takes the puller's role over. All other idle threads, the *crowd*, sleep.
+//! Where most requests block, waiting for a tick each time is too slow: the scheduler is *eager* then, and the front
+//! wakes one thread for each ready request.
+//!
+//! # Guarantees
+//! 1. A thread runs one request at a time, so never more than `threads` run at once, whoever pulls.
+//! 2. In pull mode a ready request is never left lying: the role of puller is never vacant while any thread waits (each thread
+//!    that comes to wait takes a vacant role), the puller sleeps only after it has seen the ring empty with its bell set, and a
+//!    puller that is stuck in a request is watched as long as there is an idle thread.
+//! 3. In eager mode a thread that finds the ring empty registers as a sleeper *before* it looks again.
+//! 4. Waiting never holds the GIL, taking never blocks.
+//!
+//! # Who touches what
+//! | word | who |
+//! |---|---|
+//! | `role` = (sequence, running, puller) | the puller for its own; a sentinel may replace the puller; a waiting thread may take a vacant role; all by compare-exchange |
+//! | `sentinel` | taken when 0 by a waiting thread, given back by its holder |
+//! | `nap` | futex: 1 while the sentinel sleeps without a time-out; whoever turns it to 0 wakes it |
+//! | `slowness`, `probe_at` | anyone, relaxed: a statistic, a lost update does not matter |
+//! | bell, crowd, crowd_waiting, eager | in the region, because the front reads them; see `layout` |
+//!
+//! Named races. *Take-over against finish*: the puller finishes while the sentinel decides; both change `role` by compare-exchange from
+//! a value that names the sequence, so one of them fails: a sentinel that fails goes back to watching, a puller that fails is
+//! an ordinary thread from then on. *Nap against start*: the sentinel sets `nap`, then looks at `role`; the puller sets `role`, then looks
+//! at `nap`; both sequentially consistent, so at least one sees the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::layout::{BELL_ASLEEP, BELL_AWAKE};
+use crate::wake;
+use crate::worker_end::{Taken, WorkerEnd};
+
+/// How long the same request may keep the puller before the sentinel acts.
+pub const TICK: Duration = Duration::from_micros(200);
+/// Ticks without any request after which the sentinel sleeps for good: about 10 ms.
+const CALM_TICKS: u32 = 50;
+/// `slowness` is a moving average of "this request was slow", in 1/65536, with a weight of 1/16 for the newest.
+const ONE: u32 = 1 << 16;
+const EAGER_ABOVE: u32 = ONE * 3 / 10;
+const PULL_BELOW: u32 = ONE * 2 / 10;
+/// Eager mode cannot tell a request that blocks from one that waits for the GIL: both take long. So it is left from time to time:
+/// if requests really block, a few ticks bring it back; if not, pull mode stays.
+const PROBE_EVERY: Duration = Duration::from_millis(100);
+const PROBE_SLOWNESS: u32 = EAGER_ABOVE - 1;
+
+/// A thread's place in the scheduler; made once by the thread itself.
+#[derive(Debug)]
+pub struct Seat {
+    /// 1 to `threads`; 0 means nobody in the scheduler's words.
+    number: u32,
+    /// When the running request began, in eager mode.
+    began: Option<Instant>,
+    /// Whether the last request was run as the puller.
+    pulled: bool,
+}
+
+/// What a thread that waited is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Try to take.
+    Retry,
+    /// The puller has been at one request for a whole tick. Get the GIL, then call [`Scheduler::take_over`].
+    Suspect(Suspicion),
+    /// Leave.
+    Stop,
+}
+
+/// What the sentinel saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    role: u64,
+    at: Instant,
+    /// The puller's processor time then, if it can be had.
+    consumed: Option<Duration>,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Scheduler {
+    end: Arc<WorkerEnd>,
+    role: AtomicU64,
+    sentinel: AtomicU32,
+    nap: AtomicU32,
+    slowness: AtomicU32,
+    probe_at: AtomicU64,
+    stopping: AtomicBool,
+    /// Each thread's processor clock, 0 before it has a seat.
+    clocks: Vec<AtomicI32>,
+    started: Instant,
+}
+
+const RUNNING: u64 = 1 << 16;
+const SEQUENCE: u64 = 1 << 17;
+
+fn puller_of(role: u64) -> u32 {
+    (role & 0xFFFF) as u32
+}
+
+fn with_puller(role: u64, puller: u32) -> u64 {
+    (role & !(0xFFFF | RUNNING)) | u64::from(puller)
+}
+
+impl Scheduler {
+    /// A scheduler for up to `threads` threads (at most 65,534) over one link.
+    pub fn new(end: Arc<WorkerEnd>, threads: usize) -> Self {
+        let threads = threads.clamp(1, 0xFFFE);
+        Scheduler {
+            end,
+            role: AtomicU64::new(0),
+            sentinel: AtomicU32::new(0),
+            nap: AtomicU32::new(0),
+            slowness: AtomicU32::new(0),
+            probe_at: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            clocks: (0..threads).map(|_| AtomicI32::new(0)).collect(),
+            started: Instant::now(),
+        }
+    }
+
+    /// The seat of the calling thread, or None when `number` is out of range or taken.
+    pub fn seat(&self, number: usize) -> Option<Seat> {
+        let clock = self.clocks.get(number)?;
+        clock.compare_exchange(0, own_processor_clock(), Ordering::SeqCst, Ordering::SeqCst).ok()?;
+        Some(Seat { number: number as u32 + 1, began: None, pulled: false })
+    }
+
+    /// Makes every thread leave once it has finished its request.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let sleepers = self.end.sleepers();
+        sleepers.bell.store(BELL_AWAKE, Ordering::SeqCst);
+        sleepers.crowd.fetch_add(1, Ordering::SeqCst);
+        self.nap.store(0, Ordering::SeqCst);
+        let sharing = self.end.sharing();
+        wake::wake(&sleepers.bell, u32::MAX, sharing);
+        wake::wake(&sleepers.crowd, u32::MAX, sharing);
+        wake::wake(&self.nap, u32::MAX, wake::Sharing::Private);
+    }
+
+    /// Whether `stop` has been called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn is_eager(&self) -> bool {
+        self.end.sleepers().eager.load(Ordering::SeqCst) != 0
+    }
+
+    /// The next request for this thread, if it may take one now. Call it with the GIL held, at once after the last request.
+    pub fn try_take(&self, seat: &mut Seat) -> Option<Taken> {
+        self.settle(seat);
+        if self.is_stopping() {
+            return None;
+        }
+        if self.is_eager() {
+            return self.take_eagerly(seat);
+        }
+        let mut role = self.role.load(Ordering::SeqCst);
+        if puller_of(role) == 0 {
+            let mine = with_puller(role, seat.number);
+            role = match self.role.compare_exchange(role, mine, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => mine,
+                Err(_) => return None,
+            };
+        }
+        if puller_of(role) != seat.number {
+            return None;
+        }
+        let was_running = role & RUNNING != 0;
+        let Some(taken) = self.end.take() else {
+            if was_running {
+                // Fails where the sentinel has just taken over: then the role is no longer ours to change.
+                let idle = role & !RUNNING;
+                let _ = self.role.compare_exchange(role, idle, Ordering::SeqCst, Ordering::SeqCst);
+            }
+            return None;
+        };
+        let running = (role + SEQUENCE) | RUNNING;
+        seat.pulled = self.role.compare_exchange(role, running, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if !was_running {
+            self.end_nap();
+        }
+        Some(taken)
+    }
+
+    fn take_eagerly(&self, seat: &mut Seat) -> Option<Taken> {
+        let taken = self.end.take()?;
+        // Whoever runs a request cannot watch the bell: the next thread that comes to wait will.
+        let role = self.role.load(Ordering::SeqCst);
+        if puller_of(role) == seat.number {
+            let _ = self.role.compare_exchange(
+                role,
+                with_puller(role, 0),
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
+        }
+        seat.began = Some(Instant::now());
+        Some(taken)
+    }
+
+    /// Accounts for the request that this thread has just run, if any.
+    fn settle(&self, seat: &mut Seat) {
+        if std::mem::take(&mut seat.pulled) {
+            self.note(false);
+        } else if let Some(began) = seat.began.take() {
+            let slowness = self.note(began.elapsed() > TICK);
+            if !self.is_eager() {
+                return;
+            }
+            let now = self.started.elapsed().as_micros() as u64;
+            if slowness < PULL_BELOW {
+                self.leave_eager(slowness);
+            } else if now > self.probe_at.load(Ordering::Relaxed) {
+                self.leave_eager(PROBE_SLOWNESS);
+            }
+        }
+    }
+
+    fn note(&self, slow: bool) -> u32 {
+        let old = self.slowness.load(Ordering::Relaxed);
+        if old == 0 && !slow {
+            return 0;
+        }
+        let new = if slow { old + (ONE - old) / 16 } else { old - old.div_ceil(16) };
+        self.slowness.store(new, Ordering::Relaxed);
+        new
+    }
+
+    fn enter_eager(&self) {
+        let until = self.started.elapsed() + PROBE_EVERY;
+        self.probe_at.store(until.as_micros() as u64, Ordering::Relaxed);
+        self.end.sleepers().eager.store(1, Ordering::SeqCst);
+        // What is ready now was pushed when the front woke nobody for it. The caller takes one itself.
+        let others = self.end.ready().saturating_sub(1);
+        self.wake_crowd(others as u32);
+    }
+
+    fn leave_eager(&self, slowness: u32) {
+        self.slowness.store(slowness, Ordering::Relaxed);
+        self.end.sleepers().eager.store(0, Ordering::SeqCst);
+        // In eager mode nobody is sentinel; the caller will be puller, one of the crowd has to watch it.
+        self.wake_crowd(1);
+    }
+
+    fn wake_crowd(&self, count: u32) {
+        let sleepers = self.end.sleepers();
+        if count > 0 && sleepers.crowd_waiting.load(Ordering::SeqCst) > 0 {
+            sleepers.crowd.fetch_add(1, Ordering::SeqCst);
+            wake::wake(&sleepers.crowd, count, self.end.sharing());
+        }
+    }
+
+    fn end_nap(&self) {
+        if self.nap.load(Ordering::SeqCst) != 0 && self.nap.swap(0, Ordering::SeqCst) != 0 {
+            wake::wake(&self.nap, 1, wake::Sharing::Private);
+        }
+    }
+
+    /// Sleeps until there may be something to take. Call it without the GIL.
+    pub fn wait(&self, seat: &mut Seat) -> Wake {
+        loop {
+            if self.is_stopping() {
+                return Wake::Stop;
+            }
+            let role = self.role.load(Ordering::SeqCst);
+            if puller_of(role) == 0 {
+                let mine = with_puller(role, seat.number);
+                let _ = self.role.compare_exchange(role, mine, Ordering::SeqCst, Ordering::SeqCst);
+                continue;
+            }
+            if puller_of(role) == seat.number {
+                self.sleep_on_bell();
+                return if self.is_stopping() { Wake::Stop } else { Wake::Retry };
+            }
+            if self.is_eager() {
+                if self.end.ready() > 0 {
+                    return Wake::Retry;
+                }
+            } else if self
+                .sentinel
+                .compare_exchange(0, seat.number, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+            {
+                let suspicion = self.watch();
+                self.sentinel.store(0, Ordering::SeqCst);
+                match suspicion {
+                    Some(suspicion) => return Wake::Suspect(suspicion),
+                    None => continue,
+                }
+            }
+            self.sleep_in_crowd();
+        }
+    }
+
+    fn sleep_on_bell(&self) {
+        let bell = &self.end.sleepers().bell;
+        bell.store(BELL_ASLEEP, Ordering::SeqCst);
+        // The front sets the tail, then looks at the bell; we set the bell, then look at the tail.
+        while self.end.ready() == 0 && !self.is_stopping() && bell.load(Ordering::SeqCst) == BELL_ASLEEP {
+            wake::wait(bell, BELL_ASLEEP, None, self.end.sharing());
+        }
+        bell.store(BELL_AWAKE, Ordering::SeqCst);
+    }
+
+    fn sleep_in_crowd(&self) {
+        let sleepers = self.end.sleepers();
+        let ticket = sleepers.crowd.load(Ordering::SeqCst);
+        sleepers.crowd_waiting.fetch_add(1, Ordering::SeqCst);
+        let needed = self.is_stopping()
+            || puller_of(self.role.load(Ordering::SeqCst)) == 0
+            || if self.is_eager() {
+                self.end.ready() > 0
+            } else {
+                self.sentinel.load(Ordering::SeqCst) == 0
+            };
+        if !needed {
+            wake::wait(&sleepers.crowd, ticket, None, self.end.sharing());
+        }
+        sleepers.crowd_waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The sentinel's watch: until the puller has been at one request for a tick, or the mode changes.
+    fn watch(&self) -> Option<Suspicion> {
+        let mut seen = self.role.load(Ordering::SeqCst);
+        let mut calm = 0;
+        loop {
+            // `nap` is 0 here: a plain timed sleep that `stop` can end.
+            wake::wait(&self.nap, 0, Some(TICK), wake::Sharing::Private);
+            if self.is_stopping() || self.is_eager() {
+                return None;
+            }
+            let role = self.role.load(Ordering::SeqCst);
+            if puller_of(role) == 0 {
+                return None;
+            }
+            if role & RUNNING != 0 {
+                if role == seen {
+                    let consumed = self.processor_time(puller_of(role));
+                    return Some(Suspicion { role, at: Instant::now(), consumed });
+                }
+                calm = 0;
+            } else {
+                calm += 1;
+                if calm > CALM_TICKS {
+                    self.nap(role);
+                    calm = 0;
+                }
+            }
+            seen = role;
+        }
+    }
+
+    fn nap(&self, role: u64) {
+        self.nap.store(1, Ordering::SeqCst);
+        while self.nap.load(Ordering::SeqCst) != 0
+            && self.role.load(Ordering::SeqCst) == role
+            && !self.is_stopping()
+            && !self.is_eager()
+        {
+            wake::wait(&self.nap, 1, None, wake::Sharing::Private);
+        }
+        self.nap.store(0, Ordering::SeqCst);
+    }
+
+    /// Makes this thread the puller if the suspected one is still at the same request. Call it with the GIL held: that it could be had
+    /// is the proof that the request does not just compute or wait for a processor.
+    pub fn take_over(&self, seat: &Seat, suspicion: Suspicion) -> bool {
+        // Read before the exchange: after it the old puller may be anywhere.
+        let computed = match (suspicion.consumed, self.processor_time(puller_of(suspicion.role))) {
+            (Some(before), Some(now)) => now.saturating_sub(before),
+            _ => Duration::ZERO,
+        };
+        let mine = with_puller(suspicion.role, seat.number);
+        if self.role.compare_exchange(suspicion.role, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return false;
+        }
+        // More threads do not help requests that compute; only blocking ones make the scheduler eager.
+        let blocked = computed * 2 < suspicion.at.elapsed().max(TICK);
+        if blocked && self.note(true) > EAGER_ABOVE {
+            self.enter_eager();
+        } else {
+            // This thread was the sentinel; another one has to be.
+            self.wake_crowd(1);
+        }
+        true
+    }
+
+    fn processor_time(&self, number: u32) -> Option<Duration> {
+        let clock = self.clocks.get((number as usize).checked_sub(1)?)?.load(Ordering::Relaxed);
+        processor_time(clock)
+    }
+}
+
+fn own_processor_clock() -> libc::clockid_t {
+    let mut clock = 0;
+    // SAFETY: the calling thread exists; `clock` is written by the call.
+    let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+    // Clock ids of threads are never 0 (that is CLOCK_REALTIME); 1 would be CLOCK_MONOTONIC, which reads as "computes all the time".
+    if failed == 0 { clock } else { libc::CLOCK_MONOTONIC }
+}
+
+fn processor_time(clock: libc::clockid_t) -> Option<Duration> {
+    if clock == 0 {
+        return None;
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to `time`; an id whose thread has ended is reported as an error.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return None;
+    }
+    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+}

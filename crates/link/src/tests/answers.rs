@@ -1,0 +1,159 @@
+//! Answers through the ring: every byte, in order, whatever the sizes; and writers that wait.
+
+use std::io::{Seek, Write};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::thread;
+
+use super::{PATIENCE, link, push};
+use crate::{AnswerHead, Frame, FrontEnd, Progress, RESPONSE_BYTES, Writable, descriptors};
+
+const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
+
+/// Reads what is there; data is appended to `out`.
+fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
+    let (mut cursor, progress) = front.answer(slot);
+    while let Some(frame) = front.next_frame(slot, &mut cursor).unwrap() {
+        match frame {
+            Frame::Head(head) => assert_eq!(head.status, 200),
+            Frame::Data(a, b) => {
+                out.extend_from_slice(a);
+                out.extend_from_slice(b);
+            }
+            Frame::File { token, len, .. } => {
+                // SAFETY: given by the writer of this frame, read once.
+                assert!(unsafe { descriptors::take(token) }.is_some());
+                out.extend(std::iter::repeat_n(b'F', len as usize));
+            }
+        }
+    }
+    front.consume(slot, cursor, progress);
+    progress
+}
+
+#[test]
+fn pieces_of_every_size_pass_through_a_ring_that_wraps() {
+    let (mut half, end) = link(1);
+    let front = &mut half.end;
+    let data: Vec<u8> = (0..3_000_000_u32).map(|i| (i / 5) as u8).collect();
+    for piece in [1, 7, 8, 9, 1000, 65_537, RESPONSE_BYTES - 8, RESPONSE_BYTES, 3_000_000] {
+        let data = &data[..(piece * 1000).min(data.len())];
+        let slot = push(front, "x").unwrap();
+        let mut taken = end.take().unwrap();
+        end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
+        let mut got = Vec::new();
+        for piece in data.chunks(piece) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let n = end.put_data(&mut taken, rest);
+                rest = &rest[n..];
+                if n == 0 {
+                    end.publish(&mut taken);
+                    read(front, slot, &mut got);
+                }
+            }
+        }
+        end.finish(taken, false);
+        assert_eq!(read(front, slot, &mut got), Progress::Complete);
+        assert!(got == data, "pieces of {piece}");
+        assert!(front.release(slot));
+    }
+}
+
+#[test]
+fn a_writer_waits_for_room_and_both_threads_see_all_bytes() {
+    let (mut half, end) = link(1);
+    let front = &mut half.end;
+    let slot = push(front, "x").unwrap();
+    let writer = thread::spawn(move || {
+        let mut taken = end.take().unwrap();
+        end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
+        let piece: Vec<u8> = (0..100_003_u32).map(|i| i as u8).collect();
+        for _ in 0..100 {
+            let mut rest = &piece[..];
+            while !rest.is_empty() {
+                let n = end.put_data(&mut taken, rest);
+                rest = &rest[n..];
+                end.publish(&mut taken);
+                if n == 0 {
+                    assert_eq!(end.wait_writable(&taken, Some(PATIENCE)), Writable::Ready);
+                }
+            }
+        }
+        end.finish(taken, false);
+    });
+    let mut got = Vec::new();
+    while read(front, slot, &mut got) != Progress::Complete {
+        thread::yield_now();
+    }
+    writer.join().unwrap();
+    assert_eq!(got.len(), 100 * 100_003);
+    assert!(got.chunks(100_003).all(|chunk| chunk.iter().enumerate().all(|(i, b)| *b == i as u8)));
+}
+
+#[test]
+fn a_waiting_writer_learns_that_its_client_has_gone() {
+    let (mut half, end) = link(1);
+    let front = &mut half.end;
+    let slot = push(front, "x").unwrap();
+    let (full, is_full) = mpsc::channel();
+    let writer = thread::spawn(move || {
+        let mut taken = end.take().unwrap();
+        end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
+        while end.put_data(&mut taken, &[0; 10_000]) > 0 {}
+        end.publish(&mut taken);
+        full.send(()).unwrap();
+        let verdict = end.wait_writable(&taken, Some(PATIENCE));
+        end.finish(taken, true);
+        verdict
+    });
+    is_full.recv_timeout(PATIENCE).unwrap();
+    front.abandon(slot);
+    assert_eq!(writer.join().unwrap(), Writable::Gone);
+    assert!(front.release(slot));
+}
+
+#[test]
+fn a_verdict_before_the_end_is_an_answer_and_the_slot_comes_later() {
+    let (mut half, end) = link(1);
+    let front = &mut half.end;
+    let slot = push(front, "x").unwrap();
+    let mut taken = end.take().unwrap();
+    end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
+    end.put_data(&mut taken, b"all");
+    end.conclude(&mut taken, false);
+    let mut got = Vec::new();
+    assert_eq!(read(front, slot, &mut got), Progress::Complete);
+    assert_eq!(got, b"all");
+    assert!(!front.release(slot), "the application is still in close()");
+    end.finish(taken, true);
+    assert_eq!(front.answer(slot).1, Progress::Complete, "the first verdict stands");
+    assert!(front.release(slot));
+}
+
+#[test]
+fn files_travel_in_their_place() {
+    let (mut half, end) = link(1);
+    let front = &mut half.end;
+    let slot = push(front, "x").unwrap();
+    let mut taken = end.take().unwrap();
+    end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
+    end.put_data(&mut taken, b"<");
+    let mut file = std::fs::File::from(OwnedFd::from(Region::shareable_file()));
+    file.write_all(b"12345").unwrap();
+    file.rewind().unwrap();
+    assert!(end.put_file(&mut taken, descriptors::give(OwnedFd::from(file)), 0, 5));
+    end.put_data(&mut taken, b">");
+    end.finish(taken, false);
+    let mut got = Vec::new();
+    read(front, slot, &mut got);
+    assert_eq!(got, b"<FFFFF>");
+}
+
+use crate::Region;
+
+impl Region {
+    fn shareable_file() -> std::fs::File {
+        Region::shareable(1).unwrap()
+    }
+}

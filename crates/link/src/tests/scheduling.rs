@@ -1,0 +1,188 @@
+//! The scheduler under requests that are held by the test: who runs, who may not, and that nothing is left lying.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+
+use super::{PATIENCE, link, push};
+use crate::{FrontEnd, Scheduler, Wake, WorkerEnd};
+
+/// What the "application" does with a request, by its path.
+type Application = dyn Fn(&str) + Send + Sync;
+
+struct Pool {
+    scheduler: Arc<Scheduler>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    fn start(end: &Arc<WorkerEnd>, count: usize, application: Arc<Application>) -> Pool {
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(end), count));
+        let threads = (0..count)
+            .map(|number| {
+                let (end, scheduler, application) =
+                    (Arc::clone(end), Arc::clone(&scheduler), Arc::clone(&application));
+                thread::spawn(move || serve(&end, &scheduler, number, &*application))
+            })
+            .collect();
+        Pool { scheduler, threads }
+    }
+
+    fn stop(self) {
+        self.scheduler.stop();
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, application: &Application) {
+    let mut seat = scheduler.seat(number).unwrap();
+    loop {
+        while let Some(taken) = scheduler.try_take(&mut seat) {
+            let path = String::from_utf8(end.request(&taken).unwrap().path().to_vec()).unwrap();
+            application(&path);
+            end.finish(taken, false);
+        }
+        match scheduler.wait(&mut seat) {
+            Wake::Retry => {}
+            Wake::Suspect(suspicion) => {
+                scheduler.take_over(&seat, suspicion);
+            }
+            Wake::Stop => return,
+        }
+    }
+}
+
+/// Requests that stay in the application until the test opens the gate.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut open = self.open.lock().unwrap();
+        while !*open {
+            open = self.changed.wait(open).unwrap();
+        }
+    }
+
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Pushes all names, freeing slots as their answers come.
+fn feed(front: &mut FrontEnd, names: impl Iterator<Item = String>) {
+    let mut news = Vec::new();
+    for name in names {
+        while push(front, &name).is_none() {
+            front.take_dirty(&mut news);
+            for slot in news.drain(..) {
+                front.release(slot);
+            }
+            thread::yield_now();
+        }
+        front.ring_bell();
+    }
+}
+
+#[test]
+fn quick_requests_are_served_while_others_are_stuck() {
+    for threads in [2, 3, 8] {
+        for stuck in 1..threads {
+            let (mut half, end) = link(threads);
+            let gate = Arc::new(Gate::default());
+            let (done, is_done) = mpsc::channel();
+            let application = {
+                let gate = Arc::clone(&gate);
+                move |path: &str| match path {
+                    "stuck" => gate.pass(),
+                    _ => done.send(path.to_owned()).unwrap(),
+                }
+            };
+            let pool = Pool::start(&end, threads, Arc::new(application));
+            feed(&mut half.end, (0..stuck).map(|_| "stuck".to_owned()));
+            let quick: Vec<String> = (0..200).map(|i| i.to_string()).collect();
+            feed(&mut half.end, quick.iter().cloned());
+            let mut got: Vec<String> = quick.iter().map(|_| is_done.recv_timeout(PATIENCE).unwrap()).collect();
+            got.sort_by_key(|name| name.parse::<u32>().unwrap());
+            assert_eq!(got, quick);
+            gate.open();
+            pool.stop();
+        }
+    }
+}
+
+#[test]
+fn one_request_pushed_at_a_time_is_never_left_lying_whatever_state_the_threads_are_in() {
+    // Each push waits for its answer: a lost wake-up anywhere (bell, crowd, nap, take-over) hangs here. Some requests outlast a tick, so that
+    // the pool changes between modes and roles all the time.
+    for threads in [1, 2, 4] {
+        let (mut half, end) = link(threads);
+        let (done, is_done) = mpsc::channel();
+        let application = move |path: &str| {
+            let number: u64 = path.parse().unwrap();
+            if number % 7 == 3 {
+                thread::sleep(crate::scheduler::TICK * (number % 5) as u32);
+            }
+            done.send(number).unwrap();
+        };
+        let pool = Pool::start(&end, threads, Arc::new(application));
+        for number in 0..3000 {
+            feed(&mut half.end, [number.to_string()].into_iter());
+            assert_eq!(is_done.recv_timeout(PATIENCE), Ok(number));
+        }
+        pool.stop();
+    }
+}
+
+#[test]
+fn as_many_requests_as_threads_run_at_once_and_never_more() {
+    for threads in [1, 2, 16, 64] {
+        let (mut half, end) = link(threads);
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let barrier = Arc::new(Barrier::new(threads));
+        let (done, is_done) = mpsc::channel();
+        let application = {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            move |_: &str| {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                // Nobody passes before all threads are in the application at the same time.
+                barrier.wait();
+                running.fetch_sub(1, Ordering::SeqCst);
+                done.send(()).unwrap();
+            }
+        };
+        let pool = Pool::start(&end, threads, Arc::new(application));
+        let total = threads * 20;
+        feed(&mut half.end, (0..total).map(|i| i.to_string()));
+        for _ in 0..total {
+            is_done.recv_timeout(PATIENCE).unwrap();
+        }
+        assert_eq!(most.load(Ordering::SeqCst), threads);
+        pool.stop();
+    }
+}
+
+#[test]
+fn threads_leave_from_every_role() {
+    for threads in [1, 2, 3, 8] {
+        for pushed in [0, 1, 5] {
+            let (mut half, end) = link(threads);
+            let pool = Pool::start(&end, threads, Arc::new(|_: &str| thread::sleep(crate::scheduler::TICK)));
+            feed(&mut half.end, (0..pushed).map(|i| i.to_string()));
+            pool.stop();
+        }
+    }
+}
+
+#[test]
+fn a_seat_is_given_once() {
+    let (_half, end) = link(2);
+    let scheduler = Scheduler::new(end, 2);
+    assert!(scheduler.seat(0).is_some() && scheduler.seat(0).is_none() && scheduler.seat(2).is_none());
+}

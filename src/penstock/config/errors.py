@@ -1,0 +1,34 @@
+"""The errors that a person is meant to read.
+
+Owns their shape: one sentence that says what happened, then lines that say where and what to do about it.
+Must not know who shows them. Everything else that is raised inside penstock is a bug of penstock.
+"""
+
+from __future__ import annotations
+
+
+class PenstockError(Exception):
+    """Something that the person who starts penstock can correct.
+
+    ``what`` is one sentence; ``lines`` tell where it was found and what to do. ``str()`` gives all of it.
+    """
+
+    def __init__(self, what: str, *lines: str) -> None:
+        super().__init__(what, *lines)
+        self.what = what
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, *(f"  {line}" for line in self.lines)])
+
+
+class ConfigError(PenstockError, ValueError):
+    """A setting, an address or the name of an application is written wrongly."""
+
+
+class StartError(PenstockError):
+    """The settings are well-formed, but this machine cannot serve with them now (an address is in use, …)."""
+
+
+class EndedError(PenstockError):
+    """The front ended although nobody asked it to."""

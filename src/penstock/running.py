@@ -1,0 +1,191 @@
+"""One penstock that serves: what is started together and ends together.
+
+Owns the order of the end: listeners, front, runner, files. Its methods may be called from any thread, also
+from a request's own, more than once and at the same time. Two kinds of threads work below it: the runner's,
+and "penstock-notices", which logs what the front reports and sees it end. The front's own thread is native.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from penstock import _engine
+from penstock.config.address import TcpAddress
+from penstock.config.settings import Settings
+from penstock.listeners import Listener
+from penstock.logs.access import OFF
+from penstock.worker.runners.base import Runner
+
+LOGGER = logging.getLogger("penstock")
+
+# After the end, for threads whose request is just about to finish. Longer would only delay the report about
+# those that do not, since nobody reads their responses any more.
+_LAST_MOMENT = 1.0
+
+
+class Running:
+    """What `penstock.start` returns: an application that is being served.
+
+    As a context manager it is closed (`close`) at the end of the block. If it is still running when the
+    interpreter exits, it is stopped (`stop`).
+    """
+
+    def __init__(
+        self, front: _engine.Front, runner: Runner, listeners: Sequence[Listener], settings: Settings
+    ) -> None:
+        self._front = front
+        self._runner = runner
+        self._listeners = tuple(listeners)
+        self._settings = settings
+        self._ended = threading.Event()
+        self._asked_to_end = False
+        # Held while stopping, so that whoever comes second returns when all is done. Reentrant, because the
+        # exit handler may find its own thread in the middle of it.
+        self._stopping = threading.RLock()
+        self._stopped = False
+        self._notices = threading.Thread(target=self._watch, name="penstock-notices", daemon=True)
+
+    def _start(self) -> None:
+        """Begin to serve; called once, by `penstock.api`."""
+        self._runner.start()
+        self._front.start()
+        self._notices.start()
+        atexit.register(self.stop)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, as URLs (``http://127.0.0.1:8000``), or ``unix:/path`` for a socket file."""
+        return [str(listener) for listener in self._listeners]
+
+    @property
+    def port(self) -> int:
+        """The port of the first TCP listener, never 0; raises LookupError when there is none."""
+        for listener in self._listeners:
+            if isinstance(listener.address, TcpAddress):
+                return listener.address.port
+        raise LookupError("There is no TCP listener, so there is no port.")
+
+    @property
+    def kind(self) -> str:
+        """The worker kind."""
+        return self._runner.kind
+
+    @property
+    def settings(self) -> Settings:
+        """The settings it was started with."""
+        return self._settings
+
+    @property
+    def failed(self) -> bool:
+        """Whether the front has ended although nobody asked it to."""
+        return self._ended.is_set() and not self._asked_to_end
+
+    def counters(self) -> dict[str, int]:
+        """Everything that is counted since the start, by name."""
+        return self._front.counters()
+
+    def drain(self) -> None:
+        """Take no new connections, let running requests finish. Returns at once; `wait` tells the end."""
+        self._asked_to_end = True
+        # First the files: who looks for the socket now is refused at once, and a successor may take the name.
+        for listener in self._listeners:
+            listener.remove_file()
+        self._front.drain()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended, by `drain` or `stop`; False when ``timeout`` seconds were over first.
+
+        Signal handlers run while the main thread waits here.
+        """
+        return self._ended.wait(timeout)
+
+    def stop(self) -> None:
+        """Close every connection now, whatever is running, and release everything.
+
+        A thread that stays inside the application's code for more than a moment is reported, with where it
+        is, and left behind.
+        """
+        self._asked_to_end = True
+        with self._stopping:
+            if self._stopped:
+                return
+            self._stopped = True
+            atexit.unregister(self.stop)
+            for listener in self._listeners:
+                listener.remove_file()
+            self._front.stop()
+            self._runner.stop()
+            self._join()
+            front_ended = self._front.join(0)
+            for listener in self._listeners:
+                listener.close()
+            # The front writes to this very number: were it given to another file while the front still runs,
+            # access records would end up there.
+            if front_ended and self._settings.access_log_descriptor != OFF:
+                os.close(self._settings.access_log_descriptor)
+
+    def close(self) -> None:
+        """`drain`, wait until the graceful timeout is over at the latest, then `stop`."""
+        if not self._stopped:
+            self.drain()
+            self.wait(self._settings.graceful_timeout)
+        self.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended.is_set() else "draining" if self._asked_to_end else "serving"
+        return f"<Running {' '.join(self.addresses)} ({state})>"
+
+    def _join(self) -> None:
+        deadline = time.monotonic() + _LAST_MOMENT
+        self._front.join(_LAST_MOMENT)
+        for thread in self._runner.join(_LAST_MOMENT):
+            LOGGER.warning(
+                "%s is still in the application's code and is left behind. It is here:\n%s",
+                thread.name,
+                _stack_of(thread),
+            )
+        if threading.current_thread() is not self._notices and self._notices.ident is not None:
+            self._notices.join(max(0.0, deadline - time.monotonic()))
+
+    def _watch(self) -> None:
+        """Runs on "penstock-notices"."""
+        try:
+            while (notice := self._front.next_notice()) is not None:
+                LOGGER.log(logging.getLevelNamesMapping()[notice.level.upper()], "%s", notice.message)
+            self._front.join()
+        finally:
+            # Without a front no request comes any more, so a drained worker needs no stop() to come to its
+            # end.
+            self._runner.stop()
+            self._ended.set()
+
+
+def _stack_of(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None:
+        return "  (it has just ended)"
+    # Above the application's own frames are only how the thread was started and how it calls.
+    ours = (str(Path(__file__).parent), threading.__file__)
+    stack = [one for one in traceback.extract_stack(frame) if not one.filename.startswith(ours)]
+    return "".join(traceback.format_list(stack)).rstrip()

@@ -1,0 +1,61 @@
+"""The threads runner, with a worker that waits for its end and nothing else."""
+
+import threading
+
+import pytest
+
+from penstock.worker.runners.base import Runner
+from penstock.worker.runners.threads import ThreadsRunner
+
+
+class WaitingWorker:
+    """Serves until `stop`, except the numbers in ``stuck``, which wait for `release`."""
+
+    def __init__(self, stuck: tuple[int, ...] = ()) -> None:
+        self.names: dict[int, str] = {}
+        self.stuck = stuck
+        self.stopped = threading.Event()
+        self.release = threading.Event()
+
+    def serve(self, thread: int) -> None:
+        self.names[thread] = threading.current_thread().name
+        (self.release if thread in self.stuck else self.stopped).wait()
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+def test_threads_have_names_and_end() -> None:
+    worker = WaitingWorker()
+    runner: Runner = ThreadsRunner(worker, 3)
+    runner.start()
+    runner.stop()
+    assert runner.join(10) == []
+    assert worker.names == {0: "penstock-0", 1: "penstock-1", 2: "penstock-2"}
+
+
+def test_stuck_threads_are_told() -> None:
+    worker = WaitingWorker(stuck=(1,))
+    runner = ThreadsRunner(worker, 2)
+    runner.start()
+    runner.stop()
+    assert [one.name for one in runner.join(0.05)] == ["penstock-1"]
+    worker.release.set()
+    assert runner.join(10) == []
+
+
+def test_before_the_start() -> None:
+    runner = ThreadsRunner(WaitingWorker(), 1)
+    runner.stop()
+    assert runner.join(0) == []
+
+
+def test_a_fault_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty(WaitingWorker):
+        def serve(self, thread: int) -> None:
+            raise RuntimeError("inside")
+
+    runner = ThreadsRunner(Faulty(), 1)
+    runner.start()
+    assert runner.join(10) == []
+    assert caplog.records[0].levelno >= 50

@@ -1,0 +1,81 @@
+"""The table of settings and its checks."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from penstock.config.errors import ConfigError
+from penstock.config.setting import Unit
+from penstock.config.settings import TABLE, Settings, settings_from
+
+
+def test_each_default_passes_its_own_check() -> None:
+    for row in TABLE:
+        accepted = row.accept(row.default)
+        assert accepted == row.default
+        assert type(accepted) is type(row.default)
+
+
+def test_the_table_has_every_field() -> None:
+    fields = {one.name for one in dataclasses.fields(Settings)}
+    assert fields - {row.name for row in TABLE} == {"access_log_descriptor"}
+
+
+def test_flags_are_unique_and_long() -> None:
+    flags = [flag for row in TABLE for flag in row.flags]
+    assert len(flags) == len(set(flags))
+    assert all(row.flags[0].startswith("--") for row in TABLE)
+
+
+def test_help_and_reason_are_sentences() -> None:
+    for row in TABLE:
+        assert row.help.endswith("."), row.name
+        assert row.reason.endswith("."), row.name
+
+
+def test_shown_defaults_read_back() -> None:
+    for row in TABLE:
+        if row.unit in (Unit.BYTES, Unit.SECONDS, Unit.COUNT) and not (row.default == 0 and row.zero):
+            assert row.parse(row.show(row.default)) == row.default
+
+
+def test_nothing_given_is_the_default() -> None:
+    assert settings_from({}) == Settings()
+
+
+def test_texts_and_numbers() -> None:
+    made = settings_from(
+        {"max_body_bytes": "10MiB", "keep_alive_seconds": 5, "bind": "8000", "retry_after_seconds": "1min"}
+    )
+    assert made.max_body_bytes == 10 * 2**20
+    assert made.keep_alive_seconds == 5.0
+    assert made.bind == ("8000",)
+    assert made.retry_after_seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("thread", 8, "Did you mean threads"),
+        ("colour", 8, "There are: bind"),
+        ("threads", 0, "threads: 0 is too small; the smallest value is 1"),
+        ("threads", True, "threads: True is not a number"),
+        ("threads", 1.5, "not a whole number"),
+        ("threads", "many", "not a whole number"),
+        ("threads", None, "not a number"),
+        ("keep_alive_seconds", float("nan"), "finite"),
+        ("keep_alive_seconds", 0, "smallest value is 100ms"),
+        ("retry_after_seconds", 0.5, "whole number of seconds"),
+        ("max_body_bytes", -1, "too small"),
+        ("max_body_bytes", 2**63, "too large"),
+        ("head_seconds", 1e300, "too large"),
+        ("log_level", "loud", "one of debug"),
+        ("log_level", 3, "not a text"),
+        ("bind", 8000, "list of texts"),
+        ("access_log_descriptor", 3, "no setting"),
+    ],
+)
+def test_faults_name_the_setting(name: str, value: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        settings_from({name: value})
