@@ -28,6 +28,8 @@ pub struct Connection {
     pub unseen: bool,
     /// The last answer has been sent; what still comes is thrown away until the client closes.
     pub lingering: bool,
+    /// No request has come yet.
+    pub fresh: bool,
     /// A part of a head has come: its clock runs.
     pub head_begun: bool,
     /// Where the request stands.
@@ -51,6 +53,7 @@ impl Connection {
             peer_done: false,
             unseen: false,
             lingering: false,
+            fresh: true,
             head_begun: false,
             receiver: Receiver::new(),
             input: Vec::new(),

@@ -39,6 +39,8 @@ const ACCEPT_BATCH: usize = 64;
 const BELL_EVERY: usize = 16;
 /// How long accepting pauses when descriptors or memory have run out.
 const ACCEPT_PAUSE_MS: u64 = 100;
+/// How long a connection that has just been made may take to send its request while the front drains.
+const DRAIN_GRACE_MS: u64 = 1000;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
@@ -393,24 +395,45 @@ impl EventLoop {
     }
 
     fn begin_drain(&mut self) {
+        // Who is in the backlog has connected successfully: to close the listener on them would be a reset.
+        self.accept_pause_until = 0;
+        self.accepting.fill(true);
+        while self.accepting.contains(&true) && self.table.len() < self.settings.max_connections {
+            self.accept_all();
+            if self.accept_pause_until > 0 {
+                break;
+            }
+        }
         self.draining = true;
         for listener in self.listeners.drain(..) {
             let _ = self.poll.registry().deregister(&mut SourceFd(&listener.raw()));
         }
         self.accepting.clear();
         for id in self.table.ids() {
-            let Some(connection) = self.table.get_mut(id) else { continue };
-            if connection.exchange.state() == State::Receiving && connection.receiver.is_between_requests() {
-                // A request may have arrived that no event has told of yet: look before closing.
+            if !self.is_idle(id) {
+                continue;
+            }
+            // A request may have arrived that no event has told of yet: look before closing.
+            if let Some(connection) = self.table.get_mut(id) {
                 connection.readable = true;
-                self.drive(id);
-                let Some(connection) = self.table.get_mut(id) else { continue };
-                if connection.exchange.state() == State::Receiving && connection.receiver.is_between_requests() {
-                    self.close(id, CloseReason::Draining);
-                }
+            }
+            self.drive(id);
+            if !self.is_idle(id) {
+                continue;
+            }
+            match self.table.get_mut(id) {
+                // The first request of a new connection is on its way.
+                Some(connection) if connection.fresh => self.timers.set(id.key, self.now_ms + DRAIN_GRACE_MS),
+                _ => self.close(id, CloseReason::Draining),
             }
         }
         self.dispatch.link.ring_bell();
+    }
+
+    fn is_idle(&mut self, id: ConnectionId) -> bool {
+        self.table.get_mut(id).is_some_and(|connection| {
+            connection.exchange.state() == State::Receiving && connection.receiver.is_between_requests()
+        })
     }
 
     /// Ends a connection, whatever it was doing.

@@ -210,6 +210,7 @@ impl EventLoop {
     #[inline]
     fn begin(&mut self, id: ConnectionId, bytes: &[u8], after: &[u8]) -> Option<usize> {
         let connection = self.table.get_mut(id)?;
+        connection.fresh = false;
         let exchange = &mut connection.exchange;
         exchange.version = self.head.version;
         exchange.is_head = self.head.method.of(bytes) == b"HEAD";

@@ -1,0 +1,63 @@
+# Everything a developer types. Each target does all the set-up that it needs, in the tree: a fresh clone on a machine with
+# Python >= 3.11 and Rust needs nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test test-rust test-python lint format bench instructions clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.tools: pyproject.toml
+	@command -v cargo >/dev/null || { echo "penstock's front is written in Rust: install it from https://rustup.rs"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --group dev
+	@touch $@
+
+# The release profile even for tests: what is tested is what is shipped, and its races are the real ones.
+$(VENV)/.built: $(VENV)/.tools $(RUST_SOURCES)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --release
+	@touch $@
+
+setup: $(VENV)/.tools ## Make the virtual environment with all development tools
+
+build: $(VENV)/.built ## Build the native module and install penstock into the virtual environment
+
+run: build ## Serve the example on http://127.0.0.1:8000
+	$(BIN)/penstock examples/hello.py
+
+test: test-rust test-python ## Run all tests
+
+test-rust: $(VENV)/.tools ## Run the Rust tests
+	cargo test --workspace --quiet
+
+test-python: build ## Run the Python tests: unit, contract and end-to-end over real sockets
+	$(BIN)/pytest
+
+lint: build ## Check formats, types and lints of both languages
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.tools ## Format both languages
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+
+bench: build ## Measure penstock beside its peers (about 25 minutes; installs them into benchmarks/.venv)
+	$(PYTHON) -m benchmarks.run --setup
+	$(PYTHON) -m benchmarks.run
+
+instructions: build ## Count instructions per request and compare with the committed figures
+	$(PYTHON) -m benchmarks.instructions
+
+clean: ## Remove everything that was built
+	rm -rf target $(VENV) benchmarks/.venv
