@@ -105,8 +105,14 @@ class Worker:
         file_wrapper: type,
         observer: _Observer,
     ) -> Worker:
-        """``environs``: one template per listener, in the front's order, with the keys that every request shares."""
+        """``environs``: one template per listener, in the front's order, with the keys that every request shares.
+
+        Raises ValueError when the link has a worker already.
+        """
     def serve(self, thread: int) -> None:
-        """Run requests on the calling thread until `stop`; ``thread`` is its number, 0 to threads - 1, used once."""
+        """Run requests on the calling thread until `stop`; ``thread`` is its number, 0 to threads - 1, used once.
+
+        Raises ValueError when there is no such number or it has been used.
+        """
     def stop(self) -> None:
         """Let every serving thread return once it has finished its request."""

@@ -35,8 +35,9 @@ const DOORBELL: Token = Token(usize::MAX);
 const FIRST_LISTENER: usize = usize::MAX - 1;
 /// Connections accepted from one listener before existing ones get their turn.
 const ACCEPT_BATCH: usize = 64;
-/// After this many events a sleeping worker is woken for what they brought, while the rest of the batch is handled.
-const BELL_EVERY: usize = 16;
+/// A sleeping worker is woken when the poller has nothing more to tell, or for this many requests. Woken for the first one, it would run
+/// at once, perhaps in this thread's place, and be asleep again before the second.
+const BELL_EVERY: usize = 32;
 /// How long accepting pauses when descriptors or memory have run out.
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// How long a connection that has just been made may take to send its request while the front drains.
@@ -61,6 +62,8 @@ pub(crate) struct EventLoop {
     pub(crate) timers: Timers,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) draining: bool,
+    /// The last turn's requests have not been announced yet.
+    looked_again: bool,
     /// Connections with work left over from this turn.
     pub(crate) again: Vec<ConnectionId>,
     /// The parser's result; reused.
@@ -143,6 +146,7 @@ impl EventLoop {
             dispatch,
             timers: Timers::default(),
             draining: false,
+            looked_again: false,
             again: Vec::new(),
             head: Head::default(),
             scratch: vec![0; SCRATCH],
@@ -168,14 +172,13 @@ impl EventLoop {
             }
             self.read_clocks();
 
-            for (i, event) in events.iter().enumerate() {
+            for event in &events {
                 self.on_event(event);
-                if i % BELL_EVERY == BELL_EVERY - 1 {
+                if self.dispatch.link.unannounced() >= BELL_EVERY {
                     self.dispatch.link.ring_bell();
                 }
             }
             self.accept_all();
-            self.dispatch.link.ring_bell();
 
             self.dispatch.link.take_dirty(&mut news);
             for slot in news.drain(..) {
@@ -189,7 +192,6 @@ impl EventLoop {
                 self.on_deadline(key);
             }
             self.serve_queue();
-            self.dispatch.link.ring_bell();
 
             self.show_levels();
             if let Some(log) = &mut self.access_log {
@@ -224,6 +226,17 @@ impl EventLoop {
             wait = Some(wait.map_or(pause, |wait| wait.min(pause)));
         }
         let busy = !self.again.is_empty() || wait == Some(0);
+        if self.dispatch.link.unannounced() > 0 {
+            // One more look for requests that can share the wake-up; not two in a row, or busy clients could put it off for ever.
+            if !std::mem::replace(&mut self.looked_again, true) {
+                self.poll.poll(events, Some(Duration::ZERO))?;
+                if !events.is_empty() {
+                    return Ok(());
+                }
+            }
+            self.dispatch.link.ring_bell();
+        }
+        self.looked_again = false;
         // Told after the announcement, or a bell rung in between would be lost.
         if busy || !self.dispatch.link.prepare_sleep() {
             return self.poll.poll(events, Some(Duration::ZERO));
@@ -260,7 +273,9 @@ impl EventLoop {
         }
         let id = ConnectionId::from_token(token.0);
         let Some(connection) = self.table.get_mut(id) else { return };
-        if event.is_error() || event.is_write_closed() {
+        // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
+        // close becomes a reset after all.
+        if event.is_error() || (event.is_write_closed() && !connection.lingering) {
             let reason = if connection.receiver.is_between_requests() {
                 CloseReason::ByClient
             } else {
@@ -427,7 +442,6 @@ impl EventLoop {
                 _ => self.close(id, CloseReason::Draining),
             }
         }
-        self.dispatch.link.ring_bell();
     }
 
     fn is_idle(&mut self, id: ConnectionId) -> bool {

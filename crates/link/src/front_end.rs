@@ -50,7 +50,7 @@ pub struct FrontEnd {
     free: Vec<u32>,
     generations: Vec<u32>,
     tail: u32,
-    pushed: u32,
+    pushed: usize,
 }
 
 impl FrontEnd {
@@ -128,6 +128,11 @@ impl FrontEnd {
         self.pushed += 1;
     }
 
+    /// Requests pushed since the last [`FrontEnd::ring_bell`].
+    pub fn unannounced(&self) -> usize {
+        self.pushed
+    }
+
     /// Wakes as many worker threads as the pushes since the last call need: none while a puller is awake.
     pub fn ring_bell(&mut self) {
         let mut wanted = std::mem::take(&mut self.pushed);
@@ -145,10 +150,10 @@ impl FrontEnd {
             wanted -= 1;
         }
         if wanted > 0 && sleepers.eager.load(Ordering::Relaxed) != 0 {
-            let count = wanted.min(sleepers.crowd_waiting.load(Ordering::Relaxed));
+            let count = wanted.min(sleepers.crowd_waiting.load(Ordering::Relaxed) as usize);
             if count > 0 {
                 sleepers.crowd.fetch_add(1, Ordering::SeqCst);
-                wake::wake(&sleepers.crowd, count, sharing);
+                wake::wake(&sleepers.crowd, count as u32, sharing);
             }
         }
     }

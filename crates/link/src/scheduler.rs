@@ -20,9 +20,9 @@
 //! | word | who |
 //! |---|---|
 //! | `role` = (sequence, running, puller) | the puller for its own; a sentinel may replace the puller; a waiting thread may take a vacant role; all by compare-exchange |
-//! | `sentinel` | taken when 0 by a waiting thread, given back by its holder |
+//! | `sentinel` | taken when 0 by a waiting thread, given back by its holder; lies in `worker_end`, where reports are deferred while it is set |
 //! | `nap` | futex: 1 while the sentinel sleeps without a time-out; whoever turns it to 0 wakes it |
-//! | `slowness`, `probe_at` | anyone, relaxed: a statistic, a lost update does not matter |
+//! | `slowness`, `probe_at`, `tick` | anyone, relaxed: a statistic, a lost update does not matter |
 //! | bell, crowd, crowd_waiting, eager | in the region, because the front reads them; see `layout` |
 //!
 //! Named races. *Take-over against finish*: the puller finishes while the sentinel decides; both change `role` by compare-exchange from
@@ -40,8 +40,11 @@ use crate::worker_end::{Taken, WorkerEnd};
 
 /// How long the same request may keep the puller before the sentinel acts.
 pub const TICK: Duration = Duration::from_micros(200);
-/// Ticks without any request after which the sentinel sleeps for good: about 10 ms.
-const CALM_TICKS: u32 = 50;
+/// While every look finds the puller at another request, looks become rarer, up to this: each one costs as much as several quick
+/// requests. The first request that blocks then waits a little longer to be found out, the next ones do not.
+const LONG_TICK: u64 = 1000;
+/// Ticks without any request after which the sentinel sleeps for good.
+const CALM_TICKS: u32 = 10;
 /// `slowness` is a moving average of "this request was slow", in 1/65536, with a weight of 1/16 for the newest.
 const ONE: u32 = 1 << 16;
 const EAGER_ABOVE: u32 = ONE * 3 / 10;
@@ -87,10 +90,11 @@ pub struct Suspicion {
 pub struct Scheduler {
     end: Arc<WorkerEnd>,
     role: AtomicU64,
-    sentinel: AtomicU32,
     nap: AtomicU32,
     slowness: AtomicU32,
     probe_at: AtomicU64,
+    /// The sentinel's present tick in microseconds: short after a take-over, longer as long as there is none.
+    tick: AtomicU64,
     stopping: AtomicBool,
     /// Each thread's processor clock, 0 before it has a seat.
     clocks: Vec<AtomicI32>,
@@ -115,10 +119,10 @@ impl Scheduler {
         Scheduler {
             end,
             role: AtomicU64::new(0),
-            sentinel: AtomicU32::new(0),
             nap: AtomicU32::new(0),
             slowness: AtomicU32::new(0),
             probe_at: AtomicU64::new(0),
+            tick: AtomicU64::new(TICK.as_micros() as u64),
             stopping: AtomicBool::new(false),
             clocks: (0..threads).map(|_| AtomicI32::new(0)).collect(),
             started: Instant::now(),
@@ -267,6 +271,7 @@ impl Scheduler {
 
     /// Sleeps until there may be something to take. Call it without the GIL.
     pub fn wait(&self, seat: &mut Seat) -> Wake {
+        self.end.settle();
         loop {
             if self.is_stopping() {
                 return Wake::Stop;
@@ -286,12 +291,14 @@ impl Scheduler {
                     return Wake::Retry;
                 }
             } else if self
+                .end
                 .sentinel
                 .compare_exchange(0, seat.number, Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
             {
                 let suspicion = self.watch();
-                self.sentinel.store(0, Ordering::SeqCst);
+                self.end.sentinel.store(0, Ordering::SeqCst);
+                self.end.settle();
                 match suspicion {
                     Some(suspicion) => return Wake::Suspect(suspicion),
                     None => continue,
@@ -320,7 +327,7 @@ impl Scheduler {
             || if self.is_eager() {
                 self.end.ready() > 0
             } else {
-                self.sentinel.load(Ordering::SeqCst) == 0
+                self.end.sentinel.load(Ordering::SeqCst) == 0
             };
         if !needed {
             wake::wait(&sleepers.crowd, ticket, None, self.end.sharing());
@@ -333,8 +340,10 @@ impl Scheduler {
         let mut seen = self.role.load(Ordering::SeqCst);
         let mut calm = 0;
         loop {
+            let tick = self.tick.load(Ordering::Relaxed);
             // `nap` is 0 here: a plain timed sleep that `stop` can end.
-            wake::wait(&self.nap, 0, Some(TICK), wake::Sharing::Private);
+            wake::wait(&self.nap, 0, Some(Duration::from_micros(tick)), wake::Sharing::Private);
+            self.end.settle();
             if self.is_stopping() || self.is_eager() {
                 return None;
             }
@@ -348,6 +357,7 @@ impl Scheduler {
                     return Some(Suspicion { role, at: Instant::now(), consumed });
                 }
                 calm = 0;
+                self.tick.store((tick * 2).min(LONG_TICK), Ordering::Relaxed);
             } else {
                 calm += 1;
                 if calm > CALM_TICKS {
@@ -383,6 +393,7 @@ impl Scheduler {
         if self.role.compare_exchange(suspicion.role, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
         }
+        self.tick.store(TICK.as_micros() as u64, Ordering::Relaxed);
         // More threads do not help requests that compute; only blocking ones make the scheduler eager.
         let blocked = computed * 2 < suspicion.at.elapsed().max(TICK);
         if blocked && self.note(true) > EAGER_ABOVE {

@@ -4,8 +4,8 @@
 //! so the per-slot methods need no lock. Which thread may take when is the scheduler's business.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::answer::{
     AnswerHead, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, HeadTooLarge, MAX_HEAD_BYTES, encode_head,
@@ -19,6 +19,9 @@ use crate::layout::{
 use crate::region::Region;
 use crate::request::RequestView;
 use crate::wake::{self, Doorbell, Sharing};
+
+/// How long a finished answer may wait for the next ones, in microseconds.
+const DEFERRAL: u64 = 200;
 
 /// A request that this process runs; the right to use its slot until it is completed or broken off.
 #[derive(Debug)]
@@ -57,6 +60,13 @@ pub struct WorkerEnd {
     layout: Layout,
     arena: Arc<BodyArena>,
     doorbell: Arc<Doorbell>,
+    /// The scheduler's sentinel: a thread that looks after deferred reports every tick; 0 while nobody does.
+    pub(crate) sentinel: AtomicU32,
+    /// 1: a finished answer lies in its ring and the front may be asleep.
+    owed: AtomicU32,
+    /// When the front was last woken for what it was owed, in microseconds since `started`.
+    settled_at: AtomicU64,
+    started: Instant,
 }
 
 impl WorkerEnd {
@@ -66,7 +76,16 @@ impl WorkerEnd {
         arena: Arc<BodyArena>,
         doorbell: Arc<Doorbell>,
     ) -> Self {
-        WorkerEnd { region, layout, arena, doorbell }
+        WorkerEnd {
+            region,
+            layout,
+            arena,
+            doorbell,
+            sentinel: AtomicU32::new(0),
+            owed: AtomicU32::new(0),
+            settled_at: AtomicU64::new(0),
+            started: Instant::now(),
+        }
     }
 
     /// How many slots there are.
@@ -234,7 +253,7 @@ impl WorkerEnd {
         if !taken.published {
             taken.published = true;
             self.slot(taken.slot).answerer.0.produced.store(taken.produced, Ordering::Release);
-            self.report(taken.slot, true);
+            self.report(taken.slot);
         }
     }
 
@@ -243,7 +262,7 @@ impl WorkerEnd {
     pub fn conclude(&self, taken: &mut Taken, broken: bool) {
         if !taken.verdict_given {
             self.give_verdict(taken, broken);
-            self.report(taken.slot, true);
+            self.report(taken.slot);
         }
     }
 
@@ -265,19 +284,56 @@ impl WorkerEnd {
         }
         let done = state_word(taken.generation, Phase::Done);
         self.slot(taken.slot).answerer.0.state.store(done, Ordering::Release);
-        self.report(taken.slot, urgent);
+        self.mark_dirty(taken.slot);
+        if urgent {
+            self.owe();
+        }
     }
 
-    fn report(&self, slot: u32, urgent: bool) {
-        let control = self.control();
-        if let Some(bits) = control.dirty.0.get(slot as usize / 64) {
+    /// Rings for a finished answer, or leaves it for later while there is other work.
+    ///
+    /// To wake the front for each answer costs more than to make one, when answers come one behind the other. So while the next request
+    /// is there already, the front, if it sleeps, is woken at the end of the batch or after [`DEFERRAL`]; and by the sentinel
+    /// should the next request block. A race is not possible: the sentinel leaves first and settles then, we owe first and look for
+    /// the sentinel then.
+    fn owe(&self) {
+        self.owed.store(1, Ordering::SeqCst);
+        if self.ready() == 0
+            || self.sentinel.load(Ordering::SeqCst) == 0
+            || self.sleepers().eager.load(Ordering::Relaxed) != 0
+            || self.now().saturating_sub(self.settled_at.load(Ordering::Relaxed)) > DEFERRAL
+        {
+            self.settle();
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    /// Wakes the front for what it is owed.
+    pub(crate) fn settle(&self) {
+        if self.owed.load(Ordering::SeqCst) != 0 && self.owed.swap(0, Ordering::SeqCst) != 0 {
+            self.settled_at.fetch_max(self.now(), Ordering::Relaxed);
+            self.ring_if_asleep();
+        }
+    }
+
+    fn report(&self, slot: u32) {
+        self.mark_dirty(slot);
+        self.ring_if_asleep();
+    }
+
+    fn mark_dirty(&self, slot: u32) {
+        if let Some(bits) = self.control().dirty.0.get(slot as usize / 64) {
             bits.fetch_or(1 << (slot % 64), Ordering::SeqCst);
         }
-        // Pairs with `prepare_sleep`: either the front sees the bit, or we see it asleep. Only one of many writers rings.
-        if urgent
-            && control.front_asleep.0.load(Ordering::SeqCst) != 0
-            && control.front_asleep.0.swap(0, Ordering::SeqCst) != 0
-        {
+    }
+
+    /// Pairs with `prepare_sleep`: either the front sees the bit, or we see it asleep. Only one of many writers rings.
+    fn ring_if_asleep(&self) {
+        let asleep = &self.control().front_asleep.0;
+        if asleep.load(Ordering::SeqCst) != 0 && asleep.swap(0, Ordering::SeqCst) != 0 {
             self.doorbell.ring();
         }
     }

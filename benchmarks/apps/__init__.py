@@ -1,0 +1,1 @@
+"""The applications that every server runs, one module each for bare WSGI and for Flask."""

@@ -1,0 +1,208 @@
+"""Instructions per request, counted by callgrind: a regression check that does not depend on the machine's
+mood.
+
+    python -m benchmarks.instructions [--server penstock] [--update]
+
+The server runs under valgrind, answers N1 requests of one keep-alive connection, ends, and once more with N2
+requests. Start, first request and shutdown are the same in both, so (I(N2) - I(N1)) / (N2 - N1) is what one
+request costs in user space, summed over all processes. It says nothing about the kernel's part, caches or
+waiting.
+
+What is left of noise comes from time: valgrind is some fifty times slower than the machine, so whatever a
+server does by the clock (ticks, heartbeats) happens more often per request. Hence the repeats, of which the
+least counts: the clock only adds.
+
+A count holds for the Python build, libraries and compiler flags it was made with. The baseline names the
+versions; when they differ the comparison is printed but does not fail.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.peers import PENSTOCK, Peer, running
+from benchmarks.rows import ROWS, Row
+from benchmarks.run import PEERS_PYTHON, PENSTOCK_PYTHON, names
+
+BASELINE = Path(__file__).with_name("instructions.json")
+COUNTED = ("hello", "flask")
+# valgrind's own start and the imports of Flask under it; then the end, where callgrind writes its file.
+READY_SECONDS = 180.0
+STOP_SECONDS = 60.0
+ANSWER_SECONDS = 60.0
+
+
+class CountFailedError(Exception):
+    """No count came out; the message says which step failed."""
+
+
+@dataclass(frozen=True)
+class Counter:
+    peer: Peer
+    python: Path
+    few: int
+    many: int
+    repeats: int
+
+    def per_request(self, row: Row) -> float:
+        """The least of the repeats."""
+        # Once without valgrind: the first start of all would compile the modules, and be the only one that
+        # does.
+        with running(self.peer, row, self.python, environment={"PYTHONHASHSEED": "0"}):
+            pass
+        counts = []
+        for _repeat in range(self.repeats):
+            difference = self._total(row, self.many) - self._total(row, self.few)
+            counts.append(difference / (self.many - self.few))
+            print(f"  {self.peer.name} {row.name}: {counts[-1]:,.0f}", file=sys.stderr, flush=True)
+        return min(counts)
+
+    def _total(self, row: Row, requests: int) -> int:
+        """All instructions of the server's life, with that many requests on one connection."""
+        with tempfile.TemporaryDirectory(prefix="callgrind-") as folder:
+            valgrind = (
+                "valgrind",
+                "--tool=callgrind",
+                "--trace-children=yes",
+                f"--callgrind-out-file={folder}/out.%p",
+                f"--log-file={folder}/log.%p",
+            )
+            with running(
+                self.peer,
+                row,
+                self.python,
+                prefix=valgrind,
+                # Hash seeds decide the order of sets and the collisions in dicts; both would move the count.
+                environment={"PYTHONHASHSEED": "0"},
+                ready_seconds=READY_SECONDS,
+                stop_seconds=STOP_SECONDS,
+            ) as server:
+                _send(server.port, row.path, requests)
+            files = sorted(Path(folder).glob("out.*"))
+            # A process that had to be killed leaves no file or an empty one: then the sum would be a lie.
+            if not files or any(not file.stat().st_size for file in files) or not server.graceful:
+                raise CountFailedError(f"{self.peer.name} did not end by itself within {STOP_SECONDS:.0f} s")
+            return sum(_collected(file) for file in files)
+
+
+def _send(port: int, path: str, requests: int) -> None:
+    """The fixed sequence: one connection, one request at a time, the same bytes each time."""
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: count\r\nAccept: */*\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as connection:
+        for number in range(requests):
+            connection.sendall(request)
+            answer = b""
+            while not _complete(answer):
+                piece = connection.recv(65536)
+                if not piece:
+                    raise CountFailedError(f"the connection ended at request {number + 1} of {requests}")
+                answer += piece
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise CountFailedError(f"answer {number + 1} was {answer[:60]!r}")
+
+
+def _complete(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
+    return bool(end) and len(body) >= int(length or 0)
+
+
+def _collected(file: Path) -> int:
+    """The file's own sum. "totals" stands at its end, "summary" before each part: the first is of the
+    whole."""
+    for line in reversed(file.read_text().splitlines()):
+        if line.startswith(("totals:", "summary:")):
+            return int(line.split()[1])
+    raise CountFailedError(f"{file.name} has no total")
+
+
+def versions(python: Path, peer: Peer) -> dict[str, str]:
+    valgrind = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True).stdout
+    libc = " ".join(part for part in platform.libc_ver() if part)
+    found = peers.versions(python, ["Flask", "Werkzeug"])
+    # penstock's own version is no condition: between versions is what the check is for.
+    if peer.name != PENSTOCK:
+        found |= peers.versions(python, [peer.distribution])
+    return found | {"valgrind": valgrind.strip(), "libc": libc, "architecture": platform.machine()}
+
+
+def compare(counts: dict[str, float], known: dict[str, float], tolerance: float) -> list[str]:
+    """The rows that cost more than the baseline allows, as sentences."""
+    problems = []
+    for row, value in counts.items():
+        base = known.get(row)
+        change = f"{value / base - 1:+.1%} against {base:,.0f}" if base else "no baseline"
+        print(f"{row}: {value:,.0f} instructions per request, {change}")
+        if base and value > base * (1 + tolerance):
+            problems.append(f"{row} is more than {tolerance:.0%} above its baseline")
+    return problems
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.instructions", description="Count instructions per request with callgrind."
+    )
+    parser.add_argument("--server", default=PENSTOCK, help="one of the servers of run.py (default penstock)")
+    parser.add_argument(
+        "--rows", type=names, default=list(COUNTED), metavar="X,Y", help="default hello,flask"
+    )
+    parser.add_argument(
+        "--requests", type=names, default=["200", "1200"], metavar="N1,N2", help="default 200,1200"
+    )
+    parser.add_argument("--repeats", type=int, default=2, help="of which the least counts (default 2)")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.03, help="growth that is let pass (default 0.03)"
+    )
+    parser.add_argument("--update", action="store_true", help="store the counts as the new baseline")
+    parser.add_argument("--python", type=Path, help="interpreter whose environment has the server")
+    chosen = parser.parse_args()
+    if len(chosen.requests) != 2:
+        parser.error("--requests takes two numbers, for example 200,1200")
+    if unknown := sorted(set(chosen.rows) - set(COUNTED)):
+        parser.error(f"only {', '.join(COUNTED)} are counted, not {', '.join(unknown)}")
+    return chosen
+
+
+def main() -> None:
+    chosen = arguments()
+    if shutil.which("valgrind") is None:
+        sys.exit("valgrind is missing; on Debian: apt install valgrind")
+    try:
+        (peer,) = peers.select([chosen.server])
+    except ValueError as error:
+        sys.exit(str(error))
+    python = chosen.python or (PENSTOCK_PYTHON if peer.name == PENSTOCK else PEERS_PYTHON)
+    few, many = (int(number) for number in chosen.requests)
+    counter = Counter(peer, python, few, many, chosen.repeats)
+    try:
+        counts = {row.name: counter.per_request(row) for row in ROWS if row.name in chosen.rows}
+    except (CountFailedError, peers.ServerFailedError, FileNotFoundError) as error:
+        sys.exit(f"no count: {error}")
+
+    stored = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    known = stored.get(peer.name, {"versions": {}, "counts": {}})
+    made_with = versions(python, peer)
+    problems = compare(counts, known["counts"], chosen.tolerance)
+    if chosen.update:
+        merged = {**known["counts"], **{row: round(value) for row, value in counts.items()}}
+        stored[peer.name] = {"versions": made_with, "counts": merged}
+        BASELINE.write_text(json.dumps(dict(sorted(stored.items())), indent=2) + "\n")
+        print(f"{BASELINE.name} updated")
+    elif known["counts"] and known["versions"] != made_with:
+        print(
+            f"the baseline is of other versions, so this is no verdict: {known['versions']}, now {made_with}"
+        )
+    elif problems:
+        sys.exit("; ".join(problems))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,340 @@
+//! One request after the other on one thread: from the taken slot to the finished one.
+//!
+//! Owns the course of a call: environ, application, pieces, close, end. What a step means is in `request`, `responder` and `input`;
+//! what happens around it (taking, waiting) in `worker`.
+//!
+//! # Promises, in every case
+//! - The slot is finished exactly once, also when this code panics.
+//! - `close()` of what the application returned is called exactly once, after the client's answer is decided.
+//! - The body is detached before the slot is let go.
+//! - What the application did wrong is reported before the answer that shows it can leave.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use penstock_link::{Taken, descriptors};
+use pyo3::exceptions::{PyBrokenPipeError, PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::{ffi, intern};
+
+use crate::answer::{Flow, More};
+use crate::body::Body;
+use crate::errors::{report_failure, report_misuse, type_name};
+use crate::file_wrapper::file_part;
+use crate::head::borrowed_item;
+use crate::input::Input;
+use crate::request::EnvironBuilder;
+use crate::responder::Responder;
+use crate::start_response::Callables;
+use crate::worker::Worker;
+
+/// What a serving thread keeps from request to request.
+pub struct Desk<'a, 'py> {
+    py: Python<'py>,
+    worker: &'a Worker,
+    environs: EnvironBuilder,
+    callables: Callables,
+}
+
+/// Whether there may be more of an answer.
+enum Course {
+    /// All of the pieces are sent; the verdict is not given.
+    Whole,
+    /// The slot is finished already.
+    Ended,
+    /// The announced length is sent, or no body is wanted; the verdict is given.
+    Concluded,
+    /// Nobody waits for it.
+    Gone,
+}
+
+impl<'a, 'py> Desk<'a, 'py> {
+    /// A desk of the calling thread.
+    pub fn new(py: Python<'py>, worker: &'a Worker) -> PyResult<Self> {
+        Ok(Desk {
+            py,
+            worker,
+            environs: EnvironBuilder::new(py, &worker.environs)?,
+            callables: Callables::new(py, Responder::new(Arc::clone(&worker.end)))?,
+        })
+    }
+
+    /// Runs a request. A panic ends that request only; afterwards everything that it could have left half done is made anew.
+    pub fn run_guarded(&mut self, taken: Taken) -> PyResult<()> {
+        if catch_unwind(AssertUnwindSafe(|| self.run(taken))).is_err() {
+            *self = Desk::new(self.py, self.worker)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, taken: Taken) {
+        let (py, worker) = (self.py, self.worker);
+        let request = worker.end.request(&taken);
+        let is_head = request.is_some_and(|request| request.method() == b"HEAD");
+        let responder = self.callables.responder.bind(py).get();
+        responder.begin(taken, is_head);
+        let mut call = Call { py, worker, responder, input: None, environ: None, is_over: false };
+        let environ = request
+            .ok_or_else(|| PyRuntimeError::new_err("the request's record is damaged"))
+            .and_then(|request| {
+                if let Some(body) = Body::of(request.body(), worker.end.arena())? {
+                    call.input = Some(Bound::new(py, Input::new(body))?);
+                }
+                self.environs.build(py, &request, call.input.as_ref())
+            });
+        match environ {
+            Ok(environ) => {
+                call.environ = Some(environ.clone());
+                call.run(&environ, &self.callables.start_response);
+            }
+            // Not the application's fault, and without environ the observer has nothing to go by.
+            Err(error) => {
+                error.write_unraisable(py, Some(worker.application.bind(py)));
+                let whole = responder.answer_error(py);
+                call.end(!whole);
+            }
+        }
+        drop(call);
+        if !self.callables.are_ours_alone() {
+            match Callables::new(py, Responder::new(Arc::clone(&worker.end))) {
+                Ok(callables) => self.callables = callables,
+                // Out of memory. The old ones would let the application reach the next request, so the panic's way out is taken.
+                Err(error) => std::panic::panic_any(error),
+            }
+        }
+    }
+}
+
+/// One request. Ends it when dropped, if nothing else has.
+struct Call<'a, 'py> {
+    py: Python<'py>,
+    worker: &'a Worker,
+    responder: &'a Responder,
+    input: Option<Bound<'py, Input>>,
+    environ: Option<Bound<'py, PyDict>>,
+    is_over: bool,
+}
+
+impl Drop for Call<'_, '_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.end(true);
+        }
+    }
+}
+
+impl<'py> Call<'_, 'py> {
+    fn run(&mut self, environ: &Bound<'py, PyDict>, start_response: &Py<PyAny>) {
+        let result = match self.call(environ, start_response) {
+            Ok(result) => result,
+            Err(error) => {
+                let whole = self.fail(error);
+                return self.end(!whole);
+            }
+        };
+        // Lists and tuples have no `close`, and all of their pieces are there already.
+        let is_plain = result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>();
+        let course = if is_plain { self.send_all(&result) } else { self.send_from(&result) };
+        let verdict = match course {
+            Ok(Course::Ended) => return self.is_over = true,
+            Ok(Course::Concluded) => None,
+            Ok(Course::Gone) => Some(true),
+            Ok(Course::Whole) => match self.responder.check_whole(self.py) {
+                Ok(whole) => {
+                    self.report_misuse();
+                    Some(!whole)
+                }
+                Err(fault) => Some(!self.fail(fault.into())),
+            },
+            Err(error) => Some(!self.fail(error)),
+        };
+        if !is_plain {
+            self.close(&result, verdict);
+        }
+        self.end(verdict.unwrap_or(false));
+    }
+
+    #[inline]
+    fn call(&self, environ: &Bound<'py, PyDict>, start_response: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = [std::ptr::null_mut(), environ.as_ptr(), start_response.as_ptr()];
+        // SAFETY: attached; two live arguments behind a spare place that the callee may use (the flag says so) while it runs; a new reference
+        // or an exception comes back.
+        unsafe {
+            let result = ffi::PyObject_Vectorcall(
+                self.worker.application.as_ptr(),
+                arguments.as_ptr().add(1),
+                2 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+                std::ptr::null_mut(),
+            );
+            Bound::from_owned_ptr_or_err(self.py, result)
+        }
+    }
+
+    /// Sends a list or tuple: nothing is published before the end, as there is nothing to wait for.
+    #[inline]
+    fn send_all(&self, result: &Bound<'py, PyAny>) -> PyResult<Course> {
+        let only = borrowed_item(result, 0)
+            .filter(|_| borrowed_item(result, 1).is_none())
+            .map(|item| item.to_owned());
+        if let Some(only) = only {
+            let piece = piece_of(&only)?;
+            // Nobody of this request reads any more: the application has returned, and a list has no `close`.
+            self.detach_input();
+            if self.responder.answer_whole(self.py, piece)? {
+                return Ok(Course::Ended);
+            }
+        }
+        // A tuple, because the list could change while a piece waits for the client.
+        let pieces = match result.cast::<PyList>() {
+            Ok(list) => list.to_tuple(),
+            Err(_) => result.cast::<PyTuple>()?.clone(),
+        };
+        let length =
+            pieces.iter_borrowed().map(|piece| piece_of(&piece).map(|bytes| bytes.len() as u64)).sum();
+        // A wrong piece is found out in its turn, after the right ones before it.
+        let length = PyResult::<u64>::ok(length);
+        for piece in pieces.iter_borrowed() {
+            if let Flow::Gone = self.send(&piece, length, More::Follows)? {
+                return Ok(Course::Gone);
+            }
+        }
+        Ok(Course::Whole)
+    }
+
+    fn send_from(&self, result: &Bound<'py, PyAny>) -> PyResult<Course> {
+        if result.get_type().is(&self.worker.file_wrapper)
+            && let Some(part) = file_part(result)
+        {
+            let flow = self.responder.send_file(
+                self.py,
+                part.offset,
+                part.length,
+                || descriptors::give(part.descriptor),
+                // SAFETY: the token was given just before and has not reached the front.
+                |token| drop(unsafe { descriptors::take(token) }),
+            )?;
+            return Ok(match flow {
+                Flow::Gone => Course::Gone,
+                Flow::Complete => self.conclude(),
+                Flow::Open => Course::Whole,
+            });
+        }
+        let pieces = result.try_iter().map_err(|error| {
+            if error.is_instance_of::<PyTypeError>(self.py) {
+                let message =
+                    format!("the application must return an iterable of bytes, not {}", type_name(result));
+                let clearer = PyTypeError::new_err(message);
+                clearer.set_cause(self.py, Some(error));
+                return clearer;
+            }
+            error
+        })?;
+        let mut is_complete = false;
+        for piece in pieces {
+            let piece = piece?;
+            if is_complete {
+                // The client has its answer; only that there was more is worth a word.
+                if !piece_of(&piece)?.is_empty() {
+                    self.responder
+                        .note_misuse("the body is longer than its Content-Length: the rest is left out");
+                    self.report_misuse();
+                    break;
+                }
+                continue;
+            }
+            match self.send(&piece, None, More::Unknown)? {
+                Flow::Open => {}
+                Flow::Gone => return Ok(Course::Gone),
+                Flow::Complete => {
+                    self.conclude();
+                    is_complete = true;
+                    // Where no body is wanted nothing is wrong with having one; it may be endless.
+                    if self.responder.has_no_body() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(if is_complete { Course::Concluded } else { Course::Whole })
+    }
+
+    fn send(&self, piece: &Bound<'_, PyAny>, known_length: Option<u64>, more: More) -> PyResult<Flow> {
+        let piece = piece_of(piece)?;
+        // PEP 3333: an empty piece must not send the head.
+        if piece.is_empty() {
+            return Ok(Flow::Open);
+        }
+        Ok(self.responder.send(self.py, piece, known_length, more)?)
+    }
+
+    /// The client gets the end of its answer now, whatever the application still does.
+    fn conclude(&self) -> Course {
+        self.report_misuse();
+        self.responder.conclude(self.py, false);
+        Course::Concluded
+    }
+
+    /// Calls `close()`; the client has the verdict first.
+    fn close(&self, result: &Bound<'py, PyAny>, verdict: Option<bool>) {
+        let close = match result.getattr_opt(intern!(self.py, "close")) {
+            Ok(None) => return,
+            Ok(Some(close)) => Ok(close),
+            Err(error) => Err(error),
+        };
+        if let Some(broken) = verdict {
+            self.responder.conclude(self.py, broken);
+        }
+        if let Err(error) = close.and_then(|close| close.call0()) {
+            self.report_failure(error);
+        }
+    }
+
+    /// Reports what the application raised and answers 500; false if it is too late for that.
+    fn fail(&self, error: PyErr) -> bool {
+        // Our own word to a `write` whose client has gone: the application did nothing wrong.
+        if !(error.is_instance_of::<PyBrokenPipeError>(self.py) && self.responder.is_gone(self.py)) {
+            self.report_failure(error);
+        }
+        self.responder.answer_error(self.py)
+    }
+
+    fn report_failure(&self, error: PyErr) {
+        if let Some(environ) = &self.environ {
+            report_failure(self.worker.observer.bind(self.py), environ, error);
+        }
+    }
+
+    #[inline]
+    fn report_misuse(&self) {
+        if let (Some(message), Some(environ)) = (self.responder.take_misuse(), &self.environ) {
+            report_misuse(self.worker.observer.bind(self.py), environ, &message);
+        }
+    }
+
+    /// Lets go of the slot.
+    #[inline]
+    fn end(&mut self, broken: bool) {
+        self.is_over = true;
+        self.detach_input();
+        self.responder.end(self.py, broken);
+    }
+
+    #[inline]
+    fn detach_input(&self) {
+        if let Some(input) = &self.input {
+            input.get().detach();
+        }
+    }
+}
+
+#[inline]
+fn piece_of<'a>(piece: &'a Bound<'_, PyAny>) -> PyResult<&'a [u8]> {
+    match piece.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.as_bytes()),
+        Err(_) => {
+            let message = format!("the pieces of a body must be bytes, not {}", type_name(piece));
+            Err(PyTypeError::new_err(message))
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The native module `penstock._engine`: the border between Python and the rest.
+//!
+//! Thin on purpose: configuration goes in as one object, requests go to the application and its answers to the link, errors are
+//! mapped in both directions. Decisions about protocol, queues and time are made in `penstock_front`, about threads in
+//! `penstock_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
+//!
+//! Reading order: `worker` (the loop of a thread), `desk` (one request from slot to slot), `request` and `names` (environ), `start_response`,
+//! `responder`, `answer` and `head` (the answer), `input` and `body` (wsgi.input), `file_wrapper`, `errors`; beside them `link` and
+//! `front`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
+
+mod answer;
+mod body;
+mod desk;
+mod errors;
+mod file_wrapper;
+mod front;
+mod head;
+mod input;
+mod link;
+mod names;
+mod request;
+mod responder;
+mod start_response;
+mod worker;
+
+pub use desk::Desk;
+pub use front::{Front, Notice};
+pub use link::Link;
+pub use worker::Worker;
+
+use pyo3::prelude::*;
+
+/// Types of this module are described in `_engine.pyi`.
+#[pymodule(gil_used = false)]
+#[pyo3(name = "_engine")]
+mod engine {
+    #[pymodule_export]
+    use super::Front;
+    #[pymodule_export]
+    use super::Link;
+    #[pymodule_export]
+    use super::Notice;
+    #[pymodule_export]
+    use super::Worker;
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

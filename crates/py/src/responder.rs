@@ -1,0 +1,278 @@
+//! The answer to one request on its way to the link: what stands behind `start_response` and `write`.
+//!
+//! Owns the right to the slot ([`Taken`]) from the beginning of a request to its end, and the waiting for the client. What may be sent when
+//! is decided in `answer`. Must not know environ, or where the pieces come from.
+//!
+//! # Threads
+//! Usually one thread uses it, but an application may hand `write` to others. So everything lies in a mutex:
+//! - Under it no Python object is made and no Python code runs: a thread that waits for it holds the GIL.
+//! - For waiting on the client `Taken` is *lent* out of the mutex; who needs it meanwhile waits, without the GIL, for its return.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use penstock_link::{Taken, WorkerEnd, Writable};
+use pyo3::prelude::*;
+
+use crate::answer::{Answer, Fault, Flow, More, Stage};
+
+const ERROR_BODY: &[u8] = b"Internal Server Error";
+
+/// See the module's head.
+#[pyclass(frozen, module = "penstock._engine", name = "_Responder")]
+pub(crate) struct Responder {
+    end: Arc<WorkerEnd>,
+    answer: Mutex<Answer>,
+    returned: Condvar,
+}
+
+impl Responder {
+    pub(crate) fn new(end: Arc<WorkerEnd>) -> Self {
+        Responder { end, answer: Mutex::default(), returned: Condvar::new() }
+    }
+
+    /// Sets what `start_response` returns; gives the former one, for the caller to drop outside of the lock.
+    pub(crate) fn set_write(&self, write: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+        std::mem::replace(&mut self.lock().write, write)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answer> {
+        // No code that could panic halfway through a change runs under the lock.
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer, with `Taken` in its place.
+    fn enter(&self, py: Python<'_>) -> MutexGuard<'_, Answer> {
+        loop {
+            let answer = self.lock();
+            if !answer.lent {
+                return answer;
+            }
+            drop(answer);
+            py.detach(|| {
+                let answer = self.lock();
+                drop(self.returned.wait_while(answer, |answer| answer.lent));
+            });
+        }
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(&self, taken: Taken, is_head_request: bool) {
+        let mut answer = self.lock();
+        answer.stage = Stage::Fresh;
+        answer.taken = Some(taken);
+        answer.is_head_request = is_head_request;
+        answer.bodyless = is_head_request;
+        answer.declared = None;
+        answer.sent = 0;
+        answer.misuse = None;
+        answer.misuse_noted = false;
+    }
+
+    /// `start_response`; gives `write`.
+    pub(crate) fn start(
+        &self,
+        status: &Bound<'_, PyAny>,
+        fields: &Bound<'_, PyAny>,
+        has_exc_info: bool,
+    ) -> Result<Py<PyAny>, Fault> {
+        let py = status.py();
+        let mut answer = self.enter(py);
+        match answer.stage {
+            Stage::Over => return Err(Fault::Over),
+            Stage::Fresh => {}
+            Stage::Started if has_exc_info => {}
+            Stage::Sent if has_exc_info => return Err(Fault::TooLate),
+            Stage::Started | Stage::Sent => return Err(Fault::StartedTwice),
+        }
+        // A head that is refused must not leave a former one standing.
+        answer.stage = Stage::Fresh;
+        answer.head.fill(status, fields).map_err(Fault::Head)?;
+        answer.started();
+        answer.write.as_ref().map(|write| write.clone_ref(py)).ok_or(Fault::Over)
+    }
+
+    /// Sends a piece; the head before it, if that has not left. `known_length` is what the application did not say but is certain.
+    pub(crate) fn send(
+        &self,
+        py: Python<'_>,
+        piece: &[u8],
+        known_length: Option<u64>,
+        more: More,
+    ) -> Result<Flow, Fault> {
+        let mut answer = self.enter(py);
+        answer.put_head(&self.end, known_length)?;
+        let mut rest = answer.admit(piece);
+        while let Some(too_much) = answer.put(&self.end, rest) {
+            rest = too_much;
+            match self.wait(py, answer)? {
+                (_, Writable::Gone) => return Ok(Flow::Gone),
+                (again, _) => answer = again,
+            }
+        }
+        answer.settle(&self.end, more)
+    }
+
+    /// Answers with this body and ends the request, all in one step: the way of most answers. False, and nothing done beyond what `send`
+    /// and `check_whole` would do again, where it is too large for that, something was sent before, or a broken rule is to be reported.
+    pub(crate) fn answer_whole(&self, py: Python<'_>, body: &[u8]) -> Result<bool, Fault> {
+        let mut answer = self.enter(py);
+        let length = body.len() as u64;
+        if body.len() > SURELY_FITS || answer.stage == Stage::Sent || !answer.is_length_right(length) {
+            return Ok(false);
+        }
+        let known_length = answer.worth_saying(length);
+        answer.put_head(&self.end, known_length)?;
+        let body = answer.admit(body);
+        let left = answer.put(&self.end, body);
+        debug_assert!(left.is_none(), "a ring has room for the largest head and this");
+        answer.finish(&self.end, false);
+        Ok(true)
+    }
+
+    /// Sends `length` bytes of a file from `offset`, as far as announced; `give` hands the descriptor over and is called at most once.
+    pub(crate) fn send_file(
+        &self,
+        py: Python<'_>,
+        offset: u64,
+        length: u64,
+        give: impl FnOnce() -> u64,
+        take_back: impl FnOnce(u64),
+    ) -> Result<Flow, Fault> {
+        let mut answer = self.enter(py);
+        answer.put_head(&self.end, Some(length))?;
+        let length = answer.admit_length(length);
+        if length > 0 {
+            let token = give();
+            loop {
+                let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
+                if self.end.put_file(taken, token, offset, length) {
+                    break;
+                }
+                match self.wait(py, answer) {
+                    Ok((again, Writable::Ready | Writable::TimedOut)) => answer = again,
+                    gone => {
+                        take_back(token);
+                        return gone.map(|_| Flow::Gone);
+                    }
+                }
+            }
+            answer.sent += length;
+        }
+        answer.settle(&self.end, More::Unknown)
+    }
+
+    /// `write`: sends at once, also the head alone.
+    pub(crate) fn write(&self, py: Python<'_>, piece: &[u8]) -> Result<(), Fault> {
+        match self.send(py, piece, None, More::Unknown)? {
+            Flow::Gone => Err(Fault::Gone),
+            Flow::Open => Ok(()),
+            Flow::Complete => {
+                // The verdict is not this caller's to give: the application may still fail, or write too much.
+                let mut answer = self.enter(py);
+                if let Some(taken) = answer.taken.as_mut() {
+                    self.end.publish(taken);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Publishes and waits, without the GIL and the lock, until there is room.
+    fn wait<'a>(
+        &'a self,
+        py: Python<'_>,
+        mut answer: MutexGuard<'a, Answer>,
+    ) -> Result<(MutexGuard<'a, Answer>, Writable), Fault> {
+        let mut taken = answer.taken.take().ok_or(Fault::Over)?;
+        answer.lent = true;
+        drop(answer);
+        self.end.publish(&mut taken);
+        let loan = Loan { responder: self, taken: Some(taken) };
+        let writable = py.detach(|| match &loan.taken {
+            Some(taken) => self.end.wait_writable(taken, None),
+            None => Writable::Gone,
+        });
+        drop(loan);
+        Ok((self.enter(py), writable))
+    }
+
+    /// The application failed: where nothing has left yet the client gets status 500. False where the answer is beyond repair.
+    pub(crate) fn answer_error(&self, py: Python<'_>) -> bool {
+        let mut answer = self.enter(py);
+        if !matches!(answer.stage, Stage::Fresh | Stage::Started) {
+            return false;
+        }
+        answer.head.fill_internal_error(ERROR_BODY);
+        answer.started();
+        let sent = answer.put_head(&self.end, None).is_ok();
+        let body = answer.admit(ERROR_BODY);
+        sent && answer.put(&self.end, body).is_none()
+    }
+
+    /// Whether the answer has everything that was announced; sends the head if there was no body at all.
+    pub(crate) fn check_whole(&self, py: Python<'_>) -> Result<bool, Fault> {
+        let mut answer = self.enter(py);
+        let known_length = answer.worth_saying(0);
+        answer.put_head(&self.end, known_length)?;
+        match answer.declared {
+            Some(declared) if answer.sent < declared => {
+                let sent = answer.sent;
+                answer.note(|| {
+                    format!("the body has {sent} bytes, Content-Length said {declared}: the answer is cut")
+                });
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether the answer is one without a body.
+    pub(crate) fn has_no_body(&self) -> bool {
+        self.lock().bodyless
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_gone(&self, py: Python<'_>) -> bool {
+        self.enter(py).taken.as_ref().is_some_and(|taken| self.end.is_gone(taken))
+    }
+
+    /// Records that a rule was broken; only the first one of a request counts.
+    pub(crate) fn note_misuse(&self, message: &str) {
+        self.lock().note(|| message.to_owned());
+    }
+
+    /// The broken rule to report, if any.
+    pub(crate) fn take_misuse(&self) -> Option<String> {
+        self.lock().misuse.take()
+    }
+
+    /// Gives the verdict; the slot stays ours.
+    pub(crate) fn conclude(&self, py: Python<'_>, broken: bool) {
+        if let Some(taken) = self.enter(py).taken.as_mut() {
+            self.end.conclude(taken, broken);
+        }
+    }
+
+    /// Ends the request, with this verdict if there was none. Does nothing where it is over.
+    pub(crate) fn end(&self, py: Python<'_>, broken: bool) {
+        self.enter(py).finish(&self.end, broken);
+    }
+}
+
+/// A body up to this length goes out in one step behind any head: half of what a ring has left then.
+const SURELY_FITS: usize = (penstock_link::RESPONSE_BYTES - penstock_link::MAX_HEAD_BYTES) / 2;
+
+/// Brings `Taken` back whatever happens.
+struct Loan<'a> {
+    responder: &'a Responder,
+    taken: Option<Taken>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        let mut answer = self.responder.lock();
+        answer.taken = self.taken.take();
+        answer.lent = false;
+        self.responder.returned.notify_all();
+    }
+}

@@ -1,0 +1,208 @@
+//! The callables `start_response` and `write`, as built-in functions bound to a [`Responder`].
+//!
+//! Owns their signatures and exc_info; everything else is the responder's. Built-in functions instead of a class with `__call__`:
+//! the interpreter calls them without making a tuple of the arguments. May be called from any thread of the application.
+
+use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTraceback, PyTuple};
+
+use crate::answer::Fault;
+use crate::errors::type_name;
+use crate::responder::Responder;
+
+/// A method table entry that lives as long as the process.
+struct Entry(ffi::PyMethodDef);
+// SAFETY: never written; the pointers in it are to static text and functions.
+unsafe impl Sync for Entry {}
+
+const fn text(text: &'static CStr) -> *const std::ffi::c_char {
+    text.as_ptr()
+}
+
+static START_RESPONSE: Entry = Entry(ffi::PyMethodDef {
+    ml_name: text(c"start_response"),
+    ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: start_response },
+    ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+    ml_doc: text(c"start_response(status, headers, exc_info=None)\n--\n\nBegin the answer (PEP 3333)."),
+});
+
+static WRITE: Entry = Entry(ffi::PyMethodDef {
+    ml_name: text(c"write"),
+    ml_meth: ffi::PyMethodDefPointer { PyCFunction: write },
+    ml_flags: ffi::METH_O,
+    ml_doc: text(c"write(data, /)\n--\n\nSend a piece of the body at once (PEP 3333)."),
+});
+
+/// What one thread calls applications with; used again for the next request if the application kept nothing of it.
+pub(crate) struct Callables {
+    pub(crate) responder: Py<Responder>,
+    pub(crate) start_response: Py<PyAny>,
+    write: Py<PyAny>,
+}
+
+impl Callables {
+    pub(crate) fn new(py: Python<'_>, responder: Responder) -> PyResult<Self> {
+        let responder = Py::new(py, responder)?;
+        let start_response = bind(py, &START_RESPONSE, &responder)?;
+        let write = bind(py, &WRITE, &responder)?;
+        responder.get().set_write(Some(write.clone_ref(py)));
+        Ok(Callables { responder, start_response, write })
+    }
+
+    /// Whether nobody else has a reference, so that the next request cannot be answered by what was left of the last.
+    #[inline]
+    pub(crate) fn are_ours_alone(&self) -> bool {
+        // A free-threaded interpreter cannot tell cheaply: there each request gets its own.
+        if cfg!(Py_GIL_DISABLED) {
+            return false;
+        }
+        // SAFETY: the objects are alive; the GIL is held, as a `Callables` is only used by the thread that serves.
+        // The responder is referred to from here, from start_response and from write; write from here and from the responder.
+        unsafe {
+            ffi::Py_REFCNT(self.start_response.as_ptr()) == 1
+                && ffi::Py_REFCNT(self.write.as_ptr()) == 2
+                && ffi::Py_REFCNT(self.responder.as_ptr()) == 3
+        }
+    }
+}
+
+impl Drop for Callables {
+    fn drop(&mut self) {
+        // Breaks the circle of responder and write.
+        drop(self.responder.get().set_write(None));
+    }
+}
+
+fn bind(py: Python<'_>, entry: &'static Entry, responder: &Py<Responder>) -> PyResult<Py<PyAny>> {
+    // SAFETY: attached; the entry is static and CPython only reads it; a new reference or an exception comes back.
+    unsafe {
+        let function =
+            ffi::PyCFunction_NewEx((&raw const entry.0).cast_mut(), responder.as_ptr(), ptr::null_mut());
+        Ok(Bound::from_owned_ptr_or_err(py, function)?.unbind())
+    }
+}
+
+/// Turns a result into what CPython expects; no panic leaves it.
+fn enter(call: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
+    Python::attach(|py| {
+        let error = match catch_unwind(AssertUnwindSafe(|| call(py))) {
+            Ok(Ok(value)) => return value.into_ptr(),
+            Ok(Err(error)) => error,
+            Err(_) => PyRuntimeError::new_err("a fault of penstock; please report it"),
+        };
+        error.restore(py);
+        ptr::null_mut()
+    })
+}
+
+/// The responder that a function is bound to.
+///
+/// # Safety
+/// `object` must be the `self` of a function made by [`bind`], alive for `'a`.
+unsafe fn bound_responder<'a>(py: Python<'a>, object: *mut ffi::PyObject) -> Borrowed<'a, 'a, Responder> {
+    // SAFETY: `bind` binds nothing else.
+    unsafe { Borrowed::from_ptr(py, object).cast_unchecked() }
+}
+
+unsafe extern "C" fn start_response(
+    object: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    enter(|py| {
+        // SAFETY: CPython passes the bound object, alive for the call.
+        let responder = unsafe { bound_responder(py, object) };
+        // SAFETY: the calling convention: `count` arguments by position, then one for each name; all alive for the call.
+        let (by_position, by_name) = unsafe {
+            let names = Borrowed::from_ptr_or_opt(py, names).map(|names| names.cast_unchecked::<PyTuple>());
+            let extra = names.map_or(0, |names| names.len());
+            let all = if count as usize + extra == 0 {
+                &[][..]
+            } else {
+                std::slice::from_raw_parts(arguments, count as usize + extra)
+            };
+            let (by_position, values) = all.split_at(count as usize);
+            (by_position, names.map(|names| (names, values)))
+        };
+        // SAFETY: as above.
+        let argument = |pointer: &*mut ffi::PyObject| unsafe { Borrowed::from_ptr(py, *pointer) };
+        let (status, fields, mut exc_info) = match by_position {
+            [status, fields] => (argument(status), argument(fields), None),
+            [status, fields, exc_info] => (argument(status), argument(fields), Some(argument(exc_info))),
+            other => {
+                let message =
+                    format!("start_response takes a status and headers, got {} arguments", other.len());
+                return Err(PyTypeError::new_err(message));
+            }
+        };
+        if let Some((names, values)) = by_name {
+            for (name, value) in names.iter_borrowed().zip(values) {
+                if exc_info.is_some() || name.cast::<PyString>()? != "exc_info" {
+                    return Err(PyTypeError::new_err(format!(
+                        "start_response has no argument {} left",
+                        *name
+                    )));
+                }
+                exc_info = Some(argument(value));
+            }
+        }
+        start(responder.get(), &status, &fields, exc_info.filter(|info| !info.is_none()))
+    })
+}
+
+#[inline]
+fn start<'py>(
+    responder: &Responder,
+    status: &Bound<'py, PyAny>,
+    fields: &Bound<'py, PyAny>,
+    exc_info: Option<Borrowed<'_, 'py, PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    if !fields.is_instance_of::<PyList>() {
+        let message = format!("the headers must be a list, not {}", type_name(fields));
+        return Err(PyTypeError::new_err(message));
+    }
+    // Where other threads could change the list meanwhile, a copy is read instead.
+    let copy = if cfg!(Py_GIL_DISABLED) { Some(fields.cast::<PyList>()?.to_tuple()) } else { None };
+    let fields = copy.as_ref().map_or(fields, |copy| copy.as_any());
+    match responder.start(status, fields, exc_info.is_some()) {
+        Ok(write) => Ok(write),
+        Err(Fault::TooLate) => Err(raised_again(exc_info)),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// The exception of an exc_info, with its traceback. Nothing here keeps a reference to it.
+fn raised_again(exc_info: Option<Borrowed<'_, '_, PyAny>>) -> PyErr {
+    let Some(exc_info) = exc_info else { return Fault::TooLate.into() };
+    let parts: PyResult<(Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>)> = exc_info.extract();
+    match parts {
+        Ok((_, value, traceback)) => {
+            let error = PyErr::from_value(value);
+            if let Ok(traceback) = traceback.cast_into::<PyTraceback>() {
+                error.set_traceback(exc_info.py(), Some(traceback));
+            }
+            error
+        }
+        Err(error) => error,
+    }
+}
+
+unsafe extern "C" fn write(object: *mut ffi::PyObject, data: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    enter(|py| {
+        // SAFETY: CPython passes the bound object and the argument, alive for the call.
+        let (responder, data) = unsafe { (bound_responder(py, object), Borrowed::from_ptr(py, data)) };
+        let Ok(data) = data.cast::<PyBytes>() else {
+            let message = format!("write() takes bytes, not {}", type_name(&data));
+            return Err(PyTypeError::new_err(message));
+        };
+        responder.get().write(py, data.as_bytes())?;
+        Ok(py.None())
+    })
+}

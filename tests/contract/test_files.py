@@ -1,0 +1,198 @@
+"""``wsgi.file_wrapper``: what it sends is what reading the file would have given."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import pytest
+
+from conftest import Start
+from support.apps import PLAIN, pattern, routes
+from support.client import CutOffError, request
+from support.waiting import Tally
+
+SIZE = 5 * 2**20
+DATA = pattern(SIZE)
+GET = request()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "file"
+    made.write_bytes(DATA)
+    return made
+
+
+def sending(
+    opened: Callable[[], Any], *, length: int | None = None, status: str = "200 OK", block: int = 8192
+) -> WSGIApplication:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        fields = [] if length is None else [("Content-Length", str(length))]
+        start_response(status, [*PLAIN, *fields])
+        result: Iterable[bytes] = environ["wsgi.file_wrapper"](opened(), block)
+        return result
+
+    return app
+
+
+def opened_at(path: Path, offset: int, buffering: int = -1) -> Callable[[], Any]:
+    def opened() -> Any:
+        file = path.open("rb", buffering)
+        file.seek(offset)
+        return file
+
+    return opened
+
+
+def test_a_whole_file(start: Start, path: Path) -> None:
+    client = start(sending(lambda: path.open("rb"))).connect()
+    for _ in range(3):
+        got = client.ask(GET)
+        assert (got.framing, got.length) == ("length", SIZE)
+        assert got.body == DATA
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+@pytest.mark.parametrize("offset", [1, 8192, SIZE - 1, SIZE, SIZE + 10])
+def test_a_file_from_its_position(start: Start, path: Path, offset: int, buffering: int) -> None:
+    client = start(sending(opened_at(path, offset, buffering))).connect()
+    assert client.ask(GET).body == DATA[offset:]
+    assert client.ask(GET).body == DATA[offset:]
+
+
+def test_a_file_after_something_was_read_of_it(start: Start, path: Path) -> None:
+    def opened() -> Any:
+        file = path.open("rb")
+        assert file.read(10) == DATA[:10]
+        return file
+
+    assert start(sending(opened)).ask(GET).body == DATA[10:]
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 0), (0, 1), (100, 70_000), (3_000_000, 2_000_000)])
+def test_a_range_by_content_length(start: Start, path: Path, offset: int, length: int) -> None:
+    app = sending(opened_at(path, offset), length=length, status="206 Partial Content")
+    client = start(app).connect()
+    for _ in range(2):
+        got = client.ask(GET)
+        assert (got.status, got.framing) == (206, "length")
+        assert got.body == DATA[offset : offset + length]
+
+
+def test_a_file_shorter_than_announced_cuts_the_connection(start: Start, path: Path) -> None:
+    server = start(sending(opened_at(path, 10), length=SIZE))
+    with pytest.raises(CutOffError) as cut:
+        server.ask(GET)
+    assert DATA[10:].startswith(cut.value.received)
+    assert server.counter("answers_broken") == 1
+
+
+def test_a_file_in_http_1_0(start: Start, path: Path) -> None:
+    client = start(sending(lambda: path.open("rb"))).connect()
+    got = client.ask(request(version="1.0", fields=[("Connection", "keep-alive")]))
+    assert (got.framing, got.body == DATA, got.get("Connection")) == ("length", True, "keep-alive")
+    assert client.ask(request(version="1.0")).body == DATA
+
+
+def test_head_of_a_file(start: Start, path: Path) -> None:
+    client = start(sending(lambda: path.open("rb"))).connect()
+    for _ in range(2):
+        got = client.ask(request("HEAD"))
+        assert (got.body, got.get("Content-Length")) == (b"", str(SIZE))
+    assert client.ask(GET).body == DATA
+
+
+def test_an_empty_file(start: Start, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    client = start(sending(lambda: empty.open("rb"))).connect()
+    for _ in range(2):
+        assert client.ask(GET).body == b""
+
+
+class Trickle:
+    """An object with ``read`` and nothing else; gives less than it is asked for."""
+
+    def __init__(self) -> None:
+        self._left = [b"a", b"bc", b"d" * 100]
+
+    def read(self, size: int) -> bytes:
+        return self._left.pop(0) if self._left else b""
+
+
+def test_what_is_no_file_is_iterated(start: Start, path: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed.gz"
+    with gzip.open(packed, "wb") as file:
+        file.write(DATA)
+    temporary = tempfile.NamedTemporaryFile()  # noqa: SIM115  (closed at the end)
+    temporary.write(DATA[:100_000])
+    temporary.seek(7)
+    with temporary:
+        table = {
+            "/bytes": sending(lambda: io.BytesIO(DATA)),
+            "/gzip": sending(lambda: gzip.open(packed, "rb")),
+            "/trickle": sending(Trickle),
+            "/temporary": sending(lambda: temporary),
+            "/large-blocks": sending(lambda: io.BytesIO(DATA), block=1_000_000),
+        }
+        client = start(routes(table)).connect()
+        assert client.ask(request(target="/bytes")).body == DATA
+        # The descriptor of a gzip file is that of the packed one.
+        assert client.ask(request(target="/gzip")).body == DATA
+        assert client.ask(request(target="/trickle")).body == b"abc" + b"d" * 100
+        assert client.ask(request(target="/temporary")).body == DATA[7:100_000]
+        assert client.ask(request(target="/large-blocks")).body == DATA
+
+
+def test_the_file_is_closed_once(start: Start, path: Path) -> None:
+    closes = Tally()
+
+    class Counting(io.FileIO):
+        def close(self) -> None:
+            if not self.closed:
+                closes.add()
+            super().close()
+
+    class CountingBytes(io.BytesIO):
+        def close(self) -> None:
+            closes.add()
+            super().close()
+
+    server = start(routes({"/file": sending(lambda: Counting(path))}, default=sending(lambda: CountingBytes(DATA))))
+    with server.connect() as client:
+        assert client.ask(request(target="/file")).body == DATA
+        closes.wait_for(1)
+        assert client.ask(GET).body == DATA
+        closes.wait_for(2)
+        assert client.ask(request("HEAD")).status == 200
+        closes.wait_for(3)
+    server.wait_until_idle()
+    assert closes.count == 3
+
+
+def test_a_slow_reader_of_a_file_holds_no_thread(start: Start, path: Path) -> None:
+    server = start(routes({"/file": sending(lambda: path.open("rb"))}), threads=1)
+    slow = server.connect(receive_buffer=4096).send(request(target="/file")).wait_readable()
+    other = server.connect()
+    for _ in range(10):
+        assert other.ask(GET).body == b"hello"
+    assert slow.response().body == DATA
+
+
+def test_a_subclass_or_wrapped_file_wrapper_is_iterated(start: Start, path: Path) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", list(PLAIN))
+        file = path.open("rb")
+        wrapper: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+        try:
+            return [b"".join(wrapper)]
+        finally:
+            file.close()
+
+    assert start(app).ask(GET).body == DATA

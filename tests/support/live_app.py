@@ -1,0 +1,33 @@
+"""The application of the command's tests, loaded by the command itself in its own process.
+
+The test steers it by pipes with a name (FIFOs) in the directory that the variable PENSTOCK_TEST_GATES names:
+``/hold/NAME`` says "NAME is held" in the log and waits until the test opens the pipe NAME for writing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+_TOGETHER = threading.Barrier(4)
+
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    path = environ["PATH_INFO"]
+    if path.startswith("/hold/"):
+        hold(path.removeprefix("/hold/"), environ)
+    elif path == "/together":
+        # Only four requests that run at the same time come through.
+        _TOGETHER.wait(20)
+    elif path == "/fail":
+        raise RuntimeError("intended failure")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [threading.current_thread().name.encode()]
+
+
+def hold(name: str, environ: WSGIEnvironment) -> None:
+    print(f"{name} is held", file=environ["wsgi.errors"])
+    Path(os.environ["PENSTOCK_TEST_GATES"], name).read_bytes()
