@@ -16,7 +16,9 @@ from support.apps import report
 from support.client import Client, Response
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-FILES = sorted(path for folder in ("valid", "invalid", "smuggling") for path in (CORPUS / folder).glob("*.http"))
+FILES = sorted(
+    path for folder in ("valid", "invalid", "smuggling") for path in (CORPUS / folder).glob("*.http")
+)
 
 # Sending each byte on its own is slow for files that are large only to exceed a limit.
 BYTEWISE = [path for path in FILES if path.stat().st_size <= 4096]
@@ -68,7 +70,9 @@ def expectation(path: Path) -> Expectation:
 
 
 def field_keys(environ: dict[str, str]) -> list[str]:
-    return [name for name in environ if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")]
+    return [
+        name for name in environ if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+    ]
 
 
 def key_of(name: str) -> str:
@@ -100,7 +104,9 @@ def check(expected: Expected, answer: Response) -> None:
             assert environ[key_of(name)].replace(", ", ",") == ",".join(given).replace(", ", ",")
 
 
-def check_statement(keyword: str, argument: str, environ: dict[str, str], body: str, answer: Response) -> None:
+def check_statement(
+    keyword: str, argument: str, environ: dict[str, str], body: str, answer: Response
+) -> None:
     wanted = unescape(argument)
     match keyword:
         case "method":
@@ -108,7 +114,9 @@ def check_statement(keyword: str, argument: str, environ: dict[str, str], body: 
         case "target":
             assert environ["RAW_URI"] == wanted
         case "path":
-            assert environ["PATH_INFO"].encode("latin-1") == (unquote_to_bytes(wanted.encode("latin-1")) or b"/")
+            assert environ["PATH_INFO"].encode("latin-1") == (
+                unquote_to_bytes(wanted.encode("latin-1")) or b"/"
+            )
         case "query":
             assert environ["QUERY_STRING"] == wanted
         case "version":

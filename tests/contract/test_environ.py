@@ -107,7 +107,14 @@ def test_asterisk_of_options(start: Start) -> None:
 
 
 def test_repeated_fields_are_joined(start: Start) -> None:
-    fields = [("X-A", "1"), ("Accept", "a"), ("x-a", "2"), ("Cookie", "c=1"), ("ACCEPT", "b"), ("Cookie", "d=2")]
+    fields = [
+        ("X-A", "1"),
+        ("Accept", "a"),
+        ("x-a", "2"),
+        ("Cookie", "c=1"),
+        ("ACCEPT", "b"),
+        ("Cookie", "d=2"),
+    ]
     environ = environ_of(start(report), request(fields=fields))
     assert environ["HTTP_X_A"] in ("1,2", "1, 2")
     assert environ["HTTP_ACCEPT"] in ("a,b", "a, b")
@@ -136,7 +143,9 @@ def test_a_chunked_body_has_a_length_when_it_arrives(start: Start) -> None:
 
 
 def test_field_values_are_latin_1(start: Start) -> None:
-    environ = environ_of(start(report), request(fields=[("X-Name", "J\xfcrgen \xe2\x82\xac"), ("X-Empty", "")]))
+    environ = environ_of(
+        start(report), request(fields=[("X-Name", "J\xfcrgen \xe2\x82\xac"), ("X-Empty", "")])
+    )
     assert (environ["HTTP_X_NAME"], environ["HTTP_X_EMPTY"]) == ("J\xfcrgen \xe2\x82\xac", "")
 
 
@@ -160,7 +169,9 @@ def test_nothing_of_a_request_is_left_for_the_next(start: Start) -> None:
     client = server.connect()
     plain = client.ask(request("GET", "/1")).json()
     many = [(f"X-{number}", str(number)) for number in range(80)]
-    client.ask(request("POST", "/2?q", [("Content-Type", "x"), ("Cookie", "a=b"), *many], body=b"abc", host="x"))
+    client.ask(
+        request("POST", "/2?q", [("Content-Type", "x"), ("Cookie", "a=b"), *many], body=b"abc", host="x")
+    )
     assert client.ask(request("GET", "/1")).json() == plain
     client.ask(request("GET", "/3", version="1.0", host=None, fields=[("Connection", "keep-alive")]))
     assert client.ask(request("GET", "/1")).json() == plain

@@ -164,7 +164,9 @@ def test_the_file_is_closed_once(start: Start, path: Path) -> None:
             closes.add()
             super().close()
 
-    server = start(routes({"/file": sending(lambda: Counting(path))}, default=sending(lambda: CountingBytes(DATA))))
+    server = start(
+        routes({"/file": sending(lambda: Counting(path))}, default=sending(lambda: CountingBytes(DATA)))
+    )
     with server.connect() as client:
         assert client.ask(request(target="/file")).body == DATA
         closes.wait_for(1)

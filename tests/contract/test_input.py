@@ -102,11 +102,17 @@ def test_the_body_reads_like_a_file(
     seen = [piece.encode("latin-1") for piece in client.ask(wire, method="POST").json()]
     assert seen == way(io.BytesIO(body))
     # However much was read, the next request is understood.
-    assert client.ask(request()).json() == [piece.decode() for piece in way(io.BytesIO())] if way is not by_mixture else True
+    assert (
+        client.ask(request()).json() == [piece.decode() for piece in way(io.BytesIO())]
+        if way is not by_mixture
+        else True
+    )
 
 
 def test_reading_without_a_body_gives_nothing(start: Start) -> None:
-    client = start(reading(lambda stream: [stream.read(), stream.read(5), stream.readline(), *stream])).connect()
+    client = start(
+        reading(lambda stream: [stream.read(), stream.read(5), stream.readline(), *stream])
+    ).connect()
     assert client.ask(request()).json() == ["", "", ""]
 
 

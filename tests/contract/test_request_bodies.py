@@ -68,7 +68,9 @@ def test_a_body_may_come_in_many_pieces(start: Start) -> None:
 
 def test_trailers_are_accepted_and_dropped(start: Start) -> None:
     client = start(report).connect()
-    client.send(request("POST", fields=CHUNKED) + chunked([b"abc"], trailer=[("X-Checksum", "1"), ("Host", "evil")]))
+    client.send(
+        request("POST", fields=CHUNKED) + chunked([b"abc"], trailer=[("X-Checksum", "1"), ("Host", "evil")])
+    )
     seen = client.response().json()
     assert seen["body"] == "abc"
     assert "HTTP_X_CHECKSUM" not in seen["environ"]
@@ -107,7 +109,9 @@ def test_http_1_0_knows_no_interim_answer(start: Start) -> None:
 
 
 @pytest.mark.parametrize("expect", [[], [("Expect", "100-continue")]])
-def test_a_body_that_is_announced_too_large_is_refused_unread(start: Start, expect: list[tuple[str, str]]) -> None:
+def test_a_body_that_is_announced_too_large_is_refused_unread(
+    start: Start, expect: list[tuple[str, str]]
+) -> None:
     server = start(hello, max_body_bytes=1000)
     client = server.connect()
     client.send(request("POST", fields=[*expect, ("Content-Length", "1001")]))

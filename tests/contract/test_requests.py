@@ -8,7 +8,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 
 from conftest import Start
-from support.apps import PLAIN, echo, hello, held, report, routes, streaming
+from support.apps import PLAIN, echo, held, hello, report, routes, streaming
 from support.client import request
 from support.serving import Serve
 from support.waiting import Gate
@@ -109,7 +109,9 @@ def test_pipelined_bodies_of_all_kinds_are_kept_apart(start: Start) -> None:
     pieces = b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
     coded = request("POST", fields=[("Transfer-Encoding", "chunked")]) + pieces
     large = b"z" * 100_000
-    client.send(b"".join([request("POST", body=b"one"), coded, request(), request("POST", body=large), coded]))
+    client.send(
+        b"".join([request("POST", body=b"one"), coded, request(), request("POST", body=large), coded])
+    )
     assert [client.response().body for _ in range(5)] == [b"one", b"abcde", b"", large, b"abcde"]
 
 
@@ -119,7 +121,11 @@ def test_a_head_may_be_cut_anywhere(start: Start) -> None:
     for cut in range(1, len(wire)):
         client.send(wire[:cut]).send(wire[cut:])
         seen = client.response("POST").json()
-        assert (seen["environ"]["RAW_URI"], seen["environ"]["HTTP_X_ONE"], seen["body"]) == ("/a?b=c", "1", "12345")
+        assert (seen["environ"]["RAW_URI"], seen["environ"]["HTTP_X_ONE"], seen["body"]) == (
+            "/a?b=c",
+            "1",
+            "12345",
+        )
 
 
 def test_a_request_may_come_byte_by_byte(start: Start) -> None:

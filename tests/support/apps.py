@@ -12,7 +12,9 @@ from support.waiting import Gate, Tally
 PLAIN = [("Content-Type", "text/plain")]
 
 
-def answer(body: bytes = b"hello", status: str = "200 OK", fields: Iterable[tuple[str, str]] = ()) -> WSGIApplication:
+def answer(
+    body: bytes = b"hello", status: str = "200 OK", fields: Iterable[tuple[str, str]] = ()
+) -> WSGIApplication:
     """An application that always gives the same answer, as a list of one piece."""
     given = [*PLAIN, *fields]
 

@@ -150,7 +150,9 @@ class Live:
         if self.process.poll() is None:
             self.process.kill()
         self.exit_code()
-        print(f"--- {' '.join(map(str, self.process.args[1:] if isinstance(self.process.args, list) else []))}")
+        print(
+            f"--- {' '.join(map(str, self.process.args[1:] if isinstance(self.process.args, list) else []))}"
+        )
         print(f"--- standard output\n{self.output.text}\n--- standard error\n{self.log.text}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -108,10 +107,14 @@ class Belongings:
 
     def now(self) -> dict[str, int]:
         """The numbers."""
+
+        def count(directory: str | Path) -> int:
+            return len(list(Path(directory).iterdir()))
+
         return {
-            "descriptors": len(os.listdir("/proc/self/fd")),
-            "threads": len(os.listdir("/proc/self/task")),
-            "files": len(list(self._directory.iterdir())),
+            "descriptors": count("/proc/self/fd"),
+            "threads": count("/proc/self/task"),
+            "files": count(self._directory),
         }
 
     def wait_for(self, before: dict[str, int]) -> None:

@@ -17,7 +17,7 @@ _LOOK_AGAIN = 0.002
 
 
 def eventually(condition: Callable[[], bool], what: Callable[[], object] | str) -> None:
-    """Return as soon as ``condition`` holds; fail with ``what`` (made at the end, if callable) if it never does."""
+    """Return as soon as ``condition`` holds; fail with ``what`` (if callable, made then) if it never does."""
     deadline = time.monotonic() + DEADLINE
     never = threading.Event()
     while not condition():

@@ -185,14 +185,22 @@ impl Dispatch {
             holding.connection = None;
         }
         if abandoned {
-            if self.link.reclaim(slot) {
-                let holding = self.uses.get_mut(slot as usize).map(std::mem::take).unwrap_or_default();
-                self.give_back(holding);
+            if self.take_back(slot) {
                 return;
             }
             self.link.abandon(slot);
         }
         self.reap(slot);
+    }
+
+    /// Takes back a request that no thread has started, with all that its slot holds; false when one has.
+    pub fn take_back(&mut self, slot: u32) -> bool {
+        let taken = self.link.reclaim(slot);
+        if taken {
+            let holding = self.uses.get_mut(slot as usize).map(std::mem::take).unwrap_or_default();
+            self.give_back(holding);
+        }
+        taken
     }
 
     /// Frees an ownerless slot if the worker has let go of it.
@@ -223,6 +231,17 @@ impl Dispatch {
     /// Puts a connection at the end of the queue.
     pub fn enqueue(&mut self, id: ConnectionId) {
         self.queue.push_back(id);
+    }
+
+    /// Puts back what `next_queued` gave and could not be placed: it is still its turn.
+    pub fn enqueue_first(&mut self, id: ConnectionId) {
+        self.queue.push_front(id);
+    }
+
+    /// Whether requests wait although slots are free: the link's ready ring is full of entries whose requests were taken back. The
+    /// worker throws them away without a word, so nothing will tell when there is room.
+    pub fn is_stalled(&self) -> bool {
+        !self.queue.is_empty() && self.link.free_slots() > 0
     }
 
     /// Takes a connection out of the queue because it closed or has waited too long.

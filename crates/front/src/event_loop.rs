@@ -40,6 +40,8 @@ const ACCEPT_BATCH: usize = 64;
 const BELL_EVERY: usize = 32;
 /// How long accepting pauses when descriptors or memory have run out.
 const ACCEPT_PAUSE_MS: u64 = 100;
+/// How often the queue is tried while the link's ready ring has no room.
+const STALLED_MS: u64 = 5;
 /// How long a connection that has just been made may take to send its request while the front drains.
 const DRAIN_GRACE_MS: u64 = 1000;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
@@ -225,6 +227,9 @@ impl EventLoop {
             let pause = self.accept_pause_until.saturating_sub(self.now_ms);
             wait = Some(wait.map_or(pause, |wait| wait.min(pause)));
         }
+        if self.dispatch.is_stalled() {
+            wait = Some(wait.map_or(STALLED_MS, |wait| wait.min(STALLED_MS)));
+        }
         let busy = !self.again.is_empty() || wait == Some(0);
         if self.dispatch.link.unannounced() > 0 {
             // One more look for requests that can share the wake-up; not two in a row, or busy clients could put it off for ever.
@@ -404,8 +409,19 @@ impl EventLoop {
                 self.drive(id);
             }
             State::Receiving => self.close(id, CloseReason::Idle),
-            // No deadline is set in these states; one that was overtaken means nothing.
-            State::Running | State::Finished => {}
+            // In a slot, and perhaps not started yet: then it has waited too long. What runs has no such limit.
+            State::Running => {
+                if let Some(slot) = connection.exchange.slot
+                    && self.dispatch.take_back(slot)
+                {
+                    connection.exchange.slot = None;
+                    self.counters.requests_expired.up();
+                    self.answer(id, OwnAnswer::Expired);
+                    self.drive(id);
+                }
+            }
+            // No deadline is set in this state.
+            State::Finished => {}
         }
     }
 

@@ -253,7 +253,7 @@ impl EventLoop {
         match self.dispatch.submit(id, &ask, Load::Inline(body)) {
             Dispatched::Slot(slot) => {
                 run(connection, slot);
-                self.timers.clear(id.key);
+                self.timers.set(id.key, self.now_ms + self.settings.queue_time.as_millis() as u64);
                 self.counters.requests_dispatched.up();
             }
             Dispatched::Wait => {
@@ -301,8 +301,11 @@ impl EventLoop {
     fn placed(&mut self, id: ConnectionId, slot: u32) {
         if let Some(connection) = self.table.get_mut(id) {
             connection.exchange.pending = None;
+            // In a slot it waits for a thread as well. Who comes from the queue goes on waiting, on the same clock.
+            if connection.exchange.state() != State::Queued {
+                self.timers.set(id.key, self.now_ms + self.settings.queue_time.as_millis() as u64);
+            }
             run(connection, slot);
-            self.timers.clear(id.key);
             self.counters.requests_dispatched.up();
         }
     }
@@ -330,7 +333,7 @@ impl EventLoop {
             match self.dispatch.place(id, &ask, Load::Collected(&mut pending.body)) {
                 Dispatched::Slot(slot) => self.placed(id, slot),
                 Dispatched::Wait => {
-                    self.dispatch.enqueue(id);
+                    self.dispatch.enqueue_first(id);
                     return;
                 }
                 Dispatched::Full | Dispatched::TooLarge => {

@@ -218,6 +218,8 @@ impl EventLoop {
                     exchange.coding = Some(encoded.coding);
                     exchange.keep_alive = encoded.keep_alive;
                     exchange.become_state(State::Responding);
+                    // The clock of the queue, which means nothing for an answer.
+                    self.timers.clear(id.key);
                     if let Some(record) = &mut exchange.record {
                         record.status = head.status;
                     }

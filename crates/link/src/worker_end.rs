@@ -262,7 +262,8 @@ impl WorkerEnd {
     pub fn conclude(&self, taken: &mut Taken, broken: bool) {
         if !taken.verdict_given {
             self.give_verdict(taken, broken);
-            self.report(taken.slot);
+            self.mark_dirty(taken.slot);
+            self.owe();
         }
     }
 

@@ -1,0 +1,194 @@
+"""Slow clients cost no thread, and in the end not even a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.apps import echo, hello, routes, streaming
+from support.client import CutOffError, request
+from support.serving import Serve
+
+QUICK = request()
+
+
+def test_half_sent_requests_hold_no_thread(serve: Serve) -> None:
+    server = serve(routes({"/echo": echo}), threads=2)
+    heads = [server.connect().send(b"GET /echo HTTP/1.1\r\nHost: x\r\nX-Half: ") for _ in range(50)]
+    small = [server.connect().send(request("POST", "/echo", body=b"0123456789")[:-1]) for _ in range(25)]
+    large_wire = request("POST", "/echo", body=b"x" * 1_500_000)
+    large = [server.connect().send(large_wire[:-1]) for _ in range(25)]
+    server.wait_for_counter("connections_open", 100)
+    quick = server.connect()
+    for _ in range(100):
+        assert quick.ask(QUICK).body == b"hello"
+    assert server.counter("requests_dispatched") == 100
+    # Nobody was forgotten.
+    for client in heads:
+        assert client.send(b"done\r\n\r\n").response().status == 200
+    for client in small:
+        assert client.send(b"9").response("POST").body == b"0123456789"
+    for client in large:
+        assert client.send(b"x").response("POST").body == b"x" * 1_500_000
+
+
+@pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\n", QUICK[:-1]])
+def test_a_head_that_does_not_end_is_answered_408(serve: Serve, sent: bytes) -> None:
+    server = serve(hello, head_seconds=0.2, keep_alive_seconds=60)
+    client = server.connect()
+    client.send(sent)
+    answer = client.response()
+    assert (answer.status, answer.keeps_connection) == (408, False)
+    assert client.closed()
+    assert server.counter("heads_late") == 1
+
+
+def test_the_second_head_has_its_own_time(serve: Serve) -> None:
+    server = serve(hello, head_seconds=0.2, keep_alive_seconds=60)
+    client = server.connect()
+    assert client.ask(QUICK).status == 200
+    assert client.send(QUICK + QUICK[:20]).response().status == 200
+    assert client.response().status == 408
+    assert client.closed()
+
+
+def test_a_trickle_does_not_extend_the_time_for_a_head(serve: Serve) -> None:
+    server = serve(hello, head_seconds=0.5)
+    client = server.connect().send(b"GET / HTTP/1.1\r\nX: ")
+    client.socket.settimeout(0.05)
+    trickled = 0
+    while trickled < 200:
+        client.send(b"x")
+        trickled += 1
+        try:
+            client.wait_readable()
+            break
+        except TimeoutError:
+            continue
+    assert client.response().status == 408
+    assert 2 <= trickled < 200
+
+
+def test_a_connection_that_says_nothing_is_closed(serve: Serve) -> None:
+    server = serve(hello, head_seconds=0.2)
+    assert server.connect().closed()
+    assert server.counter("closed_idle") == 1
+    assert server.counter("heads_late") == 0
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request("POST", body=b"12345")[:-1],
+        request("POST", body=b"x" * 1_500_000)[:-1],
+        request("POST", fields=[("Transfer-Encoding", "chunked")]),
+        request("POST", fields=[("Transfer-Encoding", "chunked")]) + b"5\r\nabc",
+    ],
+    ids=["small", "spooled", "no chunk", "half a chunk"],
+)
+def test_a_body_that_does_not_come_is_answered_408(serve: Serve, sent: bytes) -> None:
+    server = serve(hello, body_idle_seconds=0.2)
+    client = server.connect().send(sent)
+    answer = client.response("POST")
+    assert (answer.status, answer.keeps_connection) == (408, False)
+    assert client.closed()
+    client.close()
+    server.wait_until_idle()
+    assert server.counter("bodies_late") == 1
+    assert server.counter("requests_dispatched") == 0
+
+
+def test_a_slow_body_that_never_pauses_is_accepted(serve: Serve) -> None:
+    server = serve(echo, body_idle_seconds=0.4)
+    wire = request("POST", body=b"x" * 12)
+    client = server.connect().send(wire[:-12])
+    client.socket.settimeout(0.1)
+    for _ in range(12):
+        # In all three times as long as a pause may be.
+        with pytest.raises(TimeoutError):
+            client.socket.recv(1)
+        client.send(b"x")
+    client.socket.settimeout(20)
+    assert client.response("POST").body == b"x" * 12
+
+
+def test_an_idle_connection_is_closed_after_the_keep_alive_time(serve: Serve) -> None:
+    server = serve(hello, keep_alive_seconds=0.2)
+    client = server.connect()
+    for _ in range(2):
+        assert client.ask(QUICK).keeps_connection
+    assert client.closed()
+    assert server.counter("closed_idle") == 1
+
+
+def test_a_running_request_is_no_idle_connection(serve: Serve) -> None:
+    def app_pieces() -> Iterator[bytes]:
+        yield b"x"
+
+    server = serve(streaming(*app_pieces()), keep_alive_seconds=0.1, head_seconds=0.1, write_idle_seconds=0.1)
+    idle = server.connect()
+    client = server.connect()
+    assert client.ask(QUICK).body == b"x"
+    assert idle.closed()
+
+
+@pytest.mark.parametrize("kind", ["streamed", "whole"])
+def test_a_client_that_takes_nothing_is_cut_off(serve: Serve, kind: str) -> None:
+    size = 20_000_000
+    pieces = [b"x" * 100_000] * (size // 100_000) if kind == "streamed" else [b"x" * size]
+    server = serve(routes({"/large": streaming(*pieces)}), threads=1, write_idle_seconds=0.3)
+    stuck = server.connect(receive_buffer=4096).send(request(target="/large")).wait_readable()
+    # The only thread is free again as soon as the client is given up.
+    assert server.ask(QUICK).body == b"hello"
+    assert server.counter("closed_write_timeout") == 1
+    with pytest.raises((CutOffError, ConnectionResetError)):
+        stuck.response()
+    stuck.close()
+    server.wait_until_idle()
+
+
+def test_a_reader_that_is_merely_slow_is_not_cut_off(serve: Serve) -> None:
+    size = 3_000_000
+    server = serve(streaming(b"x" * size), write_idle_seconds=0.5)
+    slow = server.connect(receive_buffer=4096).send(QUICK)
+    slow.head()
+    quiet = server.connect()
+    received = 0
+    # For longer than the time in which something has to be taken: measured by connections that are idle that long.
+    for _ in range(4):
+        received += len(slow.piece())
+        quiet.socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            quiet.socket.recv(1)
+    while piece := slow.piece():
+        received += len(piece)
+    assert received == size
+
+
+def test_more_idle_connections_than_select_can_watch(serve: Serve) -> None:
+    server = serve(hello, threads=2)
+    idle = [server.connect() for _ in range(1500)]
+    for client in idle:
+        assert client.ask(QUICK).status == 200
+    server.wait_for_counter("connections_open", 1500)
+    late = server.connect()
+    for _ in range(10):
+        assert late.ask(QUICK).body == b"hello"
+    # They are not only open but served.
+    for client in idle[::100]:
+        assert client.ask(QUICK).body == b"hello"
+    assert server.counter("connections_accepted") == 1501
+
+
+def test_connections_beyond_the_limit_wait_for_others_to_close(serve: Serve) -> None:
+    server = serve(hello, max_connections=3)
+    first = [server.connect() for _ in range(3)]
+    for client in first:
+        assert client.ask(QUICK).status == 200
+    waiting = server.connect().send(QUICK)
+    assert first[0].ask(QUICK).status == 200
+    assert server.counter("connections_accepted") == 3
+    first[1].close()
+    assert waiting.response().status == 200
+    assert server.counter("connections_open") == 3
