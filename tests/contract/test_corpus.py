@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def check(expected: Expected, answer: Response) -> None:
             values.setdefault(unescape(name), []).append(unescape(value))
     for keyword, argument in expected.statements:
         if keyword == "no-field" and key_of(argument) in environ:
-            # With an underscore it would have the key of the field with a hyphen, which may be there by right.
+            # With an underscore it would have the key of the one with a hyphen, which may be there by right.
             assert "_" in argument
             assert argument.replace("_", "-") in values or argument == "content_length"
     for name, given in values.items():
@@ -179,10 +180,8 @@ def test_sent_whole(corpus_server: Any, path: Path) -> None:
 def test_sent_byte_by_byte(corpus_server: Any, path: Path) -> None:
     with Client(corpus_server.address) as client:
         client.send_bytewise(path.read_bytes())
-        try:
+        with suppress(OSError):
             client.finish_sending()
-        except OSError:
-            pass
         converse(client, expectation(path.with_suffix(".expect")))
 
 

@@ -136,7 +136,7 @@ def test_what_is_no_file_is_iterated(start: Start, path: Path, tmp_path: Path) -
     with temporary:
         table = {
             "/bytes": sending(lambda: io.BytesIO(DATA)),
-            "/gzip": sending(lambda: gzip.open(packed, "rb")),
+            "/gzip": sending(lambda: gzip.GzipFile(packed)),
             "/trickle": sending(Trickle),
             "/temporary": sending(lambda: temporary),
             "/large-blocks": sending(lambda: io.BytesIO(DATA), block=1_000_000),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import signal
 import socket
@@ -31,8 +32,6 @@ class Gates:
 
     def add(self, name: str) -> bytes:
         """A new gate; gives the request that waits there."""
-        import os
-
         os.mkfifo(self._directory / name)
         return request(target=f"/hold/{name}")
 
@@ -49,8 +48,9 @@ def gates(tmp_path: Path) -> Gates:
 def refuses(address: str) -> bool:
     try:
         with Client(address) as client:
-            # Still in the backlog, perhaps, of a listener that is about to close.
-            return client.closed() and False
+            # Accepted just before the listener closed: wait for its end, then look again.
+            client.closed()
+            return False
     except (ConnectionRefusedError, FileNotFoundError):
         return True
     except (ConnectionResetError, TimeoutError):

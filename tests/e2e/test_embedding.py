@@ -87,14 +87,18 @@ def test_starting_and_closing_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_two_at_once_do_not_mix(gate: Gate) -> None:
-    with penstock.start(hello, port=0) as first, penstock.start(held(gate), port=0) as second:
-        with Client(second.addresses[0]) as stuck, Client(first.addresses[0]) as quick:
-            stuck.send(request())
-            gate.wait_for()
-            for _ in range(10):
-                assert quick.ask(request()).body == b"hello"
-            gate.open()
-            assert stuck.response().body == b"held"
+    with (
+        penstock.start(hello, port=0) as first,
+        penstock.start(held(gate), port=0) as second,
+        Client(second.addresses[0]) as stuck,
+        Client(first.addresses[0]) as quick,
+    ):
+        stuck.send(request())
+        gate.wait_for()
+        for _ in range(10):
+            assert quick.ask(request()).body == b"hello"
+        gate.open()
+        assert stuck.response().body == b"held"
 
 
 def test_a_program_that_ends_without_closing_is_not_held_up() -> None:

@@ -1,4 +1,4 @@
-"""Clients that go away in the middle of anything leave nothing behind: no slot, no memory, no descriptor, no file."""
+"""Clients that go away in the middle of anything leave no slot, memory, descriptor or file behind."""
 
 from __future__ import annotations
 

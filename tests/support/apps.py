@@ -1,4 +1,4 @@
-"""WSGI applications for the suites. Small, and each with one purpose; gates and tallies belong to the test."""
+"""WSGI applications for the suites: small, each with one purpose; gates and tallies are the test's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Waiting without sleeping: gates that a test holds, and conditions that come true.
 
-Every wait here ends at `DEADLINE`, far above what any of them needs, so that a fault shows as a failed test
-and not as a hanging one.
+Every wait here ends at `DEADLINE`, far above what any of them needs, so that a fault shows as a failed test and
+not as a hanging one. It is below every default timeout of the server: a wake-up that gets lost must not be made
+good by the next timer before the test notices.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-DEADLINE = 20.0
+DEADLINE = 10.0
 
 # Between two looks at a number that nobody announces (a counter of the front, a directory of the kernel).
 _LOOK_AGAIN = 0.002

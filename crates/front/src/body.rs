@@ -56,7 +56,13 @@ impl Body {
     }
 
     /// Appends a copy of `bytes`.
-    pub fn push(&mut self, pool: &mut BodyPool, mut bytes: &[u8], memory: u64, spool: &Path) -> io::Result<()> {
+    pub fn push(
+        &mut self,
+        pool: &mut BodyPool,
+        mut bytes: &[u8],
+        memory: u64,
+        spool: &Path,
+    ) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.room(pool, memory) {
                 Some(room) => {

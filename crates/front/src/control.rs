@@ -60,7 +60,10 @@ struct Ending(Arc<Shared>);
 impl Drop for Ending {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.notices.post(Level::Error, "the front has failed (this is a bug); all connections are closed".into());
+            self.0.notices.post(
+                Level::Error,
+                "the front has failed (this is a bug); all connections are closed".into(),
+            );
         }
         self.0.notices.close();
         *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 
 use penstock_http::{Head, Known, Version};
 use penstock_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
-use penstock_link::{BodyPool, FrontEnd, FrontHalf, descriptors};
+use penstock_link::{BodyPool, Frame, FrontEnd, FrontHalf, descriptors};
 
 use crate::body::Body;
 use crate::connection_table::ConnectionId;
@@ -206,7 +206,7 @@ impl Dispatch {
     /// Frees an ownerless slot if the worker has let go of it.
     pub fn reap(&mut self, slot: u32) {
         if self.link.is_done(slot) && self.owner(slot).is_none() {
-            self.drop_files(slot);
+            self.drop_attachments(slot);
             if self.link.release(slot)
                 && let Some(holding) = self.uses.get_mut(slot as usize)
             {
@@ -217,13 +217,15 @@ impl Dispatch {
         }
     }
 
-    /// Descriptors in an answer that nobody reads would stay open for ever.
-    fn drop_files(&mut self, slot: u32) {
+    /// Descriptors and loans in an answer that nobody reads would be kept for ever.
+    fn drop_attachments(&mut self, slot: u32) {
         let (mut cursor, _) = self.link.answer(slot);
         while let Ok(Some(frame)) = self.link.next_frame(slot, &mut cursor) {
-            if let penstock_link::Frame::File { token, .. } = frame {
+            match frame {
                 // SAFETY: given by the worker with this frame, which is read here and nowhere else.
-                drop(unsafe { descriptors::take(token) });
+                Frame::File { token, .. } => drop(unsafe { descriptors::take(token) }),
+                Frame::Lent { token, .. } => drop(self.link.take_loan(token)),
+                Frame::Head(_) | Frame::Data(..) => {}
             }
         }
     }

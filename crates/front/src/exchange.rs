@@ -139,8 +139,10 @@ mod tests {
     fn a_request_goes_through_in_order_and_never_back() {
         use State::{Finished, Queued, Receiving, Responding, Running};
         let all = [Receiving, Queued, Running, Responding, Finished];
-        let allowed: Vec<_> =
-            all.iter().flat_map(|a| all.iter().filter(|b| a.may_become(**b)).map(move |b| (*a, *b))).collect();
+        let allowed: Vec<_> = all
+            .iter()
+            .flat_map(|a| all.iter().filter(|b| a.may_become(**b)).map(move |b| (*a, *b)))
+            .collect();
         assert_eq!(
             allowed,
             [

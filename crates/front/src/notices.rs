@@ -76,7 +76,8 @@ impl Notices {
                 return Some(notice);
             }
             if inside.dropped > 0 {
-                let message = format!("{} notices of the front were dropped: the log is too slow", inside.dropped);
+                let message =
+                    format!("{} notices of the front were dropped: the log is too slow", inside.dropped);
                 inside.dropped = 0;
                 return Some(Notice { level: Level::Warning, message });
             }

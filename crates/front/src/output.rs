@@ -3,27 +3,47 @@
 //! Empty for nearly every connection at nearly every moment: an answer that the socket takes at once never comes here.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 
+use penstock_link::Loan;
 use socket2::Socket;
 
 /// Bytes handed to the kernel in one call.
 const FILE_STEP: u64 = 1 << 20;
 
-#[derive(Debug)]
 enum Segment {
-    Bytes { bytes: Vec<u8>, sent: usize },
-    File { file: OwnedFd, offset: u64, left: u64 },
+    Bytes {
+        bytes: Vec<u8>,
+        sent: usize,
+    },
+    /// The first `len` bytes of memory that the application made.
+    Lent {
+        loan: Loan,
+        sent: usize,
+        len: usize,
+    },
+    File {
+        file: OwnedFd,
+        offset: u64,
+        left: u64,
+    },
 }
 
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Output {
     segments: VecDeque<Segment>,
-    /// Bytes held in memory.
+    /// Bytes held in memory, lent ones included.
     held: usize,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("segments", &self.segments.len()).field("held", &self.held).finish()
+    }
 }
 
 /// How far a flush came.
@@ -63,6 +83,14 @@ impl Output {
         self.segments.push_back(Segment::Bytes { bytes: bytes.to_vec(), sent: 0 });
     }
 
+    /// Appends what is left of a loan, which is given back when it has been sent.
+    pub fn push_loan(&mut self, loan: Loan, sent: usize, len: usize) {
+        if sent < len {
+            self.held += len;
+            self.segments.push_back(Segment::Lent { loan, sent, len });
+        }
+    }
+
     /// Appends a piece of a file, which is closed when it has been sent.
     pub fn push_file(&mut self, file: OwnedFd, offset: u64, left: u64) {
         if left > 0 {
@@ -90,6 +118,15 @@ impl Output {
                     }
                     result
                 }
+                Some(Segment::Lent { loan, sent, len }) => {
+                    let result = send(socket, (**loan).as_ref().get(*sent..*len).unwrap_or_default());
+                    *sent += result.as_ref().map_or(0, |count| *count);
+                    if *sent >= *len {
+                        self.held -= *len;
+                        self.segments.pop_front();
+                    }
+                    result
+                }
                 Some(Segment::File { file, offset, left }) => {
                     let step = NonZeroUsize::new((*left).min(FILE_STEP) as usize);
                     let at = usize::try_from(*offset).map_err(io::Error::other)?;
@@ -109,7 +146,9 @@ impl Output {
             };
             match step {
                 Ok(_) => progress = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked(progress)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked(progress));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -118,23 +157,27 @@ impl Output {
 
     /// Sends `pieces` now as far as the socket takes them, and keeps a copy of the rest. Only legal while nothing is waiting.
     pub fn send_or_keep(&mut self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<()> {
-        debug_assert!(self.is_empty());
-        let sent = match pieces {
-            [] => return Ok(()),
-            [one] => send(socket, one),
-            several => socket.send_vectored_with_flags(several, libc::MSG_NOSIGNAL),
-        };
-        let mut sent = match sent {
-            Ok(sent) => sent,
-            Err(error) if is_again(&error) => 0,
-            Err(error) => return Err(error),
-        };
+        let mut sent = self.send_now(socket, pieces)?;
         for piece in pieces {
             let skip = sent.min(piece.len());
             sent -= skip;
             self.push(piece.get(skip..).unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// Sends `pieces` now as far as the socket takes them; gives how many bytes that was. Only legal while nothing is waiting.
+    pub fn send_now(&self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        debug_assert!(self.is_empty());
+        let sent = match pieces {
+            [] => return Ok(0),
+            [one] => send(socket, one),
+            several => socket.send_vectored_with_flags(several, libc::MSG_NOSIGNAL),
+        };
+        match sent {
+            Err(error) if is_again(&error) => Ok(0),
+            other => other,
+        }
     }
 }
 

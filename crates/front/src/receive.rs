@@ -101,7 +101,8 @@ impl EventLoop {
             && let Length::Exact(length) = pending.head.length
         {
             let left = usize::try_from(length - pending.body.len()).unwrap_or(usize::MAX);
-            if let Some(room) = pending.body.room(&mut self.dispatch.bodies, self.settings.body_memory_bytes) {
+            if let Some(room) = pending.body.room(&mut self.dispatch.bodies, self.settings.body_memory_bytes)
+            {
                 let want = room.len().min(left);
                 let result = connection.socket.read(room.get_mut(..want).unwrap_or_default());
                 let count = connection.note_read(result, want)?;
@@ -234,7 +235,8 @@ impl EventLoop {
             _ => {
                 let wants_continue = self.head.expect_continue && after.is_empty();
                 let head = std::mem::take(&mut self.head);
-                exchange.pending = Some(Box::new(Pending { head, bytes: bytes.to_vec(), body: Default::default() }));
+                exchange.pending =
+                    Some(Box::new(Pending { head, bytes: bytes.to_vec(), body: Default::default() }));
                 self.timers.set(id.key, self.now_ms + self.settings.body_idle_time.as_millis() as u64);
                 if wants_continue {
                     self.send_continue(id);
@@ -248,8 +250,7 @@ impl EventLoop {
     #[inline]
     fn submit(&mut self, id: ConnectionId, bytes: &[u8], body: &[u8]) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        let ask =
-            Ask { head: &self.head, bytes, peer: &connection.peer, listener: connection.listener };
+        let ask = Ask { head: &self.head, bytes, peer: &connection.peer, listener: connection.listener };
         match self.dispatch.submit(id, &ask, Load::Inline(body)) {
             Dispatched::Slot(slot) => {
                 run(connection, slot);
@@ -257,8 +258,11 @@ impl EventLoop {
                 self.counters.requests_dispatched.up();
             }
             Dispatched::Wait => {
-                let mut pending =
-                    Box::new(Pending { head: self.head.clone(), bytes: bytes.to_vec(), body: Default::default() });
+                let mut pending = Box::new(Pending {
+                    head: self.head.clone(),
+                    bytes: bytes.to_vec(),
+                    body: Default::default(),
+                });
                 let kept = pending.body.push(
                     &mut self.dispatch.bodies,
                     body,

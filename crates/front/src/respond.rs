@@ -6,11 +6,12 @@
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use penstock_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, canned_answer, chunk_prefix, encode_head};
 use penstock_http::{Coding, HttpError, ResponseContext};
-use penstock_link::{Damaged, Frame, Progress, descriptors};
+use penstock_link::{Damaged, Frame, Loan, Progress, descriptors};
 
 use crate::close::CloseReason;
 use crate::connection_table::ConnectionId;
@@ -122,6 +123,14 @@ impl<'r> Gather<'r> {
     }
 }
 
+/// What an answer's frame brings along beside the ring.
+enum Attachment {
+    /// A file, from an offset.
+    File(OwnedFd, u64),
+    /// Memory of the application.
+    Loan(Loan),
+}
+
 /// How a pass over a slot's frames ended.
 enum Passed {
     /// Everything published is read; more may follow.
@@ -193,9 +202,11 @@ impl EventLoop {
         let wire = &mut self.wire;
         wire.clear();
         let mut gather = Gather::new();
-        let mut file = None;
+        // What is not in the ring itself: the last thing of a pass.
+        let mut loan_sent = 0;
+        let mut attached: Option<(Attachment, u64)> = None;
         let (mut cursor, progress) = self.dispatch.link.answer(slot);
-        while file.is_none() && !gather.is_nearly_full() {
+        while attached.is_none() && !gather.is_nearly_full() {
             let from = wire.len();
             match self.dispatch.link.next_frame(slot, &mut cursor) {
                 Ok(None) => break,
@@ -260,22 +271,28 @@ impl EventLoop {
                 }
                 Ok(Some(Frame::File { token, offset, len })) => {
                     // SAFETY: given by the worker with this frame, which is read here and nowhere else.
-                    let descriptor = unsafe { descriptors::take(token) }.ok_or(Damaged);
-                    let Ok(descriptor) = descriptor else { return Ok(Err(Damaged)) };
-                    exchange.passed += len;
-                    match exchange.coding {
-                        None => return Ok(Err(Damaged)),
-                        Some(Coding::None) => continue,
-                        Some(Coding::Length(length)) if exchange.passed > length => return Ok(Err(Damaged)),
-                        Some(Coding::Length(_) | Coding::UntilClose) => file = Some((descriptor, offset, len, false)),
-                        Some(Coding::Chunked) => {
-                            if len == 0 {
-                                continue;
-                            }
-                            chunk_prefix(wire, usize::try_from(len).unwrap_or(usize::MAX));
-                            gather.add_wire(wire, from);
-                            file = Some((descriptor, offset, len, true));
-                        }
+                    let Some(file) = (unsafe { descriptors::take(token) }) else { return Ok(Err(Damaged)) };
+                    attached = Some((Attachment::File(file, offset), len));
+                }
+                Ok(Some(Frame::Lent { token, len })) => {
+                    let Some(loan) = self.dispatch.link.take_loan(token) else { return Ok(Err(Damaged)) };
+                    if len > (*loan).as_ref().len() as u64 {
+                        return Ok(Err(Damaged));
+                    }
+                    attached = Some((Attachment::Loan(loan), len));
+                }
+            }
+            if let Some((_, len)) = attached {
+                exchange.passed += len;
+                match exchange.coding {
+                    None => return Ok(Err(Damaged)),
+                    Some(Coding::Length(length)) if exchange.passed > length => return Ok(Err(Damaged)),
+                    Some(Coding::None) => attached = None,
+                    Some(Coding::Chunked) if len == 0 => attached = None,
+                    Some(Coding::Length(_) | Coding::UntilClose) => {}
+                    Some(Coding::Chunked) => {
+                        chunk_prefix(wire, usize::try_from(len).unwrap_or(usize::MAX));
+                        gather.add_wire(wire, from);
                     }
                 }
             }
@@ -286,7 +303,7 @@ impl EventLoop {
             match exchange.coding {
                 None => return Ok(Err(Damaged)),
                 Some(Coding::Length(length)) if exchange.passed != length => return Ok(Err(Damaged)),
-                Some(Coding::Chunked) if file.is_none() => {
+                Some(Coding::Chunked) if attached.is_none() => {
                     let from = wire.len();
                     wire.extend_from_slice(LAST_CHUNK);
                     gather.add_wire(wire, from);
@@ -294,30 +311,61 @@ impl EventLoop {
                 _ => {}
             }
         }
-        let sent = if connection.output.is_empty() {
-            let mut slices = [IoSlice::new(&[]); PIECES];
+        let output = &mut connection.output;
+        let sent = if output.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES + 1];
+            let mut count = 0;
             for (slice, bytes) in slices.iter_mut().zip(gather.bytes(wire)) {
                 *slice = IoSlice::new(bytes);
+                count += 1;
             }
-            let slices = slices.get(..gather.count).unwrap_or_default();
-            connection.output.send_or_keep(&connection.socket, slices)
+            match &attached {
+                None => output.send_or_keep(&connection.socket, slices.get(..count).unwrap_or_default()),
+                Some((Attachment::File(..), _)) => {
+                    // Kept back for the file's first bytes, so that they share a packet.
+                    gather.bytes(wire).for_each(|bytes| output.push(bytes));
+                    Ok(())
+                }
+                Some((Attachment::Loan(loan), len)) => {
+                    let ours: usize = gather.bytes(wire).map(<[u8]>::len).sum();
+                    let len = *len as usize;
+                    if let Some(slice) = slices.get_mut(count) {
+                        *slice = IoSlice::new((**loan).as_ref().get(..len).unwrap_or_default());
+                    }
+                    output.send_now(&connection.socket, slices.get(..=count).unwrap_or_default()).map(
+                        |sent| {
+                            let mut skip = sent;
+                            for bytes in gather.bytes(wire) {
+                                let now = skip.min(bytes.len());
+                                skip -= now;
+                                output.push(bytes.get(now..).unwrap_or_default());
+                            }
+                            loan_sent = sent.saturating_sub(ours);
+                        },
+                    )
+                }
+            }
         } else {
-            for bytes in gather.bytes(wire) {
-                connection.output.push(bytes);
-            }
+            gather.bytes(wire).for_each(|bytes| output.push(bytes));
             Ok(())
         };
         // Even after a failure: what was read of the ring (descriptors among it) must not be read again.
         self.dispatch.link.consume(slot, cursor, progress);
         sent?;
-        if let Some((descriptor, offset, len, chunked)) = file {
-            connection.output.push_file(descriptor, offset, len);
-            if chunked {
-                connection.output.push(CHUNK_END);
+        if let Some((attachment, len)) = attached {
+            let output = &mut connection.output;
+            match attachment {
+                Attachment::File(file, offset) => output.push_file(file, offset, len),
+                Attachment::Loan(loan) => output.push_loan(loan, loan_sent, len as usize),
+            }
+            if exchange.coding == Some(Coding::Chunked) {
+                output.push(CHUNK_END);
                 if whole {
-                    connection.output.push(LAST_CHUNK);
+                    output.push(LAST_CHUNK);
                 }
             }
+            // The socket may have room for it: readiness has been reported and will not be again.
+            output.flush(&connection.socket)?;
         }
         Ok(Ok(match progress {
             _ if !at_end => Passed::Full,
@@ -390,7 +438,8 @@ impl EventLoop {
         connection.exchange.become_state(State::Finished);
         self.counters.answers_finished.up();
         if let (Some(record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
-            let bytes = if connection.exchange.coding == Some(Coding::None) { 0 } else { connection.exchange.passed };
+            let bytes =
+                if connection.exchange.coding == Some(Coding::None) { 0 } else { connection.exchange.passed };
             log.add(&record, bytes, self.unix_seconds, &self.counters.access_lines_dropped);
         }
         let nothing_unread = connection.input.is_empty() && !connection.readable;

@@ -1,13 +1,18 @@
 //! The answer as frames in a slot's response ring: written by the worker, read by the front.
 //!
 //! A frame is eight bytes of header and a payload padded to eight, so a header never wraps around the end of the ring. The first
-//! frame is the head, then data and files in the order of the body. There is no end frame: the slot's `answer` word says when
+//! frame is the head, then data, files and loans in the order of the body. There is no end frame: the slot's `answer` word says when
 //! `produced` is final. Nothing here sleeps or wakes; the two ends do.
 
 /// Kinds of frames.
 pub(crate) const FRAME_HEAD: u32 = 1;
 pub(crate) const FRAME_DATA: u32 = 2;
 pub(crate) const FRAME_FILE: u32 = 3;
+pub(crate) const FRAME_LENT: u32 = 4;
+/// Payload of a file frame.
+pub(crate) const FILE_BYTES: usize = 24;
+/// Payload of a lent frame.
+pub(crate) const LENT_BYTES: usize = 16;
 
 pub(crate) const FRAME_HEADER: usize = 8;
 /// The largest head that fits a ring with room to spare; also what one line of a head may not exceed.
@@ -120,6 +125,27 @@ pub enum Frame<'a> {
         /// How many.
         len: u64,
     },
+    /// The first `len` bytes of a loan, to be taken by its token.
+    Lent {
+        /// Names the loan.
+        token: u64,
+        /// How many.
+        len: u64,
+    },
+}
+
+/// Splits a payload of words.
+pub(crate) fn words<const N: usize>(first: &[u8], second: &[u8]) -> Option<[u64; N]> {
+    let mut words = [0; N];
+    let mut bytes = first.iter().chain(second).copied();
+    for word in &mut words {
+        let mut place = [0; 8];
+        for byte in &mut place {
+            *byte = bytes.next()?;
+        }
+        *word = u64::from_ne_bytes(place);
+    }
+    bytes.next().is_none().then_some(words)
 }
 
 /// The ring holds something that no worker of ours writes.

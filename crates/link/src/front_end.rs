@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::answer::{
-    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, Frame, HeadView, MAX_HEAD_BYTES, padded,
+    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, Frame, HeadView, MAX_HEAD_BYTES,
+    padded, words,
 };
 use crate::layout::{
     ANSWER_BROKEN, ANSWER_COMPLETE, ANSWER_OPEN, BELL_ASLEEP, BELL_AWAKE, Control, Layout, Phase,
     REQUEST_BYTES, RESPONSE_BYTES, Slot, state_word,
 };
+use crate::lending::{Lending, Loan};
 use crate::region::Region;
 use crate::wake;
 
@@ -51,12 +53,13 @@ pub struct FrontEnd {
     generations: Vec<u32>,
     tail: u32,
     pushed: usize,
+    lending: Option<Arc<Lending>>,
 }
 
 impl FrontEnd {
-    pub(crate) fn new(region: Arc<Region>, layout: Layout) -> Self {
+    pub(crate) fn new(region: Arc<Region>, layout: Layout, lending: Option<Arc<Lending>>) -> Self {
         let free = (0..layout.slots as u32).rev().collect();
-        FrontEnd { region, layout, free, generations: vec![0; layout.slots], tail: 0, pushed: 0 }
+        FrontEnd { region, layout, free, generations: vec![0; layout.slots], tail: 0, pushed: 0, lending }
     }
 
     /// How many slots there are.
@@ -219,8 +222,7 @@ impl FrontEnd {
     pub fn prepare_sleep(&self) -> bool {
         let control = self.control();
         control.front_asleep.0.store(1, Ordering::SeqCst);
-        let news =
-            control.dirty.0.iter().take(self.layout.slots / 64).any(|w| w.load(Ordering::SeqCst) != 0);
+        let news = control.dirty.0.iter().take(self.layout.slots / 64).any(|w| w.load(Ordering::SeqCst) != 0);
         if news {
             self.awake();
         }
@@ -270,20 +272,19 @@ impl FrontEnd {
             FRAME_HEAD if payload.1.is_empty() && len <= MAX_HEAD_BYTES => {
                 HeadView::new(payload.0).map(|head| Some(Frame::Head(head))).ok_or(Damaged)
             }
-            FRAME_FILE if len == 24 => {
-                let mut bytes = [0; 24];
-                bytes[..payload.0.len()].copy_from_slice(payload.0);
-                bytes[payload.0.len()..].copy_from_slice(payload.1);
-                let word = |i: usize| {
-                    bytes.get(8 * i..8 * i + 8).and_then(|b| b.try_into().ok()).map(u64::from_ne_bytes)
-                };
-                let (Some(token), Some(offset), Some(len)) = (word(0), word(1), word(2)) else {
-                    return Err(Damaged);
-                };
-                Ok(Some(Frame::File { token, offset, len }))
-            }
+            FRAME_FILE => words(payload.0, payload.1)
+                .map(|[token, offset, len]| Some(Frame::File { token, offset, len }))
+                .ok_or(Damaged),
+            FRAME_LENT => words(payload.0, payload.1)
+                .map(|[token, len]| Some(Frame::Lent { token, len }))
+                .ok_or(Damaged),
             _ => Err(Damaged),
         }
+    }
+
+    /// Takes over the loan that a frame names.
+    pub fn take_loan(&self, token: u64) -> Option<Loan> {
+        self.lending.as_ref()?.take(token)
     }
 
     fn ring_bytes(&self, slot: u32, at: u32, len: usize) -> (&[u8], &[u8]) {

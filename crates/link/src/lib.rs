@@ -13,6 +13,7 @@ mod bodies;
 pub mod descriptors;
 mod front_end;
 mod layout;
+mod lending;
 mod region;
 pub mod request;
 mod scheduler;
@@ -26,10 +27,11 @@ pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BY
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
 pub use front_end::{Cursor, FrontEnd, Progress};
 pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};
+pub use lending::{LEND_FROM, Lending, Loan};
 pub use region::Region;
 pub use scheduler::{Scheduler, Seat, Wake};
 pub use wake::{Doorbell, Sharing};
-pub use worker_end::{Taken, Writable, WorkerEnd};
+pub use worker_end::{Taken, WorkerEnd, Writable};
 
 /// Chunks of the body arena: 64 MiB of bodies in memory at once; beyond that bodies go to files.
 pub const ARENA_CHUNKS: u32 = 1024;
@@ -50,7 +52,7 @@ pub fn private_link(threads: usize) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
     let layout = Layout::new(slots_for(threads));
     let region = Arc::new(Region::private(layout.total)?);
     let arena = Arc::new(BodyArena::private(ARENA_CHUNKS)?);
-    halves([Arc::clone(&region), region], layout, arena)
+    halves([Arc::clone(&region), region], layout, arena, Some(Arc::default()))
 }
 
 /// The two ends over the regions that each of them sees: the same one, or two mappings of the same memory.
@@ -58,14 +60,15 @@ fn halves(
     [front, worker]: [Arc<Region>; 2],
     layout: Layout,
     arena: Arc<BodyArena>,
+    lending: Option<Arc<Lending>>,
 ) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
     let doorbell = Arc::new(Doorbell::new()?);
     let half = FrontHalf {
-        end: FrontEnd::new(front, layout),
+        end: FrontEnd::new(front, layout, lending.clone()),
         bodies: BodyPool::new(Arc::clone(&arena)),
         doorbell: Arc::clone(&doorbell),
     };
-    Ok((half, Arc::new(WorkerEnd::new(worker, layout, arena, doorbell))))
+    Ok((half, Arc::new(WorkerEnd::new(worker, layout, arena, doorbell, lending))))
 }
 
 /// Twice the threads, so that the puller finds the next request without waiting for the front, and at least 64: quick requests

@@ -343,7 +343,10 @@ mod tests {
         ] {
             let len = encode(&mut area, &parts(body), fields().into_iter()).unwrap();
             let view = RequestView::new(&area[..len]).unwrap();
-            assert_eq!((view.method(), view.target(), view.path()), (&b"GET"[..], &b"/a%20b?x=1"[..], &b"/a b"[..]));
+            assert_eq!(
+                (view.method(), view.target(), view.path()),
+                (&b"GET"[..], &b"/a%20b?x=1"[..], &b"/a b"[..])
+            );
             assert_eq!((view.query(), view.peer()), (&b"x=1"[..], &b"127.0.0.1"[..]));
             assert_eq!((view.header.peer_port, view.header.listener, view.header.version), (4711, 2, 11));
             let got: Vec<_> = view.fields().collect();
@@ -352,7 +355,8 @@ mod tests {
                 (BodyParts::None, BodyView::None) => {}
                 (BodyParts::Inline(a), BodyView::Inline(b)) => assert_eq!(a, b),
                 (BodyParts::Chunks(a, n), BodyView::Chunks(b, m)) => {
-                    let b: Vec<u32> = b.chunks(4).map(|c| u32::from_ne_bytes(c.try_into().unwrap())).collect();
+                    let b: Vec<u32> =
+                        b.chunks(4).map(|c| u32::from_ne_bytes(c.try_into().unwrap())).collect();
                     assert_eq!((a, n), (&b[..], m));
                 }
                 (BodyParts::File(a, n), BodyView::File(b, m)) => assert_eq!((a, n), (b, m)),

@@ -200,12 +200,8 @@ impl Scheduler {
         // Whoever runs a request cannot watch the bell: the next thread that comes to wait will.
         let role = self.role.load(Ordering::SeqCst);
         if puller_of(role) == seat.number {
-            let _ = self.role.compare_exchange(
-                role,
-                with_puller(role, 0),
-                Ordering::SeqCst,
-                Ordering::SeqCst,
-            );
+            let _ =
+                self.role.compare_exchange(role, with_puller(role, 0), Ordering::SeqCst, Ordering::SeqCst);
         }
         seat.began = Some(Instant::now());
         Some(taken)

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::answer::{
-    AnswerHead, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, HeadTooLarge, MAX_HEAD_BYTES, encode_head,
-    padded,
+    AnswerHead, FILE_BYTES, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, HeadTooLarge,
+    LENT_BYTES, MAX_HEAD_BYTES, encode_head, padded,
 };
 use crate::bodies::BodyArena;
 use crate::layout::{
     ANSWER_BROKEN, ANSWER_COMPLETE, Control, Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES, Sleepers, Slot,
     state_word,
 };
+use crate::lending::{Lending, Loan};
 use crate::region::Region;
 use crate::request::RequestView;
 use crate::wake::{self, Doorbell, Sharing};
@@ -33,6 +34,8 @@ pub struct Taken {
     /// Whether the front has been told of all of it.
     published: bool,
     verdict_given: bool,
+    /// Where the last loan's frame ends. Until the front has taken it the ring counts as full: a loan can be of any size.
+    lent_until: Option<u32>,
 }
 
 impl Taken {
@@ -60,6 +63,7 @@ pub struct WorkerEnd {
     layout: Layout,
     arena: Arc<BodyArena>,
     doorbell: Arc<Doorbell>,
+    lending: Option<Arc<Lending>>,
     /// The scheduler's sentinel: a thread that looks after deferred reports every tick; 0 while nobody does.
     pub(crate) sentinel: AtomicU32,
     /// 1: a finished answer lies in its ring and the front may be asleep.
@@ -75,12 +79,14 @@ impl WorkerEnd {
         layout: Layout,
         arena: Arc<BodyArena>,
         doorbell: Arc<Doorbell>,
+        lending: Option<Arc<Lending>>,
     ) -> Self {
         WorkerEnd {
             region,
             layout,
             arena,
             doorbell,
+            lending,
             sentinel: AtomicU32::new(0),
             owed: AtomicU32::new(0),
             settled_at: AtomicU64::new(0),
@@ -157,7 +163,14 @@ impl WorkerEnd {
             let (from, to) = (state_word(generation, Phase::Ready), state_word(generation, Phase::Running));
             let state = &self.slot(slot).answerer.0.state;
             if state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                return Some(Taken { slot, generation, produced: 0, published: true, verdict_given: false });
+                return Some(Taken {
+                    slot,
+                    generation,
+                    produced: 0,
+                    published: true,
+                    verdict_given: false,
+                    lent_until: None,
+                });
             }
         }
     }
@@ -179,6 +192,11 @@ impl WorkerEnd {
 
     fn room(&self, taken: &Taken) -> usize {
         let consumed = self.slot(taken.slot).asker.0.consumed.load(Ordering::Acquire);
+        if let Some(end) = taken.lent_until
+            && end.wrapping_sub(consumed) as i32 > 0
+        {
+            return 0;
+        }
         let used = taken.produced.wrapping_sub(consumed) as usize;
         RESPONSE_BYTES.saturating_sub(used)
     }
@@ -233,19 +251,40 @@ impl WorkerEnd {
 
     /// Hands over `len` bytes of a file from `offset` by a token of `descriptors`; false when there is no room yet.
     pub fn put_file(&self, taken: &mut Taken, token: u64, offset: u64, len: u64) -> bool {
-        if self.room(taken) < FRAME_HEADER + 24 {
+        if self.room(taken) < FRAME_HEADER + FILE_BYTES {
             return false;
         }
-        let mut payload = [0; 24];
-        for (place, word) in payload.chunks_exact_mut(8).zip([token, offset, len]) {
+        self.put_words(taken, FRAME_FILE, &[token, offset, len]);
+        true
+    }
+
+    /// Whether pieces can be lent to the front of this link.
+    pub fn can_lend(&self) -> bool {
+        self.lending.is_some()
+    }
+
+    /// Lends the first `len` bytes to the front instead of copying them; gives the loan back when there is no room yet, or
+    /// nobody to lend to (see [`WorkerEnd::can_lend`]).
+    pub fn put_lent(&self, taken: &mut Taken, loan: Loan, len: usize) -> Result<(), Loan> {
+        let Some(lending) = &self.lending else { return Err(loan) };
+        if self.room(taken) < FRAME_HEADER + LENT_BYTES {
+            return Err(loan);
+        }
+        let token = lending.give(loan);
+        self.put_words(taken, FRAME_LENT, &[token, len as u64]);
+        taken.lent_until = Some(taken.produced);
+        Ok(())
+    }
+
+    fn put_words(&self, taken: &mut Taken, kind: u32, words: &[u64]) {
+        let len = 8 * words.len();
+        let place = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), len);
+        let places = place.0.chunks_exact_mut(8).chain(place.1.chunks_exact_mut(8));
+        // Frames are padded to eight bytes, so a word never wraps.
+        for (place, word) in places.zip(words) {
             place.copy_from_slice(&word.to_ne_bytes());
         }
-        let place = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), 24);
-        let (first, second) = payload.split_at(place.0.len());
-        place.0.copy_from_slice(first);
-        place.1.copy_from_slice(second);
-        self.close_frame(taken, FRAME_FILE, 24);
-        true
+        self.close_frame(taken, kind, len);
     }
 
     /// Lets the front see all that was written.
@@ -349,7 +388,7 @@ impl WorkerEnd {
             words.space_wanted.store(1, Ordering::SeqCst);
             let verdict = if self.is_gone(taken) {
                 Some(Writable::Gone)
-            } else if self.room(taken) >= FRAME_HEADER + 24 {
+            } else if self.room(taken) >= FRAME_HEADER + FILE_BYTES {
                 Some(Writable::Ready)
             } else {
                 None

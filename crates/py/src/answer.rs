@@ -9,7 +9,7 @@
 //! ```
 //! Starting is an error in Over; in Started it needs exc_info (and replaces the head); in Sent it needs exc_info and raises it again.
 
-use penstock_link::{Taken, WorkerEnd};
+use penstock_link::{Loan, Taken, WorkerEnd};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -156,6 +156,21 @@ impl Answer {
             rest = rest.get(put..).unwrap_or_default();
         }
         None
+    }
+
+    /// Lends `length` bytes to the front; gives the loan back when there is no room yet.
+    pub(crate) fn lend(
+        &mut self,
+        end: &WorkerEnd,
+        loan: Loan,
+        length: usize,
+    ) -> Result<Result<(), Loan>, Fault> {
+        let taken = self.taken.as_mut().ok_or(Fault::Over)?;
+        let lent = end.put_lent(taken, loan, length);
+        if lent.is_ok() {
+            self.sent += length as u64;
+        }
+        Ok(lent)
     }
 
     /// Publishes, unless the verdict can follow at once.

@@ -178,7 +178,7 @@ impl<'py> Call<'_, 'py> {
             .filter(|_| borrowed_item(result, 1).is_none())
             .map(|item| item.to_owned());
         if let Some(only) = only {
-            let piece = piece_of(&only)?;
+            let piece = piece_of(&only)?.as_bytes();
             // Nobody of this request reads any more: the application has returned, and a list has no `close`.
             self.detach_input();
             if self.responder.answer_whole(self.py, piece)? {
@@ -190,8 +190,10 @@ impl<'py> Call<'_, 'py> {
             Ok(list) => list.to_tuple(),
             Err(_) => result.cast::<PyTuple>()?.clone(),
         };
-        let length =
-            pieces.iter_borrowed().map(|piece| piece_of(&piece).map(|bytes| bytes.len() as u64)).sum();
+        let length = pieces
+            .iter_borrowed()
+            .map(|piece| piece_of(&piece).map(|bytes| bytes.as_bytes().len() as u64))
+            .sum();
         // A wrong piece is found out in its turn, after the right ones before it.
         let length = PyResult::<u64>::ok(length);
         for piece in pieces.iter_borrowed() {
@@ -235,7 +237,7 @@ impl<'py> Call<'_, 'py> {
             let piece = piece?;
             if is_complete {
                 // The client has its answer; only that there was more is worth a word.
-                if !piece_of(&piece)?.is_empty() {
+                if !piece_of(&piece)?.as_bytes().is_empty() {
                     self.responder
                         .note_misuse("the body is longer than its Content-Length: the rest is left out");
                     self.report_misuse();
@@ -262,7 +264,7 @@ impl<'py> Call<'_, 'py> {
     fn send(&self, piece: &Bound<'_, PyAny>, known_length: Option<u64>, more: More) -> PyResult<Flow> {
         let piece = piece_of(piece)?;
         // PEP 3333: an empty piece must not send the head.
-        if piece.is_empty() {
+        if piece.as_bytes().is_empty() {
             return Ok(Flow::Open);
         }
         Ok(self.responder.send(self.py, piece, known_length, more)?)
@@ -329,12 +331,8 @@ impl<'py> Call<'_, 'py> {
 }
 
 #[inline]
-fn piece_of<'a>(piece: &'a Bound<'_, PyAny>) -> PyResult<&'a [u8]> {
-    match piece.cast::<PyBytes>() {
-        Ok(bytes) => Ok(bytes.as_bytes()),
-        Err(_) => {
-            let message = format!("the pieces of a body must be bytes, not {}", type_name(piece));
-            Err(PyTypeError::new_err(message))
-        }
-    }
+fn piece_of<'a, 'py>(piece: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
+    piece.cast::<PyBytes>().map_err(|_| {
+        PyTypeError::new_err(format!("the pieces of a body must be bytes, not {}", type_name(piece)))
+    })
 }

@@ -10,8 +10,10 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use penstock_link::{Taken, WorkerEnd, Writable};
+use penstock_link::{LEND_FROM, Loan, Taken, WorkerEnd, Writable};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
 
 use crate::answer::{Answer, Fault, Flow, More, Stage};
 
@@ -95,13 +97,26 @@ impl Responder {
     pub(crate) fn send(
         &self,
         py: Python<'_>,
-        piece: &[u8],
+        piece: &Bound<'_, PyBytes>,
         known_length: Option<u64>,
         more: More,
     ) -> Result<Flow, Fault> {
         let mut answer = self.enter(py);
         answer.put_head(&self.end, known_length)?;
-        let mut rest = answer.admit(piece);
+        let mut rest = answer.admit(piece.as_bytes());
+        if rest.len() >= LEND_FROM && self.end.can_lend() {
+            // Bytes never change, so the front can send them from where they are. It may give the reference back at any time: without
+            // the GIL, the interpreter's next turn takes it.
+            let mut loan: Loan = Box::new(PyBackedBytes::from(piece.clone()));
+            while let Err(no_room) = answer.lend(&self.end, loan, rest.len())? {
+                loan = no_room;
+                match self.wait(py, answer)? {
+                    (_, Writable::Gone) => return Ok(Flow::Gone),
+                    (again, _) => answer = again,
+                }
+            }
+            return answer.settle(&self.end, more);
+        }
         while let Some(too_much) = answer.put(&self.end, rest) {
             rest = too_much;
             match self.wait(py, answer)? {
@@ -162,7 +177,7 @@ impl Responder {
     }
 
     /// `write`: sends at once, also the head alone.
-    pub(crate) fn write(&self, py: Python<'_>, piece: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn write(&self, py: Python<'_>, piece: &Bound<'_, PyBytes>) -> Result<(), Fault> {
         match self.send(py, piece, None, More::Unknown)? {
             Flow::Gone => Err(Fault::Gone),
             Flow::Open => Ok(()),
@@ -187,12 +202,12 @@ impl Responder {
         answer.lent = true;
         drop(answer);
         self.end.publish(&mut taken);
-        let loan = Loan { responder: self, taken: Some(taken) };
-        let writable = py.detach(|| match &loan.taken {
+        let away = Returning { responder: self, taken: Some(taken) };
+        let writable = py.detach(|| match &away.taken {
             Some(taken) => self.end.wait_writable(taken, None),
             None => Writable::Gone,
         });
-        drop(loan);
+        drop(away);
         Ok((self.enter(py), writable))
     }
 
@@ -263,12 +278,12 @@ impl Responder {
 const SURELY_FITS: usize = (penstock_link::RESPONSE_BYTES - penstock_link::MAX_HEAD_BYTES) / 2;
 
 /// Brings `Taken` back whatever happens.
-struct Loan<'a> {
+struct Returning<'a> {
     responder: &'a Responder,
     taken: Option<Taken>,
 }
 
-impl Drop for Loan<'_> {
+impl Drop for Returning<'_> {
     fn drop(&mut self) {
         let mut answer = self.responder.lock();
         answer.taken = self.taken.take();

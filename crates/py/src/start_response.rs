@@ -202,7 +202,7 @@ unsafe extern "C" fn write(object: *mut ffi::PyObject, data: *mut ffi::PyObject)
             let message = format!("write() takes bytes, not {}", type_name(&data));
             return Err(PyTypeError::new_err(message));
         };
-        responder.get().write(py, data.as_bytes())?;
+        responder.get().write(py, &data)?;
         Ok(py.None())
     })
 }

@@ -2,11 +2,11 @@
 
 use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::{PATIENCE, link, push};
-use crate::{AnswerHead, Frame, FrontEnd, Progress, RESPONSE_BYTES, Writable, descriptors};
+use crate::{AnswerHead, Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, Writable, descriptors};
 
 const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
 
@@ -24,6 +24,10 @@ fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
                 // SAFETY: given by the writer of this frame, read once.
                 assert!(unsafe { descriptors::take(token) }.is_some());
                 out.extend(std::iter::repeat_n(b'F', len as usize));
+            }
+            Frame::Lent { token, len } => {
+                let loan = front.take_loan(token).unwrap();
+                out.extend_from_slice(&(*loan).as_ref()[..len as usize]);
             }
         }
     }
@@ -148,6 +152,30 @@ fn files_travel_in_their_place() {
     let mut got = Vec::new();
     read(front, slot, &mut got);
     assert_eq!(got, b"<FFFFF>");
+}
+
+#[test]
+fn loans_are_read_in_place_one_at_a_time_and_given_back() {
+    let (mut half, end) = link(1);
+    let front = &mut half.end;
+    let slot = push(front, "x").unwrap();
+    let mut taken = end.take().unwrap();
+    end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
+    let kept: Arc<[u8]> = Arc::from(vec![b'L'; 1_000_000]);
+    let loan = || Box::new(Arc::clone(&kept)) as Loan;
+    assert!(end.put_lent(&mut taken, loan(), 999_999).is_ok());
+    assert!(end.put_lent(&mut taken, loan(), 1).is_err(), "a second one before the first is taken");
+    assert_eq!(end.put_data(&mut taken, b"x"), 0);
+    assert_eq!(Arc::strong_count(&kept), 2);
+    end.publish(&mut taken);
+    let mut got = Vec::new();
+    read(front, slot, &mut got);
+    assert_eq!(end.wait_writable(&taken, Some(PATIENCE)), Writable::Ready);
+    assert!(got == kept[..999_999] && Arc::strong_count(&kept) == 1);
+    assert!(end.put_lent(&mut taken, loan(), 5).is_ok());
+    end.finish(taken, false);
+    drop((half, end));
+    assert_eq!(Arc::strong_count(&kept), 1, "an untaken loan ends with the link");
 }
 
 use crate::Region;

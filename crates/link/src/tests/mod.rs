@@ -20,7 +20,8 @@ fn link(threads: usize) -> (FrontHalf, Arc<WorkerEnd>) {
     let layout = Layout::new(slots_for(threads));
     let file = Region::shareable(layout.total).unwrap();
     let regions = [Region::shared(&file).unwrap(), Region::shared(&file).unwrap()].map(Arc::new);
-    halves(regions, layout, Arc::new(BodyArena::private(ARENA_CHUNKS).unwrap())).unwrap()
+    halves(regions, layout, Arc::new(BodyArena::private(ARENA_CHUNKS).unwrap()), Some(Arc::default()))
+        .unwrap()
 }
 
 /// Puts a request whose path is `name` into a slot; None when all are in use.

@@ -108,7 +108,8 @@ fn quick_requests_are_served_while_others_are_stuck() {
             feed(&mut half.end, (0..stuck).map(|_| "stuck".to_owned()));
             let quick: Vec<String> = (0..200).map(|i| i.to_string()).collect();
             feed(&mut half.end, quick.iter().cloned());
-            let mut got: Vec<String> = quick.iter().map(|_| is_done.recv_timeout(PATIENCE).unwrap()).collect();
+            let mut got: Vec<String> =
+                quick.iter().map(|_| is_done.recv_timeout(PATIENCE).unwrap()).collect();
             got.sort_by_key(|name| name.parse::<u32>().unwrap());
             assert_eq!(got, quick);
             gate.open();
