@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build run test test-rust test-python lint format bench instructions clean
@@ -22,7 +23,7 @@ $(VENV)/.tools: pyproject.toml
 
 # The release profile even for tests: what is tested is what is shipped, and its races are the real ones.
 $(VENV)/.built: $(VENV)/.tools $(RUST_SOURCES)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --release
+	$(BIN)/maturin develop --quiet --release
 	@touch $@
 
 setup: $(VENV)/.tools ## Make the virtual environment with all development tools

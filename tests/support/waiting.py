@@ -1,8 +1,8 @@
 """Waiting without sleeping: gates that a test holds, and conditions that come true.
 
-Every wait here ends at `DEADLINE`, far above what any of them needs, so that a fault shows as a failed test and
-not as a hanging one. It is below every default timeout of the server: a wake-up that gets lost must not be made
-good by the next timer before the test notices.
+Every wait here ends at `DEADLINE`, far above what any of them needs, so that a fault shows as a failed
+test and not as a hanging one. It is below every default timeout of the server: a wake-up that gets lost
+must not be made good by the next timer before the test notices.
 """
 
 from __future__ import annotations

@@ -244,6 +244,10 @@ impl Stage {
                     answer.body.extend_from_slice(&bytes);
                     answer.from_files += len;
                 }
+                Frame::Lent { token, len } => {
+                    let loan = self.half.end.take_loan(token).unwrap();
+                    answer.body.extend_from_slice(&(*loan).as_ref()[..len as usize]);
+                }
             }
         }
         self.half.end.consume(slot, cursor, progress);
