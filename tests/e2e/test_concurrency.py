@@ -12,7 +12,7 @@ import pytest
 from support.apps import PLAIN, held, hello, routes
 from support.client import request
 from support.serving import Serve, Server
-from support.waiting import DEADLINE, Gate, eventually
+from support.waiting import DEADLINE, Gate, Tally, eventually
 
 HOLD = request(target="/hold")
 QUICK = request(target="/quick")
@@ -202,6 +202,38 @@ def test_many_who_left_while_waiting_do_not_delay_those_who_stay(serve: Serve, g
     gate.open()
     assert [client.response().status for client in (running, *staying)] == [200] * 6
     assert order == ["/running", *(f"/{number}" for number in range(5))]
+
+
+def test_a_full_ready_ring_is_tried_again_although_nothing_tells_that_it_has_room(
+    serve: Serve, gate: Gate
+) -> None:
+    """The front looks at its queue for the last time while the only thread is still in close()."""
+    closing_gate = Gate()
+
+    class HeldInClose(Pieces):
+        def close(self) -> None:
+            closing_gate.hold()
+
+    def running(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        gate.hold()
+        start_response("200 OK", list(PLAIN))
+        return HeldInClose([b"x"], Tally())
+
+    server = serve(routes({"/running": running}), threads=1)
+    first = server.connect().send(request(target="/running"))
+    gate.wait_for()
+    for number in range(200):
+        server.connect().send(request(target="/gone")).reset()
+        server.wait_for_counter("connections_accepted", number + 2)
+        server.wait_for_counter("connections_open", 1)
+    staying = server.connect().send(QUICK)
+    server.wait_for_counter("requests_queued", 1)
+    gate.open()
+    assert first.response().body == b"x"
+    closing_gate.wait_for()
+    assert server.counter("requests_queued") == 1
+    closing_gate.open()
+    assert staying.response().body == b"hello"
 
 
 @pytest.mark.parametrize("others", [1, 100])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.apps import echo, held, hello, routes, streaming
+from support.apps import answer, echo, held, hello, routes, streaming
 from support.client import CutOffError, request
 from support.serving import Serve
 from support.waiting import Gate
@@ -37,8 +37,8 @@ def test_a_head_that_does_not_end_is_answered_408(serve: Serve, sent: bytes) -> 
     server = serve(hello, head_seconds=0.2, keep_alive_seconds=60)
     client = server.connect()
     client.send(sent)
-    answer = client.response()
-    assert (answer.status, answer.keeps_connection) == (408, False)
+    got = client.response()
+    assert (got.status, got.keeps_connection) == (408, False)
     assert client.closed()
     assert server.counter("heads_late") == 1
 
@@ -89,8 +89,8 @@ def test_a_connection_that_says_nothing_is_closed(serve: Serve) -> None:
 def test_a_body_that_does_not_come_is_answered_408(serve: Serve, sent: bytes) -> None:
     server = serve(hello, body_idle_seconds=0.2)
     client = server.connect().send(sent)
-    answer = client.response("POST")
-    assert (answer.status, answer.keeps_connection) == (408, False)
+    got = client.response("POST")
+    assert (got.status, got.keeps_connection) == (408, False)
     assert client.closed()
     client.close()
     server.wait_until_idle()
@@ -170,6 +170,16 @@ def test_a_reader_that_is_merely_slow_is_not_cut_off(serve: Serve) -> None:
     while piece := slow.piece():
         received += len(piece)
     assert received == size
+
+
+def test_an_answer_is_not_on_the_clock_of_the_queue(serve: Serve) -> None:
+    body = b"x" * 12_000_000
+    server = serve(answer(body), response_buffer_bytes=16_000_000, queue_seconds=0.2, head_seconds=0.5)
+    slow = server.connect(receive_buffer=4096).send(QUICK).wait_readable()
+    # Nothing is taken for longer than a request may wait.
+    assert server.connect().closed()
+    assert slow.response().body == body
+    assert server.counter("closed_write_timeout") == 0
 
 
 def test_more_idle_connections_than_select_can_watch(serve: Serve) -> None:

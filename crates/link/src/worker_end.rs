@@ -316,18 +316,13 @@ impl WorkerEnd {
 
     /// Ends the request and lets go of the slot. Without a verdict before, the answer is whole (or `broken`).
     pub fn finish(&self, mut taken: Taken, broken: bool) {
-        // Where the verdict has been reported the front has nothing to send any more: it finds the free slot when it
-        // next looks, and need not be woken for it.
-        let urgent = !taken.verdict_given;
-        if urgent {
+        if !taken.verdict_given {
             self.give_verdict(&mut taken, broken);
         }
         let done = state_word(taken.generation, Phase::Done);
         self.slot(taken.slot).answerer.0.state.store(done, Ordering::Release);
         self.mark_dirty(taken.slot);
-        if urgent {
-            self.owe();
-        }
+        self.owe();
     }
 
     /// Rings for a finished answer, or leaves it for later while there is other work.

@@ -8,6 +8,7 @@
 //! - Under it no Python object is made and no Python code runs: a thread that waits for it holds the GIL.
 //! - For waiting on the client `Taken` is *lent* out of the mutex; who needs it meanwhile waits, without the GIL, for its return.
 
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use penstock_link::{LEND_FROM, Loan, Taken, WorkerEnd, Writable};
@@ -107,13 +108,20 @@ impl Responder {
         if rest.len() >= LEND_FROM && self.end.can_lend() {
             // Bytes never change, so the front can send them from where they are. It may give the reference back at any time: without
             // the GIL, the interpreter's next turn takes it.
-            let mut loan: Loan = Box::new(PyBackedBytes::from(piece.clone()));
-            while let Err(no_room) = answer.lend(&self.end, loan, rest.len())? {
-                loan = no_room;
-                match self.wait(py, answer)? {
-                    (_, Writable::Gone) => return Ok(Flow::Gone),
-                    (again, _) => answer = again,
+            let bytes = PyBackedBytes::from(piece.clone());
+            let end = rest.len();
+            let mut start = 0;
+            while start < end {
+                let next = end.min(start + LEND_AT_ONCE);
+                let mut loan: Loan = Box::new(Window { bytes: bytes.clone_ref(py), range: start..next });
+                while let Err(no_room) = answer.lend(&self.end, loan, next - start)? {
+                    loan = no_room;
+                    match self.wait(py, answer)? {
+                        (_, Writable::Gone) => return Ok(Flow::Gone),
+                        (again, _) => answer = again,
+                    }
                 }
+                start = next;
             }
             return answer.settle(&self.end, more);
         }
@@ -271,6 +279,21 @@ impl Responder {
     /// Ends the request, with this verdict if there was none. Does nothing where it is over.
     pub(crate) fn end(&self, py: Python<'_>, broken: bool) {
         self.enter(py).finish(&self.end, broken);
+    }
+}
+
+/// A slow reader must not tie down more than this beside what the front may keep for it: then the writer waits.
+const LEND_AT_ONCE: usize = 1 << 20;
+
+/// A part of a bytes object.
+struct Window {
+    bytes: PyBackedBytes,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Window {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(self.range.clone()).unwrap_or_default()
     }
 }
 
