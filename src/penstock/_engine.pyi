@@ -14,7 +14,7 @@ _Environ = dict[str, Any]
 _Application = Callable[[_Environ, Callable[..., Any]], Iterable[bytes]]
 
 class _FrontSettings(Protocol):
-    """What the front reads once, at start, from the object it is given (attributes; see config/settings.py)."""
+    """What the front reads once, at start, as attributes of the object it is given (config/settings.py)."""
 
     @property
     def max_head_bytes(self) -> int: ...
@@ -48,7 +48,7 @@ class _FrontSettings(Protocol):
     def access_log_descriptor(self) -> int: ...
 
 class _Observer(Protocol):
-    """Where the worker reports what an application did wrong; called with the GIL, on the request's thread."""
+    """Where the worker reports what an application did wrong; called on the request's thread."""
 
     def failed(self, environ: _Environ, error: BaseException) -> None: ...
     def misused(self, environ: _Environ, message: str) -> None: ...
@@ -87,7 +87,7 @@ class Front:
     def stop(self) -> None:
         """Close everything now, whatever is running."""
     def join(self, timeout: float | None = None) -> bool:
-        """Wait, without the GIL, for the front's thread to end; False when the time (seconds) ran out first."""
+        """Wait, without the GIL, for the front's end; False when the time (seconds) ran out first."""
     def next_notice(self) -> Notice | None:
         """Wait, without the GIL, for the next notice; None when the front has ended and none is left."""
     def counters(self) -> dict[str, int]:
@@ -105,12 +105,12 @@ class Worker:
         file_wrapper: type,
         observer: _Observer,
     ) -> Worker:
-        """``environs``: one template per listener, in the front's order, with the keys that every request shares.
+        """``environs``: one template per listener, in the front's order, of what every request shares.
 
         Raises ValueError when the link has a worker already.
         """
     def serve(self, thread: int) -> None:
-        """Run requests on the calling thread until `stop`; ``thread`` is its number, 0 to threads - 1, used once.
+        """Run requests on this thread until `stop`; ``thread`` is its number, 0 to threads - 1, used once.
 
         Raises ValueError when there is no such number or it has been used.
         """

@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from support.apps import PLAIN, held, hello, routes
+from support.apps import PLAIN, Pieces, held, hello, routes
 from support.client import request
 from support.serving import Serve, Server
 from support.waiting import DEADLINE, Gate, Tally, eventually
@@ -289,7 +289,7 @@ def test_many_clients_at_once_all_get_their_own_answer(serve: Serve) -> None:
         thread.join(DEADLINE)
         assert not thread.is_alive()
     assert wrong == []
-    assert server.counter("answers_finished") == 1600
+    server.wait_for_counter("answers_finished", 1600)
 
 
 def test_the_response_buffer_is_all_that_runs_ahead_of_a_reader(serve: Serve) -> None:

@@ -236,8 +236,8 @@ class Client:
         return not self._buffer and not self._fill()
 
     def wait_readable(self) -> Self:
-        """Wait until at least one byte has come; nothing is consumed."""
-        if not self._buffer and not self._fill():
+        """Wait until at least one byte has come; nothing is taken, so to the server this is no reading."""
+        if not self._buffer and not self.socket.recv(1, socket.MSG_PEEK):
             raise CutOffError("the connection has ended")
         return self
 
