@@ -281,10 +281,10 @@ impl EventLoop {
         // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
         // close becomes a reset after all.
         if event.is_error() || (event.is_write_closed() && !connection.lingering) {
-            let reason = if connection.receiver.is_between_requests() {
-                CloseReason::ByClient
-            } else {
-                CloseReason::ByClientEarly
+            let reason = match connection.receiver.is_between_requests() {
+                _ if connection.lingering => CloseReason::AfterAnswer,
+                true => CloseReason::ByClient,
+                false => CloseReason::ByClientEarly,
             };
             self.close(id, reason);
             return;

@@ -53,7 +53,12 @@ pub enum Flushed {
     All,
     /// The socket is full; at least one byte left (true) or none.
     Blocked(bool),
+    /// The socket takes more, but it is the others' turn.
+    Paused,
 }
+
+/// Bytes sent on one connection before the others get their turn: a fast reader of a large file would keep the front for itself.
+const TURN: usize = 4 << 20;
 
 impl Output {
     /// Whether everything has been sent.
@@ -101,8 +106,11 @@ impl Output {
     /// Sends until nothing is left or the socket is full. A file that has become shorter than announced is an error: the answer
     /// cannot be completed.
     pub fn flush(&mut self, socket: &Socket) -> io::Result<Flushed> {
-        let mut progress = false;
+        let mut sent_now = 0;
         loop {
+            if sent_now >= TURN {
+                return Ok(Flushed::Paused);
+            }
             let step = match self.segments.front_mut() {
                 None => {
                     // Do not keep a big queue's memory on an idle connection.
@@ -145,9 +153,9 @@ impl Output {
                 }
             };
             match step {
-                Ok(_) => progress = true,
+                Ok(count) => sent_now += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Flushed::Blocked(progress));
+                    return Ok(Flushed::Blocked(sent_now > 0));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -26,6 +26,8 @@ use crate::settings::LINGER_TIME;
 const GATHER: usize = 16 * 1024;
 /// Pieces of one write.
 const PIECES: usize = 16;
+/// Writes on one connection before the others get their turn.
+const PASSES: usize = 16;
 
 /// An answer that the front makes itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +160,7 @@ impl EventLoop {
 
     /// Passes on what the worker has written, as far as the client takes it or may lag behind.
     fn pump(&mut self, id: ConnectionId, slot: u32) -> Turn {
-        loop {
+        for _ in 0..PASSES {
             let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
             if connection.output.held() > self.settings.response_buffer_bytes {
                 return self.wait_for_reader(id);
@@ -193,6 +195,9 @@ impl EventLoop {
                 }
             }
         }
+        // A worker that writes as fast as its client reads must not keep the front from the others.
+        self.again.push(id);
+        self.wait_for_reader(id)
     }
 
     /// One pass: reads frames, sends or keeps them, frees the ring.
@@ -365,7 +370,9 @@ impl EventLoop {
                 }
             }
             // The socket may have room for it: readiness has been reported and will not be again.
-            output.flush(&connection.socket)?;
+            if output.flush(&connection.socket)? == Flushed::Paused {
+                self.again.push(id);
+            }
         }
         Ok(Ok(match progress {
             _ if !at_end => Passed::Full,
@@ -399,6 +406,11 @@ impl EventLoop {
         if !connection.output.is_empty() {
             match connection.output.flush(&connection.socket) {
                 Ok(Flushed::All) => {}
+                Ok(Flushed::Paused) => {
+                    self.timers.clear(id.key);
+                    self.again.push(id);
+                    return self.wait_for_reader(id);
+                }
                 Ok(Flushed::Blocked(progress)) => {
                     if progress {
                         self.timers.clear(id.key);
