@@ -77,6 +77,8 @@ pub struct Exchange {
     pub keep_alive: bool,
     /// Whether all of the request has been received; if not, what follows on the connection cannot be understood.
     pub received_whole: bool,
+    /// The answer will never be whole: once what there is of it has left, the connection is cut.
+    pub broken: bool,
     /// How the answer's body is marked; None before its head.
     pub coding: Option<Coding>,
     /// Body bytes of the answer that were passed on.
@@ -96,6 +98,7 @@ impl Default for Exchange {
             is_head: false,
             keep_alive: true,
             received_whole: true,
+            broken: false,
             coding: None,
             passed: 0,
             pending: None,

@@ -184,14 +184,12 @@ impl EventLoop {
                     return Turn::Again;
                 }
                 Passed::Broken => {
-                    if let Some(connection) = self.table.get_mut(id)
-                        && connection.exchange.coding == Some(Coding::UntilClose)
-                    {
-                        // Where the end of the connection is the end of the body, only a reset says that it is not.
-                        let _ = connection.socket.set_linger(Some(Duration::ZERO));
+                    self.dispatch.let_go(slot, false);
+                    if let Some(connection) = self.table.get_mut(id) {
+                        connection.exchange.slot = None;
+                        connection.exchange.broken = true;
                     }
-                    self.close(id, CloseReason::BrokenAnswer);
-                    return Turn::Closed;
+                    return Turn::Again;
                 }
             }
         }
@@ -447,6 +445,14 @@ impl EventLoop {
     /// All of the answer has left.
     fn finish(&mut self, id: ConnectionId) -> Turn {
         let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+        if connection.exchange.broken {
+            if connection.exchange.coding == Some(Coding::UntilClose) {
+                // Where the end of the connection is the end of the body, only a reset says that it is not.
+                let _ = connection.socket.set_linger(Some(Duration::ZERO));
+            }
+            self.close(id, CloseReason::BrokenAnswer);
+            return Turn::Closed;
+        }
         connection.exchange.become_state(State::Finished);
         self.counters.answers_finished.up();
         if let (Some(record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
