@@ -31,6 +31,37 @@ def test_ignored_sigint_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_signal_that_another_thread_gets_wakes_the_main_one() -> None:
+    with StopSignals() as signals:
+        other = threading.Thread(
+            target=lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM), daemon=True
+        )
+        other.start()
+        assert signals.wait(10) == signal.SIGTERM
+        other.join()
+
+
+def test_signals_of_the_application_are_none_of_ours() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
+    try:
+        with StopSignals() as signals:
+            signal.raise_signal(signal.SIGUSR1)
+            signal.raise_signal(signal.SIGTERM)
+            assert signals.wait(10) == signal.SIGTERM
+            signal.raise_signal(signal.SIGUSR1)
+            assert signals.wait(0) is None
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert seen == [signal.SIGUSR1] * 2
+
+
+def test_waking_after_the_end_does_nothing() -> None:
+    with StopSignals() as signals:
+        pass
+    signals.wake()
+
+
 def test_wake_from_another_thread() -> None:
     with StopSignals() as signals:
         threading.Thread(target=signals.wake).start()
