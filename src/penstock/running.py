@@ -22,6 +22,7 @@ from typing import Self
 from penstock import _engine
 from penstock.config.address import TcpAddress
 from penstock.config.settings import Settings
+from penstock.left_behind import leave_behind
 from penstock.listeners import Listener
 from penstock.logs.access import OFF
 from penstock.worker.runners.base import Runner
@@ -165,6 +166,7 @@ class Running:
                 thread.name,
                 _stack_of(thread),
             )
+            leave_behind(thread)
         if threading.current_thread() is not self._notices and self._notices.ident is not None:
             self._notices.join(max(0.0, deadline - time.monotonic()))
 

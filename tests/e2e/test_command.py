@@ -202,6 +202,17 @@ def test_a_stuck_request_is_cut_off_and_reported(live: StartLive, gates: Gates) 
     assert "in hold" in server.log.text
 
 
+def test_a_request_that_never_rests_does_not_spoil_the_end(live: StartLive) -> None:
+    # Its thread asks for the interpreter's lock while the interpreter would finalize.
+    server = live(APPS, "--graceful-timeout", "100ms")
+    client = server.connect().send(request(target="/restless"))
+    server.log.wait_for("it is restless")
+    server.send_signal(signal.SIGTERM)
+    with pytest.raises((CutOffError, ConnectionResetError)):
+        client.response()
+    assert server.exit_code() == 0
+
+
 def test_a_second_interrupt_ends_at_once(live: StartLive, gates: Gates) -> None:
     wire = gates.add("one")
     server = live(APPS, "--graceful-timeout", "1h", environment=gates.environment)

@@ -10,7 +10,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 
 from support.apps import PLAIN, Pieces, held, hello, routes
-from support.client import request
+from support.client import Client, request
 from support.serving import Serve, Server
 from support.waiting import DEADLINE, Gate, Tally, eventually
 
@@ -177,6 +177,22 @@ def wait_for_known(server: Server, count: int) -> None:
     eventually(known, server.running.counters)
 
 
+def fill_ready_ring(server: Server) -> Client:
+    """Let clients leave, each of which leaves a stale entry behind, until one finds no room and has to wait.
+
+    That one is returned. One request must be running, and no other connection be open.
+    """
+    started = server.counter("requests_dispatched")
+    for number in range(1000):
+        client = server.connect().send(QUICK)
+        wait_for_known(server, started + number + 1)
+        if server.counter("requests_queued") == 1:
+            return client
+        client.reset()
+        server.wait_for_counter("connections_open", 1)
+    raise AssertionError("the ready ring has no end")
+
+
 def test_many_who_left_while_waiting_do_not_delay_those_who_stay(serve: Serve, gate: Gate) -> None:
     """The link's ready ring fills with requests that were taken back, twice as many as there are slots."""
     order: list[str] = []
@@ -190,10 +206,8 @@ def test_many_who_left_while_waiting_do_not_delay_those_who_stay(serve: Serve, g
     server = serve(app, threads=1)
     running = server.connect().send(request(target="/running"))
     gate.wait_for()
-    for number in range(200):
-        server.connect().send(request(target="/gone")).reset()
-        server.wait_for_counter("connections_accepted", number + 2)
-        server.wait_for_counter("connections_open", 1)
+    fill_ready_ring(server).reset()
+    server.wait_for_counter("requests_queued", 0)
     known = server.counter("requests_dispatched")
     staying = []
     for number in range(5):
@@ -222,12 +236,7 @@ def test_a_full_ready_ring_is_tried_again_although_nothing_tells_that_it_has_roo
     server = serve(routes({"/running": running}), threads=1)
     first = server.connect().send(request(target="/running"))
     gate.wait_for()
-    for number in range(200):
-        server.connect().send(request(target="/gone")).reset()
-        server.wait_for_counter("connections_accepted", number + 2)
-        server.wait_for_counter("connections_open", 1)
-    staying = server.connect().send(QUICK)
-    server.wait_for_counter("requests_queued", 1)
+    staying = fill_ready_ring(server)
     gate.open()
     assert first.response().body == b"x"
     closing_gate.wait_for()

@@ -154,6 +154,21 @@ def test_a_client_that_takes_nothing_is_cut_off(serve: Serve, kind: str) -> None
     server.wait_until_idle()
 
 
+def test_the_time_for_waiting_in_the_queue_is_not_one_for_reading_the_answer(serve: Serve) -> None:
+    size = 20_000_000
+    server = serve(
+        routes({"/large": streaming(b"x" * size)}, default=hello), queue_seconds=0.2, keep_alive_seconds=0.3
+    )
+    slow = server.connect(receive_buffer=4096).send(request(target="/large")).wait_readable()
+    # A connection that is closed for being idle, three times: the queue's time is over.
+    for _ in range(3):
+        other = server.connect()
+        assert other.ask(QUICK).body == b"hello"
+        assert other.closed()
+    assert len(slow.response().body) == size
+    assert server.counter("closed_write_timeout") == 0
+
+
 def test_a_reader_that_is_merely_slow_is_not_cut_off(serve: Serve) -> None:
     size = 3_000_000
     server = serve(streaming(b"x" * size), write_idle_seconds=0.5)

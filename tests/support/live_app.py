@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -22,6 +23,11 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     elif path == "/together":
         # Only four requests that run at the same time come through.
         _TOGETHER.wait(20)
+    elif path == "/restless":
+        print("it is restless", file=environ["wsgi.errors"])
+        while True:
+            # Gives up the interpreter's lock and asks for it again, a thousand times a second.
+            time.sleep(0.001)
     elif path == "/fail":
         raise RuntimeError("intended failure")
     start_response("200 OK", [("Content-Type", "text/plain")])

@@ -1,0 +1,37 @@
+"""Threads that stayed in the application's code when everything else had ended.
+
+Owns the end of the process in that case. While the interpreter finalizes, it ends each thread that asks for
+its lock, by unwinding the thread's stack (before Python 3.14). The native frames of a request's thread cannot
+be unwound like that: the process would abort, with a core dump, after an orderly stop. So it ends itself
+first, as the last thing before the interpreter would finalize.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from contextlib import suppress
+
+_THREADS: list[threading.Thread] = []
+
+
+def leave_behind(thread: threading.Thread) -> None:
+    """Remember a daemon thread that nobody waits for any more. From any thread."""
+    _THREADS.append(thread)
+
+
+# Registered at import, before everything that a user of penstock registers: so it runs after all of that.
+@atexit.register
+def _end_if_needed() -> None:
+    if not any(thread.is_alive() for thread in _THREADS):
+        return
+    # What the interpreter would have done yet.
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    # `last_value` is what the interpreter has printed as unhandled.
+    os._exit(1 if getattr(sys, "last_value", None) is not None else 0)
