@@ -223,8 +223,8 @@ def test_the_strings_are_true_strings(start: Start) -> None:
     for name, value in keep[0].items():
         assert type(name) is str
         assert name.startswith("wsgi.") or type(value) is str
-    # The usual names are interned, so that an application's own literals find them at once. Names that a client
-    # made up are not: in some versions of CPython interned strings live for ever.
+    # The usual names are interned, so that an application's own literals find them at once. Names that a
+    # client made up are not: in some versions of CPython interned strings live for ever.
     usual = [name for name in keep[0] if name in {"HTTP_HOST", "REQUEST_METHOD", "CONTENT_LENGTH"}]
     assert len(usual) == 3
     assert all(name is sys.intern(name) for name in usual)
