@@ -15,9 +15,9 @@ use mio::{Events, Interest, Poll, Token};
 use penstock_http::{DateCache, Head, Limits};
 use penstock_link::{Doorbell, FrontHalf};
 
+use crate::accept::descriptor_limit;
 use crate::access_record::AccessLog;
 use crate::close::CloseReason;
-use crate::connection::Connection;
 use crate::connection_table::{ConnectionId, ConnectionTable};
 use crate::control::{Command, Shared};
 use crate::counters::Counters;
@@ -25,21 +25,17 @@ use crate::dispatch::Dispatch;
 use crate::exchange::State;
 use crate::listener::Listener;
 use crate::notices::{Level, Notices};
+use crate::own_answer::OwnAnswer;
 use crate::receive::{SCRATCH, Turn};
-use crate::respond::OwnAnswer;
 use crate::settings::Settings;
 use crate::timers::Timers;
 
 const DOORBELL: Token = Token(usize::MAX);
 /// Listener `i` has the token `FIRST_LISTENER - i`; connections' tokens are far below.
 const FIRST_LISTENER: usize = usize::MAX - 1;
-/// Connections accepted from one listener before existing ones get their turn.
-const ACCEPT_BATCH: usize = 64;
 /// A sleeping worker is woken when the poller has nothing more to tell, or for this many requests. Woken for the first one, it would run
 /// at once, perhaps in this thread's place, and be asleep again before the second.
 const BELL_EVERY: usize = 32;
-/// How long accepting pauses when descriptors or memory have run out.
-const ACCEPT_PAUSE_MS: u64 = 100;
 /// How often the queue is tried while the link's ready ring has no room.
 const STALLED_MS: u64 = 5;
 /// How long a connection that has just been made may take to send its request while the front drains.
@@ -47,18 +43,18 @@ const DRAIN_GRACE_MS: u64 = 1000;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
-/// See the module's head. The parts are open to `receive` and `respond`, which are this thread's other two halves.
+/// See the module's head. The parts are open to the other files of this thread: `accept`, `receive`, `respond`, `own_answer`.
 pub(crate) struct EventLoop {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     shared: Arc<Shared>,
-    poll: Poll,
+    pub(crate) poll: Poll,
     doorbell: Arc<Doorbell>,
-    listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<Listener>,
     /// Listeners that may have more to accept.
-    accepting: Vec<bool>,
-    accept_pause_until: u64,
-    accept_complained: bool,
+    pub(crate) accepting: Vec<bool>,
+    pub(crate) accept_pause_until: u64,
+    pub(crate) accept_complained: bool,
     pub(crate) table: ConnectionTable,
     pub(crate) dispatch: Dispatch,
     pub(crate) timers: Timers,
@@ -314,75 +310,6 @@ impl EventLoop {
         }
     }
 
-    fn accept_all(&mut self) {
-        if self.now_ms < self.accept_pause_until {
-            return;
-        }
-        for i in 0..self.listeners.len() {
-            if self.accepting.get(i) != Some(&true) {
-                continue;
-            }
-            for _ in 0..ACCEPT_BATCH {
-                if self.table.len() >= self.settings.max_connections {
-                    return;
-                }
-                let Some(listener) = self.listeners.get(i) else { return };
-                match listener.accept() {
-                    Ok((socket, peer)) => self.adopt(Connection::new(socket, peer, i as u16)),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if let Some(accepting) = self.accepting.get_mut(i) {
-                            *accepting = false;
-                        }
-                        break;
-                    }
-                    Err(error) => {
-                        if !self.accept_failed(&error) {
-                            return;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether it makes sense to go on accepting at once.
-    fn accept_failed(&mut self, error: &io::Error) -> bool {
-        let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-        if !error.raw_os_error().is_some_and(|code| exhausted.contains(&code)) {
-            // accept(2): errors of the new connection itself; the next one may be fine.
-            return true;
-        }
-        self.counters.accept_failures.up();
-        self.accept_pause_until = self.now_ms + ACCEPT_PAUSE_MS;
-        if !self.accept_complained {
-            self.accept_complained = true;
-            self.notices.post(
-                Level::Error,
-                format!(
-                    "cannot accept connections: {error}; {} are open. New ones wait in the kernel's backlog until \
-                     some close. Raise the limit of open files (ulimit -n)",
-                    self.table.len()
-                ),
-            );
-        }
-        false
-    }
-
-    fn adopt(&mut self, connection: Connection) {
-        let raw = connection.socket.as_raw_fd();
-        let id = self.table.insert(connection);
-        // Both directions at once, edge-triggered: one system call in the life of a connection.
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest).is_err() {
-            self.table.remove(id);
-            self.counters.accept_failures.up();
-            return;
-        }
-        self.counters.connections_accepted.up();
-        // A connection that never says anything has no more time than one that is slow with its head.
-        self.timers.set(id.key, self.now_ms + self.settings.head_time.as_millis() as u64);
-    }
-
     fn on_deadline(&mut self, key: usize) {
         let Some(id) = self.table.id_at(key) else { return };
         let Some(connection) = self.table.get_mut(id) else { return };
@@ -495,22 +422,4 @@ impl Drop for EventLoop {
         // A worker that reports after the end rings for nobody; the bell must outlive it all the same, so it is shared.
         self.doorbell.ring();
     }
-}
-
-/// The process's limit of open files, raised as far as it may be: each connection needs one.
-fn descriptor_limit() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls only read or write `limit`.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return 1024;
-        }
-        if limit.rlim_cur < limit.rlim_max {
-            let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
-                limit = raised;
-            }
-        }
-    }
-    limit.rlim_cur
 }

@@ -4,6 +4,7 @@
 //! has the states a request goes through, `dispatch` the way to the worker.
 #![deny(missing_docs)]
 
+mod accept;
 mod access_record;
 mod body;
 mod close;
@@ -14,9 +15,11 @@ mod counters;
 mod dispatch;
 mod event_loop;
 mod exchange;
+mod gather;
 mod listener;
 mod notices;
 mod output;
+mod own_answer;
 mod receive;
 mod respond;
 mod settings;

@@ -15,7 +15,7 @@ use crate::dispatch::{Ask, Dispatched, INLINE_BODY, Load, field_value};
 use crate::event_loop::EventLoop;
 use crate::exchange::{Pending, State};
 use crate::notices::Level;
-use crate::respond::OwnAnswer;
+use crate::own_answer::OwnAnswer;
 
 /// Bytes read from one connection before the others get their turn.
 const READ_BUDGET: usize = 1 << 20;

@@ -1,129 +1,32 @@
-//! From slots to sockets: takes answers out of the link, puts them into HTTP's form, sends them; and the front's own answers.
+//! From slots to sockets: takes answers out of the link, puts them into HTTP's form, sends them.
 //!
 //! Runs on the front's thread. An answer that the socket takes at once is never copied except for small pieces that are gathered into one
 //! write; of what the socket does not take, a bounded part is kept so that the worker's thread is free again.
 
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
-use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use penstock_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, canned_answer, chunk_prefix, encode_head};
-use penstock_http::{Coding, HttpError, ResponseContext};
+use penstock_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head};
+use penstock_http::{Coding, ResponseContext};
 use penstock_link::{Damaged, Frame, Loan, Progress, descriptors};
 
 use crate::close::CloseReason;
 use crate::connection_table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::exchange::State;
+use crate::gather::{Gather, PIECES, Piece};
 use crate::notices::Level;
 use crate::output::Flushed;
+use crate::own_answer::OwnAnswer;
 use crate::receive::Turn;
 use crate::settings::LINGER_TIME;
 
 /// Body pieces up to this size are copied behind the head, so that both leave in one buffer.
 const GATHER: usize = 16 * 1024;
-/// Pieces of one write.
-const PIECES: usize = 16;
 /// Writes on one connection before the others get their turn.
 const PASSES: usize = 16;
-
-/// An answer that the front makes itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnAnswer {
-    /// The request breaks a rule or a limit; nothing after it can be understood.
-    Refused(HttpError),
-    /// As many requests wait as may.
-    Shed,
-    /// This one waited too long.
-    Expired,
-    /// Its body cannot be kept.
-    NoRoom,
-    /// The rest of its head did not come in time.
-    HeadLate,
-    /// The rest of its body did not come in time.
-    BodyLate,
-    /// What the worker wrote is not an answer.
-    Damaged,
-}
-
-impl OwnAnswer {
-    fn status(self) -> u16 {
-        match self {
-            OwnAnswer::Refused(error) => error.status(),
-            OwnAnswer::Shed | OwnAnswer::Expired | OwnAnswer::NoRoom => 503,
-            OwnAnswer::HeadLate | OwnAnswer::BodyLate => 408,
-            OwnAnswer::Damaged => 502,
-        }
-    }
-
-    fn detail(self) -> &'static str {
-        match self {
-            OwnAnswer::Refused(error) => error.detail(),
-            OwnAnswer::Shed => "Too many requests are waiting. Try again later.",
-            OwnAnswer::Expired => "The request waited too long for a free thread. Try again later.",
-            OwnAnswer::NoRoom => "The server has no room for the request's body. Try again later.",
-            OwnAnswer::HeadLate => "The request's head did not arrive in time.",
-            OwnAnswer::BodyLate => "The request's body did not arrive in time.",
-            OwnAnswer::Damaged => "The application's answer was unusable.",
-        }
-    }
-
-    /// Whether the connection can go on: the request is complete and understood.
-    fn keeps_connection(self) -> bool {
-        matches!(self, OwnAnswer::Shed | OwnAnswer::Expired | OwnAnswer::Damaged)
-    }
-}
-
-/// A piece of one write: a part of the loop's buffer, or of a slot's ring.
-enum Piece<'r> {
-    Wire(Range<usize>),
-    Ring(&'r [u8]),
-}
-
-/// Pieces in order; neighbouring parts of the buffer grow together.
-struct Gather<'r> {
-    pieces: [Piece<'r>; PIECES],
-    count: usize,
-}
-
-impl<'r> Gather<'r> {
-    fn new() -> Self {
-        Gather { pieces: [const { Piece::Wire(0..0) }; PIECES], count: 0 }
-    }
-
-    /// A frame takes at most five.
-    fn is_nearly_full(&self) -> bool {
-        self.count + 5 > PIECES
-    }
-
-    fn add(&mut self, piece: Piece<'r>) {
-        if let (Piece::Wire(new), Some(Piece::Wire(last))) =
-            (&piece, self.count.checked_sub(1).and_then(|i| self.pieces.get_mut(i)))
-            && last.end == new.start
-        {
-            last.end = new.end;
-        } else if let Some(place) = self.pieces.get_mut(self.count) {
-            *place = piece;
-            self.count += 1;
-        }
-    }
-
-    /// What was written to `wire` since `from`.
-    fn add_wire(&mut self, wire: &[u8], from: usize) {
-        if wire.len() > from {
-            self.add(Piece::Wire(from..wire.len()));
-        }
-    }
-
-    fn bytes<'a>(&'a self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.pieces.iter().take(self.count).map(move |piece| match piece {
-            Piece::Wire(range) => wire.get(range.clone()).unwrap_or_default(),
-            Piece::Ring(bytes) => bytes,
-        })
-    }
-}
 
 /// What an answer's frame brings along beside the ring.
 enum Attachment {
@@ -500,40 +403,6 @@ impl EventLoop {
             return Turn::Closed;
         }
         Turn::Wait
-    }
-
-    /// Makes and begins to send an answer of the front's own. The caller drives the connection on.
-    pub(crate) fn answer(&mut self, id: ConnectionId, own: OwnAnswer) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        let exchange = &mut connection.exchange;
-        if let Some(mut pending) = exchange.pending.take() {
-            pending.body.discard(&mut self.dispatch.bodies);
-        }
-        let retry_after = self.settings.retry_after_seconds.to_string();
-        let extra = [(&b"Retry-After"[..], retry_after.as_bytes())];
-        let extra = if own.status() == 503 { &extra[..] } else { &[] };
-        let context = ResponseContext {
-            version: exchange.version,
-            is_head: exchange.is_head,
-            keep_alive: own.keeps_connection() && exchange.keep_alive && !self.draining,
-            date: self.date.render(self.unix_seconds),
-            known_length: None,
-        };
-        self.wire.clear();
-        let encoded = canned_answer(&mut self.wire, own.status(), own.detail(), extra, &context);
-        exchange.become_state(State::Responding);
-        exchange.received_whole = own.keeps_connection();
-        exchange.coding = Some(encoded.coding);
-        exchange.keep_alive = encoded.keep_alive;
-        if let Some(record) = &mut exchange.record {
-            record.status = own.status();
-        }
-        if matches!(own, OwnAnswer::Refused(_)) {
-            self.counters.requests_refused.up();
-        }
-        connection.output.push(&self.wire);
-        connection.head_begun = false;
-        self.timers.set(id.key, self.now_ms + self.settings.write_idle_time.as_millis() as u64);
     }
 
     /// The client waits for leave to send its body (RFC 9110 section 10.1.1).
