@@ -8,12 +8,14 @@ use std::io::{self, Read};
 use penstock_http::{Event, Head, HttpError, Known, Length};
 
 use crate::access_record::AccessRecord;
+use crate::body::Body;
 use crate::close::CloseReason;
 use crate::connection::Connection;
 use crate::connection_table::ConnectionId;
 use crate::dispatch::{Ask, Dispatched, INLINE_BODY, Load, field_value};
 use crate::event_loop::EventLoop;
 use crate::exchange::{Pending, State};
+use crate::listener::Peer;
 use crate::notices::Level;
 use crate::own_answer::OwnAnswer;
 
@@ -284,17 +286,11 @@ impl EventLoop {
     fn dispatch_pending(&mut self, id: ConnectionId) {
         let Some(connection) = self.table.get_mut(id) else { return };
         let Some(pending) = connection.exchange.pending.as_mut() else { return };
-        let pending = &mut **pending;
-        let ask = Ask {
-            head: &pending.head,
-            bytes: &pending.bytes,
-            peer: &connection.peer,
-            listener: connection.listener,
-        };
-        if pending.body.is_spooled() {
+        let (ask, body) = ask_of(pending, &connection.peer, connection.listener);
+        if body.is_spooled() {
             self.counters.bodies_spooled.up();
         }
-        match self.dispatch.submit(id, &ask, Load::Collected(&mut pending.body)) {
+        match self.dispatch.submit(id, &ask, Load::Collected(body)) {
             Dispatched::Slot(slot) => self.placed(id, slot),
             Dispatched::Wait => self.enqueue(id),
             Dispatched::Full => self.shed(id),
@@ -327,14 +323,8 @@ impl EventLoop {
         while let Some(id) = self.dispatch.next_queued() {
             let Some(connection) = self.table.get_mut(id) else { continue };
             let Some(pending) = connection.exchange.pending.as_mut() else { continue };
-            let pending = &mut **pending;
-            let ask = Ask {
-                head: &pending.head,
-                bytes: &pending.bytes,
-                peer: &connection.peer,
-                listener: connection.listener,
-            };
-            match self.dispatch.place(id, &ask, Load::Collected(&mut pending.body)) {
+            let (ask, body) = ask_of(pending, &connection.peer, connection.listener);
+            match self.dispatch.place(id, &ask, Load::Collected(body)) {
                 Dispatched::Slot(slot) => self.placed(id, slot),
                 Dispatched::Wait => {
                     self.dispatch.enqueue_first(id);
@@ -385,6 +375,11 @@ impl EventLoop {
         self.close(id, if between { CloseReason::ByClient } else { CloseReason::ByClientEarly });
         Turn::Closed
     }
+}
+
+/// A collected request as it is handed on: what is asked, and the body to be taken out.
+fn ask_of<'a>(pending: &'a mut Pending, peer: &'a Peer, listener: u16) -> (Ask<'a>, &'a mut Body) {
+    (Ask { head: &pending.head, bytes: &pending.bytes, peer, listener }, &mut pending.body)
 }
 
 #[inline]
