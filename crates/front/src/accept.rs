@@ -55,11 +55,11 @@ impl EventLoop {
             // accept(2): errors of the new connection itself; the next one may be fine.
             return true;
         }
-        self.counters.accept_failures.up();
+        self.shared.counters.accept_failures.up();
         self.accept_pause_until = self.now_ms + ACCEPT_PAUSE_MS;
         if !self.accept_complained {
             self.accept_complained = true;
-            self.notices.post(
+            self.shared.notices.post(
                 Level::Error,
                 format!(
                     "cannot accept connections: {error}; {} are open. New ones wait in the kernel's backlog until \
@@ -78,12 +78,12 @@ impl EventLoop {
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest).is_err() {
             self.table.remove(id);
-            self.counters.accept_failures.up();
+            self.shared.counters.accept_failures.up();
             return;
         }
-        self.counters.connections_accepted.up();
+        self.shared.counters.connections_accepted.up();
         // A connection that never says anything has no more time than one that is slow with its head.
-        self.timers.set(id.key, self.now_ms + self.settings.head_time.as_millis() as u64);
+        self.set_deadline(id, self.settings.head_time);
     }
 }
 

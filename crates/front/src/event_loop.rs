@@ -13,18 +13,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use penstock_http::{DateCache, Head, Limits};
-use penstock_link::{Doorbell, FrontHalf};
+use penstock_link::FrontHalf;
 
 use crate::accept::descriptor_limit;
 use crate::access_record::AccessLog;
 use crate::close::CloseReason;
 use crate::connection_table::{ConnectionId, ConnectionTable};
 use crate::control::{Command, Shared};
-use crate::counters::Counters;
 use crate::dispatch::Dispatch;
 use crate::exchange::State;
 use crate::listener::Listener;
-use crate::notices::{Level, Notices};
+use crate::notices::Level;
 use crate::own_answer::OwnAnswer;
 use crate::receive::{SCRATCH, Turn};
 use crate::settings::Settings;
@@ -47,9 +46,8 @@ const RESERVED_DESCRIPTORS: u64 = 128;
 pub(crate) struct EventLoop {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) poll: Poll,
-    doorbell: Arc<Doorbell>,
     pub(crate) listeners: Vec<Listener>,
     /// Listeners that may have more to accept.
     pub(crate) accepting: Vec<bool>,
@@ -76,26 +74,6 @@ pub(crate) struct EventLoop {
     pub(crate) now_ms: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
-    pub(crate) counters: CountersOf,
-    pub(crate) notices: NoticesOf,
-}
-
-/// The shared counters, reachable without naming where they live.
-pub(crate) struct CountersOf(Arc<Shared>);
-impl std::ops::Deref for CountersOf {
-    type Target = Counters;
-    fn deref(&self) -> &Counters {
-        &self.0.counters
-    }
-}
-
-/// The shared notices, likewise.
-pub(crate) struct NoticesOf(Arc<Shared>);
-impl std::ops::Deref for NoticesOf {
-    type Target = Notices;
-    fn deref(&self) -> &Notices {
-        &self.0.notices
-    }
 }
 
 impl EventLoop {
@@ -112,8 +90,7 @@ impl EventLoop {
             let token = Token(FIRST_LISTENER - i);
             poll.registry().register(&mut SourceFd(&listener.raw()), token, Interest::READABLE)?;
         }
-        let doorbell = Arc::clone(&half.doorbell);
-        let raw = doorbell.as_fd().as_raw_fd();
+        let raw = half.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
         if settings.max_connections == 0 {
@@ -132,11 +109,8 @@ impl EventLoop {
             access_log: AccessLog::new(settings.access_log),
             settings,
             limits,
-            counters: CountersOf(Arc::clone(&shared)),
-            notices: NoticesOf(Arc::clone(&shared)),
             shared,
             poll,
-            doorbell,
             listeners,
             accept_pause_until: 0,
             accept_complained: false,
@@ -165,7 +139,7 @@ impl EventLoop {
             if let Err(error) = self.sleep(&mut events)
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                self.notices.post(Level::Error, format!("the front cannot poll: {error}; it ends"));
+                self.shared.notices.post(Level::Error, format!("the front cannot poll: {error}; it ends"));
                 return;
             }
             self.read_clocks();
@@ -247,17 +221,23 @@ impl EventLoop {
         result
     }
 
+    /// Gives a connection so much time from now on; what it is for follows from its state.
+    #[inline]
+    pub(crate) fn set_deadline(&mut self, id: ConnectionId, time: Duration) {
+        self.timers.set(id.key, self.now_ms + time.as_millis() as u64);
+    }
+
     fn read_clocks(&mut self) {
         self.now_ms = self.started.elapsed().as_millis() as u64;
         self.unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     }
 
     fn show_levels(&mut self) {
-        self.counters.connections_open.set(self.table.len() as u64);
-        self.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
-        self.counters.requests_queued.set(self.dispatch.queued() as u64);
+        self.shared.counters.connections_open.set(self.table.len() as u64);
+        self.shared.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
+        self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
-        self.counters.body_chunks_in_use.set(chunks as u64);
+        self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }
 
     #[inline]
@@ -320,19 +300,19 @@ impl EventLoop {
         match connection.exchange.state() {
             State::Queued => {
                 self.dispatch.leave_queue(id);
-                self.counters.requests_expired.up();
+                self.shared.counters.requests_expired.up();
                 self.answer(id, OwnAnswer::Expired);
                 self.drive(id);
             }
             State::Responding => self.close(id, CloseReason::WriteTimeout),
             State::Receiving if connection.exchange.pending.is_some() => {
                 self.answer(id, OwnAnswer::BodyLate);
-                self.counters.bodies_late.up();
+                self.shared.counters.bodies_late.up();
                 self.drive(id);
             }
             State::Receiving if connection.head_begun => {
                 self.answer(id, OwnAnswer::HeadLate);
-                self.counters.heads_late.up();
+                self.shared.counters.heads_late.up();
                 self.drive(id);
             }
             State::Receiving => self.close(id, CloseReason::Idle),
@@ -342,7 +322,7 @@ impl EventLoop {
                     && self.dispatch.take_back(slot)
                 {
                     connection.exchange.slot = None;
-                    self.counters.requests_expired.up();
+                    self.shared.counters.requests_expired.up();
                     self.answer(id, OwnAnswer::Expired);
                     self.drive(id);
                 }
@@ -397,7 +377,7 @@ impl EventLoop {
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(mut connection) = self.table.remove(id) else { return };
         self.timers.clear(id.key);
-        reason.counter(&self.counters).up();
+        reason.counter(&self.shared.counters).up();
         let exchange = &mut connection.exchange;
         if let Some(slot) = exchange.slot {
             self.dispatch.let_go(slot, true);
@@ -406,20 +386,13 @@ impl EventLoop {
             self.dispatch.leave_queue(id);
         }
         if matches!(exchange.state(), State::Queued | State::Running | State::Responding) {
-            self.counters.clients_gone.up();
+            self.shared.counters.clients_gone.up();
         }
         if let Some(mut pending) = exchange.pending.take() {
             pending.body.discard(&mut self.dispatch.bodies);
         }
         if let (Some(record), Some(log)) = (exchange.record.take(), &mut self.access_log) {
-            log.add(&record, exchange.passed, self.unix_seconds, &self.counters.access_lines_dropped);
+            log.add(&record, exchange.passed, self.unix_seconds, &self.shared.counters.access_lines_dropped);
         }
-    }
-}
-
-impl Drop for EventLoop {
-    fn drop(&mut self) {
-        // A worker that reports after the end rings for nobody; the bell must outlive it all the same, so it is shared.
-        self.doorbell.ring();
     }
 }

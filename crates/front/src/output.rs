@@ -165,13 +165,19 @@ impl Output {
 
     /// Sends `pieces` now as far as the socket takes them, and keeps a copy of the rest. Only legal while nothing is waiting.
     pub fn send_or_keep(&mut self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<()> {
-        let mut sent = self.send_now(socket, pieces)?;
+        let sent = self.send_now(socket, pieces)?;
+        self.keep(pieces.iter().map(|piece| &**piece), sent);
+        Ok(())
+    }
+
+    /// Keeps a copy of `pieces` but for their first `sent` bytes; gives how many of these lie behind the pieces.
+    pub fn keep<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>, mut sent: usize) -> usize {
         for piece in pieces {
             let skip = sent.min(piece.len());
             sent -= skip;
             self.push(piece.get(skip..).unwrap_or_default());
         }
-        Ok(())
+        sent
     }
 
     /// Sends `pieces` now as far as the socket takes them; gives how many bytes that was. Only legal while nothing is waiting.

@@ -84,10 +84,10 @@ impl EventLoop {
             record.status = own.status();
         }
         if matches!(own, OwnAnswer::Refused(_)) {
-            self.counters.requests_refused.up();
+            self.shared.counters.requests_refused.up();
         }
         connection.output.push(&self.wire);
         connection.head_begun = false;
-        self.timers.set(id.key, self.now_ms + self.settings.write_idle_time.as_millis() as u64);
+        self.set_deadline(id, self.settings.write_idle_time);
     }
 }

@@ -154,7 +154,7 @@ impl EventLoop {
             self.dispatch_pending(id);
             return Seen::Turned;
         }
-        self.timers.set(id.key, self.now_ms + self.settings.body_idle_time.as_millis() as u64);
+        self.set_deadline(id, self.settings.body_idle_time);
         Seen::More
     }
 
@@ -239,7 +239,7 @@ impl EventLoop {
                 let head = std::mem::take(&mut self.head);
                 exchange.pending =
                     Some(Box::new(Pending { head, bytes: bytes.to_vec(), body: Default::default() }));
-                self.timers.set(id.key, self.now_ms + self.settings.body_idle_time.as_millis() as u64);
+                self.set_deadline(id, self.settings.body_idle_time);
                 if wants_continue {
                     self.send_continue(id);
                 }
@@ -256,8 +256,8 @@ impl EventLoop {
         match self.dispatch.submit(id, &ask, Load::Inline(body)) {
             Dispatched::Slot(slot) => {
                 run(connection, slot);
-                self.timers.set(id.key, self.now_ms + self.settings.queue_time.as_millis() as u64);
-                self.counters.requests_dispatched.up();
+                self.set_deadline(id, self.settings.queue_time);
+                self.shared.counters.requests_dispatched.up();
             }
             Dispatched::Wait => {
                 let mut pending = Box::new(Pending {
@@ -288,7 +288,7 @@ impl EventLoop {
         let Some(pending) = connection.exchange.pending.as_mut() else { return };
         let (ask, body) = ask_of(pending, &connection.peer, connection.listener);
         if body.is_spooled() {
-            self.counters.bodies_spooled.up();
+            self.shared.counters.bodies_spooled.up();
         }
         match self.dispatch.submit(id, &ask, Load::Collected(body)) {
             Dispatched::Slot(slot) => self.placed(id, slot),
@@ -302,11 +302,12 @@ impl EventLoop {
         if let Some(connection) = self.table.get_mut(id) {
             connection.exchange.pending = None;
             // In a slot it waits for a thread as well. Who comes from the queue goes on waiting, on the same clock.
-            if connection.exchange.state() != State::Queued {
-                self.timers.set(id.key, self.now_ms + self.settings.queue_time.as_millis() as u64);
-            }
+            let was_queued = connection.exchange.state() == State::Queued;
             run(connection, slot);
-            self.counters.requests_dispatched.up();
+            if !was_queued {
+                self.set_deadline(id, self.settings.queue_time);
+            }
+            self.shared.counters.requests_dispatched.up();
         }
     }
 
@@ -314,7 +315,7 @@ impl EventLoop {
         if let Some(connection) = self.table.get_mut(id) {
             connection.exchange.become_state(State::Queued);
             self.dispatch.enqueue(id);
-            self.timers.set(id.key, self.now_ms + self.settings.queue_time.as_millis() as u64);
+            self.set_deadline(id, self.settings.queue_time);
         }
     }
 
@@ -341,7 +342,7 @@ impl EventLoop {
     /// A body of a request that will be refused for want of disk must not look complete to anyone.
     fn cannot_spool(&mut self, id: ConnectionId, error: &io::Error) {
         let place = self.settings.spool_directory.display().to_string();
-        self.notices.post(
+        self.shared.notices.post(
             Level::Error,
             format!("a request body could not be written to a file in {place}: {error}; the client gets 503"),
         );
@@ -353,7 +354,7 @@ impl EventLoop {
     }
 
     fn shed(&mut self, id: ConnectionId) {
-        self.counters.requests_shed.up();
+        self.shared.counters.requests_shed.up();
         self.answer(id, OwnAnswer::Shed);
     }
 
@@ -361,10 +362,10 @@ impl EventLoop {
     fn waiting_for_more(&mut self, id: ConnectionId) {
         let Some(connection) = self.table.get_mut(id) else { return };
         if connection.exchange.pending.is_some() {
-            self.timers.set(id.key, self.now_ms + self.settings.body_idle_time.as_millis() as u64);
+            self.set_deadline(id, self.settings.body_idle_time);
         } else if !connection.receiver.is_between_requests() && !connection.head_begun {
             connection.head_begun = true;
-            self.timers.set(id.key, self.now_ms + self.settings.head_time.as_millis() as u64);
+            self.set_deadline(id, self.settings.head_time);
         }
     }
 

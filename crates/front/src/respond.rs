@@ -42,10 +42,11 @@ enum Passed {
     More,
     /// There are more frames than fit one write.
     Full,
-    /// The answer is whole.
-    Whole,
-    /// It never will be.
-    Broken,
+    /// All of the answer is read; a broken one is not whole and never will be.
+    Ended {
+        /// Whether it is.
+        broken: bool,
+    },
 }
 
 impl EventLoop {
@@ -79,18 +80,11 @@ impl EventLoop {
             match passed {
                 Passed::Full => {}
                 Passed::More => return self.wait_for_reader(id),
-                Passed::Whole => {
+                Passed::Ended { broken } => {
                     self.dispatch.let_go(slot, false);
                     if let Some(connection) = self.table.get_mut(id) {
                         connection.exchange.slot = None;
-                    }
-                    return Turn::Again;
-                }
-                Passed::Broken => {
-                    self.dispatch.let_go(slot, false);
-                    if let Some(connection) = self.table.get_mut(id) {
-                        connection.exchange.slot = None;
-                        connection.exchange.broken = true;
+                        connection.exchange.broken = broken;
                     }
                     return Turn::Again;
                 }
@@ -109,7 +103,6 @@ impl EventLoop {
         wire.clear();
         let mut gather = Gather::new();
         // What is not in the ring itself: the last thing of a pass.
-        let mut loan_sent = 0;
         let mut attached: Option<(Attachment, u64)> = None;
         let (mut cursor, progress) = self.dispatch.link.answer(slot);
         while attached.is_none() && !gather.is_nearly_full() {
@@ -218,43 +211,24 @@ impl EventLoop {
             }
         }
         let output = &mut connection.output;
-        let sent = if output.is_empty() {
+        // What goes before a file is kept back for the file's first bytes, so that they share a packet.
+        let before_file = matches!(attached, Some((Attachment::File(..), _)));
+        let sent = if output.is_empty() && !before_file {
             let mut slices = [IoSlice::new(&[]); PIECES + 1];
+            let loan = match &attached {
+                Some((Attachment::Loan(loan), len)) => (**loan).as_ref().get(..*len as usize),
+                _ => None,
+            };
             let mut count = 0;
-            for (slice, bytes) in slices.iter_mut().zip(gather.bytes(wire)) {
+            for (slice, bytes) in slices.iter_mut().zip(gather.bytes(wire).chain(loan)) {
                 *slice = IoSlice::new(bytes);
                 count += 1;
             }
-            match &attached {
-                None => output.send_or_keep(&connection.socket, slices.get(..count).unwrap_or_default()),
-                Some((Attachment::File(..), _)) => {
-                    // Kept back for the file's first bytes, so that they share a packet.
-                    gather.bytes(wire).for_each(|bytes| output.push(bytes));
-                    Ok(())
-                }
-                Some((Attachment::Loan(loan), len)) => {
-                    let ours: usize = gather.bytes(wire).map(<[u8]>::len).sum();
-                    let len = *len as usize;
-                    if let Some(slice) = slices.get_mut(count) {
-                        *slice = IoSlice::new((**loan).as_ref().get(..len).unwrap_or_default());
-                    }
-                    output.send_now(&connection.socket, slices.get(..=count).unwrap_or_default()).map(
-                        |sent| {
-                            let mut skip = sent;
-                            for bytes in gather.bytes(wire) {
-                                let now = skip.min(bytes.len());
-                                skip -= now;
-                                output.push(bytes.get(now..).unwrap_or_default());
-                            }
-                            loan_sent = sent.saturating_sub(ours);
-                        },
-                    )
-                }
-            }
+            output.send_now(&connection.socket, slices.get(..count).unwrap_or_default())
         } else {
-            gather.bytes(wire).for_each(|bytes| output.push(bytes));
-            Ok(())
+            Ok(0)
         };
+        let loan_sent = sent.as_ref().map_or(0, |sent| output.keep(gather.bytes(wire), *sent));
         // Even after a failure: what was read of the ring (descriptors among it) must not be read again.
         self.dispatch.link.consume(slot, cursor, progress);
         sent?;
@@ -277,15 +251,15 @@ impl EventLoop {
         }
         Ok(Ok(match progress {
             _ if !at_end => Passed::Full,
-            Progress::Complete => Passed::Whole,
-            Progress::Broken => Passed::Broken,
+            Progress::Complete => Passed::Ended { broken: false },
+            Progress::Broken => Passed::Ended { broken: true },
             Progress::Open => Passed::More,
         }))
     }
 
     /// The worker wrote nonsense, or the application less or more than it announced.
     fn damaged(&mut self, id: ConnectionId, slot: u32) -> Turn {
-        self.notices.post(
+        self.shared.notices.post(
             Level::Error,
             "an answer was cut off: what the worker handed over did not match its own head".to_owned(),
         );
@@ -340,7 +314,7 @@ impl EventLoop {
         if connection.output.is_empty() {
             self.timers.clear(id.key);
         } else if !self.timers.is_set(id.key) {
-            self.timers.set(id.key, self.now_ms + self.settings.write_idle_time.as_millis() as u64);
+            self.set_deadline(id, self.settings.write_idle_time);
         }
         Turn::Wait
     }
@@ -357,11 +331,11 @@ impl EventLoop {
             return Turn::Closed;
         }
         connection.exchange.become_state(State::Finished);
-        self.counters.answers_finished.up();
+        self.shared.counters.answers_finished.up();
         if let (Some(record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
             let bytes =
                 if connection.exchange.coding == Some(Coding::None) { 0 } else { connection.exchange.passed };
-            log.add(&record, bytes, self.unix_seconds, &self.counters.access_lines_dropped);
+            log.add(&record, bytes, self.unix_seconds, &self.shared.counters.access_lines_dropped);
         }
         let nothing_unread = connection.input.is_empty() && !connection.readable;
         if !connection.exchange.keep_alive || self.draining && nothing_unread {
@@ -372,13 +346,13 @@ impl EventLoop {
             connection.lingering = true;
             // Failing means that the client has gone, which the next read finds out.
             let _ = connection.socket.shutdown(Shutdown::Write);
-            self.timers.set(id.key, self.now_ms + LINGER_TIME.as_millis() as u64);
+            self.set_deadline(id, LINGER_TIME);
             return self.linger(id);
         }
         connection.exchange.renew();
         connection.receiver.next_request();
         connection.unseen = !connection.input.is_empty();
-        self.timers.set(id.key, self.now_ms + self.settings.keep_alive_time.as_millis() as u64);
+        self.set_deadline(id, self.settings.keep_alive_time);
         Turn::Again
     }
 

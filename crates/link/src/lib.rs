@@ -27,7 +27,8 @@ pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BY
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
 pub use front_end::{Cursor, FrontEnd, Progress};
 pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};
-pub use lending::{LEND_FROM, Lending, Loan};
+use lending::Lending;
+pub use lending::{LEND_FROM, Loan};
 pub use region::Region;
 pub use scheduler::{Scheduler, Seat, Wake};
 pub use wake::{Doorbell, Sharing};

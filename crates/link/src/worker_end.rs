@@ -292,7 +292,8 @@ impl WorkerEnd {
         if !taken.published {
             taken.published = true;
             self.slot(taken.slot).answerer.0.produced.store(taken.produced, Ordering::Release);
-            self.report(taken.slot);
+            self.mark_dirty(taken.slot);
+            self.ring_if_asleep();
         }
     }
 
@@ -352,11 +353,6 @@ impl WorkerEnd {
             self.settled_at.fetch_max(self.now(), Ordering::Relaxed);
             self.ring_if_asleep();
         }
-    }
-
-    fn report(&self, slot: u32) {
-        self.mark_dirty(slot);
-        self.ring_if_asleep();
     }
 
     fn mark_dirty(&self, slot: u32) {
