@@ -42,8 +42,12 @@ http_errors! {
     ConnectRefused = 501, "CONNECT is not supported.";
     /// The target has none of the four forms, or a form that the method does not allow.
     Target = 400, "The request target is malformed.";
-    /// The target exceeds `target_bytes`.
-    TargetTooLong = 414, "The request target is too long.";
+    /// The target says https and the connection is none.
+    Misdirected = 421, "The request target needs a secured connection.";
+    /// The path has `%00`, which no path that anybody means has.
+    TargetNul = 400, "The request target has an encoded NUL.";
+    /// The request line exceeds `line_bytes`.
+    LineTooLong = 414, "The request line is too long.";
     /// A well-formed version that is neither 1.0 nor 1.1.
     Version = 505, "Only HTTP/1.0 and HTTP/1.1 are supported here.";
     /// A line that does not end with CR LF, or a CR or LF elsewhere.
@@ -80,6 +84,10 @@ http_errors! {
     LengthConflict = 400, "Transfer-Encoding and Content-Length exclude each other.";
     /// An expectation other than `100-continue`.
     ExpectationUnknown = 417, "The expectation is not supported.";
+    /// A trusted proxy's forwarding field cannot be understood.
+    ForwardedInvalid = 400, "A forwarding field is malformed.";
+    /// Forwarded and the X-Forwarded fields name different clients, schemes or hosts.
+    ForwardedConflict = 400, "The forwarding fields contradict each other.";
     /// The body is announced as, or has become, larger than `body_bytes`.
     BodyTooLarge = 413, "The request body is too large.";
     /// A chunk-size line or the end of a chunk is malformed.
@@ -136,7 +144,7 @@ mod tests {
     #[test]
     fn every_fault_has_an_answer() {
         for error in HttpError::ALL {
-            assert!(matches!(error.status(), 400 | 413 | 414 | 417 | 431 | 501 | 505), "{error:?}");
+            assert!(matches!(error.status(), 400 | 413 | 414 | 417 | 421 | 431 | 501 | 505), "{error:?}");
             assert!(error.detail().ends_with('.'), "{error:?}");
             assert!(!crate::h1::status::reason_phrase(error.status()).is_empty(), "{error:?}");
         }

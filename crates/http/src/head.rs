@@ -56,10 +56,15 @@ pub struct Head {
     /// The path, still percent-encoded, without query. **Empty means `/`** (an absolute target without path). For
     /// the asterisk form it is `*`.
     pub path: Span,
+    /// Whether the path has a percent sign, so that decoding may change it.
+    pub path_encoded: bool,
     /// The query without `?`; empty if there is none.
     pub query: Span,
     /// `host[:port]` that the request is for: from an absolute target, otherwise from Host; may be empty.
     pub authority: Span,
+    /// Whether an absolute target has the scheme `https`. Unless the client has come by https to us or to a trusted
+    /// proxy, the request must be refused as [`Misdirected`](crate::HttpError::Misdirected) (RFC 9110 section 7.4).
+    pub https_target: bool,
     /// Protocol version.
     pub version: Version,
     /// What the application may see, in order of arrival, after header policy.

@@ -16,7 +16,7 @@ pub enum UnderscorePolicy {
 }
 
 /// RFC 9110 section 5.6.2: `tchar`.
-const fn is_token_byte(byte: u8) -> bool {
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
     matches!(byte,
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
         | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
@@ -24,7 +24,7 @@ const fn is_token_byte(byte: u8) -> bool {
 
 /// RFC 9110 section 5.5: HTAB, SP, VCHAR and obs-text; no other control character.
 #[inline]
-const fn is_value_byte(byte: u8) -> bool {
+pub(crate) const fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
 }
 
@@ -81,6 +81,23 @@ pub(crate) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
+/// The last member of such a list; None if it has no member.
+pub(crate) fn last_member(value: &[u8]) -> Option<&[u8]> {
+    value.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii).find(|member| !member.is_empty())
+}
+
+/// RFC 3986 section 3.3: `pchar`, of which the percent sign needs two digits behind it.
+pub(crate) const fn is_pchar(byte: u8) -> bool {
+    is_reg_name_byte(byte) || matches!(byte, b':' | b'@')
+}
+
+/// RFC 3986 section 3.2.2: what a `reg-name` consists of, percent sign included.
+const fn is_reg_name_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
+        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b'%')
+}
+
 /// Whether this is `host[:port]` (RFC 9110 section 7.2, RFC 3986 section 3.2).
 ///
 /// Empty is valid: RFC 9112 section 3.2 tells clients to send an empty Host for a target without authority. User
@@ -104,13 +121,11 @@ fn valid_reg_name(host: &[u8]) -> bool {
     let mut rest = host.iter();
     while let Some(&byte) = rest.next() {
         let valid = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
             b'%' => {
                 rest.next().is_some_and(u8::is_ascii_hexdigit)
                     && rest.next().is_some_and(u8::is_ascii_hexdigit)
             }
-            _ => false,
+            _ => is_reg_name_byte(byte),
         };
         if !valid {
             return false;

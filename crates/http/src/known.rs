@@ -52,6 +52,7 @@ known_fields! {
     Origin "origin" "HTTP_ORIGIN",
     Pragma "pragma" "HTTP_PRAGMA",
     Priority "priority" "HTTP_PRIORITY",
+    Proxy "proxy" "HTTP_PROXY",
     ProxyAuthorization "proxy-authorization" "HTTP_PROXY_AUTHORIZATION",
     Range "range" "HTTP_RANGE",
     Referer "referer" "HTTP_REFERER",
@@ -87,6 +88,10 @@ known_fields! {
     XRealIp "x-real-ip" "HTTP_X_REAL_IP",
     XRequestId "x-request-id" "HTTP_X_REQUEST_ID",
     XRequestedWith "x-requested-with" "HTTP_X_REQUESTED_WITH",
+    // Not fields of requests, and no client can send such names: what a trusted proxy says travels to the environ in
+    // the fields' form.
+    MountPoint "(mount point)" "SCRIPT_NAME",
+    ServerPort "(server port)" "SERVER_PORT",
 }
 
 impl Known {
@@ -244,7 +249,8 @@ mod tests {
 
     #[test]
     fn environ_keys_follow_the_rule() {
-        for (name, cgi) in NAMES.iter().zip(CGI_NAMES).skip(1) {
+        let fields = NAMES.iter().zip(CGI_NAMES).skip(1).filter(|(name, _)| !name.starts_with('('));
+        for (name, cgi) in fields {
             let key = name.to_ascii_uppercase().replace('-', "_");
             let want =
                 if matches!(*name, "content-type" | "content-length") { key } else { format!("HTTP_{key}") };

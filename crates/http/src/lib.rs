@@ -22,16 +22,19 @@
 
 pub mod date;
 pub mod error;
+pub mod forwarded;
 pub mod h1;
 pub mod head;
 pub mod header_policy;
 pub mod known;
 pub mod limits;
+pub mod proxy_protocol;
 pub mod span;
 pub mod target;
 
 pub use date::DateCache;
 pub use error::{HttpError, ResponseError};
+pub use forwarded::TrustedProxies;
 pub use h1::connection::{Event, Receiver, Step};
 pub use h1::encode::{Coding, Encoded, ResponseContext};
 pub use head::{Field, Head, Length, Version};

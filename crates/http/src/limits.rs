@@ -9,8 +9,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Number of fields (431).
     pub fields: usize,
-    /// The request target (414).
-    pub target_bytes: usize,
+    /// The request line without its line end (414). A field line is bounded by `head_bytes` only.
+    pub line_bytes: usize,
     /// The body, announced or summed up (413).
     pub body_bytes: u64,
     /// One chunk-size line with its extensions (400).
@@ -31,7 +31,7 @@ impl Default for Limits {
             fields: 100,
             // Apache stops at 8 KiB, nginx at its 8 KiB buffer; OAuth and search links pass 8 KiB now and then, so
             // be one step more generous. RFC 9112 section 3 recommends at least 8,000.
-            target_bytes: 16_384,
+            line_bytes: 16_384,
             // A safety net, not a policy: the application sets its own (Flask's MAX_CONTENT_LENGTH).
             body_bytes: 1 << 30,
             // Sixteen digits suffice; extensions are hardly used and are a way to send bytes that count for nothing.

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may say so bluntly")]
 
 use penstock_http::h1::encode::{
-    CHUNK_END, CONTINUE, Coding, Encoded, LAST_CHUNK, ResponseContext, canned_answer, chunk_prefix,
-    encode_head, reason_phrase,
+    CHUNK_END, CONTINUE, Coding, Encoded, LAST_CHUNK, PLAIN_TEXT, ResponseContext, canned_answer,
+    chunk_prefix, encode_head, reason_phrase,
 };
 use penstock_http::{ResponseError, Version};
 
@@ -235,7 +235,7 @@ fn canned_answers() {
     let retry: &[(&[u8], &[u8])] = &[(b"Retry-After", b"1")];
     for (context, body) in [(CONTEXT, "Too busy.\n"), (HEAD, "")] {
         let mut out = Vec::new();
-        let encoded = canned_answer(&mut out, 503, "Too busy.", retry, &context);
+        let encoded = canned_answer(&mut out, 503, PLAIN_TEXT, "Too busy.", retry, &context);
         let (status, reason, fields, rest) = parse(&out);
         assert_eq!((status, &reason[..], rest), (503, "Service Unavailable", body.as_bytes().to_vec()));
         assert!(encoded.keep_alive);
@@ -245,6 +245,6 @@ fn canned_answers() {
     }
     let mut out = Vec::new();
     let closing = ResponseContext { keep_alive: false, ..HTTP10 };
-    assert!(!canned_answer(&mut out, 400, "Bad.", &[], &closing).keep_alive);
+    assert!(!canned_answer(&mut out, 400, PLAIN_TEXT, "Bad.", &[], &closing).keep_alive);
     assert!(parse(&out).2.contains(&"connection: close".to_owned()));
 }

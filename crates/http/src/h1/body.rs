@@ -6,9 +6,13 @@
 use memchr::memchr;
 
 use crate::error::HttpError;
-use crate::header_policy::{valid_name, valid_value};
+use crate::header_policy::{is_token_byte, is_value_byte, valid_name, valid_value};
+use crate::known::Known;
 use crate::limits::Limits;
 use crate::target::hex_digit;
+
+/// What 64 bits need.
+const CHUNK_SIZE_DIGITS: usize = 16;
 
 /// A chunk-size line.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,10 +47,7 @@ pub(crate) fn chunk_line(input: &[u8], limits: &Limits) -> Result<Option<ChunkLi
     };
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, extension) = line.split_at(digits);
-    // Section 7.1.1: extensions may be ignored but must be there if anything follows the size; white space is only
-    // allowed before the semicolon. A lone CR would end the line for some recipients, like any control.
-    let announced = extension.trim_ascii_start().first() == Some(&b';');
-    if digits.is_empty() || !(extension.is_empty() || announced) || !valid_value(extension) {
+    if digits.is_empty() || !valid_extensions(extension) {
         return Err(HttpError::Chunk);
     }
     let size = digits.iter().try_fold(0u64, |size, &digit| {
@@ -54,7 +55,52 @@ pub(crate) fn chunk_line(input: &[u8], limits: &Limits) -> Result<Option<ChunkLi
     });
     // A size that overflows is larger than any limit; section 7.1 asks to anticipate such numbers.
     let size = size.ok_or(HttpError::BodyTooLarge)?;
+    // Zeros in front change nothing, unless for a recipient who keeps the first digits only.
+    if digits.len() > CHUNK_SIZE_DIGITS {
+        return Err(HttpError::Chunk);
+    }
     Ok(Some(ChunkLine { size, bytes: line.len() + 2, extension_bytes: extension.len() }))
+}
+
+/// Section 7.1.1: `*( BWS ";" BWS name [ BWS "=" BWS value ] )`. Extensions may be ignored, but what they are must be clear:
+/// whoever takes a line end to be a part of a quoted string, or stops at a semicolon, sees other chunks.
+fn valid_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let Some(after) = skip_white_space(rest).strip_prefix(b";") else { return false };
+        let Some(after) = skip_token(skip_white_space(after)) else { return false };
+        rest = after;
+        if let Some(value) = skip_white_space(after).strip_prefix(b"=") {
+            let value = skip_white_space(value);
+            let Some(after) = skip_quoted(value).or_else(|| skip_token(value)) else { return false };
+            rest = after;
+        }
+    }
+    true
+}
+
+fn skip_white_space(text: &[u8]) -> &[u8] {
+    let length = text.iter().take_while(|&&byte| byte == b' ' || byte == b'\t').count();
+    text.get(length..).unwrap_or_default()
+}
+
+/// What follows the token that `text` begins with.
+fn skip_token(text: &[u8]) -> Option<&[u8]> {
+    let length = text.iter().take_while(|&&byte| is_token_byte(byte)).count();
+    if length == 0 { None } else { text.get(length..) }
+}
+
+/// What follows the quoted string that `text` begins with (RFC 9110 section 5.6.4).
+fn skip_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        let (&byte, after) = rest.split_first()?;
+        rest = match byte {
+            b'"' => return Some(after),
+            b'\\' => after.split_first().filter(|&(&byte, _)| is_value_byte(byte))?.1,
+            _ if is_value_byte(byte) => after,
+            _ => return None,
+        };
+    }
 }
 
 /// One line of the trailer section: its length, and whether it was the blank one that ends the message.
@@ -64,7 +110,8 @@ pub(crate) struct TrailerLine {
 }
 
 /// A trailer field is checked like a field of the head and then dropped: nothing in WSGI could show it to the
-/// application, and RFC 9110 section 6.5.1 forbids to merge it into the head. `room` is what is left of the limit.
+/// application, and RFC 9110 section 6.5.1 forbids to merge it into the head. Fields that would change where the message
+/// ends or whom it is for must not stand there at all; that one does is no accident. `room` is what is left of the limit.
 pub(crate) fn trailer_line(input: &[u8], room: usize) -> Result<Option<TrailerLine>, HttpError> {
     // The blank line is not counted against the limit.
     let limit = room.saturating_add(2);
@@ -77,7 +124,12 @@ pub(crate) fn trailer_line(input: &[u8], room: usize) -> Result<Option<TrailerLi
     }
     let colon = memchr(b':', line).ok_or(HttpError::Trailer)?;
     let (name, value) = line.split_at(colon);
-    if !valid_name(name) || !valid_value(value) {
+    let value = value.get(1..).unwrap_or_default();
+    let misplaced = matches!(
+        Known::lookup(name),
+        Known::ContentLength | Known::TransferEncoding | Known::Host | Known::Connection | Known::Trailer
+    );
+    if !valid_name(name) || !valid_value(value) || misplaced {
         return Err(HttpError::Trailer);
     }
     Ok(Some(TrailerLine { bytes: line.len() + 2, last: false }))
@@ -97,11 +149,12 @@ mod tests {
             (&b"0\r\n"[..], 0),
             (b"5\r\nhello", 5),
             (b"aBc\r\n", 0xabc),
-            (b"0000000000000000000000005\r\n", 5),
-            (b"ffffffffffffffff\r\n", u64::MAX),
+            (b"0000000000000005\r\n", 5),
             (b"5;name=value\r\n", 5),
             (b"5 ;name=\"a b\"\r\n", 5),
             (b"5\t; a\r\n", 5),
+            (b"5 ; a = b ;c=\"\\\"; d\"; e\r\n", 5),
+            (b"5;a=\"\"\r\n", 5),
         ] {
             assert_eq!(size(line), Ok(Some(want)), "{}", line.escape_ascii());
         }
@@ -121,6 +174,19 @@ mod tests {
             (b"5 5\r\n", Chunk),
             (b"5_0\r\n", Chunk),
             (b";a\r\n", Chunk),
+            (b"00000000000000005\r\n", Chunk),
+            (b"5;\r\n", Chunk),
+            (b"5;;a\r\n", Chunk),
+            (b"5;a \r\n", Chunk),
+            (b"5;a=\r\n", Chunk),
+            (b"5;=a\r\n", Chunk),
+            (b"5;a b\r\n", Chunk),
+            (b"5;a=b c\r\n", Chunk),
+            (b"5;a=\"\r\n", Chunk),
+            (b"5;a=\"\\\"\r\n", Chunk),
+            (b"5;a=\"b\"c\r\n", Chunk),
+            (b"5,a\r\n", Chunk),
+            (b"5;\x0ba\r\n", Chunk),
             (b"5;a\rb\r\n", Chunk),
             (b"5;a\0\r\n", Chunk),
             (b"5\r\r\n", Chunk),
@@ -139,7 +205,7 @@ mod tests {
         assert_eq!(size(b"5\r"), Ok(None));
         assert_eq!(size(&[b'0'; 255]), Ok(None));
         assert_eq!(size(&[b'0'; 256]), Err(HttpError::ChunkLineTooLong));
-        let longest = [&[b'0'; 254][..], b"\r\n"].concat();
+        let longest = [&b"0;"[..], &[b'e'; 252], b"\r\n"].concat();
         assert_eq!(size(&longest), Ok(Some(0)));
     }
 }

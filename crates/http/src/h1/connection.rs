@@ -22,7 +22,8 @@ use std::ops::Range;
 
 use crate::error::HttpError;
 use crate::h1::body::{chunk_line, trailer_line};
-use crate::h1::parse::{Search, parse_head, search_end};
+use crate::h1::parse::parse_head;
+use crate::h1::scan::{Scan, Scanned};
 use crate::head::{Head, Length};
 use crate::limits::Limits;
 
@@ -52,8 +53,8 @@ pub struct Receiver {
 enum State {
     /// Nothing of a request has been seen.
     Start,
-    /// An incomplete head; so many bytes of it hold no blank line.
-    Head { searched: u32 },
+    /// An incomplete head.
+    Head(Scan),
     /// A body with Content-Length.
     Fixed { left: u64 },
     /// Before a chunk-size line.
@@ -153,7 +154,7 @@ impl Receiver {
         match parse_head(input, skip, limits, head)? {
             Some(length) => self.finish_head(skip + length, head),
             None => {
-                self.state = State::Head { searched: 0 };
+                self.state = State::Head(Scan::new());
                 self.search(input, skip, limits, head)
             }
         }
@@ -189,7 +190,7 @@ impl Receiver {
 
     fn proceed(&mut self, input: &[u8], limits: &Limits, head: &mut Head) -> Result<Step, HttpError> {
         match self.state {
-            State::Head { .. } => self.search(input, 0, limits, head),
+            State::Head(_) => self.search(input, 0, limits, head),
             State::Fixed { left } => Ok(
                 self.data(input, 0, left, |left| if left == 0 { State::Done } else { State::Fixed { left } })
             ),
@@ -211,19 +212,13 @@ impl Receiver {
         limits: &Limits,
         head: &mut Head,
     ) -> Result<Step, HttpError> {
-        let State::Head { searched } = self.state else { return Step::new(0, Event::NeedMore) };
-        let bytes = input.get(skip..).unwrap_or(&[]);
-        match search_end(bytes, searched as usize, limits)? {
-            Search::NotYet => {
-                // Bounded by head_bytes; were it larger, searching again from the last representable place is
-                // right, only slower.
-                self.state = State::Head { searched: u32::try_from(bytes.len()).unwrap_or(u32::MAX) };
-                Step::new(skip, Event::NeedMore)
-            }
-            Search::Found => match parse_head(input, skip, limits, head)? {
+        let State::Head(scan) = &mut self.state else { return Step::new(0, Event::NeedMore) };
+        match scan.advance(input.get(skip..).unwrap_or_default(), limits)? {
+            Scanned::NotYet => Step::new(skip, Event::NeedMore),
+            Scanned::Complete => match parse_head(input, skip, limits, head)? {
                 Some(length) => self.finish_head(skip + length, head),
-                // The blank line lies behind what the limit lets the parser see.
-                None => Err(HttpError::HeadTooLarge),
+                // The scanner and the parser agree on what is complete.
+                None => Err(HttpError::RequestLine),
             },
         }
     }
@@ -306,16 +301,14 @@ mod tests {
         assert!(size_of::<Receiver>() <= 64, "{} bytes", size_of::<Receiver>());
     }
 
-    /// Bytes that were searched once are not looked at again until the head is complete: were they, this broken line
+    /// Bytes that were looked at once are not looked at again until the head is complete: were they, this broken line
     /// end would be noticed. Reading everything again for each byte would cost a slow client's head squared.
     #[test]
-    fn does_not_search_twice() {
+    fn does_not_look_twice() {
         let (limits, mut head, mut receiver) = (Limits::default(), Head::default(), Receiver::new());
         receiver.advance(b"GET / HTTP/1.1\r\nHost: a\r\n", &limits, &mut head).unwrap();
-        assert!(matches!(receiver.state, State::Head { searched: 25 }));
         let step = receiver.advance(b"GET / HTTP/1.1\n\nHost: a\r\nX", &limits, &mut head).unwrap();
         assert_eq!(step, Step { consumed: 0, event: Event::NeedMore });
-        assert!(matches!(receiver.state, State::Head { searched: 26 }));
     }
 
     #[test]

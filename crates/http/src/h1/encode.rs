@@ -289,23 +289,27 @@ pub(crate) fn write_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(text.get(at..).unwrap_or(&[]));
 }
 
-/// Appends a complete answer made by the front: head and a body of one line of text.
+/// Media type of answers for people.
+pub const PLAIN_TEXT: &[u8] = b"text/plain; charset=utf-8";
+
+/// Appends a complete answer made by the front: head and a body of one line, of the type `media_type`.
 ///
 /// `extra` are fields such as `Retry-After`; they must be valid, and are all left out should they not be.
 pub fn canned_answer<'f>(
     out: &mut Vec<u8>,
     status: u16,
+    media_type: &'f [u8],
     detail: &str,
     extra: &[(&'f [u8], &'f [u8])],
     context: &ResponseContext<'_>,
 ) -> Encoded {
-    const TYPE: (&[u8], &[u8]) = (b"Content-Type", b"text/plain; charset=utf-8");
+    let media_type: (&[u8], &[u8]) = (b"Content-Type", media_type);
     let reason = reason_phrase(status).as_bytes();
     let context = ResponseContext { known_length: Some(detail.len() as u64 + 1), ..*context };
-    let fields = std::iter::once(TYPE).chain(extra.iter().copied());
+    let fields = std::iter::once(media_type).chain(extra.iter().copied());
     let encoded = encode_head(out, status, reason, fields, &context).or_else(|error| {
         debug_assert!(false, "canned answer {status}: {error}");
-        encode_head(out, status, reason, [TYPE], &context)
+        encode_head(out, status, reason, [media_type], &context)
     });
     let Ok(encoded) = encoded else {
         // The status is not one: say what is certain.

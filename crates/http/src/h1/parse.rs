@@ -6,12 +6,17 @@
 //! NUL and other controls in names, targets and values, a CR without LF, space before a colon, folded lines (they
 //! start with a space, which is no token), empty names, more than one space in the request line, and a target that
 //! is not UTF-8 (raw non-ASCII that is UTF-8 passes, because sloppy clients send it; RFC 9112 section 3 forbids it).
+//!
+//! Which error a wrong head gives is decided by `scan`, whatever is noticed here first; only what fields and target mean
+//! is decided here.
 
 use std::mem::MaybeUninit;
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr3};
 
 use crate::error::HttpError;
+use crate::forwarded::is_forwarding_field;
+use crate::h1::scan::{METHOD_BYTES, Scan, Scanned, longest_head};
 use crate::head::{Field, Head, Length, Version};
 use crate::header_policy::{
     UnderscorePolicy, list_members, parse_content_length, valid_authority, valid_name,
@@ -23,11 +28,8 @@ use crate::span::Span;
 /// Fields that fit on the stack; a larger limit is served from the heap.
 const STACK_FIELDS: usize = 128;
 
-/// The longest method that is looked at. The registry's longest has 17 letters.
-const METHOD_BYTES: usize = 32;
-
-/// Bytes of a request line besides method and target: two spaces, the version, CR LF.
-const LINE_REST: usize = 2 + 8 + 2;
+/// Bytes of a request line besides method and target: two spaces and the version.
+const LINE_REST: usize = 2 + 8;
 
 /// Parses a head that starts at `input[skip]`. Gives its length (without `skip`), or `None` if more bytes are needed.
 #[inline]
@@ -37,10 +39,9 @@ pub(crate) fn parse_head(
     limits: &Limits,
     head: &mut Head,
 ) -> Result<Option<usize>, HttpError> {
-    // Never look further than a head may reach: pipelined bytes behind it are none of our business, and spans hold
-    // 32 bits.
-    let bound = limits.head_bytes.min((u32::MAX / 2) as usize);
-    let Some(window) = input.get(skip..input.len().min(skip.saturating_add(bound))) else { return Ok(None) };
+    // Never look further than a head may reach: pipelined bytes behind it are none of our business.
+    let end = input.len().min(skip.saturating_add(longest_head(limits)));
+    let Some(window) = input.get(skip..end) else { return Ok(None) };
     let result = if limits.fields <= STACK_FIELDS {
         let mut lines = [const { MaybeUninit::uninit() }; STACK_FIELDS];
         let lines = lines.get_mut(..limits.fields).unwrap_or(&mut []);
@@ -49,12 +50,17 @@ pub(crate) fn parse_head(
         let mut lines = vec![MaybeUninit::uninit(); limits.fields];
         parse_into(input, window, &mut lines, limits, head)
     };
-    // Where lines end comes first: the answer should not depend on whether the search for the blank line or the parser
-    // has seen the bytes first.
-    result.map_err(|error| match scan_lines(window, 0) {
-        Err(line_ending) => line_ending,
-        Ok(_) => error,
-    })
+    result.or_else(|error| refusal(error, window, limits))
+}
+
+/// The error of a head in which something is wrong; `error` is what was noticed. None if a part of the head is still to
+/// come and could be wrong in a way that counts before.
+#[cold]
+fn refusal(error: HttpError, window: &[u8], limits: &Limits) -> Result<Option<usize>, HttpError> {
+    match Scan::new().advance(window, limits)? {
+        Scanned::Complete => Err(error),
+        Scanned::NotYet => Ok(None),
+    }
 }
 
 fn parse_into<'b>(
@@ -68,7 +74,12 @@ fn parse_into<'b>(
     let length = match request.parse_with_uninit_headers(window, lines) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return refusal(error, window),
+        // A form that the scanner allows as well is no reason to get here, but for a target that is not UTF-8.
+        Err(httparse::Error::TooManyHeaders) => return Err(HttpError::TooManyFields),
+        Err(httparse::Error::HeaderName) => return Err(HttpError::FieldName),
+        Err(httparse::Error::HeaderValue) => return Err(HttpError::FieldValue),
+        Err(httparse::Error::NewLine) => return Err(HttpError::LineEnding),
+        Err(_) => return Err(HttpError::RequestLine),
     };
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(HttpError::RequestLine);
@@ -80,43 +91,15 @@ fn parse_into<'b>(
     let base = input.as_ptr() as usize;
     head.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     head.method = Span::locate(base, method.as_bytes());
-    if method.len() > METHOD_BYTES {
+    if method.len() > METHOD_BYTES as usize {
         return Err(HttpError::MethodTooLong);
     }
-    if target.len() > limits.target_bytes {
-        return Err(HttpError::TargetTooLong);
+    if method.len() + target.len() + LINE_REST > limits.line_bytes {
+        return Err(HttpError::LineTooLong);
     }
     parse_target(base, method.as_bytes(), target.as_bytes(), head)?;
     parse_fields(input, request.headers, limits, head)?;
     Ok(Some(length))
-}
-
-/// What is wrong when httparse says no.
-#[cold]
-fn refusal(error: httparse::Error, window: &[u8]) -> Result<Option<usize>, HttpError> {
-    Err(match error {
-        httparse::Error::HeaderName => HttpError::FieldName,
-        httparse::Error::HeaderValue => HttpError::FieldValue,
-        httparse::Error::NewLine => HttpError::LineEnding,
-        httparse::Error::TooManyHeaders => HttpError::TooManyFields,
-        httparse::Error::Token | httparse::Error::Status => HttpError::RequestLine,
-        httparse::Error::Version => {
-            // The rest of the line decides between 400 and 505, so wait for it: the answer must not depend on how
-            // the bytes were cut.
-            let Some(end) = memchr(b'\n', window) else { return Ok(None) };
-            let line = window.get(..end).unwrap_or(&[]);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            // Method and target were well-formed, so the version is all that follows the second space.
-            match line.splitn(3, |&byte| byte == b' ').nth(2) {
-                Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
-                    if major.is_ascii_digit() && minor.is_ascii_digit() =>
-                {
-                    HttpError::Version
-                }
-                _ => HttpError::RequestLine,
-            }
-        }
-    })
 }
 
 /// RFC 9112 section 3.2: the four forms of a request target.
@@ -124,6 +107,7 @@ fn refusal(error: httparse::Error, window: &[u8]) -> Result<Option<usize>, HttpE
 fn parse_target(base: usize, method: &[u8], target: &[u8], head: &mut Head) -> Result<(), HttpError> {
     head.target = Span::locate(base, target);
     head.authority = Span::default();
+    head.https_target = false;
     // RFC 9112 section 3.2.3: CONNECT has a target of its own form, and no origin server has a use for it.
     if method == b"CONNECT" {
         return Err(HttpError::ConnectRefused);
@@ -135,20 +119,21 @@ fn parse_target(base: usize, method: &[u8], target: &[u8], head: &mut Head) -> R
         b"*" if method == b"OPTIONS" => target,
         _ => {
             // Section 3.2.2, absolute-form: accepted from every client, though only proxies are sent it.
-            let (authority, rest) = split_absolute(target).ok_or(HttpError::Target)?;
-            head.authority = Span::locate(base, authority);
-            rest
+            let absolute = split_absolute(target).ok_or(HttpError::Target)?;
+            head.authority = Span::locate(base, absolute.authority);
+            head.https_target = absolute.https;
+            absolute.rest
         }
     };
-    // RFC 9112 section 3.2: no form has a fragment.
-    let (path, query) = match memchr::memchr2(b'?', b'#', rest) {
-        None => (rest, &[][..]),
+    let (path, query) = match memchr3(b'?', b'#', b'%', rest) {
+        None => {
+            head.path_encoded = false;
+            (rest, &[][..])
+        }
         Some(at) => {
-            let (path, query) = rest.split_at(at);
-            if memchr(b'#', query).is_some() {
-                return Err(HttpError::Target);
-            }
-            (path, query.get(1..).unwrap_or(&[]))
+            let (path, query) = split_path(rest, at)?;
+            head.path_encoded = at < path.len();
+            (path, query)
         }
     };
     head.path = Span::locate(base, path);
@@ -156,12 +141,36 @@ fn parse_target(base: usize, method: &[u8], target: &[u8], head: &mut Head) -> R
     Ok(())
 }
 
-/// Authority and what follows it, of an `http` or `https` URI.
+/// Path and query; before `at` is nothing but path.
+fn split_path(rest: &[u8], at: usize) -> Result<(&[u8], &[u8]), HttpError> {
+    let tail = rest.get(at..).unwrap_or_default();
+    // RFC 9112 section 3.2: no form has a fragment.
+    if memchr(b'#', tail).is_some() {
+        return Err(HttpError::Target);
+    }
+    let (path, query) = rest.split_at(memchr(b'?', tail).map_or(rest.len(), |more| at + more));
+    // RFC 3986 section 7.3: %00 should be refused where no raw data is expected. Whoever passes a path on to the system
+    // would have it end there.
+    if path.get(at..).is_some_and(|tail| tail.windows(3).any(|three| three == b"%00")) {
+        return Err(HttpError::TargetNul);
+    }
+    Ok((path, query.get(1..).unwrap_or_default()))
+}
+
+/// A target in absolute form.
+struct Absolute<'t> {
+    https: bool,
+    authority: &'t [u8],
+    rest: &'t [u8],
+}
+
+/// The parts of an `http` or `https` URI.
 #[cold]
-fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split_absolute(target: &[u8]) -> Option<Absolute<'_>> {
     let colon = memchr(b':', target)?;
     let (scheme, rest) = target.split_at(colon);
-    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+    let https = scheme.eq_ignore_ascii_case(b"https");
+    if !https && !scheme.eq_ignore_ascii_case(b"http") {
         return None;
     }
     let rest = rest.strip_prefix(b"://")?;
@@ -170,7 +179,7 @@ fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     // RFC 9110 section 4.2.1: an http URI with an empty host is invalid; section 4.2.4: so is user information,
     // which `valid_authority` refuses with its '@'.
     (!authority.is_empty() && authority.first() != Some(&b':') && valid_authority(authority))
-        .then_some((authority, rest))
+        .then_some(Absolute { https, authority, rest })
 }
 
 /// What the fields have said about the message as a whole.
@@ -209,8 +218,11 @@ fn parse_fields(
             Known::Other if line.name.as_bytes().contains(&b'_') => match limits.underscores {
                 UnderscorePolicy::Drop => continue,
                 UnderscorePolicy::Refuse => return Err(HttpError::FieldUnderscore),
+                UnderscorePolicy::Allow if is_look_alike(line.name.as_bytes()) => continue,
                 UnderscorePolicy::Allow => {}
             },
+            // RFC 3875 section 4.1.18 makes HTTP_PROXY of it, which programs take for a setting (CVE-2016-5385).
+            Known::Proxy => continue,
             Known::Host => {
                 host(line.value, &mut found)?;
                 // RFC 9112 section 3.2.2: an absolute target overrides Host, and the application must not see
@@ -239,6 +251,16 @@ fn parse_fields(
         }
     }
     conclude(&found, limits, head)
+}
+
+/// Whether a name with underscores would have the environ key of a field that means something to this server or says where
+/// the request came from. Such a one is never passed on.
+#[cold]
+fn is_look_alike(name: &[u8]) -> bool {
+    let mut hyphens = [0; 64];
+    let Some(copy) = hyphens.get_mut(..name.len()) else { return false };
+    copy.iter_mut().zip(name).for_each(|(place, &byte)| *place = if byte == b'_' { b'-' } else { byte });
+    Known::lookup(copy) != Known::Other || is_forwarding_field(Known::Other, name)
 }
 
 fn host(value: &[u8], found: &mut Findings) -> Result<(), HttpError> {
@@ -325,49 +347,4 @@ fn conclude(found: &Findings, limits: &Limits, head: &mut Head) -> Result<(), Ht
     // Without content there is nothing to wait for (RFC 9110 section 10.1.1 forbids clients to ask then).
     head.expect_continue = found.expect_continue && !matches!(head.length, Length::None | Length::Exact(0));
     Ok(())
-}
-
-/// Where the search for the end of a head has come to.
-pub(crate) enum Search {
-    /// The blank line is there.
-    Found,
-    /// Not yet; `input` has been searched completely.
-    NotYet,
-}
-
-/// Looks for the blank line in `input[from..]`, which continues an incomplete head; the limits are checked on the way.
-///
-/// `input` starts with the request line and `from` is what has been searched before, so that a client who sends
-/// single bytes does not make us read the head again for each.
-#[cold]
-pub(crate) fn search_end(input: &[u8], from: usize, limits: &Limits) -> Result<Search, HttpError> {
-    // A request line that cannot become valid any more: say which part of it is to blame.
-    let line = limits.target_bytes.saturating_add(METHOD_BYTES + LINE_REST);
-    let start = input.get(..line).unwrap_or(input);
-    if input.len() > METHOD_BYTES
-        && !start.iter().take(METHOD_BYTES + 1).any(|byte| matches!(byte, b' ' | b'\n'))
-    {
-        return Err(HttpError::MethodTooLong);
-    }
-    if input.len() > line && memchr(b'\n', start).is_none() {
-        return Err(HttpError::TargetTooLong);
-    }
-    match scan_lines(input, from)? {
-        Search::NotYet if input.len() >= limits.head_bytes => Err(HttpError::HeadTooLarge),
-        search => Ok(search),
-    }
-}
-
-/// Looks at each line end in `input[from..]` up to the blank line. RFC 9112 section 2.2 allows a recipient to take a
-/// lone LF for a line end; this one does not.
-fn scan_lines(input: &[u8], from: usize) -> Result<Search, HttpError> {
-    let fresh = input.get(from..).unwrap_or(&[]);
-    for at in memchr_iter(b'\n', fresh).map(|at| at + from) {
-        let before = input.get(..at).unwrap_or(&[]);
-        let Some(before) = before.strip_suffix(b"\r") else { return Err(HttpError::LineEnding) };
-        if before.last() == Some(&b'\n') {
-            return Ok(Search::Found);
-        }
-    }
-    Ok(Search::NotYet)
 }

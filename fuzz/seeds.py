@@ -1,0 +1,64 @@
+"""Gives the fuzz targets something to begin with: ``python fuzz/seeds.py`` writes ``fuzz/corpus``.
+
+The wire files of ``tests/corpus`` are the seeds of everything that reads HTTP. What has been found by earlier
+runs stays in the same directories, which Git does not keep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+WIRE_FILES = HERE.parent / "tests" / "corpus"
+# Longer ones are about limits, and the targets have limits of their own that are reached earlier.
+LONGEST = 4096
+
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+_TCP4 = bytes([1, 2, 3, 4, 5, 6, 7, 8, 31, 144, 0, 80])
+PROXY_HEADERS = (
+    b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n",
+    b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\nGET /",
+    b"PROXY UNKNOWN ffff:f...f:ffff 65535\r\n",
+    _SIGNATURE + b"\x21\x11\x00\x0c" + _TCP4,
+    _SIGNATURE + b"\x21\x21\x00\x24" + bytes(36),
+    _SIGNATURE + b"\x21\x31\x00\xd8" + bytes(216),
+    _SIGNATURE + b"\x20\x00\x00\x00GET /",
+    _SIGNATURE + b"\x21\x11\x00\x14" + _TCP4 + b"\x20\x00\x05\x01\x00\x00\x00\x00",
+    _SIGNATURE + b"\x21\x11\x00\x13" + _TCP4 + b"\x03\x00\x04\xd9\xbf\xc9\xb4",
+)
+# The first byte of a line says which field it is: the Nth of the target's list.
+FORWARDED = (
+    b"\x00for=192.0.2.60;proto=http;by=203.0.113.43",
+    b'\x00for=192.0.2.43, for="[2001:db8:cafe::17]:4711";host="a:1"',
+    b'\x00For="_gazonk", for=10.0.0.2; ext="a\\"b,;"',
+    b"\x01192.0.2.1, 10.0.0.2\n\x02https\n\x03a.example:8443\n\x04443\n\x05/shop",
+    b"\x01[2001:db8::1]:80\n\x00for=unknown",
+    b"192.0.2.1, unknown, ::ffff:10.0.0.1",
+)
+
+
+def write(target: str, seeds: Iterable[bytes]) -> None:
+    """Each seed as a file named after its content, as libFuzzer does it."""
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        name = hashlib.sha1(seed, usedforsecurity=False).hexdigest()
+        (folder / name).write_bytes(seed)
+
+
+def main() -> None:
+    """Write the seeds of all targets."""
+    wires = [path.read_bytes() for path in sorted(WIRE_FILES.glob("*/*.http"))]
+    wires = [wire for wire in wires if len(wire) <= LONGEST]
+    write("head", wires)
+    write("connection", wires)
+    bodies = [wire.partition(b"\r\n\r\n")[2] for wire in wires if b"chunked" in wire.lower()]
+    write("chunked", filter(None, bodies))
+    write("proxy_header", PROXY_HEADERS)
+    write("forwarded", FORWARDED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+//! What the fuzz targets share: the checks, the tests' way to feed a receiver, and readers that are as simple as can be.
+
+pub mod checks;
+#[path = "../../crates/http/tests/common/mod.rs"]
+pub mod common;
+pub mod simple;

@@ -1,0 +1,5 @@
+//! See `checks::head`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| penstock_fuzz::checks::head(bytes));
