@@ -2,15 +2,20 @@
 //!
 //! One arena belongs to one front and is seen by all its workers, because a body is received before it is known which worker will
 //! run the request. Only the front takes and returns chunks and writes into them; workers read chunks named by a record while its
-//! slot runs. No allocator is shared: the free list is the front's own memory.
+//! slot runs. Chunks of a body that is complete are not written any more then; those of a streamed one are, beyond what the worker was told of
+//! (see `streaming`). No allocator is shared: the free list is the front's own memory.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use crate::region::Region;
+use crate::ARENA_CHUNKS;
+use crate::region::{self, Region};
 
 /// Bytes of one chunk.
 pub const CHUNK_BYTES: usize = 64 * 1024;
+
+const ARENA_BYTES: usize = ARENA_CHUNKS as usize * CHUNK_BYTES;
 
 /// The memory, as both ends see it.
 #[derive(Debug)]
@@ -25,12 +30,36 @@ impl BodyArena {
         Ok(BodyArena { region: Region::private(chunks as usize * CHUNK_BYTES)?, chunks })
     }
 
+    /// A file for the bodies of one front and all its workers.
+    pub(crate) fn file() -> io::Result<File> {
+        Region::shareable(c"penstock-bodies", ARENA_BYTES)
+    }
+
+    /// The arena in a file of [`body_memory`](crate::body_memory), for the one front that fills it. From now on nobody else can
+    /// get write access: a broken worker cannot change a body that another one reads.
+    pub fn shared_for_front(file: &File) -> io::Result<Self> {
+        let region = Region::shared(file, ARENA_BYTES, true)?;
+        match region::seal(file, libc::F_SEAL_FUTURE_WRITE) {
+            // Linux before 5.1 does not know it.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            sealed => sealed?,
+        }
+        region::seal(file, libc::F_SEAL_SEAL)?;
+        Ok(BodyArena { region, chunks: ARENA_CHUNKS })
+    }
+
+    /// The arena in a file of [`body_memory`](crate::body_memory), for a worker: to be read only.
+    pub fn shared_for_worker(file: &File) -> io::Result<Self> {
+        Ok(BodyArena { region: Region::shared(file, ARENA_BYTES, false)?, chunks: ARENA_CHUNKS })
+    }
+
     /// Up to `len` bytes from `offset` of a chunk, for the worker that runs the request; None when there is no such place.
     pub fn read(&self, chunk: u32, offset: usize, len: usize) -> Option<&[u8]> {
         if chunk >= self.chunks || offset > CHUNK_BYTES || len > CHUNK_BYTES - offset {
             return None;
         }
-        // SAFETY: in range; the front does not write a chunk between submitting and releasing the request that names it.
+        // SAFETY: in range; between submitting and releasing a request the front writes nothing to its chunks, or, where they are the window of
+        // a streamed body, only bytes that it has not published, which callers do not ask for.
         Some(unsafe { self.region.bytes(chunk as usize * CHUNK_BYTES + offset, len) })
     }
 }
@@ -44,8 +73,9 @@ pub struct BodyPool {
 }
 
 impl BodyPool {
-    /// The only pool of `arena`.
+    /// The only pool of `arena`, which must be the front's.
     pub fn new(arena: Arc<BodyArena>) -> Self {
+        assert!(arena.region.is_writable(), "a worker's view of the arena has no pool");
         let free = (0..arena.chunks).rev().collect();
         BodyPool { arena, free }
     }
@@ -77,6 +107,13 @@ impl BodyPool {
         // SAFETY: in range; the pool is borrowed mutably, and workers only read chunks of submitted requests.
         unsafe { self.arena.region.bytes_mut(chunk as usize * CHUNK_BYTES, CHUNK_BYTES) }
     }
+
+    /// A part of a chunk of a window whose other parts a worker may be reading.
+    pub(crate) fn part_mut(&mut self, chunk: u32, offset: usize, len: usize) -> &mut [u8] {
+        assert!(chunk < self.arena.chunks && offset <= CHUNK_BYTES && len <= CHUNK_BYTES - offset);
+        // SAFETY: in range; the pool is borrowed mutably, and the caller's window says that no worker reads just these bytes.
+        unsafe { self.arena.region.bytes_mut(chunk as usize * CHUNK_BYTES + offset, len) }
+    }
 }
 
 #[cfg(test)]
@@ -103,5 +140,18 @@ mod tests {
         assert!(arena.read(1, 1, CHUNK_BYTES).is_none());
         assert!(arena.read(0, usize::MAX, 2).is_none());
         assert_eq!(arena.read(1, CHUNK_BYTES, 0).map(<[u8]>::len), Some(0));
+    }
+
+    #[test]
+    fn workers_see_what_the_front_wrote_and_cannot_write() {
+        let file = BodyArena::file().unwrap();
+        let mut pool = BodyPool::new(Arc::new(BodyArena::shared_for_front(&file).unwrap()));
+        let view = BodyArena::shared_for_worker(&file).unwrap();
+        let chunk = pool.take().unwrap();
+        pool.bytes_mut(chunk)[7..10].copy_from_slice(b"abc");
+        assert_eq!(view.read(chunk, 7, 3), Some(&b"abc"[..]));
+        assert!(BodyArena::shared_for_front(&file).is_err(), "a worker got a writable mapping");
+        assert!(std::os::unix::fs::FileExt::write_at(&file, b"x", 0).is_err());
+        assert!(file.set_len(0).is_err());
     }
 }

@@ -1,21 +1,350 @@
 //! Descriptors that travel beside a record or an answer: a spooled body's file, a file to send.
 //!
-//! A record can only carry a number. Within one process the number is the descriptor itself, and giving it away means handing
-//! over the duty to close it. Between processes it will name a descriptor passed over a unix socket; only this file will know.
+//! A record or a frame can only carry a number, the *token*. The file itself is laid on the receiver's [`Shelf`] under it: directly where both
+//! ends live in one process, over a socket (SOCK_SEQPACKET, SCM_RIGHTS) between processes. Each file is named by token, slot and
+//! generation, so that one which nobody fetched is never mistaken for that of a later request: it is dropped as soon as it is found out.
+//!
+//! Nothing here blocks; a full socket is an error, and the giver finds another way. What arrives is not trusted: malformed packets are
+//! closed and dropped, and a shelf holds at most [`PER_SLOT`] files per slot. Any thread may call; the sockets' order does not matter.
 
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::fmt;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Gives a descriptor to the other end; the number must reach [`take`] there exactly once.
-pub fn give(descriptor: OwnedFd) -> u64 {
-    descriptor.into_raw_fd() as u64
+use crate::front_end::FrontEnd;
+use crate::layout::Phase;
+use crate::worker_end::{Taken, WorkerEnd};
+
+/// An honest end sends one file per request; a second one is there for luck, a third drives the first out.
+const PER_SLOT: usize = 2;
+/// How many packets one look at the socket reads: more than fit into it, so only a peer that goes on sending meets this bound.
+const PACKETS: usize = 4096;
+/// Token, slot and generation.
+const PACKET_BYTES: usize = 16;
+/// Room for a few descriptors more than the one that is expected; the kernel closes what does not fit.
+const ANCILLARY_WORDS: usize = 8;
+
+/// The request that a file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub slot: u32,
+    pub generation: u32,
 }
 
-/// Takes over a descriptor given by the other end; None for a number that cannot be one.
-///
-/// # Safety
-/// `token` must come from [`give`] in this process and not have been taken before.
-pub unsafe fn take(token: u64) -> Option<OwnedFd> {
-    let raw = RawFd::try_from(token).ok()?;
-    // SAFETY: the caller vouches that the number is an open descriptor without an owner.
-    Some(unsafe { OwnedFd::from_raw_fd(raw) })
+#[derive(Debug)]
+struct Entry {
+    owner: Owner,
+    token: u64,
+    file: OwnedFd,
+}
+
+/// Files that have arrived and were not fetched.
+#[derive(Default)]
+struct Shelf {
+    /// How many, so that the usual request, which has none, takes no lock.
+    count: AtomicUsize,
+    entries: Mutex<Vec<Entry>>,
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, entries: &mut Vec<Entry>, entry: Entry) {
+        entries.retain(|old| old.owner.slot != entry.owner.slot || old.owner == entry.owner);
+        let same = entries.iter().filter(|old| old.owner == entry.owner).count();
+        if same >= PER_SLOT
+            && let Some(oldest) = entries.iter().position(|old| old.owner == entry.owner)
+        {
+            entries.remove(oldest);
+        }
+        entries.push(entry);
+        self.count.store(entries.len(), Ordering::Release);
+    }
+
+    fn find(&self, entries: &mut Vec<Entry>, owner: Owner, token: u64) -> Option<OwnedFd> {
+        let at = entries.iter().position(|entry| entry.token == token && entry.owner == owner)?;
+        let file = entries.remove(at).file;
+        self.count.store(entries.len(), Ordering::Release);
+        Some(file)
+    }
+
+    fn retain(&self, keep: impl Fn(Owner) -> bool) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut entries = self.lock();
+        entries.retain(|entry| keep(entry.owner));
+        self.count.store(entries.len(), Ordering::Release);
+    }
+}
+
+enum Way {
+    /// The other end's shelf, in this process.
+    Shelf(Arc<Shelf>),
+    /// Connected to the other end's process.
+    Socket(OwnedFd),
+}
+
+/// One end's means to give and to take files.
+pub(crate) struct Post {
+    own: Arc<Shelf>,
+    way: Way,
+    next: AtomicU64,
+}
+
+impl fmt::Debug for Post {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Post").field("waiting", &self.own.count).finish_non_exhaustive()
+    }
+}
+
+impl Post {
+    /// The two ends within one process.
+    pub(crate) fn pair() -> (Post, Post) {
+        let shelves: [Arc<Shelf>; 2] = Default::default();
+        let [front, worker] = shelves;
+        let post = |own: &Arc<Shelf>, other: &Arc<Shelf>| Post {
+            own: Arc::clone(own),
+            way: Way::Shelf(Arc::clone(other)),
+            next: AtomicU64::new(1),
+        };
+        (post(&front, &worker), post(&worker, &front))
+    }
+
+    /// This process's end of a socket pair.
+    pub(crate) fn over(socket: OwnedFd) -> Post {
+        Post { own: Arc::default(), way: Way::Socket(socket), next: AtomicU64::new(1) }
+    }
+
+    /// Gives a file to the other end; `own` makes the descriptor that stays, where both ends live here.
+    fn give<F: AsFd>(
+        &self,
+        owner: Owner,
+        file: F,
+        own: impl FnOnce(F) -> io::Result<OwnedFd>,
+    ) -> io::Result<u64> {
+        let token = self.next.fetch_add(1, Ordering::Relaxed);
+        match &self.way {
+            Way::Shelf(shelf) => {
+                let file = own(file)?;
+                shelf.put(&mut shelf.lock(), Entry { owner, token, file });
+            }
+            Way::Socket(socket) => send(socket.as_fd(), owner, token, file.as_fd())?,
+        }
+        Ok(token)
+    }
+
+    /// Fetches a file that the other end gave; what else has arrived is kept as long as `is_live` says so.
+    fn take(&self, owner: Owner, token: u64, is_live: impl Fn(Owner) -> bool) -> io::Result<OwnedFd> {
+        let mut entries = self.own.lock();
+        if let Some(file) = self.own.find(&mut entries, owner, token) {
+            return Ok(file);
+        }
+        let received = self.receive(&mut entries, is_live);
+        match self.own.find(&mut entries, owner, token) {
+            Some(file) => Ok(file),
+            None => received.and(Err(io::Error::new(io::ErrorKind::NotFound, "the file did not come"))),
+        }
+    }
+
+    /// Empties the socket into the shelf. An error only where the process has no room for a descriptor: one is lost then.
+    fn receive(&self, entries: &mut Vec<Entry>, is_live: impl Fn(Owner) -> bool) -> io::Result<()> {
+        let Way::Socket(socket) = &self.way else { return Ok(()) };
+        let mut lost = false;
+        for _ in 0..PACKETS {
+            match receive(socket.as_fd()) {
+                Received::File(entry) if is_live(entry.owner) => self.own.put(entries, entry),
+                Received::File(_) | Received::Malformed => {}
+                Received::Lost => lost = true,
+                Received::Nothing => break,
+            }
+        }
+        if lost { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { Ok(()) }
+    }
+
+    /// Drops whatever lies, here or on its way through the socket, for requests that are over.
+    fn tidy(&self, is_live: impl Fn(Owner) -> bool) {
+        if matches!(self.way, Way::Socket(_)) {
+            let mut entries = self.own.lock();
+            // What got lost is missed by whoever looks for it.
+            let _ = self.receive(&mut entries, &is_live);
+        }
+        self.own.retain(is_live);
+    }
+
+    /// The slot's request is over: what was not fetched will not be.
+    pub(crate) fn forget(&self, slot: u32) {
+        self.own.retain(|owner| owner.slot != slot);
+        if let Way::Shelf(other) = &self.way {
+            other.retain(|owner| owner.slot != slot);
+        }
+    }
+}
+
+/// A control message with room for descriptors, aligned as its header needs.
+type Ancillary = [u64; ANCILLARY_WORDS];
+
+/// Sends one descriptor without waiting; EAGAIN or ETOOMANYREFS where the other end does not keep up.
+fn send(socket: BorrowedFd<'_>, owner: Owner, token: u64, file: BorrowedFd<'_>) -> io::Result<()> {
+    let mut packet = [0; PACKET_BYTES];
+    packet[..8].copy_from_slice(&token.to_ne_bytes());
+    packet[8..12].copy_from_slice(&owner.slot.to_ne_bytes());
+    packet[12..].copy_from_slice(&owner.generation.to_ne_bytes());
+    let mut ancillary: Ancillary = [0; ANCILLARY_WORDS];
+    let mut piece = libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() };
+    // SAFETY: all pointers lead to live local memory of the lengths given beside them; CMSG_SPACE(4) is at most the ancillary buffer, so
+    // the first header and its four bytes of data lie within it; `file` and `socket` are open.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut piece;
+        message.msg_iovlen = 1;
+        message.msg_control = ancillary.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(header).cast::<RawFd>(), file.as_raw_fd());
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        retried(|| libc::sendmsg(socket.as_raw_fd(), &raw const message, flags))
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+enum Received {
+    File(Entry),
+    /// A packet that none of ours sends; all that came with it is closed.
+    Malformed,
+    /// A packet whose descriptor this process had no room for.
+    Lost,
+    /// The socket is empty, closed or broken.
+    Nothing,
+}
+
+fn receive(socket: BorrowedFd<'_>) -> Received {
+    let mut packet = [0_u8; PACKET_BYTES];
+    let mut ancillary: Ancillary = [0; ANCILLARY_WORDS];
+    let mut piece = libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() };
+    // SAFETY: all pointers lead to live local memory of the lengths given beside them, which the kernel keeps to.
+    let (count, message) = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut piece;
+        message.msg_iovlen = 1;
+        message.msg_control = ancillary.as_mut_ptr().cast();
+        message.msg_controllen = size_of::<Ancillary>() as _;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        (retried(|| libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags)), message)
+    };
+    if count < 0 {
+        return Received::Nothing;
+    }
+    // Owned before anything is judged, so that whatever came is closed.
+    let mut files = descriptors_of(&message);
+    if count == 0 && files.is_empty() {
+        return Received::Nothing;
+    }
+    if message.msg_flags & libc::MSG_CTRUNC != 0 && files.is_empty() {
+        return Received::Lost;
+    }
+    if count as usize != PACKET_BYTES || message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) != 0 {
+        return Received::Malformed;
+    }
+    let (Some(file), true) = (files.pop(), files.is_empty()) else { return Received::Malformed };
+    let [token, names] = [0, 8].map(|at| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&packet[at..at + 8]);
+        word
+    });
+    let [slot, generation] = [0, 4].map(|at| {
+        let mut word = [0; 4];
+        word.copy_from_slice(&names[at..at + 4]);
+        u32::from_ne_bytes(word)
+    });
+    Received::File(Entry { owner: Owner { slot, generation }, token: u64::from_ne_bytes(token), file })
+}
+
+/// All descriptors of a message that the kernel has just filled in.
+fn descriptors_of(message: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut files = Vec::new();
+    // SAFETY: the kernel wrote well-formed control messages within `msg_controllen`, and the buffer lives in the caller. Each
+    // descriptor in an SCM_RIGHTS message was made for us and has no other owner.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        while !header.is_null() {
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
+                let bytes = ((*header).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+                let first = libc::CMSG_DATA(header).cast::<RawFd>();
+                for at in 0..bytes / size_of::<RawFd>() {
+                    files.push(OwnedFd::from_raw_fd(ptr::read_unaligned(first.add(at))));
+                }
+            }
+            header = libc::CMSG_NXTHDR(message, header);
+        }
+    }
+    files
+}
+
+fn retried(mut call: impl FnMut() -> isize) -> isize {
+    loop {
+        let result = call();
+        if result >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return result;
+        }
+    }
+}
+
+impl FrontEnd {
+    /// Names `file`, a spooled body, for the worker that will run the claimed `slot`; the token goes into the record. The front keeps
+    /// its descriptor, so that it can name the file again to another worker. An error where the worker does not keep up (WouldBlock,
+    /// ETOOMANYREFS), has ended, or this process has no descriptor left: try later.
+    pub fn give_file(&mut self, slot: u32, file: BorrowedFd<'_>) -> io::Result<u64> {
+        self.post.give(self.owner(slot), file, |file| file.try_clone_to_owned())
+    }
+
+    /// Takes over the file that a frame of `slot`'s answer names. None: there is none such, or no descriptor left for it.
+    pub fn take_file(&mut self, slot: u32, token: u64) -> Option<OwnedFd> {
+        let live = |owner: Owner| self.is_current(owner);
+        self.post.take(self.owner(slot), token, live).ok()
+    }
+
+    /// Drops files of answers that nobody read. They are also found out by the next [`FrontEnd::take_file`]; worth a call where a worker
+    /// has given files to requests that were abandoned and nothing else happens.
+    pub fn drop_stale_files(&mut self) {
+        self.post.tidy(|owner| self.is_current(owner));
+    }
+}
+
+impl WorkerEnd {
+    /// The body's file of a taken request; to be called at most once per request.
+    pub fn take_file(&self, taken: &Taken, token: u64) -> io::Result<OwnedFd> {
+        self.post.take(taken.owner(), token, |owner| self.is_wanted(owner))
+    }
+
+    /// Gives a file of the answer to the front; the token goes into [`WorkerEnd::put_file`]. Check [`WorkerEnd::has_room_for_file`] before, so
+    /// that the frame follows the file. On an error (the front does not keep up) the file is closed: send its content as data instead.
+    pub fn give_file(&self, taken: &Taken, file: OwnedFd) -> io::Result<u64> {
+        self.post.give(taken.owner(), file, Ok)
+    }
+
+    /// Drops files that came for requests which the front has taken back, and which would keep their disk space. Now and then is enough.
+    pub fn drop_stale_files(&self) {
+        self.post.tidy(|owner| self.is_wanted(owner));
+    }
+
+    /// Whether a request may still be taken or running. A file comes before its request, so an older generation in the slot means
+    /// that ours is yet to come.
+    fn is_wanted(&self, owner: Owner) -> bool {
+        if owner.slot as usize >= self.slots() {
+            return false;
+        }
+        let state = self.slot(owner.slot).answerer.0.state.load(Ordering::Acquire);
+        let age = owner.generation.wrapping_sub((state >> 32) as u32) as i32;
+        age > 0 || age == 0 && Phase::of(state) != Some(Phase::Done)
+    }
 }

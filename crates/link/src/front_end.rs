@@ -3,6 +3,9 @@
 //! Runs on the front's thread only. Knows which slots are free (its own list; the worker never frees one) and which generation each
 //! has. Must not know HTTP, sockets or connections.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -10,13 +13,15 @@ use crate::answer::{
     Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, Frame, HeadView, MAX_HEAD_BYTES,
     padded, words,
 };
+use crate::descriptors::{Owner, Post};
 use crate::layout::{
-    ANSWER_BROKEN, ANSWER_COMPLETE, ANSWER_OPEN, BELL_ASLEEP, BELL_AWAKE, Control, Layout, Phase,
+    ANSWER_BROKEN, ANSWER_COMPLETE, ANSWER_OPEN, AWAITED, BELL_ASLEEP, BELL_AWAKE, Control, Layout, Phase,
     REQUEST_BYTES, RESPONSE_BYTES, Slot, state_word,
 };
 use crate::lending::{Lending, Loan};
 use crate::region::Region;
-use crate::wake;
+use crate::slots_for;
+use crate::wake::{self, Sharing};
 
 /// How far an answer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,15 +56,40 @@ pub struct FrontEnd {
     /// Last freed, first used: its lines are still in the cache.
     free: Vec<u32>,
     generations: Vec<u32>,
+    /// Each record's length as submitted: what lies in the region is the worker's to damage.
+    lengths: Vec<u32>,
     tail: u32,
     pushed: usize,
     lending: Option<Arc<Lending>>,
+    pub(crate) post: Post,
 }
 
 impl FrontEnd {
-    pub(crate) fn new(region: Arc<Region>, layout: Layout, lending: Option<Arc<Lending>>) -> Self {
-        let free = (0..layout.slots as u32).rev().collect();
-        FrontEnd { region, layout, free, generations: vec![0; layout.slots], tail: 0, pushed: 0, lending }
+    pub(crate) fn new(
+        region: Arc<Region>,
+        layout: Layout,
+        lending: Option<Arc<Lending>>,
+        post: Post,
+    ) -> Self {
+        FrontEnd {
+            region,
+            layout,
+            free: (0..layout.slots as u32).rev().collect(),
+            generations: vec![0; layout.slots],
+            lengths: vec![0; layout.slots],
+            tail: 0,
+            pushed: 0,
+            lending,
+            post,
+        }
+    }
+
+    /// The front's end of a link to a worker process of `threads` threads, over fresh memory of [`link_memory`](crate::link_memory) and one end
+    /// of a SOCK_SEQPACKET pair. Fails where the memory is too small for that many threads.
+    pub fn join(memory: &File, socket: OwnedFd, threads: usize) -> io::Result<FrontEnd> {
+        let layout = Layout::new(slots_for(threads));
+        let region = Arc::new(Region::shared(memory, layout.total, true)?);
+        Ok(FrontEnd::new(region, layout, None, Post::over(socket)))
     }
 
     /// How many slots there are.
@@ -77,12 +107,25 @@ impl FrontEnd {
         self.layout
     }
 
-    fn control(&self) -> &Control {
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.region.sharing()
+    }
+
+    /// The present request of a slot, as a travelling file names it.
+    pub(crate) fn owner(&self, slot: u32) -> Owner {
+        Owner { slot, generation: self.generations.get(slot as usize).copied().unwrap_or_default() }
+    }
+
+    pub(crate) fn is_current(&self, owner: Owner) -> bool {
+        self.generations.get(owner.slot as usize) == Some(&owner.generation)
+    }
+
+    pub(crate) fn control(&self) -> &Control {
         // SAFETY: `Control` consists of atomics and lies at offset 0.
         unsafe { self.region.atomics(0) }
     }
 
-    fn slot(&self, slot: u32) -> &Slot {
+    pub(crate) fn slot(&self, slot: u32) -> &Slot {
         // SAFETY: `Slot` consists of atomics; the layout gives its place.
         unsafe { self.region.atomics(self.layout.slot(slot as usize)) }
     }
@@ -108,6 +151,15 @@ impl FrontEnd {
         unsafe { self.region.bytes_mut(self.layout.request_area(slot as usize), REQUEST_BYTES) }
     }
 
+    /// The record of a submitted slot, with the length it was submitted with. A worker may have damaged it: copy it elsewhere, or read it
+    /// with the care that [`RequestView`](crate::request::RequestView) takes.
+    pub fn record(&self, slot: u32) -> &[u8] {
+        let len = self.lengths.get(slot as usize).copied().unwrap_or_default() as usize;
+        // SAFETY: within the area, as `submit` has checked the length. Between claim and release only this end writes there, through
+        // `request_area`, which borrows `self` mutably.
+        unsafe { self.region.bytes(self.layout.request_area(slot as usize), len) }
+    }
+
     /// Gives a claimed slot back unused.
     pub fn unclaim(&mut self, slot: u32) {
         self.free.push(slot);
@@ -115,12 +167,17 @@ impl FrontEnd {
 
     /// Makes a claimed and filled slot ready. Nobody is woken until [`FrontEnd::ring_bell`].
     pub fn submit(&mut self, slot: u32, record_len: usize) {
+        let record_len = record_len.min(REQUEST_BYTES);
+        if let Some(len) = self.lengths.get_mut(slot as usize) {
+            *len = record_len as u32;
+        }
         let words = self.slot(slot);
         words.answerer.0.produced.store(0, Ordering::Relaxed);
         words.answerer.0.answer.store(ANSWER_OPEN, Ordering::Relaxed);
+        words.answerer.0.started_ms.store(0, Ordering::Relaxed);
         words.asker.0.request_len.store(record_len as u32, Ordering::Relaxed);
         words.asker.0.consumed.store(0, Ordering::Relaxed);
-        words.asker.0.gone.store(0, Ordering::Relaxed);
+        words.asker.0.gone.store(AWAITED, Ordering::Relaxed);
         let generation = self.generations.get(slot as usize).copied().unwrap_or_default();
         words.answerer.0.state.store(state_word(generation, Phase::Ready), Ordering::Release);
         // SAFETY: an AtomicU64 in the ready ring.
@@ -173,12 +230,6 @@ impl FrontEnd {
         true
     }
 
-    /// Says that nobody waits for this answer: a waiting writer is released and told so.
-    pub fn abandon(&self, slot: u32) {
-        self.slot(slot).asker.0.gone.store(1, Ordering::Release);
-        self.make_room_known(slot);
-    }
-
     /// Frees a slot that is Done and read; true if it was.
     pub fn release(&mut self, slot: u32) -> bool {
         if !self.is_done(slot) {
@@ -194,6 +245,7 @@ impl FrontEnd {
             let word = state_word(*generation, Phase::Free);
             self.slot(slot).answerer.0.state.store(word, Ordering::Relaxed);
             self.free.push(slot);
+            self.post.forget(slot);
         }
     }
 
@@ -311,7 +363,7 @@ impl FrontEnd {
         self.consume(slot, cursor, progress);
     }
 
-    fn make_room_known(&self, slot: u32) {
+    pub(crate) fn make_room_known(&self, slot: u32) {
         let words = &self.slot(slot).asker.0;
         // Pairs with the writer's in `wait_writable`: either it sees the room, or we see it waiting.
         fence(Ordering::SeqCst);

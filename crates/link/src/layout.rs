@@ -16,8 +16,42 @@
 //! | request area, `request_len`   | front writes | nobody           | worker reads     | nobody      |
 //! | response ring, `produced`     | front resets | nobody           | worker writes    | front reads |
 //! | `answer`                      | front resets | nobody           | worker writes    | front reads |
-//! | `consumed`, `gone`            | front writes | front writes     | front writes     | front writes |
+//! | `started_ms`                  | front resets | nobody           | worker writes once, front reads | nobody |
+//! | `consumed`, `gone`            | front writes | front writes     | front writes, worker reads | front writes |
 //! | `space`, `space_wanted`       | front resets | nobody           | both (eventcount)| nobody      |
+//!
+//! Of a request whose body is streamed (`BodyPlace::Stream`); for all others these words are never looked at:
+//!
+//! | field                          | Free         | Ready            | Running          | Done        |
+//! |--------------------------------|--------------|------------------|------------------|-------------|
+//! | window `consumed..produced`    | front writes | nobody           | worker reads     | nobody      |
+//! | window beyond that             | front writes | front writes     | front writes     | front writes|
+//! | `body_produced`, `body_state`  | front resets | front writes     | front writes, worker reads | front writes |
+//! | `body_consumed`, `body_asked`  | front resets | nobody           | worker writes, front reads | nobody |
+//! | `room_wanted`                  | front resets | front writes     | front writes, worker reads | front writes |
+//! | `body`, `body_wanted`          | front resets `body_wanted` | front    | both (eventcount)| worker may count `body` up |
+//!
+//! The window is a ring made of a request's chunks of the body arena. It is handed over four times, each in its own way:
+//! 1. *Bytes, to the worker.* The front writes beyond `body_produced`, then stores it (release); the worker loads it (acquire) and reads no further.
+//! 2. *Room, to the front.* The worker copies bytes out, then stores `body_consumed` (release); the front loads it (acquire) and writes no
+//!    further than the capacity beyond it. It takes over no count that goes back or passes `body_produced`: a worker can only spoil its own body.
+//! 3. *The whole request, to another worker.* Only from Ready, by the compare-exchange Ready → Free that forbids every start. Nothing has
+//!    been read then, so nothing in the window has been overwritten, and it goes along as it is, with the front's own account of it.
+//! 4. *Chunks, back to the pool.* Where an unread body that lies in chunks goes, too: after `Done` (the worker detaches the body before it
+//!    lets go), after a successful take-back, or when the worker's process is no more. Never because the client has gone or the time is
+//!    over: then the slot stays Running and the worker may be in the middle of a copy. The account of a window lies with its chunks, so
+//!    that who has no right to them any more cannot write either.
+//!
+//! Who waits says so before the last look, and who changes something looks for waiters afterwards, both sequentially consistent, so that one
+//! of them sees the other: `body_wanted` and `body_produced`/`body_state` (the worker waits for bytes), `room_wanted` and `body_consumed` (the front waits
+//! for room; the worker rings when half of the window is free, and a worker that waits has emptied it, so both can never wait at once).
+//! A thread that waits for bytes does not own the slot: it sleeps on `body` with a ticket drawn while the body was still attached, and
+//! whoever detaches the body counts `body` up afterwards, so that it wakes, or never falls asleep; in the next request it touches nothing
+//! but `body_wanted`, which costs that one a wake-up too many.
+//!
+//! Words of the whole link, in any phase: `ready_tail` is the front's, `ready_head` the worker's; `pulse.alarm` is counted up by either end and
+//! slept on by the worker's watch; `pulse.heartbeat_ms` is written by the worker's watch and read by the front. Beside the region, on
+//! the link's socket, travel descriptors: each names its slot and generation, so a late one is not mistaken either (`descriptors`).
 //!
 //! During Running the front reads the response ring from `consumed` to `produced` (acquire), the worker writes beyond it: a
 //! single-producer single-consumer ring of bytes. `Done` means that the worker will never touch the slot again.
@@ -71,6 +105,16 @@ pub(crate) struct Control {
     pub front_asleep: Line<AtomicU32>,
     /// A bit per slot: the worker has news there.
     pub dirty: Line<[AtomicU64; MAX_SLOTS / 64]>,
+    pub pulse: Line<Pulse>,
+}
+
+/// What the worker's watch and the front tell each other; touched about once a second.
+#[repr(C)]
+pub(crate) struct Pulse {
+    /// Futex: counts up whenever a request has become overdue.
+    pub alarm: AtomicU32,
+    /// When the worker's watch was last seen holding the GIL, by [`coarse_ms`](crate::coarse_ms); 0 before the first time.
+    pub heartbeat_ms: AtomicU64,
 }
 
 /// A slot's words; its bytes lie in the areas.
@@ -89,6 +133,12 @@ pub(crate) struct SlotAnswer {
     pub produced: AtomicU32,
     /// [`ANSWER_OPEN`], [`ANSWER_COMPLETE`] or [`ANSWER_BROKEN`].
     pub answer: AtomicU32,
+    /// When the worker began, by [`coarse_ms`](crate::coarse_ms); 0 while that is unknown.
+    pub started_ms: AtomicU64,
+    /// Bytes ever read of a streamed body (wraps).
+    pub body_consumed: AtomicU32,
+    /// 1: the application wants a body whose client waits for leave to send it.
+    pub body_asked: AtomicU32,
 }
 
 /// Written by the front while the slot runs.
@@ -97,13 +147,37 @@ pub(crate) struct SlotAsk {
     pub request_len: AtomicU32,
     /// Bytes ever taken from the response ring for this request (wraps).
     pub consumed: AtomicU32,
-    /// 1: nobody waits for the answer any more.
+    /// [`AWAITED`], [`LEFT`], [`GONE`], [`DEPARTED`] or [`OVERDUE`]; only grows while the slot runs.
     pub gone: AtomicU32,
     /// Futex: counts up when room was made or the client went, while `space_wanted`.
     pub space: AtomicU32,
     /// 1 while the worker waits for room.
     pub space_wanted: AtomicU32,
+    /// Bytes ever put into the window of a streamed body (wraps).
+    pub body_produced: AtomicU32,
+    /// [`BODY_OPEN`], [`BODY_COMPLETE`], or why it will never be complete (see `streaming`).
+    pub body_state: AtomicU32,
+    /// 1 while the front waits for room in the window.
+    pub room_wanted: AtomicU32,
+    /// Futex: counts up when bytes of the body have come, or its end, while `body_wanted`; and when the body is detached.
+    pub body: AtomicU32,
+    /// 1 while the worker waits for bytes: set by the worker, taken back by the front.
+    pub body_wanted: AtomicU32,
 }
+
+pub(crate) const AWAITED: u32 = 0;
+/// The client sends nothing more. Perhaps it is gone, perhaps it still reads: the answer is sent as if nothing were.
+pub(crate) const LEFT: u32 = 1;
+/// Nobody waits for the answer any more.
+pub(crate) const GONE: u32 = 2;
+/// The same for a while already, and the request has not noticed: the worker shall interrupt it.
+pub(crate) const DEPARTED: u32 = 3;
+/// Nobody waits because it took too long: the worker shall interrupt the request.
+pub(crate) const OVERDUE: u32 = 4;
+
+pub(crate) const BODY_OPEN: u32 = 0;
+/// All of a streamed body is in its window.
+pub(crate) const BODY_COMPLETE: u32 = 1;
 
 pub(crate) const ANSWER_OPEN: u32 = 0;
 /// All of the response is in the ring.

@@ -10,34 +10,44 @@
 
 mod answer;
 mod bodies;
-pub mod descriptors;
+mod clock;
+mod descriptors;
 mod front_end;
 mod layout;
 mod lending;
+mod pulse;
 mod region;
 pub mod request;
 mod scheduler;
+mod streaming;
 mod wake;
 mod worker_end;
+mod writing;
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
+pub use clock::coarse_ms;
+use descriptors::Post;
 pub use front_end::{Cursor, FrontEnd, Progress};
 pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};
 use lending::Lending;
 pub use lending::{LEND_FROM, Loan};
-pub use region::Region;
+pub use pulse::Why;
+use region::Region;
 pub use scheduler::{Scheduler, Seat, Wake};
+pub use streaming::{BodyEnd, BodyReader, BodyTicket, BodyWindow, Miscounted, Portion};
 pub use wake::{Doorbell, Sharing};
-pub use worker_end::{Taken, WorkerEnd, Writable};
+pub use worker_end::{Taken, WorkerEnd};
+pub use writing::Writable;
 
 /// Chunks of the body arena: 64 MiB of bodies in memory at once; beyond that bodies go to files.
 pub const ARENA_CHUNKS: u32 = 1024;
 
-/// What the front holds of a link.
+/// What the front holds of a link within its own process.
 #[derive(Debug)]
 pub struct FrontHalf {
     /// Slots and rings.
@@ -56,6 +66,16 @@ pub fn private_link(threads: usize) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
     halves([Arc::clone(&region), region], layout, arena, Some(Arc::default()))
 }
 
+/// Fresh memory for the slots and rings between one front and one worker process of `threads` threads. Its size is fixed.
+pub fn link_memory(threads: usize) -> io::Result<File> {
+    Region::shareable(c"penstock-link", Layout::new(slots_for(threads)).total)
+}
+
+/// Fresh memory for the request bodies of one front and all its worker processes. Its size is fixed.
+pub fn body_memory() -> io::Result<File> {
+    BodyArena::file()
+}
+
 /// The two ends over the regions that each of them sees: the same one, or two mappings of the same memory.
 fn halves(
     [front, worker]: [Arc<Region>; 2],
@@ -64,12 +84,13 @@ fn halves(
     lending: Option<Arc<Lending>>,
 ) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
     let doorbell = Arc::new(Doorbell::new()?);
+    let (front_post, worker_post) = Post::pair();
     let half = FrontHalf {
-        end: FrontEnd::new(front, layout, lending.clone()),
+        end: FrontEnd::new(front, layout, lending.clone(), front_post),
         bodies: BodyPool::new(Arc::clone(&arena)),
         doorbell: Arc::clone(&doorbell),
     };
-    Ok((half, Arc::new(WorkerEnd::new(worker, layout, arena, doorbell, lending))))
+    Ok((half, Arc::new(WorkerEnd::new(worker, layout, arena, doorbell, lending, worker_post))))
 }
 
 /// Twice the threads, so that the puller finds the next request without waiting for the front, and at least 64: quick requests

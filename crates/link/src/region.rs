@@ -3,6 +3,7 @@
 //! Owns the mapping. Must not know what lies in it: `layout` does. The region holds no pointer and no Rust
 //! object with a destructor, so the same bytes mean the same in every process that maps them.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -16,6 +17,7 @@ pub struct Region {
     base: NonNull<u8>,
     len: usize,
     sharing: Sharing,
+    writable: bool,
 }
 
 // SAFETY: the region is raw memory without thread affinity; every access to it goes through atomics, or through
@@ -27,57 +29,65 @@ unsafe impl Sync for Region {}
 impl Region {
     /// Memory for two ends within this process.
     pub fn private(len: usize) -> io::Result<Self> {
-        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, Sharing::Private)
+        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, true)
     }
 
-    /// A file in memory that several processes can map; it goes when the last of them has closed it.
-    pub fn shareable(len: usize) -> io::Result<File> {
-        // SAFETY: a C string literal and flags; the result is checked.
-        let raw = unsafe { libc::memfd_create(c"penstock-link".as_ptr(), libc::MFD_CLOEXEC) };
-        if raw < 0 {
-            return Err(io::Error::last_os_error());
-        }
+    /// A file in memory that several processes can map; it goes when the last of them has closed it. Its size is fixed: a process that
+    /// could shrink it would let every other one that looks at it die of SIGBUS.
+    pub(crate) fn shareable(name: &CStr, len: usize) -> io::Result<File> {
+        let create = |flags: libc::c_uint| {
+            // SAFETY: a C string and flags; the result is checked.
+            let raw = unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) };
+            if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(raw) }
+        };
+        // Hardened systems refuse memory that could be executed; Linux before 6.3 does not know that there is another kind.
+        let raw = match create(libc::MFD_NOEXEC_SEAL) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => create(libc::MFD_ALLOW_SEALING)?,
+            created => created?,
+        };
         // SAFETY: `raw` was just made and has no other owner.
         let file = unsafe { File::from_raw_fd(raw) };
         file.set_len(len as u64)?;
+        seal(&file, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW)?;
         Ok(file)
     }
 
-    /// Maps a file made by [`Region::shareable`].
-    pub fn shared(file: &File) -> io::Result<Self> {
-        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        Self::map(len, libc::MAP_SHARED, file.as_raw_fd(), Sharing::Shared)
+    /// Maps the first `len` bytes of a file made by [`Region::shareable`], for reading or for both. A smaller file is an error.
+    pub(crate) fn shared(file: &File, len: usize, writable: bool) -> io::Result<Self> {
+        if file.metadata()?.len() < len as u64 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the memory is smaller than the link needs",
+            ));
+        }
+        Self::map(len, libc::MAP_SHARED, file.as_raw_fd(), writable)
     }
 
-    fn map(len: usize, flags: libc::c_int, fd: libc::c_int, sharing: Sharing) -> io::Result<Self> {
+    fn map(len: usize, flags: libc::c_int, fd: libc::c_int, writable: bool) -> io::Result<Self> {
         if len == 0 {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
+        let sharing = if fd < 0 { Sharing::Private } else { Sharing::Shared };
+        let access = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
         // NORESERVE: the region is sized for the worst case and mostly never touched.
         let flags = flags | libc::MAP_NORESERVE;
         // SAFETY: a fresh mapping at an address of the kernel's choice; the result is checked.
-        let address =
-            unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+        let address = unsafe { libc::mmap(ptr::null_mut(), len, access, flags, fd, 0) };
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Region { base, len, sharing })
+        Ok(Region { base, len, sharing, writable })
+    }
+
+    /// Whether this process may write to it.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
     }
 
     /// Whether another process may look at this memory.
     pub fn sharing(&self) -> Sharing {
         self.sharing
-    }
-
-    /// Bytes mapped.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Never true: an empty mapping cannot be made.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// A shared view of a `T` at `offset`.
@@ -104,7 +114,7 @@ impl Region {
     /// The bytes `offset..offset + len`, for writing.
     ///
     /// # Safety
-    /// This end must own the bytes (see the table in `layout`) and hold no other slice of them.
+    /// The region must be writable, and this end must own the bytes (see the table in `layout`) and hold no other slice of them.
     #[allow(clippy::mut_from_ref)] // ownership is by protocol state, not by the borrow of the mapping
     pub(crate) unsafe fn bytes_mut(&self, offset: usize, len: usize) -> &mut [u8] {
         assert!(offset <= self.len && len <= self.len - offset);
@@ -122,14 +132,23 @@ impl Drop for Region {
     }
 }
 
+/// Forbids changes of a memory file for good; which, the `F_SEAL_*` bits say.
+pub(crate) fn seal(file: &File, seals: libc::c_int) -> io::Result<()> {
+    // SAFETY: a live descriptor and integers.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn two_mappings_of_one_file_see_the_same_bytes_at_different_addresses() {
-        let file = Region::shareable(8192).unwrap();
-        let (a, b) = (Region::shared(&file).unwrap(), Region::shared(&file).unwrap());
+        let file = Region::shareable(c"test", 8192).unwrap();
+        let (a, b) = (Region::shared(&file, 8192, true).unwrap(), Region::shared(&file, 8192, true).unwrap());
         assert_ne!(a.base, b.base);
         // SAFETY: one thread, one slice at a time.
         unsafe {
@@ -139,7 +158,18 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_region_is_refused() {
+    fn an_empty_region_is_refused_and_one_beyond_its_file() {
         assert!(Region::private(0).is_err());
+        let file = Region::shareable(c"test", 4096).unwrap();
+        assert!(Region::shared(&file, 4097, true).is_err());
+        assert!(Region::shared(&file, 4096, false).is_ok_and(|region| !region.is_writable()));
+    }
+
+    #[test]
+    fn nobody_can_change_the_size_of_a_shared_file() {
+        let file = Region::shareable(c"test", 8192).unwrap();
+        for len in [0, 4096, 16384] {
+            assert!(file.set_len(len).is_err());
+        }
     }
 }

@@ -40,6 +40,8 @@ pub enum BodyPlace {
     Chunks = 2,
     /// In a file, whose descriptor travels beside the record.
     File = 3,
+    /// It is still coming, through a window of chunks; the record holds their numbers.
+    Stream = 4,
 }
 
 /// What a field of the record says; `known` is the front's number for a well-known name, carried unread.
@@ -74,8 +76,12 @@ pub struct RequestHeader {
     pub peer_port: u16,
     /// 10 or 11.
     pub version: u16,
-    reserved: u16,
+    /// 1: the client waits for leave to send its body.
+    waits_for_leave: u16,
 }
+
+/// The length of a streamed body that nobody knows yet.
+const UNKNOWN_LENGTH: u64 = u64::MAX;
 
 /// What the front says of a request besides its head's bytes; spans point into the head.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +119,15 @@ pub enum BodyParts<'a> {
     Chunks(&'a [u32], u64),
     /// Token of the file's descriptor and the length in bytes.
     File(u64, u64),
+    /// See [`BodyView::Stream`].
+    Stream {
+        /// Numbers of the window's chunks.
+        chunks: &'a [u32],
+        /// See [`BodyView::Stream`].
+        length: Option<u64>,
+        /// See [`BodyView::Stream`].
+        waits_for_leave: bool,
+    },
 }
 
 /// The record does not fit into the request area: the head is too large.
@@ -132,17 +147,16 @@ pub fn encode(
     let head = writer.put(parts.head)?;
     let path = writer.put(parts.path)?;
     let peer = writer.put(parts.peer)?;
+    let mut asks_first = false;
     let (place, body, body_len, body_token) = match parts.body {
         BodyParts::None => (BodyPlace::None, Span::default(), 0, 0),
         BodyParts::Inline(bytes) => (BodyPlace::Inline, writer.put(bytes)?, bytes.len() as u64, 0),
-        BodyParts::Chunks(chunks, len) => {
-            let start = writer.at;
-            for chunk in chunks {
-                writer.put(&chunk.to_ne_bytes())?;
-            }
-            (BodyPlace::Chunks, Span { start: start as u32, end: writer.at as u32 }, len, 0)
-        }
+        BodyParts::Chunks(chunks, len) => (BodyPlace::Chunks, writer.put_numbers(chunks)?, len, 0),
         BodyParts::File(token, len) => (BodyPlace::File, Span::default(), len, token),
+        BodyParts::Stream { chunks, length, waits_for_leave } => {
+            asks_first = waits_for_leave;
+            (BodyPlace::Stream, writer.put_numbers(chunks)?, length.unwrap_or(UNKNOWN_LENGTH), 0)
+        }
     };
     let len = writer.at;
     let header = RequestHeader {
@@ -159,7 +173,7 @@ pub fn encode(
         listener: parts.listener,
         peer_port: parts.peer_port,
         version: parts.version,
-        reserved: 0,
+        waits_for_leave: u16::from(asks_first),
     };
     let area = writer.area;
     let mut at = table;
@@ -176,6 +190,15 @@ pub fn encode(
     Ok(len)
 }
 
+/// Changes the token of a body's file in a whole record that is moved to another worker; one that has no such body is not touched.
+pub fn set_body_token(area: &mut [u8], token: u64) {
+    let Some(mut header) = get_plain::<RequestHeader>(area, 0) else { return };
+    if header.body_place == BodyPlace::File as u32 {
+        header.body_token = token;
+        put_plain(area, 0, &header);
+    }
+}
+
 struct Writer<'a> {
     area: &'a mut [u8],
     at: usize,
@@ -188,6 +211,14 @@ impl Writer<'_> {
         let span = Span { start: self.at as u32, end: end as u32 };
         self.at = end;
         Ok(span)
+    }
+
+    fn put_numbers(&mut self, numbers: &[u32]) -> Result<Span, RecordTooLarge> {
+        let start = self.at as u32;
+        for number in numbers {
+            self.put(&number.to_ne_bytes())?;
+        }
+        Ok(Span { start, end: self.at as u32 })
     }
 }
 
@@ -245,6 +276,15 @@ pub enum BodyView<'a> {
     Chunks(&'a [u8], u64),
     /// Descriptor token and length.
     File(u64, u64),
+    /// It is still coming: to be read by a [`BodyReader`](crate::BodyReader).
+    Stream {
+        /// Chunk numbers of the window, as above.
+        chunks: &'a [u8],
+        /// How long it will be, if the client has said so.
+        length: Option<u64>,
+        /// The client sends nothing before it is asked to.
+        waits_for_leave: bool,
+    },
 }
 
 impl<'a> RequestView<'a> {
@@ -299,6 +339,11 @@ impl<'a> RequestView<'a> {
             p if p == BodyPlace::Inline as u32 => BodyView::Inline(bytes),
             p if p == BodyPlace::Chunks as u32 => BodyView::Chunks(bytes, self.header.body_len),
             p if p == BodyPlace::File as u32 => BodyView::File(self.header.body_token, self.header.body_len),
+            p if p == BodyPlace::Stream as u32 => BodyView::Stream {
+                chunks: bytes,
+                length: (self.header.body_len != UNKNOWN_LENGTH).then_some(self.header.body_len),
+                waits_for_leave: self.header.waits_for_leave != 0,
+            },
             _ => BodyView::None,
         }
     }
@@ -340,6 +385,8 @@ mod tests {
             BodyParts::Inline(b"hello"),
             BodyParts::Chunks(&[3, 9], 70_000),
             BodyParts::File(5, 1 << 40),
+            BodyParts::Stream { chunks: &[3, 9], length: None, waits_for_leave: true },
+            BodyParts::Stream { chunks: &[3, 9], length: Some(70_000), waits_for_leave: false },
         ] {
             let len = encode(&mut area, &parts(body), fields().into_iter()).unwrap();
             let view = RequestView::new(&area[..len]).unwrap();
@@ -360,9 +407,31 @@ mod tests {
                     assert_eq!((a, n), (&b[..], m));
                 }
                 (BodyParts::File(a, n), BodyView::File(b, m)) => assert_eq!((a, n), (b, m)),
+                (
+                    BodyParts::Stream { chunks, length, waits_for_leave },
+                    BodyView::Stream { chunks: b, length: m, waits_for_leave: leave },
+                ) => {
+                    let expected: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.to_ne_bytes()).collect();
+                    assert_eq!((&expected[..], length, waits_for_leave), (b, m, leave));
+                }
                 (a, b) => panic!("{a:?} came back as {b:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_token_of_a_file_can_be_changed_and_nothing_else_changes() {
+        let mut area = vec![0; 1024];
+        let len = encode(&mut area, &parts(BodyParts::File(5, 70)), fields().into_iter()).unwrap();
+        set_body_token(&mut area[..len], 6);
+        let mut expected = vec![0; 1024];
+        encode(&mut expected, &parts(BodyParts::File(6, 70)), fields().into_iter()).unwrap();
+        assert_eq!(area, expected);
+        encode(&mut area, &parts(BodyParts::Inline(b"x")), fields().into_iter()).unwrap();
+        let before = area.clone();
+        set_body_token(&mut area, 7);
+        set_body_token(&mut area[..3], 7);
+        assert_eq!(area, before);
     }
 
     #[test]

@@ -74,6 +74,11 @@ impl Doorbell {
         Ok(Doorbell { descriptor: unsafe { OwnedFd::from_raw_fd(raw) } })
     }
 
+    /// A doorbell that another process made: a non-blocking eventfd.
+    pub fn from_descriptor(descriptor: OwnedFd) -> Self {
+        Doorbell { descriptor }
+    }
+
     /// Wakes the front. Never blocks: a full counter already means "awake".
     pub fn ring(&self) {
         let one: u64 = 1;

@@ -1,25 +1,28 @@
-//! The worker's end of one link: takes ready requests, reads their records, writes their answers.
+//! The worker's end of one link: takes ready requests, reads their records, reports and ends their answers.
 //!
 //! Shared by all threads of the worker process. A taken request belongs to the thread that took it (its [`Taken`] is not `Clone`),
-//! so the per-slot methods need no lock. Which thread may take when is the scheduler's business.
+//! so the per-slot methods need no lock. Which thread may take when is the scheduler's business, what goes
+//! into an answer's ring is `writing`'s.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
 
-use crate::answer::{
-    AnswerHead, FILE_BYTES, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, HeadTooLarge,
-    LENT_BYTES, MAX_HEAD_BYTES, encode_head, padded,
-};
 use crate::bodies::BodyArena;
+use crate::clock::coarse_ms;
+use crate::descriptors::{Owner, Post};
 use crate::layout::{
-    ANSWER_BROKEN, ANSWER_COMPLETE, Control, Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES, Sleepers, Slot,
+    ANSWER_BROKEN, ANSWER_COMPLETE, Control, GONE, LEFT, Layout, Phase, REQUEST_BYTES, Sleepers, Slot,
     state_word,
 };
-use crate::lending::{Lending, Loan};
+use crate::lending::Lending;
 use crate::region::Region;
 use crate::request::RequestView;
-use crate::wake::{self, Doorbell, Sharing};
+use crate::slots_for;
+use crate::wake::{Doorbell, Sharing};
 
 /// How long a finished answer may wait for the next ones, in microseconds.
 const DEFERRAL: u64 = 200;
@@ -30,12 +33,12 @@ pub struct Taken {
     slot: u32,
     generation: u32,
     /// Bytes written to the ring, published or not.
-    produced: u32,
+    pub(crate) produced: u32,
     /// Whether the front has been told of all of it.
-    published: bool,
+    pub(crate) published: bool,
     verdict_given: bool,
     /// Where the last loan's frame ends. Until the front has taken it the ring counts as full: a loan can be of any size.
-    lent_until: Option<u32>,
+    pub(crate) lent_until: Option<u32>,
 }
 
 impl Taken {
@@ -43,27 +46,28 @@ impl Taken {
     pub fn slot(&self) -> u32 {
         self.slot
     }
-}
 
-/// Whether it makes sense to go on writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writable {
-    /// There is room.
-    Ready,
-    /// Nobody waits for the answer any more.
-    Gone,
-    /// The time passed.
-    TimedOut,
+    /// Which of the slot's requests it is.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { slot: self.slot, generation: self.generation }
+    }
 }
 
 /// See the module's head.
 #[derive(Debug)]
 pub struct WorkerEnd {
-    region: Arc<Region>,
-    layout: Layout,
+    pub(crate) region: Arc<Region>,
+    pub(crate) layout: Layout,
     arena: Arc<BodyArena>,
     doorbell: Arc<Doorbell>,
-    lending: Option<Arc<Lending>>,
+    pub(crate) lending: Option<Arc<Lending>>,
+    pub(crate) post: Post,
+    /// The front has died.
+    pub(crate) severed: AtomicBool,
     /// The scheduler's sentinel: a thread that looks after deferred reports every tick; 0 while nobody does.
     pub(crate) sentinel: AtomicU32,
     /// 1: a finished answer lies in its ring and the front may be asleep.
@@ -80,6 +84,7 @@ impl WorkerEnd {
         arena: Arc<BodyArena>,
         doorbell: Arc<Doorbell>,
         lending: Option<Arc<Lending>>,
+        post: Post,
     ) -> Self {
         WorkerEnd {
             region,
@@ -87,11 +92,29 @@ impl WorkerEnd {
             arena,
             doorbell,
             lending,
+            post,
+            severed: AtomicBool::new(false),
             sentinel: AtomicU32::new(0),
             owed: AtomicU32::new(0),
             settled_at: AtomicU64::new(0),
             started: Instant::now(),
         }
+    }
+
+    /// A worker process's end, over the same memory and the other end of the same socket pair as [`FrontEnd::join`](crate::FrontEnd::join), and
+    /// with the bodies and the doorbell of that front. Fails where the memory is too small for that many threads.
+    pub fn join(
+        memory: &File,
+        bodies: &File,
+        doorbell: OwnedFd,
+        socket: OwnedFd,
+        threads: usize,
+    ) -> io::Result<WorkerEnd> {
+        let layout = Layout::new(slots_for(threads));
+        let region = Arc::new(Region::shared(memory, layout.total, true)?);
+        let arena = Arc::new(BodyArena::shared_for_worker(bodies)?);
+        let doorbell = Arc::new(Doorbell::from_descriptor(doorbell));
+        Ok(WorkerEnd::new(region, layout, arena, doorbell, None, Post::over(socket)))
     }
 
     /// How many slots there are.
@@ -108,7 +131,7 @@ impl WorkerEnd {
         self.region.sharing()
     }
 
-    fn control(&self) -> &Control {
+    pub(crate) fn control(&self) -> &Control {
         // SAFETY: `Control` consists of atomics and lies at offset 0.
         unsafe { self.region.atomics(0) }
     }
@@ -117,14 +140,9 @@ impl WorkerEnd {
         &self.control().sleepers.0
     }
 
-    fn slot(&self, slot: u32) -> &Slot {
+    pub(crate) fn slot(&self, slot: u32) -> &Slot {
         // SAFETY: `Slot` consists of atomics; the layout checks the number.
         unsafe { self.region.atomics(self.layout.slot(slot as usize)) }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn slot_for_tests(&self, slot: u32) -> &crate::layout::SlotAnswer {
-        &self.slot(slot).answerer.0
     }
 
     /// Requests that could be taken now; a hint, as other threads take too.
@@ -139,7 +157,7 @@ impl WorkerEnd {
         let control = self.control();
         loop {
             let head = control.ready_head.0.load(Ordering::Acquire);
-            if head == control.ready_tail.0.load(Ordering::Acquire) {
+            if head == control.ready_tail.0.load(Ordering::Acquire) || self.severed.load(Ordering::Relaxed) {
                 return None;
             }
             // SAFETY: an AtomicU64 in the ready ring.
@@ -161,8 +179,9 @@ impl WorkerEnd {
             }
             // Fails where the front has taken the request back: the entry was stale.
             let (from, to) = (state_word(generation, Phase::Ready), state_word(generation, Phase::Running));
-            let state = &self.slot(slot).answerer.0.state;
-            if state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            let words = &self.slot(slot).answerer.0;
+            if words.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                words.started_ms.store(coarse_ms(), Ordering::Relaxed);
                 return Some(Taken {
                     slot,
                     generation,
@@ -177,114 +196,36 @@ impl WorkerEnd {
 
     /// The request's record; None when it is damaged.
     pub fn request(&self, taken: &Taken) -> Option<RequestView<'_>> {
-        let len = self.slot(taken.slot).asker.0.request_len.load(Ordering::Relaxed) as usize;
+        RequestView::new(self.record(taken.slot)?)
+    }
+
+    /// The bytes of a running slot's record.
+    #[inline]
+    pub(crate) fn record(&self, slot: u32) -> Option<&[u8]> {
+        let len = self.slot(slot).asker.0.request_len.load(Ordering::Relaxed) as usize;
         if len > REQUEST_BYTES {
             return None;
         }
         // SAFETY: while the slot runs its request area is this end's to read.
-        RequestView::new(unsafe { self.region.bytes(self.layout.request_area(taken.slot as usize), len) })
+        Some(unsafe { self.region.bytes(self.layout.request_area(slot as usize), len) })
     }
 
-    /// Whether the client has gone, so that further work on this answer is for nobody.
+    /// Whether nobody waits any more (the client has gone, it took too long, the front has died): further work on this answer is for nobody.
     pub fn is_gone(&self, taken: &Taken) -> bool {
-        self.slot(taken.slot).asker.0.gone.load(Ordering::Acquire) != 0
+        self.slot(taken.slot).asker.0.gone.load(Ordering::Acquire) >= GONE
+            || self.severed.load(Ordering::Acquire)
     }
 
-    fn room(&self, taken: &Taken) -> usize {
-        let consumed = self.slot(taken.slot).asker.0.consumed.load(Ordering::Acquire);
-        if let Some(end) = taken.lent_until
-            && end.wrapping_sub(consumed) as i32 > 0
-        {
-            return 0;
+    /// Whether the client of a request has gone or at least closed its side, or the request is over. May be asked by any thread at any time,
+    /// with the slot and generation of a [`Taken`].
+    pub fn is_left(&self, slot: u32, generation: u32) -> bool {
+        if slot as usize >= self.layout.slots || self.severed.load(Ordering::Acquire) {
+            return true;
         }
-        let used = taken.produced.wrapping_sub(consumed) as usize;
-        RESPONSE_BYTES.saturating_sub(used)
-    }
-
-    /// The ring's bytes at a position of the stream; the caller has checked that there is room.
-    #[allow(clippy::mut_from_ref)] // the ring beyond `consumed` is the taker's, and `Taken` is unique
-    fn ring(&self, taken: &Taken, at: u32, len: usize) -> (&mut [u8], &mut [u8]) {
-        let ring = self.layout.response_ring(taken.slot as usize);
-        let start = at as usize & (RESPONSE_BYTES - 1);
-        let first = len.min(RESPONSE_BYTES - start);
-        // SAFETY: room was checked, so the front reads none of these bytes; the two pieces do not overlap.
-        unsafe { (self.region.bytes_mut(ring + start, first), self.region.bytes_mut(ring, len - first)) }
-    }
-
-    fn close_frame(&self, taken: &mut Taken, kind: u32, len: usize) {
-        let header = u64::from(kind) << 32 | len as u64;
-        self.ring(taken, taken.produced, FRAME_HEADER).0.copy_from_slice(&header.to_ne_bytes());
-        taken.produced = taken.produced.wrapping_add((FRAME_HEADER + padded(len)) as u32);
-        taken.published = false;
-    }
-
-    /// Writes the head: once, before anything else.
-    pub fn put_head<'a>(
-        &self,
-        taken: &mut Taken,
-        head: &AnswerHead<'_>,
-        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Result<(), HeadTooLarge> {
-        debug_assert_eq!(taken.produced, 0, "the head comes first");
-        let area = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), MAX_HEAD_BYTES).0;
-        let len = encode_head(area, head, fields)?;
-        self.close_frame(taken, FRAME_HEAD, len);
-        Ok(())
-    }
-
-    /// Writes as much of `data` as there is room for; gives how much. 0 means: publish, then wait.
-    pub fn put_data(&self, taken: &mut Taken, data: &[u8]) -> usize {
-        let room = self.room(taken).saturating_sub(FRAME_HEADER);
-        let len = data.len().min(room & !7);
-        if len == 0 {
-            return 0;
-        }
-        let place = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), len);
-        let (first, second) = data.split_at(place.0.len());
-        place.0.copy_from_slice(first);
-        if let Some(second) = second.get(..place.1.len()) {
-            place.1.copy_from_slice(second);
-        }
-        self.close_frame(taken, FRAME_DATA, len);
-        len
-    }
-
-    /// Hands over `len` bytes of a file from `offset` by a token of `descriptors`; false when there is no room yet.
-    pub fn put_file(&self, taken: &mut Taken, token: u64, offset: u64, len: u64) -> bool {
-        if self.room(taken) < FRAME_HEADER + FILE_BYTES {
-            return false;
-        }
-        self.put_words(taken, FRAME_FILE, &[token, offset, len]);
-        true
-    }
-
-    /// Whether pieces can be lent to the front of this link.
-    pub fn can_lend(&self) -> bool {
-        self.lending.is_some()
-    }
-
-    /// Lends the first `len` bytes to the front instead of copying them; gives the loan back when there is no room yet, or
-    /// nobody to lend to (see [`WorkerEnd::can_lend`]).
-    pub fn put_lent(&self, taken: &mut Taken, loan: Loan, len: usize) -> Result<(), Loan> {
-        let Some(lending) = &self.lending else { return Err(loan) };
-        if self.room(taken) < FRAME_HEADER + LENT_BYTES {
-            return Err(loan);
-        }
-        let token = lending.give(loan);
-        self.put_words(taken, FRAME_LENT, &[token, len as u64]);
-        taken.lent_until = Some(taken.produced);
-        Ok(())
-    }
-
-    fn put_words(&self, taken: &mut Taken, kind: u32, words: &[u64]) {
-        let len = 8 * words.len();
-        let place = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), len);
-        let places = place.0.chunks_exact_mut(8).chain(place.1.chunks_exact_mut(8));
-        // Frames are padded to eight bytes, so a word never wraps.
-        for (place, word) in places.zip(words) {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
-        self.close_frame(taken, kind, len);
+        let words = self.slot(slot);
+        let left = words.asker.0.gone.load(Ordering::Acquire) >= LEFT;
+        // Looked at last, so that a word of the slot's next request is not taken for this one's.
+        left || words.answerer.0.state.load(Ordering::Acquire) != state_word(generation, Phase::Running)
     }
 
     /// Lets the front see all that was written.
@@ -355,44 +296,17 @@ impl WorkerEnd {
         }
     }
 
-    fn mark_dirty(&self, slot: u32) {
+    pub(crate) fn mark_dirty(&self, slot: u32) {
         if let Some(bits) = self.control().dirty.0.get(slot as usize / 64) {
             bits.fetch_or(1 << (slot % 64), Ordering::SeqCst);
         }
     }
 
     /// Pairs with `prepare_sleep`: either the front sees the bit, or we see it asleep. Only one of many writers rings.
-    fn ring_if_asleep(&self) {
+    pub(crate) fn ring_if_asleep(&self) {
         let asleep = &self.control().front_asleep.0;
         if asleep.load(Ordering::SeqCst) != 0 && asleep.swap(0, Ordering::SeqCst) != 0 {
             self.doorbell.ring();
-        }
-    }
-
-    /// Sleeps until the ring has room for at least one byte, the client has gone, or the time has passed.
-    ///
-    /// Publish first, or the front has nothing to take. Call it without the GIL.
-    pub fn wait_writable(&self, taken: &Taken, timeout: Option<Duration>) -> Writable {
-        let words = &self.slot(taken.slot).asker.0;
-        loop {
-            let ticket = words.space.load(Ordering::SeqCst);
-            words.space_wanted.store(1, Ordering::SeqCst);
-            let verdict = if self.is_gone(taken) {
-                Some(Writable::Gone)
-            } else if self.room(taken) >= FRAME_HEADER + FILE_BYTES {
-                Some(Writable::Ready)
-            } else {
-                None
-            };
-            if let Some(verdict) = verdict {
-                words.space_wanted.store(0, Ordering::Relaxed);
-                return verdict;
-            }
-            wake::wait(&words.space, ticket, timeout, self.sharing());
-            if timeout.is_some() && words.space.load(Ordering::SeqCst) == ticket {
-                words.space_wanted.store(0, Ordering::Relaxed);
-                return Writable::TimedOut;
-            }
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Answers through the ring: every byte, in order, whatever the sizes; and writers that wait.
 
-use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::{PATIENCE, link, push};
-use crate::{AnswerHead, Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, Writable, descriptors};
+use crate::{AnswerHead, Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, Why, Writable, link_memory};
 
 const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
 
@@ -21,8 +20,7 @@ fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
                 out.extend_from_slice(b);
             }
             Frame::File { token, len, .. } => {
-                // SAFETY: given by the writer of this frame, read once.
-                assert!(unsafe { descriptors::take(token) }.is_some());
+                assert!(front.take_file(slot, token).is_some());
                 out.extend(std::iter::repeat_n(b'F', len as usize));
             }
             Frame::Lent { token, len } => {
@@ -112,7 +110,7 @@ fn a_waiting_writer_learns_that_its_client_has_gone() {
         verdict
     });
     is_full.recv_timeout(PATIENCE).unwrap();
-    front.abandon(slot);
+    front.abandon(slot, Why::Gone);
     assert_eq!(writer.join().unwrap(), Writable::Gone);
     assert!(front.release(slot));
 }
@@ -143,10 +141,8 @@ fn files_travel_in_their_place() {
     let mut taken = end.take().unwrap();
     end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
     end.put_data(&mut taken, b"<");
-    let mut file = std::fs::File::from(OwnedFd::from(Region::shareable_file()));
-    file.write_all(b"12345").unwrap();
-    file.rewind().unwrap();
-    assert!(end.put_file(&mut taken, descriptors::give(OwnedFd::from(file)), 0, 5));
+    let token = end.give_file(&taken, OwnedFd::from(link_memory(1).unwrap())).unwrap();
+    assert!(end.put_file(&mut taken, token, 0, 5));
     end.put_data(&mut taken, b">");
     end.finish(taken, false);
     let mut got = Vec::new();
@@ -176,12 +172,4 @@ fn loans_are_read_in_place_one_at_a_time_and_given_back() {
     end.finish(taken, false);
     drop((half, end));
     assert_eq!(Arc::strong_count(&kept), 1, "an untaken loan ends with the link");
-}
-
-use crate::Region;
-
-impl Region {
-    fn shareable_file() -> std::fs::File {
-        Region::shareable(1).unwrap()
-    }
 }

@@ -4,24 +4,52 @@
 //! Races are made with barriers and channels; a time-out only ever turns a hang into a failure.
 
 mod answers;
+mod files;
+mod pulse;
 mod scheduling;
 mod slots;
+mod streaming;
 
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::region::Region;
 use crate::request::{self, BodyParts, RequestParts, Span};
-use crate::{ARENA_CHUNKS, BodyArena, FrontEnd, FrontHalf, Layout, Region, WorkerEnd, halves, slots_for};
+use crate::{
+    ARENA_CHUNKS, BodyArena, Doorbell, FrontEnd, FrontHalf, Layout, WorkerEnd, body_memory, halves,
+    link_memory, slots_for,
+};
 
 /// How long a test waits before it calls a hang a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn link(threads: usize) -> (FrontHalf, Arc<WorkerEnd>) {
     let layout = Layout::new(slots_for(threads));
-    let file = Region::shareable(layout.total).unwrap();
-    let regions = [Region::shared(&file).unwrap(), Region::shared(&file).unwrap()].map(Arc::new);
+    let file = link_memory(threads).unwrap();
+    let regions = [(); 2].map(|()| Arc::new(Region::shared(&file, layout.total, true).unwrap()));
     halves(regions, layout, Arc::new(BodyArena::private(ARENA_CHUNKS).unwrap()), Some(Arc::default()))
         .unwrap()
+}
+
+/// Two connected sockets, as the supervisor makes them.
+fn socket_pair() -> [OwnedFd; 2] {
+    let mut raw = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: two places for descriptors; the result is checked before they are owned.
+    unsafe {
+        assert_eq!(libc::socketpair(libc::AF_UNIX, kind, 0, raw.as_mut_ptr()), 0);
+        raw.map(|raw| OwnedFd::from_raw_fd(raw))
+    }
+}
+
+/// The ends as two processes hold them: joined by nothing but descriptors.
+fn joined(threads: usize) -> (FrontEnd, Arc<WorkerEnd>) {
+    let (memory, bodies) = (link_memory(threads).unwrap(), body_memory().unwrap());
+    let doorbell = Doorbell::new().unwrap().as_fd().try_clone_to_owned().unwrap();
+    let [front, worker] = socket_pair();
+    let end = WorkerEnd::join(&memory, &bodies, doorbell, worker, threads).unwrap();
+    (FrontEnd::join(&memory, front, threads).unwrap(), Arc::new(end))
 }
 
 /// Puts a request whose path is `name` into a slot; None when all are in use.

@@ -1,0 +1,158 @@
+//! Writing an answer into its slot's ring: the head, data, files, loans, and waiting for room.
+//!
+//! Runs on the request's thread, whose [`Taken`] is the right to write. Nothing here is seen by the front before
+//! [`WorkerEnd::publish`]. Must not know when that should be.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::answer::{
+    AnswerHead, FILE_BYTES, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, HeadTooLarge,
+    LENT_BYTES, MAX_HEAD_BYTES, encode_head, padded,
+};
+use crate::layout::RESPONSE_BYTES;
+use crate::lending::Loan;
+use crate::wake;
+use crate::worker_end::{Taken, WorkerEnd};
+
+/// Whether it makes sense to go on writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writable {
+    /// There is room.
+    Ready,
+    /// Nobody waits for the answer any more.
+    Gone,
+    /// The time passed.
+    TimedOut,
+}
+
+impl WorkerEnd {
+    fn room(&self, taken: &Taken) -> usize {
+        let consumed = self.slot(taken.slot()).asker.0.consumed.load(Ordering::Acquire);
+        if let Some(end) = taken.lent_until
+            && end.wrapping_sub(consumed) as i32 > 0
+        {
+            return 0;
+        }
+        let used = taken.produced.wrapping_sub(consumed) as usize;
+        RESPONSE_BYTES.saturating_sub(used)
+    }
+
+    /// The ring's bytes at a position of the stream; the caller has checked that there is room.
+    #[allow(clippy::mut_from_ref)] // the ring beyond `consumed` is the taker's, and `Taken` is unique
+    fn ring(&self, taken: &Taken, at: u32, len: usize) -> (&mut [u8], &mut [u8]) {
+        let ring = self.layout.response_ring(taken.slot() as usize);
+        let start = at as usize & (RESPONSE_BYTES - 1);
+        let first = len.min(RESPONSE_BYTES - start);
+        // SAFETY: room was checked, so the front reads none of these bytes; the two pieces do not overlap.
+        unsafe { (self.region.bytes_mut(ring + start, first), self.region.bytes_mut(ring, len - first)) }
+    }
+
+    fn close_frame(&self, taken: &mut Taken, kind: u32, len: usize) {
+        let header = u64::from(kind) << 32 | len as u64;
+        self.ring(taken, taken.produced, FRAME_HEADER).0.copy_from_slice(&header.to_ne_bytes());
+        taken.produced = taken.produced.wrapping_add((FRAME_HEADER + padded(len)) as u32);
+        taken.published = false;
+    }
+
+    /// Writes the head: once, before anything else.
+    pub fn put_head<'a>(
+        &self,
+        taken: &mut Taken,
+        head: &AnswerHead<'_>,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), HeadTooLarge> {
+        debug_assert_eq!(taken.produced, 0, "the head comes first");
+        let area = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), MAX_HEAD_BYTES).0;
+        let len = encode_head(area, head, fields)?;
+        self.close_frame(taken, FRAME_HEAD, len);
+        Ok(())
+    }
+
+    /// Writes as much of `data` as there is room for; gives how much. 0 means: publish, then wait.
+    pub fn put_data(&self, taken: &mut Taken, data: &[u8]) -> usize {
+        let room = self.room(taken).saturating_sub(FRAME_HEADER);
+        let len = data.len().min(room & !7);
+        if len == 0 {
+            return 0;
+        }
+        let place = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), len);
+        let (first, second) = data.split_at(place.0.len());
+        place.0.copy_from_slice(first);
+        if let Some(second) = second.get(..place.1.len()) {
+            place.1.copy_from_slice(second);
+        }
+        self.close_frame(taken, FRAME_DATA, len);
+        len
+    }
+
+    /// Whether the frame of a file fits now. Only the request's own thread fills the ring, so it will still fit at [`WorkerEnd::put_file`].
+    pub fn has_room_for_file(&self, taken: &Taken) -> bool {
+        self.room(taken) >= FRAME_HEADER + FILE_BYTES
+    }
+
+    /// Hands over `len` bytes from `offset` of a file given by [`WorkerEnd::give_file`]; false when there is no room yet.
+    pub fn put_file(&self, taken: &mut Taken, token: u64, offset: u64, len: u64) -> bool {
+        if !self.has_room_for_file(taken) {
+            return false;
+        }
+        self.put_words(taken, FRAME_FILE, &[token, offset, len]);
+        true
+    }
+
+    /// Whether pieces can be lent to the front of this link.
+    pub fn can_lend(&self) -> bool {
+        self.lending.is_some()
+    }
+
+    /// Lends the first `len` bytes to the front instead of copying them; gives the loan back when there is no room yet, or
+    /// nobody to lend to (see [`WorkerEnd::can_lend`]).
+    pub fn put_lent(&self, taken: &mut Taken, loan: Loan, len: usize) -> Result<(), Loan> {
+        let Some(lending) = &self.lending else { return Err(loan) };
+        if self.room(taken) < FRAME_HEADER + LENT_BYTES {
+            return Err(loan);
+        }
+        let token = lending.give(loan);
+        self.put_words(taken, FRAME_LENT, &[token, len as u64]);
+        taken.lent_until = Some(taken.produced);
+        Ok(())
+    }
+
+    fn put_words(&self, taken: &mut Taken, kind: u32, words: &[u64]) {
+        let len = 8 * words.len();
+        let place = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), len);
+        let places = place.0.chunks_exact_mut(8).chain(place.1.chunks_exact_mut(8));
+        // Frames are padded to eight bytes, so a word never wraps.
+        for (place, word) in places.zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        self.close_frame(taken, kind, len);
+    }
+
+    /// Sleeps until the ring has room for at least one byte, the client has gone, or the time has passed.
+    ///
+    /// Publish first, or the front has nothing to take. Call it without the GIL.
+    pub fn wait_writable(&self, taken: &Taken, timeout: Option<Duration>) -> Writable {
+        let words = &self.slot(taken.slot()).asker.0;
+        loop {
+            let ticket = words.space.load(Ordering::SeqCst);
+            words.space_wanted.store(1, Ordering::SeqCst);
+            let verdict = if self.is_gone(taken) {
+                Some(Writable::Gone)
+            } else if self.has_room_for_file(taken) {
+                Some(Writable::Ready)
+            } else {
+                None
+            };
+            if let Some(verdict) = verdict {
+                words.space_wanted.store(0, Ordering::Relaxed);
+                return verdict;
+            }
+            wake::wait(&words.space, ticket, timeout, self.sharing());
+            if timeout.is_some() && words.space.load(Ordering::SeqCst) == ticket {
+                words.space_wanted.store(0, Ordering::Relaxed);
+                return Writable::TimedOut;
+            }
+        }
+    }
+}
