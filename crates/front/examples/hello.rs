@@ -6,7 +6,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_link::{AnswerHead, Scheduler, Wake, WorkerEnd, private_link};
+use penstock_front::{Common, WorkerLink};
+use penstock_http::UnderscorePolicy;
+use penstock_link::{AnswerHead, FrontHalf, Scheduler, Wake, WorkerEnd, private_link};
 
 fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration) {
     let Some(mut seat) = scheduler.seat(number) else { return };
@@ -43,21 +45,46 @@ fn main() -> std::io::Result<()> {
     let settings = penstock_front::Settings {
         max_head_bytes: 65536,
         max_fields: 100,
+        max_line_bytes: 1 << 14,
+        underscore_fields: UnderscorePolicy::Drop,
         max_body_bytes: 1 << 30,
         body_memory_bytes: 1 << 20,
         spool_directory: std::env::temp_dir(),
+        spool_bytes: 0,
         response_buffer_bytes: 1 << 20,
+        response_memory_bytes: 128 << 20,
+        response_file_bytes: 1 << 30,
+        proxies: penstock_front::Proxies::default(),
+        streams: penstock_front::Streams::default(),
         max_connections: 0,
+        connections_per_client: 0,
+        requests_per_connection: 0,
         queue_length: 1024,
         queue_time: Duration::from_secs(30),
         retry_after_seconds: 1,
         head_time: Duration::from_secs(15),
         body_idle_time: Duration::from_secs(30),
+        body_time: None,
+        body_rate: 0,
         keep_alive_time: Duration::from_secs(75),
         write_idle_time: Duration::from_secs(60),
+        write_rate: 0,
         access_log: -1,
+        request_time: None,
+        interrupt_grace: Duration::from_secs(5),
+        worker_time: None,
+        health_path: None,
     };
-    let front = penstock_front::start(settings, vec![listener.into()], half, threads)?;
+    let FrontHalf { end: front_end, bodies, doorbell } = half;
+    let front = penstock_front::start(settings, vec![listener.into()], 0, Common { bodies, doorbell })?;
+    front.add_worker(WorkerLink {
+        number: 1,
+        pid: std::process::id(),
+        threads,
+        end: front_end,
+        request_limit: 0,
+    });
+    front.accept();
     for number in 0..threads {
         let (end, scheduler) = (Arc::clone(&end), Arc::clone(&scheduler));
         std::thread::spawn(move || serve(&end, &scheduler, number, pause));

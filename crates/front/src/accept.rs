@@ -7,8 +7,10 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
 use crate::connection::Connection;
+use crate::connection_table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::notices::Level;
+use crate::own_answer::OwnAnswer;
 
 /// Connections accepted from one listener before existing ones get their turn.
 const ACCEPT_BATCH: usize = 64;
@@ -22,7 +24,7 @@ impl EventLoop {
             return;
         }
         for i in 0..self.listeners.len() {
-            if self.accepting.get(i) != Some(&true) {
+            if self.accepting.get(i) != Some(&true) || !(self.may_accept || i >= self.first_admin as usize) {
                 continue;
             }
             for _ in 0..ACCEPT_BATCH {
@@ -31,7 +33,9 @@ impl EventLoop {
                 }
                 let Some(listener) = self.listeners.get(i) else { return };
                 match listener.accept() {
-                    Ok((socket, peer)) => self.adopt(Connection::new(socket, peer, i as u16)),
+                    Ok((socket, peer)) => {
+                        self.adopt(Connection::new(socket, peer, i as u16, self.backlog.clone()))
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         if let Some(accepting) = self.accepting.get_mut(i) {
                             *accepting = false;
@@ -71,7 +75,9 @@ impl EventLoop {
         false
     }
 
-    fn adopt(&mut self, connection: Connection) {
+    fn adopt(&mut self, mut connection: Connection) {
+        connection.awaits_proxy_header =
+            connection.listener < self.first_admin && self.settings.proxies.expects_header(&connection.peer);
         let raw = connection.socket.as_raw_fd();
         let id = self.table.insert(connection);
         // Both directions at once, edge-triggered: one system call in the life of a connection.
@@ -84,6 +90,42 @@ impl EventLoop {
         self.shared.counters.connections_accepted.up();
         // A connection that never says anything has no more time than one that is slow with its head.
         self.set_deadline(id, self.settings.head_time);
+        if !self.count_client(id) {
+            self.shared.counters.connections_refused.up();
+            self.answer(id, OwnAnswer::TooManyConnections);
+            self.drive(id);
+        }
+    }
+
+    /// Counts a connection for its address; false when that has too many. Clients of unix sockets and of admin listeners and trusted proxies have
+    /// no limit.
+    fn count_client(&mut self, id: ConnectionId) -> bool {
+        let limit = self.settings.connections_per_client;
+        if limit == 0 {
+            return true;
+        }
+        let Some(connection) = self.table.get_mut(id) else { return true };
+        // A proxy has all of its clients' connections.
+        let is_proxy = self.settings.proxies.trusted.trusts(connection.peer.address.map(|(ip, _)| ip));
+        if connection.listener >= self.first_admin || connection.peer.text().is_empty() || is_proxy {
+            return true;
+        }
+        let count = self.clients.entry(connection.peer.text().into()).or_default();
+        *count += 1;
+        connection.is_counted = true;
+        *count <= limit
+    }
+
+    /// The other end of `count_client`.
+    pub(crate) fn forget_client(&mut self, connection: &Connection) {
+        if connection.is_counted
+            && let Some(count) = self.clients.get_mut(connection.peer.text())
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(connection.peer.text());
+            }
+        }
     }
 }
 

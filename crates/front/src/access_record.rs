@@ -1,186 +1,202 @@
-//! Access lines: one per exchange, made and written by the front.
+//! What an access line will say: gathered from the head of a request to the end of its answer.
 //!
-//! Lines are in the combined format. They gather in memory during a turn of the event loop and are written once at its end; a log that cannot
-//! take them (a full pipe) loses lines, which are counted, and never makes a request wait.
+//! One piece of memory holds all texts, and records are used again, so that a request costs no allocation for its line. Only those fields
+//! are kept which the format asks for. Runs on the front's thread.
 
-use std::io::Write;
-use std::os::fd::RawFd;
+use penstock_http::{Field, Head, Known, Span, Version};
+use penstock_link::coarse_ms;
 
-use crate::counters::Counter;
+use crate::access_format::Format;
 
-/// More than this is not kept for a log that does not take it.
-const CAPACITY: usize = 1 << 20;
+/// More of one field, or of a first line that cannot be understood, is not kept.
+const MOST_BYTES: usize = 8 * 1024;
 
-/// What the line will say; kept from the head to the end of the answer.
+/// The name of the field that the application sees.
+const ID_FIELD: &[u8] = b"X-Request-ID";
+
+/// A part of a record's memory; `None` for what was not sent.
+type Piece = Option<(u32, u32)>;
+
+/// See the module's head. Times are microseconds of the front's own clock, 0 for what has not happened.
 #[derive(Debug, Default)]
 pub struct AccessRecord {
-    /// Client address.
-    pub peer: Vec<u8>,
-    /// `GET /path HTTP/1.1`, as received.
-    pub request_line: Vec<u8>,
-    /// Referer.
-    pub referer: Vec<u8>,
-    /// User-Agent.
-    pub user_agent: Vec<u8>,
+    text: Vec<u8>,
+    peer: Piece,
+    method: Piece,
+    target: Piece,
+    /// Length of the target up to the query.
+    path_len: u32,
+    line: Piece,
+    version: Version,
+    request_fields: Vec<Piece>,
+    answer_fields: Vec<Piece>,
     /// Status of the answer; 0 when none was sent.
     pub status: u16,
+    /// The request's id, as 32 characters or as it was sent; empty for none.
+    id: Piece,
+    id_is_ours: bool,
+    /// How it came to the present answer, where the front made it.
+    pub cause: Option<&'static str>,
+    /// The worker that answered: number and process.
+    pub worker: Option<(u64, u32)>,
+    /// The head was complete.
+    pub began_us: u64,
+    /// The body, too, and it was handed on.
+    pub complete_us: u64,
+    /// The same by the clock that workers share, in milliseconds.
+    pub complete_coarse_ms: u64,
+    /// How long it waited for a thread.
+    pub queue_us: u64,
+    /// The head of the answer was there.
+    pub answered_us: u64,
+    /// The application had finished, if that was before the client had taken all of the answer.
+    pub done_us: u64,
 }
 
-/// Where the lines go.
-#[derive(Debug)]
-pub struct AccessLog {
-    descriptor: RawFd,
-    waiting: Vec<u8>,
-}
-
-impl AccessLog {
-    /// Writes to `descriptor`, which stays the caller's; None for a negative one.
-    pub fn new(descriptor: RawFd) -> Option<Self> {
-        (descriptor >= 0).then(|| AccessLog { descriptor, waiting: Vec::new() })
-    }
-
-    /// Adds the line of an exchange that ended at `unix_seconds` after `bytes` of body.
-    pub fn add(&mut self, record: &AccessRecord, bytes: u64, unix_seconds: u64, dropped: &Counter) {
-        if self.waiting.len() > CAPACITY {
-            dropped.up();
-            return;
-        }
-        let out = &mut self.waiting;
-        let peer: &[u8] = if record.peer.is_empty() { b"-" } else { &record.peer };
-        out.extend_from_slice(peer);
-        out.extend_from_slice(b" - - [");
-        // Writing into a Vec cannot fail.
-        let _ = write_time(out, unix_seconds);
-        out.extend_from_slice(b"] \"");
-        escape(out, &record.request_line);
-        let _ = write!(out, "\" {} {} \"", record.status, bytes);
-        escape(out, if record.referer.is_empty() { b"-" } else { &record.referer });
-        out.extend_from_slice(b"\" \"");
-        escape(out, if record.user_agent.is_empty() { b"-" } else { &record.user_agent });
-        out.extend_from_slice(b"\"\n");
-    }
-
-    /// Writes what has gathered.
-    pub fn flush(&mut self, dropped: &Counter) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let mut ready = libc::pollfd { fd: self.descriptor, events: libc::POLLOUT, revents: 0 };
-        // The descriptor may be anything, blocking too: ask before writing. A pipe that reports room takes at least one page.
-        // SAFETY: one pollfd, no waiting.
-        while !self.waiting.is_empty() && unsafe { libc::poll(&raw mut ready, 1, 0) } == 1 {
-            let some = self.waiting.len().min(libc::PIPE_BUF);
-            // SAFETY: `some` readable bytes.
-            let n = unsafe { libc::write(self.descriptor, self.waiting.as_ptr().cast(), some) };
-            match usize::try_from(n) {
-                Ok(n) if n > 0 => {
-                    self.waiting.drain(..n);
-                }
-                _ => {
-                    // Disk full, reader gone: these lines are lost, the next turn tries again.
-                    let lines = self.waiting.iter().filter(|b| **b == b'\n').count();
-                    dropped.add(lines as u64);
-                    self.waiting.clear();
-                }
-            }
-        }
-    }
-}
-
-/// Whatever could end the field, forge a line or drive a terminal is written as `\xHH`.
-fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' | 0..=0x1F | 0x7F..=0xFF => {
-                let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + n - 10 };
-                out.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
-            }
-            _ => out.push(byte),
-        }
-    }
-}
-
-/// `20/Nov/2026:18:57:57 +0000`.
-fn write_time(out: &mut Vec<u8>, unix_seconds: u64) -> std::io::Result<()> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    let (year, month, day) = civil(days as i64);
-    let name = MONTHS.get(month as usize - 1).copied().unwrap_or("???");
-    let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
-    write!(out, "{day:02}/{name}/{year:04}:{h:02}:{m:02}:{s:02} +0000")
-}
-
-/// Days since 1970-01-01 as year, month, day of the Gregorian calendar. Counts in eras of 400 years (146,097 days) that begin on
-/// 1 March, so that the leap day is the last day of a year.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Read;
-    use std::os::fd::AsRawFd;
-    use std::os::unix::net::UnixStream;
-
-    fn time(seconds: u64) -> String {
-        let mut out = Vec::new();
-        write_time(&mut out, seconds).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn times_are_right_around_leap_days_and_years() {
-        assert_eq!(time(0), "01/Jan/1970:00:00:00 +0000");
-        assert_eq!(time(951_782_399), "28/Feb/2000:23:59:59 +0000");
-        assert_eq!(time(951_782_400), "29/Feb/2000:00:00:00 +0000");
-        assert_eq!(time(1_709_251_199), "29/Feb/2024:23:59:59 +0000");
-        assert_eq!(time(1_735_689_599), "31/Dec/2024:23:59:59 +0000");
-        assert_eq!(time(4_107_542_400), "01/Mar/2100:00:00:00 +0000");
-    }
-
-    #[test]
-    fn hostile_bytes_stay_inside_their_field() {
-        let (writer, mut reader) = UnixStream::pair().unwrap();
-        let dropped = Counter::default();
-        let mut log = AccessLog::new(writer.as_raw_fd()).unwrap();
-        let record = AccessRecord {
-            request_line: b"GET /\"\n\x1b[31m\xff\\ HTTP/1.1".to_vec(),
-            user_agent: b"a\" 200 1 \"".to_vec(),
-            status: 200,
-            ..AccessRecord::default()
-        };
-        log.add(&record, 12, 0, &dropped);
-        log.flush(&dropped);
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(
-            text,
-            "- - - [01/Jan/1970:00:00:00 +0000] \"GET /\\x22\\x0a\\x1b[31m\\xff\\x5c HTTP/1.1\" 200 12 \"-\" \"a\\x22 200 1 \\x22\"\n"
+impl AccessRecord {
+    /// Forgets everything but its memory.
+    pub fn clear(&mut self) {
+        let (mut text, mut request_fields, mut answer_fields) = (
+            std::mem::take(&mut self.text),
+            std::mem::take(&mut self.request_fields),
+            std::mem::take(&mut self.answer_fields),
         );
+        text.clear();
+        request_fields.clear();
+        answer_fields.clear();
+        *self = AccessRecord { text, request_fields, answer_fields, ..AccessRecord::default() };
     }
 
-    #[test]
-    fn a_log_that_takes_nothing_loses_lines_and_says_so() {
-        let (writer, _reader) = UnixStream::pair().unwrap();
-        writer.set_nonblocking(true).unwrap();
-        let dropped = Counter::default();
-        let mut log = AccessLog::new(writer.as_raw_fd()).unwrap();
-        let record = AccessRecord { user_agent: vec![b'x'; 1000], ..AccessRecord::default() };
-        for _ in 0..5000 {
-            log.add(&record, 0, 0, &dropped);
-            log.flush(&dropped);
+    /// A request whose head is complete.
+    pub fn begin(&mut self, format: &Format, head: &Head, bytes: &[u8], peer: &[u8], now_us: u64) {
+        self.began_us = now_us;
+        self.is_complete(now_us);
+        self.peer = self.keep(peer);
+        self.version = head.version;
+        let target = head.target.of(bytes);
+        self.method = self.keep(head.method.of(bytes));
+        // The whole line lies together, as most formats want it.
+        self.text.push(b' ');
+        self.target = self.keep(target);
+        self.path_len = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()) as u32;
+        self.text.push(b' ');
+        let protocol = self.keep(head.version.as_str().as_bytes());
+        self.line = self.method.zip(protocol).map(|((start, _), (_, end))| (start, end));
+        for wanted in &format.request_fields {
+            let found = head.fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(wanted));
+            let piece = found.and_then(|field| self.keep(field.value.of(bytes)));
+            self.request_fields.push(piece);
         }
-        assert!(dropped.get() > 0 && log.waiting.len() <= CAPACITY + 2000);
+    }
+
+    /// Its body is complete, too.
+    pub fn is_complete(&mut self, now_us: u64) {
+        self.complete_us = now_us;
+        self.complete_coarse_ms = coarse_ms();
+    }
+
+    /// Something that is no request: `bytes` are what there is of it.
+    pub fn begin_without_head(&mut self, bytes: &[u8], peer: &[u8], now_us: u64) {
+        self.began_us = now_us;
+        self.peer = self.keep(peer);
+        let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+        self.line = self.keep(bytes.get(..end).unwrap_or_default()).filter(|(start, end)| start < end);
+    }
+
+    /// The id of the request.
+    pub fn set_id(&mut self, id: &[u8]) {
+        self.id = self.keep(id);
+    }
+
+    /// An id that was made here. The head's field for it has its name and value behind the `length` bytes that there are, and is the only one.
+    pub fn make_id(&mut self, id: &[u8], head: &mut Head, length: usize) {
+        self.set_id(id);
+        self.id_is_ours = true;
+        head.fields.retain(|field| field.known != Known::XRequestId);
+        let name_end = (length + ID_FIELD.len()) as u32;
+        head.fields.push(Field {
+            name: Span { start: length as u32, end: name_end },
+            value: Span { start: name_end, end: name_end + id.len() as u32 },
+            known: Known::XRequestId,
+        });
+    }
+
+    /// The bytes of the head with the id behind them; None when no id was made.
+    pub fn identified(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.id_is_ours.then(|| [bytes, ID_FIELD, self.id()].concat())
+    }
+
+    /// The fields of the answer that are wanted.
+    pub fn keep_answer<'f>(
+        &mut self,
+        format: &Format,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+    ) {
+        for wanted in &format.answer_fields {
+            let found = fields.clone().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            let piece = found.and_then(|(_, value)| self.keep(value));
+            self.answer_fields.push(piece);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Piece {
+        let start = self.text.len() as u32;
+        self.text.extend_from_slice(bytes.get(..bytes.len().min(MOST_BYTES)).unwrap_or_default());
+        Some((start, self.text.len() as u32))
+    }
+
+    fn read(&self, piece: Piece) -> &[u8] {
+        piece.and_then(|(start, end)| self.text.get(start as usize..end as usize)).unwrap_or_default()
+    }
+
+    /// Client address.
+    pub fn peer(&self) -> &[u8] {
+        self.read(self.peer)
+    }
+
+    /// Empty where there was no head.
+    pub fn method(&self) -> &[u8] {
+        self.read(self.method)
+    }
+
+    /// The target as received.
+    pub fn target(&self) -> &[u8] {
+        self.read(self.target)
+    }
+
+    /// The target up to the query.
+    pub fn path(&self) -> &[u8] {
+        let target = self.target();
+        target.get(..self.path_len as usize).unwrap_or(target)
+    }
+
+    /// What follows the question mark.
+    pub fn query(&self) -> &[u8] {
+        self.target().get(self.path_len as usize + 1..).unwrap_or_default()
+    }
+
+    /// `GET /path HTTP/1.1`, or what there was instead.
+    pub fn request_line(&self) -> &[u8] {
+        self.read(self.line)
+    }
+
+    /// `HTTP/1.1`; empty where there was no head.
+    pub fn protocol(&self) -> &'static str {
+        if self.method.is_some() { self.version.as_str() } else { "" }
+    }
+
+    /// See [`Format::request_fields`].
+    pub fn request_field(&self, at: usize) -> &[u8] {
+        self.read(self.request_fields.get(at).copied().flatten())
+    }
+
+    /// See [`Format::answer_fields`].
+    pub fn answer_field(&self, at: usize) -> &[u8] {
+        self.read(self.answer_fields.get(at).copied().flatten())
+    }
+
+    /// The request's id; empty for none.
+    pub fn id(&self) -> &[u8] {
+        self.read(self.id)
     }
 }

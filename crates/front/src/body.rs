@@ -3,17 +3,17 @@
 //! A body moves to a file when it outgrows the memory allowed to one, or when the arena is empty; so memory is bounded whatever
 //! clients do. Received bytes land where the worker will read them: there is no copy in between.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 
 use penstock_link::{BodyPool, CHUNK_BYTES};
+
+use crate::spool::{Spool, SpoolFile};
 
 /// See the module's head. Chunks must be given back by [`Body::discard`] or handed on; dropping the value would leak them.
 #[derive(Debug, Default)]
 pub struct Body {
     chunks: Vec<u32>,
-    file: Option<File>,
+    file: Option<SpoolFile>,
     len: u64,
 }
 
@@ -61,7 +61,7 @@ impl Body {
         pool: &mut BodyPool,
         mut bytes: &[u8],
         memory: u64,
-        spool: &Path,
+        spool: &Spool,
     ) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.room(pool, memory) {
@@ -75,7 +75,7 @@ impl Body {
                     bytes = later;
                 }
                 None => {
-                    self.spool(pool, spool)?.write_all(bytes)?;
+                    self.spool(pool, spool)?.append(bytes)?;
                     self.len += bytes.len() as u64;
                     return Ok(());
                 }
@@ -84,14 +84,13 @@ impl Body {
         Ok(())
     }
 
-    fn spool(&mut self, pool: &mut BodyPool, directory: &Path) -> io::Result<&mut File> {
+    fn spool(&mut self, pool: &mut BodyPool, spool: &Spool) -> io::Result<&mut SpoolFile> {
         if self.file.is_none() {
-            // Without a name: it goes with its last descriptor, whatever happens to this process.
-            let mut file = tempfile::tempfile_in(directory)?;
+            let mut file = spool.file()?;
             let mut left = self.len;
             for &chunk in &self.chunks {
                 let n = left.min(CHUNK_BYTES as u64) as usize;
-                file.write_all(pool.bytes_mut(chunk).get(..n).unwrap_or_default())?;
+                file.append(pool.bytes_mut(chunk).get(..n).unwrap_or_default())?;
                 left -= n as u64;
             }
             pool.put_back(self.chunks.drain(..));
@@ -101,7 +100,7 @@ impl Body {
     }
 
     /// The body is complete: what to hand on.
-    pub fn into_parts(self) -> (Vec<u32>, Option<File>, u64) {
+    pub fn into_parts(self) -> (Vec<u32>, Option<SpoolFile>, u64) {
         (self.chunks, self.file, self.len)
     }
 
@@ -117,15 +116,15 @@ impl Body {
 mod tests {
     use super::*;
     use penstock_link::BodyArena;
-    use std::io::{Read, Seek, SeekFrom};
+    use std::os::unix::fs::FileExt;
     use std::sync::Arc;
 
     fn bytes_of(body: Body, arena: &BodyArena) -> Vec<u8> {
         let (chunks, file, len) = body.into_parts();
         let mut out = Vec::new();
-        if let Some(mut file) = file {
-            file.seek(SeekFrom::Start(0)).unwrap();
-            file.read_to_end(&mut out).unwrap();
+        if let Some(file) = file {
+            out.resize(file.len() as usize, 0);
+            file.file().read_exact_at(&mut out, 0).unwrap();
         }
         let mut left = len as usize - out.len();
         for chunk in chunks {
@@ -139,7 +138,7 @@ mod tests {
     #[test]
     fn bodies_of_every_size_and_cut_come_out_whole() {
         let data: Vec<u8> = (0..300_000_u32).map(|i| (i / 3) as u8).collect();
-        let spool = std::env::temp_dir();
+        let spool = Spool::new(std::env::temp_dir(), 0);
         for memory in [0, 1, 1000, CHUNK_BYTES as u64, 200_000, 1 << 20] {
             for len in [0, 1, 999, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 300_000] {
                 for piece in [1000, 65_536, 70_000] {
@@ -163,7 +162,7 @@ mod tests {
         let mut pool = BodyPool::new(Arc::clone(&arena));
         let data = vec![7; 200_000];
         let mut body = Body::default();
-        body.push(&mut pool, &data, 1 << 30, &std::env::temp_dir()).unwrap();
+        body.push(&mut pool, &data, 1 << 30, &Spool::new(std::env::temp_dir(), 0)).unwrap();
         assert!(body.file.is_some() && pool.free() == 2);
         assert!(bytes_of(body, &arena) == data);
     }

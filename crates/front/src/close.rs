@@ -19,11 +19,27 @@ pub enum CloseReason {
     WriteTimeout,
     /// The application failed after the head had left: only a cut tells the client.
     BrokenAnswer,
+    /// A proxy did not begin with a PROXY header.
+    NoProxyHeader,
     /// The front ends.
     Draining,
 }
 
 impl CloseReason {
+    /// What an access line says of an exchange that ended by it.
+    pub fn for_the_log(self) -> &'static str {
+        match self {
+            CloseReason::AfterAnswer => "complete",
+            CloseReason::ByClient | CloseReason::ByClientEarly => "client gone",
+            CloseReason::TransportError => "connection broken",
+            CloseReason::Idle => "idle",
+            CloseReason::WriteTimeout => "write timeout",
+            CloseReason::BrokenAnswer => "answer cut off",
+            CloseReason::NoProxyHeader => "no proxy header",
+            CloseReason::Draining => "server stopped",
+        }
+    }
+
     /// Where it is counted.
     pub fn counter(self, counters: &Counters) -> &Counter {
         match self {
@@ -34,6 +50,7 @@ impl CloseReason {
             CloseReason::Idle => &counters.closed_idle,
             CloseReason::WriteTimeout => &counters.closed_write_timeout,
             CloseReason::BrokenAnswer => &counters.answers_broken,
+            CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
             CloseReason::Draining => &counters.closed_draining,
         }
     }

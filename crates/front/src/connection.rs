@@ -7,6 +7,7 @@ use std::io;
 use penstock_http::Receiver;
 use socket2::Socket;
 
+use crate::backlog::Backlog;
 use crate::exchange::Exchange;
 use crate::listener::Peer;
 use crate::output::Output;
@@ -32,6 +33,16 @@ pub struct Connection {
     pub fresh: bool,
     /// A part of a head has come: its clock runs.
     pub head_begun: bool,
+    /// The client does not keep up with its answer, and is in the list of those.
+    pub is_behind: bool,
+    /// The first bytes are to be a proxy's word about the client.
+    pub awaits_proxy_header: bool,
+    /// It counts for its address.
+    pub is_counted: bool,
+    /// Requests that have begun on it.
+    pub requests: u32,
+    /// Bytes moved in the present window of its clock.
+    pub moved: u64,
     /// Where the request stands.
     pub receiver: Receiver,
     /// Received and not consumed: the beginning of a head, or a pipelined request.
@@ -44,7 +55,7 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that has just been accepted.
-    pub fn new(socket: Socket, peer: Peer, listener: u16) -> Self {
+    pub fn new(socket: Socket, peer: Peer, listener: u16, backlog: Backlog) -> Self {
         Connection {
             socket,
             peer,
@@ -55,9 +66,14 @@ impl Connection {
             lingering: false,
             fresh: true,
             head_begun: false,
+            is_behind: false,
+            awaits_proxy_header: false,
+            is_counted: false,
+            requests: 0,
+            moved: 0,
             receiver: Receiver::new(),
             input: Vec::new(),
-            output: Output::default(),
+            output: Output::new(backlog),
             exchange: Exchange::default(),
         }
     }

@@ -84,6 +84,7 @@ impl ConnectionTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backlog::Backlog;
     use crate::listener::Listener;
     use std::net::{TcpListener, TcpStream};
 
@@ -96,7 +97,7 @@ mod tests {
         let mut table = ConnectionTable::default();
         let accept = || {
             let (socket, peer) = listener.accept().unwrap();
-            Connection::new(socket, peer, 0)
+            Connection::new(socket, peer, 0, Backlog::default())
         };
         let first = table.insert(accept());
         assert_eq!(ConnectionId::from_token(first.to_token()), first);

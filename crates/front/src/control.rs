@@ -1,18 +1,21 @@
-//! How the embedding process speaks to the front: start, drain, stop, wait, count.
+//! How the embedding process speaks to the front: workers come and go, accept, drain, stop, wait, count.
 
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use penstock_link::{Doorbell, FrontHalf};
+use penstock_link::{BodyPool, Doorbell};
 
+use crate::access_log::AccessLog;
 use crate::counters::Counters;
 use crate::event_loop::EventLoop;
 use crate::notices::{Level, Notice, Notices};
 use crate::settings::Settings;
+use crate::worker_link::WorkerLink;
 
 /// What the front has been told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,10 +29,32 @@ pub enum Command {
     Stop = 2,
 }
 
+/// Something to be done once, in order.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Accept,
+    SetReady(bool),
+    SetAccessLog(Option<AccessLog>),
+    Add(Box<WorkerLink>),
+    Retire(u64),
+    Died(u64, String),
+}
+
+/// What all workers of a front have in common.
+#[derive(Debug)]
+pub struct Common {
+    /// Memory for bodies.
+    pub bodies: BodyPool,
+    /// Rings when a worker has news and the front sleeps.
+    pub doorbell: Arc<Doorbell>,
+}
+
 /// What both threads see.
 #[derive(Debug)]
 pub(crate) struct Shared {
     command: AtomicU8,
+    has_orders: AtomicBool,
+    orders: Mutex<VecDeque<Order>>,
     pub counters: Counters,
     pub notices: Notices,
     ended: Mutex<bool>,
@@ -43,6 +68,14 @@ impl Shared {
             1 => Command::Drain,
             _ => Command::Stop,
         }
+    }
+
+    /// The orders that have come since the last call.
+    pub(crate) fn take_orders(&self) -> VecDeque<Order> {
+        if !self.has_orders.load(Ordering::Relaxed) || !self.has_orders.swap(false, Ordering::Acquire) {
+            return VecDeque::new();
+        }
+        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -71,22 +104,25 @@ impl Drop for Ending {
     }
 }
 
-/// Starts a front on a thread of its own. `listeners` are bound and listen already; `threads` is what the worker behind `half` has.
+/// Starts a front on a thread of its own, without workers. `listeners` are bound and listen already; the last `admin_listeners` of them answer
+/// health checks only. The others are not accepted from before [`FrontHandle::accept`].
 pub fn start(
     settings: Settings,
     listeners: Vec<OwnedFd>,
-    half: FrontHalf,
-    threads: usize,
+    admin_listeners: usize,
+    common: Common,
 ) -> io::Result<FrontHandle> {
     let shared = Arc::new(Shared {
         command: AtomicU8::new(0),
+        has_orders: AtomicBool::new(false),
+        orders: Mutex::default(),
         counters: Counters::default(),
         notices: Notices::default(),
         ended: Mutex::new(false),
         end: Condvar::new(),
     });
-    let doorbell = Arc::clone(&half.doorbell);
-    let event_loop = EventLoop::new(settings, listeners, half, threads, Arc::clone(&shared))?;
+    let doorbell = Arc::clone(&common.doorbell);
+    let event_loop = EventLoop::new(settings, listeners, admin_listeners, common, Arc::clone(&shared))?;
     let ending = Ending(Arc::clone(&shared));
     let thread = thread::Builder::new().name("penstock-front".into()).spawn(move || {
         let _ending = ending;
@@ -99,6 +135,43 @@ impl FrontHandle {
     fn tell(&self, command: Command) {
         self.shared.command.fetch_max(command as u8, Ordering::AcqRel);
         self.doorbell.ring();
+    }
+
+    fn order(&self, order: Order) {
+        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+        self.shared.has_orders.store(true, Ordering::Release);
+        self.doorbell.ring();
+    }
+
+    /// Begins to accept connections.
+    pub fn accept(&self) {
+        self.order(Order::Accept);
+    }
+
+    /// Whether readiness checks may say so; they never do without a worker, or with a full queue.
+    pub fn set_ready(&self, is_ready: bool) {
+        self.order(Order::SetReady(is_ready));
+    }
+
+    /// Access lines go to `descriptor` (a duplicate of it) from now on; to nowhere, if it is negative.
+    pub fn set_access_log(&self, descriptor: RawFd) -> io::Result<()> {
+        self.order(Order::SetAccessLog(AccessLog::new(descriptor)?));
+        Ok(())
+    }
+
+    /// Hands requests to this worker, too.
+    pub fn add_worker(&self, link: WorkerLink) {
+        self.order(Order::Add(Box::new(link)));
+    }
+
+    /// Hands no more requests to it, and posts [`crate::News::Quiet`] when nothing of it runs any more.
+    pub fn retire_worker(&self, number: u64) {
+        self.order(Order::Retire(number));
+    }
+
+    /// Its process has ended, as `how` says ("was killed by SIGSEGV").
+    pub fn worker_died(&self, number: u64, how: String) {
+        self.order(Order::Died(number, how));
     }
 
     /// Closes listeners and idle connections; requests already received are still answered, then the front ends.

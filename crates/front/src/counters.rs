@@ -63,6 +63,14 @@ counters! {
     requests_shed,
     /// Requests refused because they waited too long.
     requests_expired,
+    /// Requests answered 504 because they ran too long.
+    requests_timed_out,
+    /// Requests whose worker died while it ran them.
+    requests_lost,
+    /// Requests moved from a worker that had not started them.
+    requests_moved,
+    /// Health checks answered.
+    health_answers,
     /// Requests answered 408 because their head was late.
     heads_late,
     /// Requests answered 408 because their body was late.
@@ -79,6 +87,18 @@ counters! {
     body_chunks_in_use,
     /// Bodies spooled to a file.
     bodies_spooled,
+    /// Requests handed on before their bodies were complete.
+    bodies_streamed,
+    /// Of those, bodies that did not come to their end.
+    bodies_broken,
+    /// Answers for slow readers of which a part went to a file.
+    responses_spooled,
+    /// Bytes of answers kept in memory for slow readers now.
+    response_bytes_held,
+    /// Bytes in files for bodies and answers now.
+    spool_bytes_used,
+    /// Connections answered 429 because their address had too many.
+    connections_refused,
     /// Access lines dropped because the log could not take them.
     access_lines_dropped,
     /// Connections closed because the answer said so.
@@ -93,6 +113,8 @@ counters! {
     closed_idle,
     /// Connections closed while the client did not take the answer.
     closed_write_timeout,
+    /// Connections of trusted proxies closed because they did not begin with a PROXY header.
+    closed_no_proxy_header,
     /// Connections closed because the front ends.
     closed_draining,
 }

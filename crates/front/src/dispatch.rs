@@ -1,96 +1,136 @@
-//! From complete request to slot: the queue, the slots' owners, and what a slot holds for its request.
+//! From complete request to slot: the queue, and which worker gets what.
 //!
-//! A request is handed on at once while a slot is free; otherwise it waits in the one queue, first come first served. What is in
-//! slots and in the queue together is bounded by `threads + queue_length`.
+//! # The rule
+//! A request goes to the worker with the most free permits (threads without a request). Where none has any, a worker that gets on is given a few in
+//! advance, so that it finds the next one without waiting for the front; the others wait in the one queue, first come first served. A worker that
+//! has let go of nothing for [`STALL_MS`] while requests wait in its slots gives those back, and they are the first of the queue: no request waits
+//! behind a long one while another worker has room. With one worker there is nobody else, and all of its slots are used.
+//!
+//! What is in slots and in the queue together is bounded by `threads + queue_length`.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::os::fd::OwnedFd;
 
-use penstock_http::{Head, Known, Version};
-use penstock_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
-use penstock_link::{BodyPool, Frame, FrontEnd, FrontHalf, descriptors};
+use penstock_link::request::BodyParts;
+use penstock_link::{BodyPool, BodyWindow, FrontEnd, Why};
 
-use crate::body::Body;
+use crate::ask::{Ask, Load, decoded_path, encode};
 use crate::connection_table::ConnectionId;
-use crate::listener::Peer;
+use crate::worker_link::{Holding, Placing, Waiting, Worker, WorkerLink};
 
-/// A body of at most this size travels in the record.
-pub const INLINE_BODY: usize = 16 * 1024;
+/// Twice the longest tick of a worker's own scheduler and then some: whoever has let go of nothing for so long is at something long.
+pub const STALL_MS: u64 = 3;
 
-/// What the front remembers of a slot in use.
-#[derive(Debug, Default)]
-struct SlotUse {
-    /// Whose answer it is; None when the connection has gone and the worker has not let go yet.
-    connection: Option<ConnectionId>,
-    chunks: Vec<u32>,
-    /// Given to the worker with the request; ours again only if it never starts.
-    file: Option<u64>,
+/// A slot of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The worker's seat in the front.
+    pub seat: u16,
+    /// The slot.
+    pub slot: u16,
 }
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dispatched {
     /// It is in this slot.
-    Slot(u32),
-    /// No slot is free: it has to wait.
-    Wait,
+    Placed(Place),
+    /// It waits in the queue.
+    Queued,
     /// As many wait as may.
     Full,
     /// Its head does not fit a slot.
     TooLarge,
 }
 
-/// The body to be handed on.
-pub enum Load<'b> {
-    /// None or a small one.
-    Inline(&'b [u8]),
-    /// What has been collected; taken out on success.
-    Collected(&'b mut Body),
-}
-
-/// Everything of a request that is not its body.
-pub struct Ask<'a> {
-    /// Parsed.
-    pub head: &'a Head,
-    /// What the head's spans point into.
-    pub bytes: &'a [u8],
-    /// Who asks.
-    pub peer: &'a Peer,
-    /// By which listener.
-    pub listener: u16,
-}
-
 /// See the module's head.
 #[derive(Debug)]
 pub struct Dispatch {
-    /// The link's end; answers are read from it by `respond`.
-    pub link: FrontEnd,
     /// Memory for bodies.
     pub bodies: BodyPool,
-    uses: Vec<SlotUse>,
-    queue: VecDeque<ConnectionId>,
-    most: usize,
+    workers: Vec<Option<Worker>>,
+    queue: VecDeque<Waiting>,
+    queue_length: usize,
+    turns: u64,
+    /// Requests wait although a worker had room for one: its ready ring is full of entries that were taken back, or no descriptor can be sent.
+    /// Nothing will tell when that is over.
+    is_stalled: bool,
     path: Vec<u8>,
+    record: Vec<u8>,
 }
 
 impl Dispatch {
-    /// For one link whose worker has `threads` threads.
-    pub fn new(half: FrontHalf, threads: usize, queue_length: usize) -> Self {
-        let uses = (0..half.end.slots()).map(|_| SlotUse::default()).collect();
+    /// Without workers.
+    pub fn new(bodies: BodyPool, queue_length: usize) -> Self {
         Dispatch {
-            link: half.end,
-            bodies: half.bodies,
-            uses,
+            bodies,
+            workers: Vec::new(),
             queue: VecDeque::new(),
-            most: threads.saturating_add(queue_length),
+            queue_length,
+            turns: 0,
+            is_stalled: false,
             path: Vec::new(),
+            record: Vec::new(),
+        }
+    }
+
+    /// Takes a worker in.
+    pub fn add(&mut self, link: WorkerLink) {
+        let worker = Some(Worker::new(link));
+        match self.workers.iter_mut().find(|seat| seat.is_none()) {
+            Some(seat) => *seat = worker,
+            None => self.workers.push(worker),
+        }
+    }
+
+    /// All workers with their seats.
+    pub fn workers(&self) -> impl Iterator<Item = (u16, &Worker)> {
+        self.workers.iter().enumerate().filter_map(|(seat, worker)| Some((seat as u16, worker.as_ref()?)))
+    }
+
+    /// The seat of the worker with the supervisor's `number`.
+    pub fn seat_of(&self, number: u64) -> Option<u16> {
+        self.workers().find(|(_, worker)| worker.number == number).map(|(seat, _)| seat)
+    }
+
+    /// The worker of a seat.
+    #[inline]
+    pub fn worker(&mut self, seat: u16) -> Option<&mut Worker> {
+        self.workers.get_mut(seat as usize)?.as_mut()
+    }
+
+    /// All workers.
+    #[inline]
+    pub fn all(&mut self) -> impl Iterator<Item = &mut Worker> {
+        self.workers.iter_mut().flatten()
+    }
+
+    /// Forgets dead workers of whose answers nothing is left to read.
+    pub fn bury(&mut self) {
+        for seat in &mut self.workers {
+            if seat.as_ref().is_some_and(|worker| worker.is_dead && worker.in_use() == 0) {
+                *seat = None;
+            }
+        }
+    }
+
+    /// Appends each slot in which a worker has reported news since the last call.
+    pub fn take_news(&mut self, slots: &mut Vec<u32>, news: &mut Vec<Place>) {
+        for (seat, worker) in self.workers.iter_mut().enumerate() {
+            if let Some(worker) = worker {
+                worker.end.take_dirty(slots);
+                news.extend(slots.drain(..).map(|slot| Place { seat: seat as u16, slot: slot as u16 }));
+            }
         }
     }
 
     /// Slots that are not free.
     pub fn slots_in_use(&self) -> usize {
-        self.link.slots() - self.link.free_slots()
+        self.workers.iter().flatten().map(Worker::in_use).sum()
+    }
+
+    /// Threads of the workers that take requests.
+    pub fn permits(&self) -> usize {
+        self.workers.iter().flatten().filter(|worker| worker.is_willing()).map(|worker| worker.threads).sum()
     }
 
     /// Requests in the queue.
@@ -98,183 +138,255 @@ impl Dispatch {
         self.queue.len()
     }
 
-    /// Hands a new request on, if it may and can be.
-    #[inline]
-    pub fn submit(&mut self, id: ConnectionId, ask: &Ask<'_>, load: Load<'_>) -> Dispatched {
-        if self.slots_in_use() + self.queue.len() >= self.most {
-            return Dispatched::Full;
-        }
-        if !self.queue.is_empty() {
-            return Dispatched::Wait;
-        }
-        self.place(id, ask, load)
+    /// Whether the queue has room.
+    pub fn has_room(&self) -> bool {
+        self.slots_in_use() + self.queue.len() < self.permits().saturating_add(self.queue_length)
     }
 
-    /// Puts a request into a slot, whoever else waits.
-    pub fn place(&mut self, id: ConnectionId, ask: &Ask<'_>, load: Load<'_>) -> Dispatched {
-        let Some(slot) = self.link.claim() else { return Dispatched::Wait };
-        let path = decoded_path(ask, &mut self.path);
-        let parts = |body| RequestParts {
-            head: ask.bytes,
-            method: span(ask.head.method),
-            target: span(ask.head.target),
-            query: span(ask.head.query),
-            path,
-            peer: ask.peer.text(),
-            peer_port: ask.peer.port,
-            listener: ask.listener,
-            version: if ask.head.version == Version::Http10 { 10 } else { 11 },
-            body,
-        };
-        let fields = ask.head.fields.iter().map(|field| FieldRecord {
-            name: span(field.name),
-            value: span(field.value),
-            known: field.known as u32,
-        });
-        let mut holding = SlotUse { connection: Some(id), ..SlotUse::default() };
-        let area = self.link.request_area(slot);
-        let result = match load {
-            Load::Inline([]) => request::encode(area, &parts(BodyParts::None), fields),
-            Load::Inline(bytes) => request::encode(area, &parts(BodyParts::Inline(bytes)), fields),
+    /// When the first of the queue began to wait.
+    pub fn oldest_queued_ms(&self) -> Option<u64> {
+        self.queue.front().map(|waiting| waiting.since_ms)
+    }
+
+    /// Requests handed over and not announced yet.
+    pub fn unannounced(&self) -> usize {
+        self.workers.iter().flatten().map(|worker| worker.end.unannounced()).sum()
+    }
+
+    /// Wakes the workers that have got something and sleep.
+    pub fn ring_bells(&mut self) {
+        for worker in self.workers.iter_mut().flatten() {
+            worker.end.ring_bell();
+        }
+    }
+
+    /// Announces to all workers that the front is about to sleep; false when one of them has news.
+    pub fn prepare_sleep(&self) -> bool {
+        if self.workers.iter().flatten().all(|worker| worker.end.prepare_sleep()) {
+            return true;
+        }
+        self.awake();
+        false
+    }
+
+    /// The front is awake again.
+    pub fn awake(&self) {
+        for worker in self.workers.iter().flatten() {
+            worker.end.awake();
+        }
+    }
+
+    /// Hands a new request on, or puts it into the queue, if it may.
+    #[inline]
+    pub fn submit(&mut self, id: ConnectionId, ask: &Ask<'_>, load: Load<'_>, now_ms: u64) -> Dispatched {
+        if !self.has_room() {
+            if let Load::Stream { mut window, .. } = load {
+                window.give_back(&mut self.bodies);
+            }
+            return Dispatched::Full;
+        }
+        self.turns += 1;
+        let mut holding = Holding::default();
+        let mut stream = None;
+        let (inline, collected) = match load {
+            Load::Inline(bytes) => (bytes, 0),
             Load::Collected(body) => {
                 let (chunks, file, len) = std::mem::take(body).into_parts();
-                holding.chunks = chunks;
-                holding.file = file.map(|file: File| descriptors::give(OwnedFd::from(file)));
-                let body = match holding.file {
-                    Some(token) => BodyParts::File(token, len),
-                    None if len == 0 => BodyParts::None,
-                    None => BodyParts::Chunks(&holding.chunks, len),
-                };
-                request::encode(area, &parts(body), fields)
+                holding = Holding { chunks, file, window: None };
+                (&[][..], len)
+            }
+            Load::Stream { window, length, waits_for_leave } => {
+                holding.window = Some(window);
+                stream = Some((length, waits_for_leave));
+                (&[][..], 0)
             }
         };
-        match result {
-            Ok(len) => {
-                if let Some(place) = self.uses.get_mut(slot as usize) {
-                    *place = holding;
+        let path = decoded_path(ask, &mut self.path);
+        let fill = |area: &mut [u8], token: Option<u64>, holding: &Holding| {
+            let body = match token {
+                _ if let (Some(window), Some((length, waits_for_leave))) = (&holding.window, stream) => {
+                    BodyParts::Stream { chunks: window.chunks(), length, waits_for_leave }
                 }
-                self.link.submit(slot, len);
-                Dispatched::Slot(slot)
+                _ if !inline.is_empty() => BodyParts::Inline(inline),
+                Some(token) => BodyParts::File(token, collected),
+                None if collected == 0 => BodyParts::None,
+                None => BodyParts::Chunks(&holding.chunks, collected),
+            };
+            encode(area, ask, path, body)
+        };
+        if self.queue.is_empty()
+            && let Some(seat) = choose(&self.workers, now_ms)
+            && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
+        {
+            let request = Placing { id, turn: self.turns, since_ms: now_ms, holding };
+            holding = match worker.place(request, now_ms, fill) {
+                Ok(slot) => return Dispatched::Placed(Place { seat: seat as u16, slot }),
+                Err((Some(_), mut holding)) => {
+                    holding.discard(&mut self.bodies);
+                    return Dispatched::TooLarge;
+                }
+                Err((None, holding)) => holding,
+            };
+            self.is_stalled = true;
+        }
+        self.record.resize(Worker::RECORD_BYTES, 0);
+        match fill(&mut self.record, holding.file.as_ref().map(|_| 0), &holding) {
+            Ok(len) => {
+                let record = self.record.get(..len).unwrap_or_default().to_vec();
+                let (turn, since_ms) = (self.turns, now_ms);
+                self.queue.push_back(Waiting { id, turn, since_ms, record, holding });
+                Dispatched::Queued
             }
             Err(_) => {
-                self.give_back(holding);
-                self.link.unclaim(slot);
+                holding.discard(&mut self.bodies);
                 Dispatched::TooLarge
             }
         }
     }
 
-    fn give_back(&mut self, mut holding: SlotUse) {
-        self.bodies.put_back(holding.chunks.drain(..));
-        if let Some(token) = holding.file {
-            // SAFETY: given by us to a worker that never started the request, so nobody has taken it.
-            drop(unsafe { descriptors::take(token) });
+    /// Moves the first of the queue to a worker; None when no worker has room, or there is no queue.
+    pub fn place_next(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
+        self.is_stalled = false;
+        if self.queue.is_empty() {
+            return None;
         }
-    }
-
-    /// The connection that waits for this slot's answer.
-    #[inline]
-    pub fn owner(&self, slot: u32) -> Option<ConnectionId> {
-        self.uses.get(slot as usize)?.connection
-    }
-
-    /// The connection needs nothing more of this slot: its answer has been read, or nobody waits for it. The slot is freed now if the
-    /// worker has let go of it, otherwise when it does.
-    pub fn let_go(&mut self, slot: u32, abandoned: bool) {
-        if let Some(holding) = self.uses.get_mut(slot as usize) {
-            holding.connection = None;
-        }
-        if abandoned {
-            if self.take_back(slot) {
-                return;
-            }
-            self.link.abandon(slot);
-        }
-        self.reap(slot);
-    }
-
-    /// Takes back a request that no thread has started, with all that its slot holds; false when one has.
-    pub fn take_back(&mut self, slot: u32) -> bool {
-        let taken = self.link.reclaim(slot);
-        if taken {
-            let holding = self.uses.get_mut(slot as usize).map(std::mem::take).unwrap_or_default();
-            self.give_back(holding);
-        }
-        taken
-    }
-
-    /// Frees an ownerless slot if the worker has let go of it.
-    pub fn reap(&mut self, slot: u32) {
-        if self.link.is_done(slot) && self.owner(slot).is_none() {
-            self.drop_attachments(slot);
-            if self.link.release(slot)
-                && let Some(holding) = self.uses.get_mut(slot as usize)
-            {
-                // The file, if there was one, has become the worker's.
-                holding.file = None;
-                self.bodies.put_back(holding.chunks.drain(..));
+        let seat = choose(&self.workers, now_ms)?;
+        let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
+        match worker.place_waiting(self.queue.pop_front()?, now_ms) {
+            Ok((id, slot)) => Some((id, Place { seat: seat as u16, slot })),
+            Err(waiting) => {
+                self.queue.push_front(waiting);
+                self.is_stalled = true;
+                None
             }
         }
     }
 
-    /// Descriptors and loans in an answer that nobody reads would be kept for ever.
-    fn drop_attachments(&mut self, slot: u32) {
-        let (mut cursor, _) = self.link.answer(slot);
-        while let Ok(Some(frame)) = self.link.next_frame(slot, &mut cursor) {
-            match frame {
-                // SAFETY: given by the worker with this frame, which is read here and nowhere else.
-                Frame::File { token, .. } => drop(unsafe { descriptors::take(token) }),
-                Frame::Lent { token, .. } => drop(self.link.take_loan(token)),
-                Frame::Head(_) | Frame::Data(..) => {}
-            }
-        }
-    }
-
-    /// Puts a connection at the end of the queue.
-    pub fn enqueue(&mut self, id: ConnectionId) {
-        self.queue.push_back(id);
-    }
-
-    /// Puts back what `next_queued` gave and could not be placed: it is still its turn.
-    pub fn enqueue_first(&mut self, id: ConnectionId) {
-        self.queue.push_front(id);
-    }
-
-    /// Whether requests wait although slots are free: the link's ready ring is full of entries whose requests were taken back. The
-    /// worker throws them away without a word, so nothing will tell when there is room.
+    /// Whether the queue has to be tried again after a while although nothing will tell when.
     pub fn is_stalled(&self) -> bool {
-        !self.queue.is_empty() && self.link.free_slots() > 0
+        self.is_stalled && !self.queue.is_empty()
     }
 
     /// Takes a connection out of the queue because it closed or has waited too long.
     pub fn leave_queue(&mut self, id: ConnectionId) {
-        self.queue.retain(|queued| *queued != id);
+        if let Some(index) = self.queue.iter().position(|waiting| waiting.id == id)
+            && let Some(mut waiting) = self.queue.remove(index)
+        {
+            waiting.holding.discard(&mut self.bodies);
+        }
     }
 
-    /// Takes out the id whose turn it is, while a slot is free.
-    pub fn next_queued(&mut self) -> Option<ConnectionId> {
-        if self.link.free_slots() == 0 { None } else { self.queue.pop_front() }
+    /// The window of a request whose body is still coming, for the connection that it belongs to, with what is needed to fill it.
+    pub fn stream(
+        &mut self,
+        place: Place,
+        owner: ConnectionId,
+    ) -> Option<(&mut FrontEnd, &mut BodyWindow, &mut BodyPool)> {
+        let worker = self.workers.get_mut(place.seat as usize)?.as_mut()?;
+        let (end, window) = worker.stream(place.slot, owner)?;
+        Some((end, window, &mut self.bodies))
+    }
+
+    /// The connection that waits for this slot's answer.
+    #[inline]
+    pub fn owner(&self, place: Place) -> Option<ConnectionId> {
+        self.workers.get(place.seat as usize)?.as_ref()?.slot_use(place.slot)?.owner
+    }
+
+    /// The worker has reported something of a slot: whether it has let go of it.
+    #[inline]
+    pub fn look(&mut self, place: Place, now_ms: u64) {
+        if let Some(worker) = self.worker(place.seat) {
+            worker.look(place.slot, now_ms);
+        }
+    }
+
+    /// The connection has read all of its answer. The slot is freed now if the worker has let go of it, otherwise when it does.
+    pub fn let_go(&mut self, place: Place, now_ms: u64) {
+        if let Some(place) = self.worker(place.seat).and_then(|worker| worker.slot_use_mut(place.slot)) {
+            place.owner = None;
+        }
+        self.reap(place, now_ms);
+    }
+
+    /// Nobody waits for the answer any more. A request that has not started never will.
+    pub fn abandon(&mut self, place: Place, why: Why, now_ms: u64) {
+        if self.discard(place) {
+            return;
+        }
+        if let Some(worker) = self.worker(place.seat) {
+            worker.abandon(place.slot, why);
+            if why == Why::Overdue
+                && let Some(slot_use) = worker.slot_use_mut(place.slot)
+            {
+                slot_use.overdue_since = Some(now_ms);
+            }
+        }
+        self.let_go(place, now_ms);
+    }
+
+    /// Takes back a request that no thread has started, and throws it away; false when one has.
+    pub fn discard(&mut self, place: Place) -> bool {
+        let Some(mut waiting) = self.worker(place.seat).and_then(|worker| worker.take_back(place.slot))
+        else {
+            return false;
+        };
+        waiting.holding.discard(&mut self.bodies);
+        true
+    }
+
+    /// Frees an ownerless slot if the worker has let go of it.
+    pub fn reap(&mut self, place: Place, now_ms: u64) {
+        if let Some(worker) = self.workers.get_mut(place.seat as usize).and_then(Option::as_mut) {
+            worker.reap(place.slot, now_ms, &mut self.bodies);
+        }
+    }
+
+    /// Milliseconds until [`Dispatch::stuck_seats`] should be asked; None when no request waits in a slot, or there is no other worker.
+    pub fn next_look_ms(&self) -> Option<u64> {
+        let several = self.workers.iter().flatten().count() > 1;
+        (several && self.workers.iter().flatten().any(|worker| worker.beyond() > 0)).then_some(STALL_MS)
+    }
+
+    /// The seats of workers that have requests waiting in their slots and do not get on.
+    pub fn stuck_seats(&self, now_ms: u64) -> Vec<u16> {
+        self.workers()
+            .filter(|(_, worker)| worker.beyond() > 0 && worker.silence_ms(now_ms) >= STALL_MS)
+            .map(|(seat, _)| seat)
+            .collect()
+    }
+
+    /// Takes back all that a worker has not started, into the queue and in the order in which it came. Gives the connections concerned, and when
+    /// they began to wait.
+    pub fn take_back_all(&mut self, seat: u16) -> Vec<(ConnectionId, u64)> {
+        let Some(worker) = self.worker(seat) else { return Vec::new() };
+        worker.slow_down();
+        let slots = worker.ready_slots();
+        let taken: Vec<Waiting> = slots.into_iter().filter_map(|slot| worker.take_back(slot)).collect();
+        let ids = taken.iter().map(|waiting| (waiting.id, waiting.since_ms)).collect();
+        self.queue.extend(taken);
+        // Nearly sorted already, and rarely longer than a few dozens.
+        self.queue.make_contiguous().sort_by_key(|waiting| waiting.turn);
+        ids
     }
 }
 
-fn span(span: penstock_http::Span) -> Span {
-    Span { start: span.start, end: span.end }
-}
-
-fn decoded_path<'p>(ask: &'p Ask<'_>, buffer: &'p mut Vec<u8>) -> &'p [u8] {
-    let path = ask.head.path.of(ask.bytes);
-    if path.is_empty() {
-        return b"/";
+/// The worker for the next request, if there is one with room.
+#[inline]
+fn choose(workers: &[Option<Worker>], now_ms: u64) -> Option<usize> {
+    let mut willing = workers.iter().enumerate().filter_map(|(seat, worker)| {
+        worker.as_ref().filter(|worker| worker.is_willing()).map(|worker| (seat, worker))
+    });
+    let (first, second) = (willing.next()?, willing.next());
+    let has_room = |worker: &Worker| worker.end.free_slots() > 0;
+    let Some(second) = second else { return has_room(first.1).then_some(first.0) };
+    let gets_on = |worker: &Worker| worker.may_go_ahead() && worker.silence_ms(now_ms) < STALL_MS;
+    let mut best: Option<(usize, isize)> = None;
+    for (seat, worker) in [first, second].into_iter().chain(willing) {
+        let free = worker.free_permits();
+        if has_room(worker) && (free > 0 || gets_on(worker)) && best.is_none_or(|(_, most)| free > most) {
+            best = Some((seat, free));
+        }
     }
-    if !path.contains(&b'%') {
-        return path;
-    }
-    buffer.clear();
-    penstock_http::target::percent_decode(path, buffer);
-    buffer
-}
-
-/// The access log's view of a head.
-pub fn field_value<'a>(head: &Head, bytes: &'a [u8], known: Known) -> &'a [u8] {
-    head.find(known).map(|field| field.value.of(bytes)).unwrap_or_default()
+    best.map(|(seat, _)| seat)
 }

@@ -3,8 +3,9 @@
 //! Owns every descriptor of a client, all timers, and the front's end of the link. Never takes the GIL, never waits for anything but
 //! the poller. Readiness is edge-triggered: what was not used is remembered in the connection (`readable`) or in `again`.
 //!
-//! One turn: sleep → events → wake the worker → answers → queue → unfinished work → deadlines → log. Time is read once per turn.
+//! One turn: sleep → orders → events → wake the workers → answers → unfinished work → deadlines → queue → log. Time is read once per turn.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -13,21 +14,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use penstock_http::{DateCache, Head, Limits};
-use penstock_link::FrontHalf;
+use penstock_link::Why;
 
 use crate::accept::descriptor_limit;
-use crate::access_record::AccessLog;
+use crate::access_line::Ending;
+use crate::access_log::AccessLog;
+use crate::backlog::Backlog;
 use crate::close::CloseReason;
 use crate::connection_table::{ConnectionId, ConnectionTable};
-use crate::control::{Command, Shared};
+use crate::control::{Command, Common, Shared};
+use crate::departures::Departure;
 use crate::dispatch::Dispatch;
 use crate::exchange::State;
 use crate::listener::Listener;
 use crate::notices::Level;
-use crate::own_answer::OwnAnswer;
 use crate::receive::{SCRATCH, Turn};
 use crate::settings::Settings;
+use crate::spool::Spool;
 use crate::timers::Timers;
+use crate::upload::Uploads;
 
 const DOORBELL: Token = Token(usize::MAX);
 /// Listener `i` has the token `FIRST_LISTENER - i`; connections' tokens are far below.
@@ -35,10 +40,8 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 /// A sleeping worker is woken when the poller has nothing more to tell, or for this many requests. Woken for the first one, it would run
 /// at once, perhaps in this thread's place, and be asleep again before the second.
 const BELL_EVERY: usize = 32;
-/// How often the queue is tried while the link's ready ring has no room.
+/// How often the queue is tried while a link has no room for reasons of which nothing tells the end.
 const STALLED_MS: u64 = 5;
-/// How long a connection that has just been made may take to send its request while the front drains.
-const DRAIN_GRACE_MS: u64 = 1000;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
@@ -51,11 +54,32 @@ pub(crate) struct EventLoop {
     pub(crate) listeners: Vec<Listener>,
     /// Listeners that may have more to accept.
     pub(crate) accepting: Vec<bool>,
+    /// Listeners from this one on answer health checks only.
+    pub(crate) first_admin: u16,
+    /// Whether the other listeners are to be accepted from.
+    pub(crate) may_accept: bool,
+    /// Whether readiness checks may say so.
+    pub(crate) is_ready: bool,
+    /// After which time in a slot a request is looked at: it has waited too long for a thread, or has run too long.
+    pub(crate) first_look: Duration,
+    /// When workers are to be looked at.
+    pub(crate) watch_at: u64,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) table: ConnectionTable,
     pub(crate) dispatch: Dispatch,
+    /// Connections of each address, where they are limited.
+    pub(crate) clients: HashMap<Box<[u8]>, usize>,
     pub(crate) timers: Timers,
+    pub(crate) spool: Spool,
+    pub(crate) spool_complained: bool,
+    pub(crate) backlog: Backlog,
+    /// Connections that do not keep up with their answers, and when to look at them again.
+    pub(crate) behind: VecDeque<(ConnectionId, u64)>,
+    /// Bodies that are passed on while they come.
+    pub(crate) uploads: Uploads,
+    /// Clients who have gone, and what is to be done about their requests.
+    pub(crate) departures: Vec<Departure>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) draining: bool,
     /// The last turn's requests have not been announced yet.
@@ -69,7 +93,7 @@ pub(crate) struct EventLoop {
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
     pub(crate) date: DateCache,
-    started: Instant,
+    pub(crate) started: Instant,
     /// Milliseconds since the start, as of this turn.
     pub(crate) now_ms: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
@@ -80,8 +104,8 @@ impl EventLoop {
     pub(crate) fn new(
         mut settings: Settings,
         listeners: Vec<OwnedFd>,
-        half: FrontHalf,
-        threads: usize,
+        admin_listeners: usize,
+        common: Common,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -90,7 +114,7 @@ impl EventLoop {
             let token = Token(FIRST_LISTENER - i);
             poll.registry().register(&mut SourceFd(&listener.raw()), token, Interest::READABLE)?;
         }
-        let raw = half.doorbell.as_fd().as_raw_fd();
+        let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
         if settings.max_connections == 0 {
@@ -100,13 +124,23 @@ impl EventLoop {
         let limits = Limits {
             head_bytes: settings.max_head_bytes,
             fields: settings.max_fields,
+            line_bytes: settings.max_line_bytes,
+            underscores: settings.underscore_fields,
             body_bytes: settings.max_body_bytes,
             ..Limits::default()
         };
-        let dispatch = Dispatch::new(half, threads, settings.queue_length);
+        let dispatch = Dispatch::new(common.bodies, settings.queue_length);
+        let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         Ok(EventLoop {
             accepting: vec![true; listeners.len()],
-            access_log: AccessLog::new(settings.access_log),
+            first_admin: listeners.len().saturating_sub(admin_listeners) as u16,
+            may_accept: false,
+            is_ready: true,
+            first_look: settings
+                .request_time
+                .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
+            watch_at: 0,
+            access_log: AccessLog::new(settings.access_log)?,
             settings,
             limits,
             shared,
@@ -116,7 +150,14 @@ impl EventLoop {
             accept_complained: false,
             table: ConnectionTable::default(),
             dispatch,
+            clients: HashMap::new(),
             timers: Timers::default(),
+            spool,
+            spool_complained: false,
+            backlog: Backlog::default(),
+            behind: VecDeque::new(),
+            uploads: Uploads::default(),
+            departures: Vec::new(),
             draining: false,
             looked_again: false,
             again: Vec::new(),
@@ -133,7 +174,7 @@ impl EventLoop {
     /// Serves until told to stop, or until the last connection has gone after a drain.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(1024);
-        let mut news = Vec::new();
+        let (mut news, mut slots) = (Vec::new(), Vec::new());
         let mut due = Vec::new();
         loop {
             if let Err(error) = self.sleep(&mut events)
@@ -143,18 +184,19 @@ impl EventLoop {
                 return;
             }
             self.read_clocks();
+            self.follow_orders();
 
             for event in &events {
                 self.on_event(event);
-                if self.dispatch.link.unannounced() >= BELL_EVERY {
-                    self.dispatch.link.ring_bell();
+                if self.dispatch.unannounced() >= BELL_EVERY {
+                    self.dispatch.ring_bells();
                 }
             }
             self.accept_all();
 
-            self.dispatch.link.take_dirty(&mut news);
-            for slot in news.drain(..) {
-                self.on_news(slot);
+            self.dispatch.take_news(&mut slots, &mut news);
+            for place in news.drain(..) {
+                self.on_news(place);
             }
             for id in std::mem::take(&mut self.again) {
                 self.drive(id);
@@ -163,12 +205,14 @@ impl EventLoop {
             for key in due.drain(..) {
                 self.on_deadline(key);
             }
+            self.end_late_uploads();
+            self.follow_departures();
+            self.help_slow_readers();
             self.serve_queue();
+            self.report_workers();
 
             self.show_levels();
-            if let Some(log) = &mut self.access_log {
-                log.flush(&self.shared.counters.access_lines_dropped);
-            }
+            self.flush_access_log();
             match self.shared.command() {
                 Command::Serve => {}
                 Command::Drain => {
@@ -191,17 +235,29 @@ impl EventLoop {
     }
 
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let wanting = self.accepting.contains(&true) && self.table.len() < self.settings.max_connections;
+        let wanting = self.may_accept
+            && self.accepting.contains(&true)
+            && self.table.len() < self.settings.max_connections;
         let mut wait = self.timers.next_in(self.now_ms);
         if wanting {
             let pause = self.accept_pause_until.saturating_sub(self.now_ms);
             wait = Some(wait.map_or(pause, |wait| wait.min(pause)));
         }
-        if self.dispatch.is_stalled() {
-            wait = Some(wait.map_or(STALLED_MS, |wait| wait.min(STALLED_MS)));
+        let stalled = self.dispatch.is_stalled().then_some(STALLED_MS);
+        let looks = [
+            stalled,
+            self.access_log.as_ref().and_then(|log| log.due_in(self.now_ms)),
+            self.dispatch.next_look_ms(),
+            self.next_watch_ms(),
+            self.next_behind_ms(),
+            self.next_upload_ms(),
+            self.next_departure_ms(),
+        ];
+        for limit in looks.into_iter().flatten() {
+            wait = Some(wait.map_or(limit, |wait| wait.min(limit)));
         }
         let busy = !self.again.is_empty() || wait == Some(0);
-        if self.dispatch.link.unannounced() > 0 {
+        if self.dispatch.unannounced() > 0 {
             // One more look for requests that can share the wake-up; not two in a row, or busy clients could put it off for ever.
             if !std::mem::replace(&mut self.looked_again, true) {
                 self.poll.poll(events, Some(Duration::ZERO))?;
@@ -209,15 +265,15 @@ impl EventLoop {
                     return Ok(());
                 }
             }
-            self.dispatch.link.ring_bell();
+            self.dispatch.ring_bells();
         }
         self.looked_again = false;
         // Told after the announcement, or a bell rung in between would be lost.
-        if busy || !self.dispatch.link.prepare_sleep() {
+        if busy || !self.dispatch.prepare_sleep() {
             return self.poll.poll(events, Some(Duration::ZERO));
         }
         let result = self.poll.poll(events, wait.map(Duration::from_millis));
-        self.dispatch.link.awake();
+        self.dispatch.awake();
         result
     }
 
@@ -227,16 +283,36 @@ impl EventLoop {
         self.timers.set(id.key, self.now_ms + time.as_millis() as u64);
     }
 
+    /// Microseconds since the start, now.
+    #[inline]
+    pub(crate) fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    fn flush_access_log(&mut self) {
+        let Some(log) = &mut self.access_log else { return };
+        let dropped = &self.shared.counters.access_lines_dropped;
+        log.flush_due(self.now_ms, dropped);
+        if let Some(count) = log.losses(self.now_ms, dropped) {
+            let message =
+                format!("{count} lines of the access log were lost: it does not take them fast enough");
+            self.shared.notices.post(Level::Warning, message);
+        }
+    }
+
     fn read_clocks(&mut self) {
         self.now_ms = self.started.elapsed().as_millis() as u64;
         self.unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     }
 
     fn show_levels(&mut self) {
+        self.dispatch.bury();
         self.shared.counters.connections_open.set(self.table.len() as u64);
         self.shared.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
+        self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }
 
@@ -268,6 +344,9 @@ impl EventLoop {
         connection.peer_done |= event.is_read_closed();
         connection.readable |= event.is_readable();
         self.drive(id);
+        if event.is_read_closed() {
+            self.client_left(id);
+        }
     }
 
     /// Takes a connection as far as it goes now.
@@ -280,8 +359,12 @@ impl EventLoop {
             } else {
                 match connection.exchange.state() {
                     State::Receiving => self.receive(id),
+                    State::Running if connection.exchange.upload.is_some() => self.stream_in(id),
                     State::Queued | State::Running => Turn::Wait,
-                    State::Responding | State::Finished => self.send_on(id),
+                    State::Responding | State::Finished => match self.send_on(id) {
+                        Turn::Wait => self.receive_more(id),
+                        turn => turn,
+                    },
                 }
             };
             if turn != Turn::Again {
@@ -290,97 +373,16 @@ impl EventLoop {
         }
     }
 
-    fn on_deadline(&mut self, key: usize) {
-        let Some(id) = self.table.id_at(key) else { return };
-        let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.lingering {
-            self.close(id, CloseReason::AfterAnswer);
-            return;
-        }
-        match connection.exchange.state() {
-            State::Queued => {
-                self.dispatch.leave_queue(id);
-                self.shared.counters.requests_expired.up();
-                self.answer(id, OwnAnswer::Expired);
-                self.drive(id);
-            }
-            State::Responding => self.close(id, CloseReason::WriteTimeout),
-            State::Receiving if connection.exchange.pending.is_some() => {
-                self.answer(id, OwnAnswer::BodyLate);
-                self.shared.counters.bodies_late.up();
-                self.drive(id);
-            }
-            State::Receiving if connection.head_begun => {
-                self.answer(id, OwnAnswer::HeadLate);
-                self.shared.counters.heads_late.up();
-                self.drive(id);
-            }
-            State::Receiving => self.close(id, CloseReason::Idle),
-            // In a slot, and perhaps not started yet: then it has waited too long. What runs has no such limit.
-            State::Running => {
-                if let Some(slot) = connection.exchange.slot
-                    && self.dispatch.take_back(slot)
-                {
-                    connection.exchange.slot = None;
-                    self.shared.counters.requests_expired.up();
-                    self.answer(id, OwnAnswer::Expired);
-                    self.drive(id);
-                }
-            }
-            // No deadline is set in this state.
-            State::Finished => {}
-        }
-    }
-
-    fn begin_drain(&mut self) {
-        // Who is in the backlog has connected successfully: to close the listener on them would be a reset.
-        self.accept_pause_until = 0;
-        self.accepting.fill(true);
-        while self.accepting.contains(&true) && self.table.len() < self.settings.max_connections {
-            self.accept_all();
-            if self.accept_pause_until > 0 {
-                break;
-            }
-        }
-        self.draining = true;
-        for listener in self.listeners.drain(..) {
-            let _ = self.poll.registry().deregister(&mut SourceFd(&listener.raw()));
-        }
-        self.accepting.clear();
-        for id in self.table.ids() {
-            if !self.is_idle(id) {
-                continue;
-            }
-            // A request may have arrived that no event has told of yet: look before closing.
-            if let Some(connection) = self.table.get_mut(id) {
-                connection.readable = true;
-            }
-            self.drive(id);
-            if !self.is_idle(id) {
-                continue;
-            }
-            match self.table.get_mut(id) {
-                // The first request of a new connection is on its way.
-                Some(connection) if connection.fresh => self.timers.set(id.key, self.now_ms + DRAIN_GRACE_MS),
-                _ => self.close(id, CloseReason::Draining),
-            }
-        }
-    }
-
-    fn is_idle(&mut self, id: ConnectionId) -> bool {
-        self.table.get_mut(id).is_some_and(|connection| {
-            connection.exchange.state() == State::Receiving && connection.receiver.is_between_requests()
-        })
-    }
-
     /// Ends a connection, whatever it was doing.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(mut connection) = self.table.remove(id) else { return };
         self.timers.clear(id.key);
+        self.forget_client(&connection);
         reason.counter(&self.shared.counters).up();
+        self.note_departure(&connection.exchange);
         let exchange = &mut connection.exchange;
-        if let Some(slot) = exchange.slot {
-            self.dispatch.let_go(slot, true);
+        if let Some(place) = exchange.slot {
+            self.dispatch.abandon(place, Why::Gone, self.now_ms);
         }
         if exchange.state() == State::Queued {
             self.dispatch.leave_queue(id);
@@ -392,7 +394,10 @@ impl EventLoop {
             pending.body.discard(&mut self.dispatch.bodies);
         }
         if let (Some(record), Some(log)) = (exchange.record.take(), &mut self.access_log) {
-            log.add(&record, exchange.passed, self.unix_seconds, &self.shared.counters.access_lines_dropped);
+            let now_us = self.started.elapsed().as_micros() as u64;
+            let how = reason.for_the_log();
+            let ending = Ending { bytes: exchange.passed, how, now_us, unix_seconds: self.unix_seconds };
+            log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
         }
     }
 }

@@ -1,15 +1,15 @@
 //! One request and its answer: which state it is in, and every transition there is.
 //!
 //! ```text
-//!   Receiving ──► Queued ──► Running ──► Responding ──► Finished ──► (Receiving, the next one)
-//!       │  │         │          ▲            ▲
-//!       │  └─────────┼──────────┘            │   a free slot: not queued
-//!       └────────────┴───────────────────────┘   an answer made by the front: refused, shed, expired
+//!   Receiving ──► Queued ◄─► Running ──► Responding ──► Finished ──► (Receiving, the next one)
+//!       │  │         │        ▲  │           ▲
+//!       │  └─────────┼────────┘  │           │   a free slot: not queued; back to the queue: not started by its worker
+//!       └────────────┴───────────┴───────────┘   an answer made by the front: refused, shed, expired, timed out, lost
 //! ```
 //!
 //! - *Receiving*: nothing or a part of the request has come; also between two requests.
-//! - *Queued*: complete, no slot free.
-//! - *Running*: in a slot, no byte of the answer has been taken from it.
+//! - *Queued*: complete, no slot free. The request is a record in the queue.
+//! - *Running*: in a slot, no byte of the answer has been taken from it. Its body may still be coming, if it is streamed (`upload`).
 //! - *Responding*: the answer is on its way; `slot` is still set while more of it may come from the worker.
 //! - *Finished*: all of it has left.
 //!
@@ -19,6 +19,8 @@ use penstock_http::{Coding, Head, Version};
 
 use crate::access_record::AccessRecord;
 use crate::body::Body;
+use crate::dispatch::Place;
+use crate::upload::Upload;
 
 /// See the module's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,15 +46,14 @@ impl State {
             (self, next),
             (Receiving, Queued | Running | Responding)
                 | (Queued, Running | Responding)
-                | (Running, Responding)
+                | (Running, Queued | Responding)
                 | (Responding, Finished)
                 | (Finished, Receiving)
         )
     }
 }
 
-/// A request that cannot be handed on at once: its body is still coming, or no slot is free. Owns copies of what lay in the receive
-/// buffer.
+/// A request whose body is still coming. Owns copies of what lay in the receive buffer.
 #[derive(Debug)]
 pub struct Pending {
     /// Spans point into `bytes`.
@@ -61,6 +62,8 @@ pub struct Pending {
     pub bytes: Vec<u8>,
     /// What has come of the body.
     pub body: Body,
+    /// When the body began to be collected.
+    pub since_ms: u64,
 }
 
 /// See the module's head.
@@ -68,7 +71,7 @@ pub struct Pending {
 pub struct Exchange {
     state: State,
     /// The slot that runs it.
-    pub slot: Option<u32>,
+    pub slot: Option<Place>,
     /// Version of the request.
     pub version: Version,
     /// HEAD: no body in the answer.
@@ -85,6 +88,8 @@ pub struct Exchange {
     pub passed: u64,
     /// See [`Pending`].
     pub pending: Option<Box<Pending>>,
+    /// A body that is passed on while it comes, until it has ended.
+    pub upload: Option<Box<Upload>>,
     /// For the access log, where there is one.
     pub record: Option<Box<AccessRecord>>,
 }
@@ -102,6 +107,7 @@ impl Default for Exchange {
             coding: None,
             passed: 0,
             pending: None,
+            upload: None,
             record: None,
         }
     }
@@ -130,7 +136,7 @@ impl Exchange {
         self.passed = 0;
         self.keep_alive = true;
         self.received_whole = true;
-        debug_assert!(self.pending.is_none() && self.record.is_none());
+        debug_assert!(self.pending.is_none() && self.upload.is_none() && self.record.is_none());
     }
 }
 
@@ -154,6 +160,7 @@ mod tests {
                 (Receiving, Responding),
                 (Queued, Running),
                 (Queued, Responding),
+                (Running, Queued),
                 (Running, Responding),
                 (Responding, Finished),
                 (Finished, Receiving),

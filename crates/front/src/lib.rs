@@ -5,26 +5,49 @@
 #![deny(missing_docs)]
 
 mod accept;
+mod access_format;
+mod access_line;
+mod access_log;
 mod access_record;
+mod ask;
+mod backlog;
 mod body;
 mod close;
 mod connection;
 mod connection_table;
 mod control;
 mod counters;
+mod deadlines;
+mod departures;
 mod dispatch;
+mod drain;
 mod event_loop;
 mod exchange;
+mod forwarding;
 mod gather;
+mod health;
 mod listener;
 mod notices;
+mod obituary;
+mod orders;
 mod output;
 mod own_answer;
+mod rates;
 mod receive;
 mod respond;
 mod settings;
+mod spool;
+mod streaming;
 mod timers;
+mod upload;
+mod worker_link;
 
-pub use control::{FrontHandle, start};
-pub use notices::{Level, Notice};
+#[cfg(test)]
+mod tests;
+
+pub use control::{Common, FrontHandle, start};
+pub use forwarding::Proxies;
+pub use notices::{Level, News, Notice};
 pub use settings::Settings;
+pub use upload::Streams;
+pub use worker_link::WorkerLink;

@@ -4,6 +4,7 @@
 //! non-blocking and accepted from. TCP and unix sockets are alike but for the peer's name.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use socket2::{SockAddr, SockRef, Socket};
@@ -18,6 +19,10 @@ pub struct Peer {
     len: u8,
     /// 0 where there is none.
     pub port: u16,
+    /// None for a unix socket, and for a client that a proxy hides.
+    pub address: Option<(IpAddr, u16)>,
+    /// A proxy says that it came by TLS.
+    pub is_tls: bool,
 }
 
 impl Peer {
@@ -26,10 +31,16 @@ impl Peer {
         self.text.get(..self.len as usize).unwrap_or_default()
     }
 
-    fn new(address: &SockAddr) -> Self {
-        let mut peer = Peer { text: [0; TEXT], len: 0, port: 0 };
+    /// A client of which nothing is known.
+    pub(crate) fn unknown() -> Self {
+        Peer { text: [0; TEXT], len: 0, port: 0, address: None, is_tls: false }
+    }
+
+    pub(crate) fn new(address: &SockAddr) -> Self {
+        let mut peer = Peer::unknown();
         if let Some(address) = address.as_socket() {
             peer.port = address.port();
+            peer.address = Some((address.ip(), address.port()));
             let mut cursor = io::Cursor::new(&mut peer.text[..]);
             // `to_canonical`: a client that came over IPv4 to a dual-stack socket is shown by its IPv4 address.
             if write!(cursor, "{}", address.ip().to_canonical()).is_ok() {

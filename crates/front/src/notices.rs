@@ -19,13 +19,28 @@ pub enum Level {
     Error,
 }
 
-/// A line for the log.
+/// Something of a worker that the supervisor acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It was retired, and nothing of it runs any more.
+    Quiet,
+    /// It has had as many requests as it should.
+    Spent,
+    /// A thread has not let go of a request whose time was over.
+    Stuck,
+    /// It gives no sign of life: its interpreter does not run.
+    Frozen,
+}
+
+/// A line for the log, or news for the supervisor, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// How serious it is.
     pub level: Level,
-    /// What happened, where, what to do.
+    /// What happened, where, what to do. Empty: nothing is to be logged.
     pub message: String,
+    /// What happened to which worker (by the supervisor's number).
+    pub news: Option<(News, u64)>,
 }
 
 /// More than this many unread notices say the same thing over and over.
@@ -51,14 +66,21 @@ impl Notices {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a notice.
+    /// Adds a line for the log.
     pub fn post(&self, level: Level, message: String) {
         let mut inside = self.lock();
         if inside.waiting.len() >= CAPACITY {
             inside.dropped += 1;
             return;
         }
-        inside.waiting.push_back(Notice { level, message });
+        inside.waiting.push_back(Notice { level, message, news: None });
+        self.changed.notify_one();
+    }
+
+    /// Adds news; never dropped, since each of them comes once in a worker's life.
+    pub fn tell(&self, news: News, worker: u64, message: String) {
+        let level = if message.is_empty() { Level::Debug } else { Level::Error };
+        self.lock().waiting.push_back(Notice { level, message, news: Some((news, worker)) });
         self.changed.notify_one();
     }
 
@@ -79,7 +101,7 @@ impl Notices {
                 let message =
                     format!("{} notices of the front were dropped: the log is too slow", inside.dropped);
                 inside.dropped = 0;
-                return Some(Notice { level: Level::Warning, message });
+                return Some(Notice { level: Level::Warning, message, news: None });
             }
             if inside.closed {
                 return None;

@@ -1,15 +1,19 @@
 //! What is still to be sent on one connection: bytes and pieces of files, in order.
 //!
-//! Empty for nearly every connection at nearly every moment: an answer that the socket takes at once never comes here.
+//! Empty for nearly every connection at nearly every moment: an answer that the socket takes at once never comes here. What comes here is
+//! kept in memory; or in a file, from the moment when the client has shown that it is slow ([`Output::begin_spilling`]).
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use penstock_link::Loan;
 use socket2::Socket;
+
+use crate::backlog::Backlog;
+use crate::spool::{Spool, SpoolFile};
 
 /// Bytes handed to the kernel in one call.
 const FILE_STEP: u64 = 1 << 20;
@@ -30,6 +34,17 @@ enum Segment {
         offset: u64,
         left: u64,
     },
+    /// A part of what was spilled.
+    Spilled {
+        offset: u64,
+        left: u64,
+    },
+}
+
+/// The answer's overflow.
+struct Spill {
+    file: SpoolFile,
+    limit: u64,
 }
 
 /// See the module's head.
@@ -38,6 +53,9 @@ pub struct Output {
     segments: VecDeque<Segment>,
     /// Bytes held in memory, lent ones included.
     held: usize,
+    /// Where they count.
+    backlog: Backlog,
+    spill: Option<Box<Spill>>,
 }
 
 impl fmt::Debug for Output {
@@ -51,8 +69,8 @@ impl fmt::Debug for Output {
 pub enum Flushed {
     /// Nothing is left.
     All,
-    /// The socket is full; at least one byte left (true) or none.
-    Blocked(bool),
+    /// The socket is full; so many bytes have left.
+    Blocked(usize),
     /// The socket takes more, but it is the others' turn.
     Paused,
 }
@@ -67,17 +85,73 @@ impl Output {
         self.segments.is_empty()
     }
 
+    /// An output whose bytes count in `backlog`.
+    pub fn new(backlog: Backlog) -> Self {
+        Output { segments: VecDeque::new(), held: 0, backlog, spill: None }
+    }
+
     /// Bytes held in memory for the client.
     pub fn held(&self) -> usize {
         self.held
     }
 
+    fn hold(&mut self, count: usize) {
+        self.held += count;
+        self.backlog.add(count);
+    }
+
+    fn let_go(&mut self, count: usize) {
+        self.held -= count;
+        self.backlog.give_back(count);
+    }
+
+    /// The client is slow: from now on up to `limit` bytes of this answer go to a file. False where they do already.
+    pub fn begin_spilling(&mut self, spool: &Spool, limit: u64) -> io::Result<bool> {
+        if self.spill.is_some() {
+            return Ok(false);
+        }
+        self.spill = Some(Box::new(Spill { file: spool.file()?, limit }));
+        Ok(true)
+    }
+
+    /// The answer is over; the next one begins without a file.
+    pub fn end_spilling(&mut self) {
+        self.spill = None;
+    }
+
+    /// Whether more can be kept without memory.
+    pub fn can_spill(&self) -> bool {
+        self.spill.as_ref().is_some_and(|spill| spill.file.len() < spill.limit)
+    }
+
+    /// Appends to the file; false when there is none, or it can take no more.
+    fn push_spilled(&mut self, bytes: &[u8]) -> bool {
+        let Some(spill) = &mut self.spill else { return false };
+        let offset = spill.file.len();
+        if offset >= spill.limit || self.segments.is_empty() {
+            return false;
+        }
+        if spill.file.append(bytes).is_err() {
+            // No room on the disk: as if the limit were reached. What is in the file already will be sent.
+            spill.limit = 0;
+            return false;
+        }
+        let left = bytes.len() as u64;
+        match self.segments.back_mut() {
+            Some(Segment::Spilled { offset: start, left: before }) if *start + *before == offset => {
+                *before += left;
+            }
+            _ => self.segments.push_back(Segment::Spilled { offset, left }),
+        }
+        true
+    }
+
     /// Appends a copy of `bytes`.
     pub fn push(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
+        if bytes.is_empty() || self.push_spilled(bytes) {
             return;
         }
-        self.held += bytes.len();
+        self.hold(bytes.len());
         // Growing the last buffer beats a segment per piece for streams of many small ones.
         if let Some(Segment::Bytes { bytes: last, .. }) = self.segments.back_mut()
             && last.len() + bytes.len() <= 64 * 1024
@@ -90,8 +164,8 @@ impl Output {
 
     /// Appends what is left of a loan, which is given back when it has been sent.
     pub fn push_loan(&mut self, loan: Loan, sent: usize, len: usize) {
-        if sent < len {
-            self.held += len;
+        if sent < len && !self.push_spilled((*loan).as_ref().get(sent..len).unwrap_or_default()) {
+            self.hold(len);
             self.segments.push_back(Segment::Lent { loan, sent, len });
         }
     }
@@ -115,47 +189,56 @@ impl Output {
                 None => {
                     // Do not keep a big queue's memory on an idle connection.
                     self.segments = VecDeque::new();
+                    if let Some(spill) = &mut self.spill
+                        && spill.file.len() > 0
+                    {
+                        // Room for the rest of a long answer. A failure leaves it as it is.
+                        let _ = spill.file.clear();
+                    }
                     return Ok(Flushed::All);
                 }
                 Some(Segment::Bytes { bytes, sent }) => {
                     let result = send(socket, bytes.get(*sent..).unwrap_or_default());
                     *sent += result.as_ref().map_or(0, |count| *count);
-                    if *sent >= bytes.len() {
-                        self.held -= bytes.len();
+                    let whole = bytes.len();
+                    if *sent >= whole {
                         self.segments.pop_front();
+                        self.let_go(whole);
                     }
                     result
                 }
                 Some(Segment::Lent { loan, sent, len }) => {
                     let result = send(socket, (**loan).as_ref().get(*sent..*len).unwrap_or_default());
                     *sent += result.as_ref().map_or(0, |count| *count);
-                    if *sent >= *len {
-                        self.held -= *len;
+                    let whole = *len;
+                    if *sent >= whole {
                         self.segments.pop_front();
+                        self.let_go(whole);
                     }
                     result
                 }
                 Some(Segment::File { file, offset, left }) => {
-                    let step = NonZeroUsize::new((*left).min(FILE_STEP) as usize);
-                    let at = usize::try_from(*offset).map_err(io::Error::other)?;
-                    match socket.sendfile(file, at, step) {
-                        Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-                        Ok(n) => {
-                            *offset += n as u64;
-                            *left -= n as u64;
-                            if *left == 0 {
-                                self.segments.pop_front();
-                            }
-                            Ok(n)
-                        }
-                        Err(error) => Err(error),
+                    let result = send_file(socket, &file.as_fd(), offset, left);
+                    if *left == 0 {
+                        self.segments.pop_front();
                     }
+                    result
+                }
+                Some(Segment::Spilled { offset, left }) => {
+                    let Some(spill) = &mut self.spill else {
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    };
+                    let result = send_file(socket, &spill.file.file().as_fd(), offset, left);
+                    if *left == 0 {
+                        self.segments.pop_front();
+                    }
+                    result
                 }
             };
             match step {
                 Ok(count) => sent_now += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Flushed::Blocked(sent_now > 0));
+                    return Ok(Flushed::Blocked(sent_now));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -191,6 +274,28 @@ impl Output {
         match sent {
             Err(error) if is_again(&error) => Ok(0),
             other => other,
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.held > 0 {
+            self.let_go(self.held);
+        }
+    }
+}
+
+/// Sends some of `left` bytes from `offset`, and moves both.
+fn send_file(socket: &Socket, file: &BorrowedFd<'_>, offset: &mut u64, left: &mut u64) -> io::Result<usize> {
+    let step = NonZeroUsize::new((*left).min(FILE_STEP) as usize);
+    let at = usize::try_from(*offset).map_err(io::Error::other)?;
+    match socket.sendfile(file, at, step)? {
+        0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        count => {
+            *offset += count as u64;
+            *left -= count as u64;
+            Ok(count)
         }
     }
 }
@@ -244,6 +349,48 @@ mod tests {
         drain(&mut reader, &mut got);
         let expected = [b"head ", &big[..], b"middle", &big[10..500_010], b"tail"].concat();
         assert!(got == expected && output.held() == 0 && output.is_empty());
+    }
+
+    #[test]
+    fn what_a_slow_reader_does_not_take_goes_to_a_file_and_comes_back_in_order() {
+        let (socket, mut reader) = pair();
+        let backlog = Backlog::default();
+        let spool = Spool::new(std::env::temp_dir(), 3_000_000);
+        let mut output = Output::new(backlog.clone());
+        let big: Vec<u8> = (0..1_000_000_u32).map(|i| (i / 7) as u8).collect();
+        output.send_or_keep(&socket, &[IoSlice::new(&big)]).unwrap();
+        let held = output.held();
+        assert!(held > 0 && backlog.held() == held && !output.can_spill());
+        output.begin_spilling(&spool, 2_000_000).unwrap();
+        output.push(&big);
+        output.push_loan(Box::new(big.clone()), 10, big.len());
+        assert_eq!((output.held(), spool.used(), output.can_spill()), (held, 1_999_990, true));
+        output.push(&big[..20]);
+        assert!(!output.can_spill());
+        // Beyond the limit it is memory again: the worker is told to wait, but what it has handed over is not lost.
+        output.push(b"tail");
+        assert_eq!(output.held(), held + 4);
+        let mut got = Vec::new();
+        while output.flush(&socket).unwrap() != Flushed::All {
+            drain(&mut reader, &mut got);
+        }
+        drain(&mut reader, &mut got);
+        assert!(got == [&big[..], &big, &big[10..], &big[..20], b"tail"].concat());
+        assert_eq!((spool.used(), backlog.held(), output.held()), (0, 0, 0));
+        drop(output);
+        assert_eq!(backlog.held(), 0);
+    }
+
+    #[test]
+    fn a_full_spool_leaves_the_rest_in_memory() {
+        let (socket, _reader) = pair();
+        let spool = Spool::new(std::env::temp_dir(), 10);
+        let mut output = Output::default();
+        output.send_or_keep(&socket, &[IoSlice::new(&[7; 1_000_000])]).unwrap();
+        let held = output.held();
+        output.begin_spilling(&spool, 2_000_000).unwrap();
+        output.push(&[1; 11]);
+        assert_eq!((output.held(), output.can_spill(), spool.used()), (held + 11, false, 0));
     }
 
     #[test]

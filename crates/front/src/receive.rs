@@ -5,22 +5,19 @@
 
 use std::io::{self, Read};
 
-use penstock_http::{Event, Head, HttpError, Known, Length};
+use penstock_http::{Event, Head, HttpError, Length};
 
-use crate::access_record::AccessRecord;
-use crate::body::Body;
+use crate::ask::{Ask, INLINE_BODY, Load};
 use crate::close::CloseReason;
-use crate::connection::Connection;
 use crate::connection_table::ConnectionId;
-use crate::dispatch::{Ask, Dispatched, INLINE_BODY, Load, field_value};
+use crate::dispatch::{Dispatched, Place};
 use crate::event_loop::EventLoop;
 use crate::exchange::{Pending, State};
-use crate::listener::Peer;
 use crate::notices::Level;
 use crate::own_answer::OwnAnswer;
 
 /// Bytes read from one connection before the others get their turn.
-const READ_BUDGET: usize = 1 << 20;
+pub const READ_BUDGET: usize = 1 << 20;
 /// Bytes read at once into the loop's buffer.
 pub const SCRATCH: usize = 64 * 1024;
 
@@ -154,7 +151,7 @@ impl EventLoop {
             self.dispatch_pending(id);
             return Seen::Turned;
         }
-        self.set_deadline(id, self.settings.body_idle_time);
+        self.body_progress(id, count);
         Seen::More
     }
 
@@ -165,9 +162,18 @@ impl EventLoop {
         loop {
             let Some(connection) = self.table.get_mut(id) else { return (at, Seen::Turned) };
             let rest = input.get(at..).unwrap_or_default();
+            if connection.awaits_proxy_header {
+                match self.look_for_proxy_header(id, rest) {
+                    Some(0) => return (at, Seen::More),
+                    Some(consumed) => at += consumed,
+                    None => return (input.len(), Seen::Turned),
+                }
+                continue;
+            }
             let step = match connection.receiver.advance(rest, &self.limits, &mut self.head) {
                 Ok(step) => step,
                 Err(error) => {
+                    self.note_refused(id, rest);
                     self.refuse(id, error);
                     return (input.len(), Seen::Turned);
                 }
@@ -188,12 +194,13 @@ impl EventLoop {
                 }
                 Event::Body(range) => {
                     let bytes = rest.get(range).unwrap_or_default();
+                    connection.moved += bytes.len() as u64;
                     if let Some(pending) = connection.exchange.pending.as_mut()
                         && let Err(error) = pending.body.push(
                             &mut self.dispatch.bodies,
                             bytes,
                             self.settings.body_memory_bytes,
-                            &self.settings.spool_directory,
+                            &self.spool,
                         )
                     {
                         self.cannot_spool(id, &error);
@@ -214,13 +221,37 @@ impl EventLoop {
     fn begin(&mut self, id: ConnectionId, bytes: &[u8], after: &[u8]) -> Option<usize> {
         let connection = self.table.get_mut(id)?;
         connection.fresh = false;
+        connection.requests = connection.requests.saturating_add(1);
+        let most = self.settings.requests_per_connection;
+        let may_go_on = most == 0 || connection.requests < most;
+        let may_be_health = self.settings.health_path.is_some() || connection.listener >= self.first_admin;
         let exchange = &mut connection.exchange;
         exchange.version = self.head.version;
         exchange.is_head = self.head.method.of(bytes) == b"HEAD";
-        exchange.keep_alive = self.head.keep_alive && !self.draining;
-        if self.access_log.is_some() {
-            exchange.record = Some(record(&self.head, bytes, connection.peer.text()));
+        exchange.keep_alive = self.head.keep_alive && !self.draining && may_go_on;
+        if may_be_health && self.answer_health(id, bytes) {
+            return Some(0);
         }
+        let connection = self.table.get_mut(id)?;
+        let said = match self.settings.proxies.resolve(&connection.peer, &self.head, bytes) {
+            Ok(said) => said,
+            Err(error) => {
+                self.refuse(id, error);
+                return Some(after.len());
+            }
+        };
+        if self.head.https_target && !said.and_then(|said| said.https).unwrap_or(connection.peer.is_tls) {
+            self.refuse(id, HttpError::Misdirected);
+            return Some(after.len());
+        }
+        let exchange = &mut connection.exchange;
+        if let Some(log) = &mut self.access_log {
+            let now_us = self.started.elapsed().as_micros() as u64;
+            exchange.record = Some(log.begin(&mut self.head, bytes, connection.peer.text(), now_us));
+        }
+        // With the request's id behind it, where one was made.
+        let identified = exchange.record.as_ref().and_then(|record| record.identified(bytes));
+        let bytes = identified.as_deref().unwrap_or(bytes);
         match self.head.length {
             Length::None | Length::Exact(0) => {
                 self.submit(id, bytes, &[]);
@@ -235,11 +266,20 @@ impl EventLoop {
                 Some(length)
             }
             _ => {
+                if self.is_streamed(bytes) {
+                    self.begin_stream(id, bytes, !after.is_empty());
+                    return Some(0);
+                }
                 let wants_continue = self.head.expect_continue && after.is_empty();
                 let head = std::mem::take(&mut self.head);
-                exchange.pending =
-                    Some(Box::new(Pending { head, bytes: bytes.to_vec(), body: Default::default() }));
-                self.set_deadline(id, self.settings.body_idle_time);
+                let exchange = &mut self.table.get_mut(id)?.exchange;
+                exchange.pending = Some(Box::new(Pending {
+                    head,
+                    bytes: bytes.to_vec(),
+                    body: Default::default(),
+                    since_ms: 0,
+                }));
+                self.body_begins(id);
                 if wants_continue {
                     self.send_continue(id);
                 }
@@ -252,96 +292,98 @@ impl EventLoop {
     #[inline]
     fn submit(&mut self, id: ConnectionId, bytes: &[u8], body: &[u8]) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        let ask = Ask { head: &self.head, bytes, peer: &connection.peer, listener: connection.listener };
-        match self.dispatch.submit(id, &ask, Load::Inline(body)) {
-            Dispatched::Slot(slot) => {
-                run(connection, slot);
-                self.set_deadline(id, self.settings.queue_time);
-                self.shared.counters.requests_dispatched.up();
-            }
-            Dispatched::Wait => {
-                let mut pending = Box::new(Pending {
-                    head: self.head.clone(),
-                    bytes: bytes.to_vec(),
-                    body: Default::default(),
-                });
-                let kept = pending.body.push(
-                    &mut self.dispatch.bodies,
-                    body,
-                    self.settings.body_memory_bytes,
-                    &self.settings.spool_directory,
-                );
-                connection.exchange.pending = Some(pending);
-                match kept {
-                    Ok(()) => self.enqueue(id),
-                    Err(error) => self.cannot_spool(id, &error),
-                }
-            }
-            Dispatched::Full => self.shed(id),
-            Dispatched::TooLarge => self.answer(id, OwnAnswer::Refused(HttpError::HeadTooLarge)),
-        }
+        let ask = Ask {
+            head: &self.head,
+            bytes,
+            peer: &connection.peer,
+            listener: connection.listener,
+            proxies: &self.settings.proxies,
+            listeners: self.first_admin,
+        };
+        let dispatched = self.dispatch.submit(id, &ask, Load::Inline(body), self.now_ms);
+        self.handed_on(id, dispatched);
     }
 
     /// The collected request is complete.
     fn dispatch_pending(&mut self, id: ConnectionId) {
         let Some(connection) = self.table.get_mut(id) else { return };
         let Some(pending) = connection.exchange.pending.as_mut() else { return };
-        let (ask, body) = ask_of(pending, &connection.peer, connection.listener);
+        let Pending { head, bytes, body, .. } = &mut **pending;
+        let ask = Ask {
+            head,
+            bytes,
+            peer: &connection.peer,
+            listener: connection.listener,
+            proxies: &self.settings.proxies,
+            listeners: self.first_admin,
+        };
         if body.is_spooled() {
             self.shared.counters.bodies_spooled.up();
         }
-        match self.dispatch.submit(id, &ask, Load::Collected(body)) {
-            Dispatched::Slot(slot) => self.placed(id, slot),
-            Dispatched::Wait => self.enqueue(id),
-            Dispatched::Full => self.shed(id),
+        if let Some(record) = &mut connection.exchange.record {
+            // The time that it took to come is the client's.
+            record.is_complete(self.started.elapsed().as_micros() as u64);
+        }
+        let dispatched = self.dispatch.submit(id, &ask, Load::Collected(body), self.now_ms);
+        self.handed_on(id, dispatched);
+    }
+
+    #[inline]
+    pub(crate) fn handed_on(&mut self, id: ConnectionId, dispatched: Dispatched) {
+        match dispatched {
+            Dispatched::Placed(place) => self.placed(id, place),
+            Dispatched::Queued => {
+                if let Some(connection) = self.table.get_mut(id) {
+                    connection.exchange.pending = None;
+                    connection.exchange.become_state(State::Queued);
+                    connection.head_begun = false;
+                    self.set_deadline(id, self.settings.queue_time);
+                }
+            }
+            Dispatched::Full => {
+                self.shared.counters.requests_shed.up();
+                self.answer(id, OwnAnswer::Shed);
+            }
             Dispatched::TooLarge => self.answer(id, OwnAnswer::Refused(HttpError::HeadTooLarge)),
         }
     }
 
-    fn placed(&mut self, id: ConnectionId, slot: u32) {
-        if let Some(connection) = self.table.get_mut(id) {
-            connection.exchange.pending = None;
-            // In a slot it waits for a thread as well. Who comes from the queue goes on waiting, on the same clock.
-            let was_queued = connection.exchange.state() == State::Queued;
-            run(connection, slot);
-            if !was_queued {
-                self.set_deadline(id, self.settings.queue_time);
-            }
-            self.shared.counters.requests_dispatched.up();
+    /// The request is in a slot. There it waits for a thread, and then it runs; `deadlines` tells which of both was too long.
+    #[inline]
+    pub(crate) fn placed(&mut self, id: ConnectionId, place: Place) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        let exchange = &mut connection.exchange;
+        exchange.pending = None;
+        exchange.become_state(State::Running);
+        exchange.slot = Some(place);
+        connection.head_begun = false;
+        if let Some(record) = &mut exchange.record {
+            record.worker = self.dispatch.worker(place.seat).map(|worker| (worker.number, worker.pid));
+        }
+        let (has_left, is_coming) = (connection.peer_done, exchange.upload.is_some());
+        self.set_deadline(id, self.first_look);
+        self.shared.counters.requests_dispatched.up();
+        if has_left {
+            self.client_left(id);
+        }
+        if is_coming {
+            // What there is of its body may have been reported before.
+            self.again.push(id);
         }
     }
 
-    fn enqueue(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.table.get_mut(id) {
-            connection.exchange.become_state(State::Queued);
-            self.dispatch.enqueue(id);
-            self.set_deadline(id, self.settings.queue_time);
-        }
-    }
-
-    /// Moves waiting requests into slots that have become free.
-    pub(crate) fn serve_queue(&mut self) {
-        while let Some(id) = self.dispatch.next_queued() {
-            let Some(connection) = self.table.get_mut(id) else { continue };
-            let Some(pending) = connection.exchange.pending.as_mut() else { continue };
-            let (ask, body) = ask_of(pending, &connection.peer, connection.listener);
-            match self.dispatch.place(id, &ask, Load::Collected(body)) {
-                Dispatched::Slot(slot) => self.placed(id, slot),
-                Dispatched::Wait => {
-                    self.dispatch.enqueue_first(id);
-                    return;
-                }
-                Dispatched::Full | Dispatched::TooLarge => {
-                    self.answer(id, OwnAnswer::Refused(HttpError::HeadTooLarge));
-                    self.drive(id);
-                }
-            }
+    /// Nothing else is to be done for a connection at present: if its body is passed on while it comes, here is where it does.
+    #[inline]
+    pub(crate) fn receive_more(&mut self, id: ConnectionId) -> Turn {
+        match self.table.get_mut(id) {
+            Some(connection) if connection.exchange.upload.is_some() => self.stream_in(id),
+            _ => Turn::Wait,
         }
     }
 
     /// A body of a request that will be refused for want of disk must not look complete to anyone.
     fn cannot_spool(&mut self, id: ConnectionId, error: &io::Error) {
-        let place = self.settings.spool_directory.display().to_string();
+        let place = self.spool.directory();
         self.shared.notices.post(
             Level::Error,
             format!("a request body could not be written to a file in {place}: {error}; the client gets 503"),
@@ -349,20 +391,26 @@ impl EventLoop {
         self.answer(id, OwnAnswer::NoRoom);
     }
 
-    fn refuse(&mut self, id: ConnectionId, error: HttpError) {
-        self.answer(id, OwnAnswer::Refused(error));
+    /// The access log is to show what was refused, which may be no request at all.
+    fn note_refused(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let now_us = self.now_us();
+        if let Some(log) = &mut self.access_log
+            && let Some(connection) = self.table.get_mut(id)
+        {
+            let peer = connection.peer.text();
+            connection.exchange.record.get_or_insert_with(|| log.begin_without_head(bytes, peer, now_us));
+        }
     }
 
-    fn shed(&mut self, id: ConnectionId) {
-        self.shared.counters.requests_shed.up();
-        self.answer(id, OwnAnswer::Shed);
+    fn refuse(&mut self, id: ConnectionId, error: HttpError) {
+        self.answer(id, OwnAnswer::Refused(error));
     }
 
     /// The parser wants more: a head that has begun is on the clock.
     fn waiting_for_more(&mut self, id: ConnectionId) {
         let Some(connection) = self.table.get_mut(id) else { return };
         if connection.exchange.pending.is_some() {
-            self.set_deadline(id, self.settings.body_idle_time);
+            self.body_progress(id, 0);
         } else if !connection.receiver.is_between_requests() && !connection.head_begun {
             connection.head_begun = true;
             self.set_deadline(id, self.settings.head_time);
@@ -376,31 +424,4 @@ impl EventLoop {
         self.close(id, if between { CloseReason::ByClient } else { CloseReason::ByClientEarly });
         Turn::Closed
     }
-}
-
-/// A collected request as it is handed on: what is asked, and the body to be taken out.
-fn ask_of<'a>(pending: &'a mut Pending, peer: &'a Peer, listener: u16) -> (Ask<'a>, &'a mut Body) {
-    (Ask { head: &pending.head, bytes: &pending.bytes, peer, listener }, &mut pending.body)
-}
-
-#[inline]
-fn run(connection: &mut Connection, slot: u32) {
-    connection.exchange.become_state(State::Running);
-    connection.exchange.slot = Some(slot);
-    connection.head_begun = false;
-}
-
-fn record(head: &Head, bytes: &[u8], peer: &[u8]) -> Box<AccessRecord> {
-    let mut request_line = head.method.of(bytes).to_vec();
-    request_line.push(b' ');
-    request_line.extend_from_slice(head.target.of(bytes));
-    request_line.push(b' ');
-    request_line.extend_from_slice(head.version.as_str().as_bytes());
-    Box::new(AccessRecord {
-        peer: peer.to_vec(),
-        request_line,
-        referer: field_value(head, bytes, Known::Referer).to_vec(),
-        user_agent: field_value(head, bytes, Known::UserAgent).to_vec(),
-        status: 0,
-    })
 }

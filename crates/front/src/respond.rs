@@ -5,15 +5,17 @@
 
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use penstock_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head};
 use penstock_http::{Coding, ResponseContext};
-use penstock_link::{Damaged, Frame, Loan, Progress, descriptors};
+use penstock_link::{Damaged, Frame, Loan, Progress, Why};
 
+use crate::access_line::Ending;
 use crate::close::CloseReason;
 use crate::connection_table::ConnectionId;
+use crate::dispatch::Place;
+use crate::drain::DRAIN_GRACE;
 use crate::event_loop::EventLoop;
 use crate::exchange::State;
 use crate::gather::{Gather, PIECES, Piece};
@@ -22,6 +24,7 @@ use crate::output::Flushed;
 use crate::own_answer::OwnAnswer;
 use crate::receive::Turn;
 use crate::settings::LINGER_TIME;
+use crate::upload::Upload;
 
 /// Body pieces up to this size are copied behind the head, so that both leave in one buffer.
 const GATHER: usize = 16 * 1024;
@@ -31,7 +34,7 @@ const PASSES: usize = 16;
 /// What an answer's frame brings along beside the ring.
 enum Attachment {
     /// A file, from an offset.
-    File(OwnedFd, u64),
+    File(u64),
     /// Memory of the application.
     Loan(Loan),
 }
@@ -50,28 +53,15 @@ enum Passed {
 }
 
 impl EventLoop {
-    /// A worker has reported news in `slot`.
-    #[inline]
-    pub(crate) fn on_news(&mut self, slot: u32) {
-        match self.dispatch.owner(slot) {
-            Some(id) => match self.pump(id, slot) {
-                Turn::Again => self.drive(id),
-                Turn::Wait | Turn::Closed => {}
-            },
-            None => self.dispatch.reap(slot),
-        }
-    }
-
     /// Passes on what the worker has written, as far as the client takes it or may lag behind.
-    fn pump(&mut self, id: ConnectionId, slot: u32) -> Turn {
+    pub(crate) fn pump(&mut self, id: ConnectionId, place: Place) -> Turn {
         for _ in 0..PASSES {
-            let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-            if connection.output.held() > self.settings.response_buffer_bytes {
+            if self.is_full(id) {
                 return self.wait_for_reader(id);
             }
-            let passed = match self.pass(id, slot) {
+            let passed = match self.pass(id, place) {
                 Ok(Ok(passed)) => passed,
-                Ok(Err(Damaged)) => return self.damaged(id, slot),
+                Ok(Err(Damaged)) => return self.damaged(id, place),
                 Err(_) => {
                     self.close(id, CloseReason::ByClientEarly);
                     return Turn::Closed;
@@ -81,10 +71,19 @@ impl EventLoop {
                 Passed::Full => {}
                 Passed::More => return self.wait_for_reader(id),
                 Passed::Ended { broken } => {
-                    self.dispatch.let_go(slot, false);
+                    self.dispatch.let_go(place, self.now_ms);
                     if let Some(connection) = self.table.get_mut(id) {
                         connection.exchange.slot = None;
-                        connection.exchange.broken = broken;
+                        if connection.exchange.state() == State::Running {
+                            self.answer(id, OwnAnswer::Lost);
+                        } else {
+                            connection.exchange.broken = broken;
+                            if let Some(record) = &mut connection.exchange.record
+                                && !connection.output.is_empty()
+                            {
+                                record.done_us = self.started.elapsed().as_micros() as u64;
+                            }
+                        }
                     }
                     return Turn::Again;
                 }
@@ -96,18 +95,26 @@ impl EventLoop {
     }
 
     /// One pass: reads frames, sends or keeps them, frees the ring.
-    fn pass(&mut self, id: ConnectionId, slot: u32) -> io::Result<Result<Passed, Damaged>> {
+    fn pass(&mut self, id: ConnectionId, place: Place) -> io::Result<Result<Passed, Damaged>> {
         let Some(connection) = self.table.get_mut(id) else { return Ok(Err(Damaged)) };
+        let Some(worker) = self.dispatch.worker(place.seat) else { return Ok(Err(Damaged)) };
+        let (slot, link) = (u32::from(place.slot), &mut worker.end);
         let exchange = &mut connection.exchange;
         let wire = &mut self.wire;
         wire.clear();
         let mut gather = Gather::new();
         // What is not in the ring itself: the last thing of a pass.
         let mut attached: Option<(Attachment, u64)> = None;
-        let (mut cursor, progress) = self.dispatch.link.answer(slot);
+        // Taken in any case once its frame is consumed, or nobody would close it.
+        let mut file_token = None;
+        let (mut cursor, mut progress) = link.answer(slot);
+        if worker.is_dead && progress == Progress::Open {
+            // What there is of it is all there will ever be.
+            progress = Progress::Broken;
+        }
         while attached.is_none() && !gather.is_nearly_full() {
             let from = wire.len();
-            match self.dispatch.link.next_frame(slot, &mut cursor) {
+            match link.next_frame(slot, &mut cursor) {
                 Ok(None) => break,
                 Err(Damaged) => return Ok(Err(Damaged)),
                 Ok(Some(Frame::Head(head))) => {
@@ -117,7 +124,9 @@ impl EventLoop {
                     let context = ResponseContext {
                         version: exchange.version,
                         is_head: exchange.is_head,
-                        keep_alive: exchange.keep_alive && !self.draining,
+                        keep_alive: exchange.keep_alive
+                            && !self.draining
+                            && exchange.upload.as_deref().is_none_or(Upload::may_be_followed),
                         date: self.date.render(self.unix_seconds),
                         known_length: head.known_length,
                     };
@@ -132,6 +141,15 @@ impl EventLoop {
                     self.timers.clear(id.key);
                     if let Some(record) = &mut exchange.record {
                         record.status = head.status;
+                        record.answered_us = self.started.elapsed().as_micros() as u64;
+                        let waited = link.started_ms(slot).unwrap_or_default();
+                        let waited_us = waited.saturating_sub(record.complete_coarse_ms) * 1000;
+                        // The shared clock is coarse: it must not say more than there was.
+                        let most = record.answered_us.saturating_sub(record.complete_us);
+                        record.queue_us = waited_us.min(most);
+                        if let Some(log) = &self.access_log {
+                            record.keep_answer(log.format(), head.fields());
+                        }
                     }
                     gather.add_wire(wire, from);
                 }
@@ -169,12 +187,11 @@ impl EventLoop {
                     }
                 }
                 Ok(Some(Frame::File { token, offset, len })) => {
-                    // SAFETY: given by the worker with this frame, which is read here and nowhere else.
-                    let Some(file) = (unsafe { descriptors::take(token) }) else { return Ok(Err(Damaged)) };
-                    attached = Some((Attachment::File(file, offset), len));
+                    file_token = Some(token);
+                    attached = Some((Attachment::File(offset), len));
                 }
                 Ok(Some(Frame::Lent { token, len })) => {
-                    let Some(loan) = self.dispatch.link.take_loan(token) else { return Ok(Err(Damaged)) };
+                    let Some(loan) = link.take_loan(token) else { return Ok(Err(Damaged)) };
                     if len > (*loan).as_ref().len() as u64 {
                         return Ok(Err(Damaged));
                     }
@@ -230,12 +247,16 @@ impl EventLoop {
         };
         let loan_sent = sent.as_ref().map_or(0, |sent| output.keep(gather.bytes(wire), *sent));
         // Even after a failure: what was read of the ring (descriptors among it) must not be read again.
-        self.dispatch.link.consume(slot, cursor, progress);
+        link.consume(slot, cursor, progress);
+        let file = file_token.map(|token| link.take_file(slot, token));
         sent?;
         if let Some((attachment, len)) = attached {
             let output = &mut connection.output;
             match attachment {
-                Attachment::File(file, offset) => output.push_file(file, offset, len),
+                Attachment::File(offset) => match file.flatten() {
+                    Some(file) => output.push_file(file, offset, len),
+                    None => return Ok(Err(Damaged)),
+                },
                 Attachment::Loan(loan) => output.push_loan(loan, loan_sent, len as usize),
             }
             if exchange.coding == Some(Coding::Chunked) {
@@ -258,19 +279,21 @@ impl EventLoop {
     }
 
     /// The worker wrote nonsense, or the application less or more than it announced.
-    fn damaged(&mut self, id: ConnectionId, slot: u32) -> Turn {
+    fn damaged(&mut self, id: ConnectionId, place: Place) -> Turn {
         self.shared.notices.post(
             Level::Error,
             "an answer was cut off: what the worker handed over did not match its own head".to_owned(),
         );
-        self.dispatch.link.discard(slot);
+        if let Some(worker) = self.dispatch.worker(place.seat) {
+            worker.discard(place.slot);
+        }
         let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
         if connection.exchange.state() != State::Running {
             self.close(id, CloseReason::BrokenAnswer);
             return Turn::Closed;
         }
         connection.exchange.slot = None;
-        self.dispatch.let_go(slot, true);
+        self.dispatch.abandon(place, Why::Gone, self.now_ms);
         self.answer(id, OwnAnswer::Damaged);
         Turn::Again
     }
@@ -286,12 +309,13 @@ impl EventLoop {
                     self.again.push(id);
                     return self.wait_for_reader(id);
                 }
-                Ok(Flushed::Blocked(progress)) => {
-                    if progress {
-                        self.timers.clear(id.key);
-                        if let Some(slot) = connection.exchange.slot {
-                            return self.pump(id, slot);
-                        }
+                Ok(Flushed::Blocked(count)) => {
+                    self.write_progress(id, count);
+                    // Also without progress: what was left over from the last turn may go to a file.
+                    if let Some(place) =
+                        self.table.get_mut(id).and_then(|connection| connection.exchange.slot)
+                    {
+                        return self.pump(id, place);
                     }
                     return self.wait_for_reader(id);
                 }
@@ -302,26 +326,18 @@ impl EventLoop {
             }
         }
         match connection.exchange.slot {
-            Some(slot) => self.pump(id, slot),
+            Some(place) => self.pump(id, place),
             None => self.finish(id),
         }
-    }
-
-    /// Waits for the client to take what is kept for it, on the clock (which runs since the last progress); or, with nothing kept, for the
-    /// application, off it.
-    fn wait_for_reader(&mut self, id: ConnectionId) -> Turn {
-        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-        if connection.output.is_empty() {
-            self.timers.clear(id.key);
-        } else if !self.timers.is_set(id.key) {
-            self.set_deadline(id, self.settings.write_idle_time);
-        }
-        Turn::Wait
     }
 
     /// All of the answer has left.
     fn finish(&mut self, id: ConnectionId) -> Turn {
         let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+        if connection.exchange.upload.is_some() {
+            // Afterwards there is none.
+            return self.finish_upload(id).unwrap_or_else(|| self.finish(id));
+        }
         if connection.exchange.broken {
             if connection.exchange.coding == Some(Coding::UntilClose) {
                 // Where the end of the connection is the end of the body, only a reset says that it is not.
@@ -335,10 +351,12 @@ impl EventLoop {
         if let (Some(record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
             let bytes =
                 if connection.exchange.coding == Some(Coding::None) { 0 } else { connection.exchange.passed };
-            log.add(&record, bytes, self.unix_seconds, &self.shared.counters.access_lines_dropped);
+            let now_us = self.started.elapsed().as_micros() as u64;
+            let ending = Ending { bytes, how: "complete", now_us, unix_seconds: self.unix_seconds };
+            log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
         }
         let nothing_unread = connection.input.is_empty() && !connection.readable;
-        if !connection.exchange.keep_alive || self.draining && nothing_unread {
+        if !connection.exchange.keep_alive {
             if nothing_unread && connection.exchange.received_whole {
                 self.close(id, CloseReason::AfterAnswer);
                 return Turn::Closed;
@@ -350,9 +368,11 @@ impl EventLoop {
             return self.linger(id);
         }
         connection.exchange.renew();
+        connection.output.end_spilling();
         connection.receiver.next_request();
         connection.unseen = !connection.input.is_empty();
-        self.set_deadline(id, self.settings.keep_alive_time);
+        // An answer that began before a drain did not announce the end, so the next request may be on its way.
+        self.set_deadline(id, if self.draining { DRAIN_GRACE } else { self.settings.keep_alive_time });
         Turn::Again
     }
 

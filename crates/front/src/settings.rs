@@ -4,6 +4,11 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use penstock_http::UnderscorePolicy;
+
+use crate::forwarding::Proxies;
+use crate::upload::Streams;
+
 /// See `_FrontSettings` in the Python stub for the meaning of each.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -11,16 +16,34 @@ pub struct Settings {
     pub max_head_bytes: usize,
     /// Fields of a request head.
     pub max_fields: usize,
+    /// Bytes of a request line.
+    pub max_line_bytes: usize,
+    /// What becomes of field names with an underscore.
+    pub underscore_fields: UnderscorePolicy,
     /// Bytes of a request body.
     pub max_body_bytes: u64,
     /// Bytes of a request body kept in memory; the rest goes to a file.
     pub body_memory_bytes: u64,
     /// Where such files are made.
     pub spool_directory: PathBuf,
-    /// Bytes of an answer kept for a slow reader before its writer waits.
+    /// Bytes in all files for bodies and answers together; 0 for no limit.
+    pub spool_bytes: u64,
+    /// Requests that are handed on before their bodies are complete.
+    pub streams: Streams,
+    /// Bytes of an answer kept in memory for a slow reader.
     pub response_buffer_bytes: usize,
+    /// Bytes of all answers kept in memory together; beyond it each connection has only a little.
+    pub response_memory_bytes: usize,
+    /// Bytes of an answer kept in a file for a slow reader before its writer waits.
+    pub response_file_bytes: u64,
+    /// Whom to believe about clients.
+    pub proxies: Proxies,
     /// Open connections at once.
     pub max_connections: usize,
+    /// Open connections at once from one address; 0 for no limit.
+    pub connections_per_client: usize,
+    /// Requests on one connection; 0 for no limit.
+    pub requests_per_connection: u32,
     /// Requests that may wait for a thread.
     pub queue_length: usize,
     /// How long one may wait.
@@ -31,12 +54,26 @@ pub struct Settings {
     pub head_time: Duration,
     /// Between two pieces of a body.
     pub body_idle_time: Duration,
+    /// For all of a body; None for as long as it takes.
+    pub body_time: Option<Duration>,
+    /// Bytes per second of a body, averaged over `body_idle_time`; 0 for any.
+    pub body_rate: u64,
     /// Between two requests.
     pub keep_alive_time: Duration,
     /// Between two pieces of an answer that the client takes.
     pub write_idle_time: Duration,
-    /// Where access lines go; -1 for nowhere. Not closed by the front.
+    /// Bytes per second of an answer, averaged over `write_idle_time`; 0 for any.
+    pub write_rate: u64,
+    /// Where access lines go; -1 for nowhere. Duplicated by the front.
     pub access_log: RawFd,
+    /// How long a request may run until its answer begins; None for as long as it likes.
+    pub request_time: Option<Duration>,
+    /// How long a thread may take to let go of a request whose time is over, before its worker counts as stuck.
+    pub interrupt_grace: Duration,
+    /// How long a worker with requests may give no sign of life; None for as long as it likes.
+    pub worker_time: Option<Duration>,
+    /// Below this path the front answers health checks on every listener.
+    pub health_path: Option<String>,
 }
 
 /// How long a closed connection is still read, so that the client can take its last answer: a close with unread bytes makes the

@@ -44,9 +44,14 @@ impl Timers {
         }
     }
 
+    /// The deadline of `key`.
+    pub fn get(&self, key: usize) -> Option<u64> {
+        self.deadlines.get(key).copied().filter(|deadline| *deadline != NEVER)
+    }
+
     /// Whether `key` has a deadline.
     pub fn is_set(&self, key: usize) -> bool {
-        self.deadlines.get(key).is_some_and(|deadline| *deadline != NEVER)
+        self.get(key).is_some()
     }
 
     /// Milliseconds until [`Timers::due`] should be asked; None when nothing can become late.

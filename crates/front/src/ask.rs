@@ -1,0 +1,105 @@
+//! A complete request as it is handed on: what the parser found, and how it becomes the link's record.
+//!
+//! Must not know slots or workers.
+
+use penstock_http::{Head, Version};
+use penstock_link::BodyWindow;
+use penstock_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
+
+use crate::body::Body;
+use crate::forwarding::{Proxies, rewrite};
+use crate::listener::Peer;
+
+/// A body of at most this size travels in the record.
+pub const INLINE_BODY: usize = 16 * 1024;
+
+/// The body to be handed on.
+pub enum Load<'b> {
+    /// None or a small one.
+    Inline(&'b [u8]),
+    /// What has been collected; taken out.
+    Collected(&'b mut Body),
+    /// One that is still coming.
+    Stream {
+        /// Through which it will come.
+        window: Box<BodyWindow>,
+        /// If it is known.
+        length: Option<u64>,
+        /// The client sends nothing before it gets leave to.
+        waits_for_leave: bool,
+    },
+}
+
+/// Everything of a request that is not its body.
+pub struct Ask<'a> {
+    /// Parsed.
+    pub head: &'a Head,
+    /// What the head's spans point into.
+    pub bytes: &'a [u8],
+    /// Who asks.
+    pub peer: &'a Peer,
+    /// By which listener.
+    pub listener: u16,
+    /// Who is believed.
+    pub proxies: &'a Proxies,
+    /// How many listeners there are: the worker has each a second time, for clients that came by https.
+    pub listeners: u16,
+}
+
+/// Writes the record of a request to `area`; gives its length.
+pub fn encode(
+    area: &mut [u8],
+    ask: &Ask<'_>,
+    path: &[u8],
+    body: BodyParts<'_>,
+) -> Result<usize, request::RecordTooLarge> {
+    let rewritten = if ask.proxies.are_idle() && !ask.peer.is_tls {
+        None
+    } else {
+        rewrite(ask.proxies, ask.peer, ask.head, ask.bytes)
+    };
+    let (bytes, peer) = match &rewritten {
+        Some(rewritten) => (&rewritten.bytes[..], &rewritten.peer),
+        None => (ask.bytes, ask.peer),
+    };
+    let is_https = rewritten.as_ref().is_some_and(|rewritten| rewritten.is_https);
+    let parts = RequestParts {
+        head: bytes,
+        method: span(ask.head.method),
+        target: span(ask.head.target),
+        query: span(ask.head.query),
+        path,
+        peer: peer.text(),
+        peer_port: peer.port,
+        listener: ask.listener + if is_https { ask.listeners } else { 0 },
+        version: if ask.head.version == Version::Http10 { 10 } else { 11 },
+        body,
+    };
+    if let Some(rewritten) = &rewritten {
+        return request::encode(area, &parts, rewritten.fields.iter().copied());
+    }
+    let fields = ask.head.fields.iter().map(|field| FieldRecord {
+        name: span(field.name),
+        value: span(field.value),
+        known: field.known as u32,
+    });
+    request::encode(area, &parts, fields)
+}
+
+fn span(span: penstock_http::Span) -> Span {
+    Span { start: span.start, end: span.end }
+}
+
+/// The path without percent-encoding, in `buffer` where it had any.
+pub fn decoded_path<'p>(ask: &'p Ask<'_>, buffer: &'p mut Vec<u8>) -> &'p [u8] {
+    let path = ask.head.path.of(ask.bytes);
+    if path.is_empty() {
+        return b"/";
+    }
+    if !ask.head.path_encoded {
+        return path;
+    }
+    buffer.clear();
+    penstock_http::target::percent_decode(path, buffer);
+    buffer
+}

@@ -1,0 +1,4 @@
+//! Tests of parts that need a real link to show anything.
+
+mod dispatching;
+mod windows;
