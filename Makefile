@@ -9,7 +9,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-rust test-python lint format bench instructions clean
+.PHONY: help setup build run test test-rust test-python lint format bench instructions fuzz fuzz-short clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,5 +60,21 @@ bench: build ## Measure penstock beside its peers (about 25 minutes; installs th
 instructions: build ## Count instructions per request and compare with the committed figures
 	$(PYTHON) -m benchmarks.instructions
 
+# RUSTC_BOOTSTRAP: the flags for sanitizers are not stable; the stable compiler has them nevertheless.
+FUZZ_TARGETS := head chunked connection proxy_header forwarded
+FUZZ_SECONDS ?= 600
+FUZZ_RUN = cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run --release $(1) -- -max_total_time=$(2) -max_len=2048 -dict=http.dict -print_final_stats=1
+
+fuzz: fuzz/.ready ## Fuzz each target of fuzz/ for FUZZ_SECONDS (10 minutes)
+	@for target in $(FUZZ_TARGETS); do ($(call FUZZ_RUN,$$target,$(FUZZ_SECONDS))) || exit 1; done
+
+fuzz-short: ## The same, 5 seconds each
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=5
+
+.PHONY: fuzz/.ready
+fuzz/.ready:
+	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
+	@$(PYTHON) fuzz/seeds.py
+
 clean: ## Remove everything that was built
-	rm -rf target $(VENV) benchmarks/.venv
+	rm -rf target fuzz/target $(VENV) benchmarks/.venv

@@ -13,14 +13,32 @@ from typing import TYPE_CHECKING, Any
 from penstock.version import VERSION
 
 if TYPE_CHECKING:
+    from penstock._engine import IncompleteBodyError
     from penstock.api import run, start
+    from penstock.disconnects import ClientDisconnected
     from penstock.running import Running
+    from penstock.timeouts import RequestTimeout
 
-__all__ = ["Running", "__version__", "run", "start"]
+__all__ = [
+    "ClientDisconnected",
+    "IncompleteBodyError",
+    "RequestTimeout",
+    "Running",
+    "__version__",
+    "run",
+    "start",
+]
 
 __version__ = VERSION
 
-_HOMES = {"run": "penstock.api", "start": "penstock.api", "Running": "penstock.running"}
+_HOMES = {
+    "run": "penstock.api",
+    "start": "penstock.api",
+    "Running": "penstock.running",
+    "ClientDisconnected": "penstock.disconnects",
+    "IncompleteBodyError": "penstock._engine",
+    "RequestTimeout": "penstock.timeouts",
+}
 
 
 def __getattr__(name: str) -> Any:

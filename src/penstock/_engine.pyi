@@ -6,7 +6,19 @@ Kept by hand and checked against the built module by ``tests/unit/test_engine_st
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol, final
 
-__all__ = ["Front", "Link", "Notice", "Worker", "__version__"]
+__all__ = [
+    "Front",
+    "IncompleteBodyError",
+    "Link",
+    "Notice",
+    "Overdue",
+    "Worker",
+    "__version__",
+    "adopt_orphans",
+    "body_memory",
+    "die_with_parent",
+    "link_memory",
+]
 
 __version__: str
 
@@ -21,15 +33,45 @@ class _FrontSettings(Protocol):
     @property
     def max_fields(self) -> int: ...
     @property
+    def max_line_bytes(self) -> int: ...
+    @property
+    def underscore_fields(self) -> str: ...
+    @property
     def max_body_bytes(self) -> int: ...
     @property
     def body_memory_bytes(self) -> int: ...
     @property
     def spool_directory(self) -> str: ...
     @property
+    def request_buffering(self) -> str: ...
+    @property
+    def stream_path(self) -> tuple[str, ...]: ...
+    @property
     def response_buffer_bytes(self) -> int: ...
     @property
+    def trusted_proxies(self) -> str: ...
+    @property
+    def untrusted_forwarding(self) -> str: ...
+    @property
+    def proxy_protocol(self) -> bool: ...
+    @property
     def max_connections(self) -> int: ...
+    @property
+    def connections_per_client(self) -> int: ...
+    @property
+    def requests_per_connection(self) -> int: ...
+    @property
+    def spool_bytes(self) -> int: ...
+    @property
+    def response_memory_bytes(self) -> int: ...
+    @property
+    def response_file_bytes(self) -> int: ...
+    @property
+    def body_rate(self) -> int: ...
+    @property
+    def body_seconds(self) -> float: ...
+    @property
+    def write_rate(self) -> int: ...
     @property
     def queue_length(self) -> int: ...
     @property
@@ -46,6 +88,14 @@ class _FrontSettings(Protocol):
     def write_idle_seconds(self) -> float: ...
     @property
     def access_log_descriptor(self) -> int: ...
+    @property
+    def request_timeout(self) -> float: ...
+    @property
+    def request_timeout_grace(self) -> float: ...
+    @property
+    def worker_timeout(self) -> float: ...
+    @property
+    def health_path(self) -> str | None: ...
 
 class _Observer(Protocol):
     """Where the worker reports what an application did wrong; called on the request's thread."""
@@ -53,14 +103,61 @@ class _Observer(Protocol):
     def failed(self, environ: _Environ, error: BaseException) -> None: ...
     def misused(self, environ: _Environ, message: str) -> None: ...
 
+class IncompleteBodyError(ConnectionError):
+    """The body of a request will never be complete; raised by ``wsgi.input`` where bodies are streamed.
+
+    The client has closed its connection, or was too slow, or broke a rule; or it waits no more for an answer.
+    The message says which.
+    """
+
+def link_memory(threads: int) -> int:
+    """Make the memory between one front and one worker process of ``threads`` threads; gives its descriptor.
+
+    The caller closes it. Its size is fixed for good.
+
+    Raises OSError when there is no memory or descriptor left, ValueError when ``threads`` is 0.
+    """
+
+def body_memory() -> int:
+    """Make the memory for request bodies of one front and all its workers; gives its descriptor.
+
+    The caller closes it. Its size is fixed for good; once a front uses it, nobody else can write to it.
+    """
+
+def die_with_parent() -> None:
+    """Have this process killed (SIGKILL) when the thread that forked it ends.
+
+    It may have ended before the call: compare ``os.getppid()`` afterwards. Children of this process do not
+    inherit it.
+    """
+
+def adopt_orphans() -> None:
+    """Become the parent of those descendants whose own parent ends, as PID 1 is for everybody."""
+
 @final
 class Link:
-    """The memory between one front and one worker, private to this process."""
+    """The memory between one front and one worker."""
 
-    def __new__(cls, threads: int) -> Link: ...
+    def __new__(cls, threads: int) -> Link:
+        """A link within this process. Raises ValueError when ``threads`` is 0."""
+    @staticmethod
+    def joined(threads: int, memory: int, bodies: int, doorbell: int, socket: int) -> Link:
+        """The end of a worker process, whose front is another process.
+
+        ``memory``: from `link_memory` with as many threads, used by this front and this worker only.
+        ``bodies``, ``doorbell`` (a non-blocking eventfd): those of the front. ``socket``: one end of a
+        SOCK_SEQPACKET pair whose other end the front gets. All are duplicated.
+
+        Raises OSError when a descriptor is unusable or the memory too small, ValueError when one is negative.
+        """
     @property
     def slots(self) -> int:
         """Requests that can be between front and worker at once (ready, running or answering)."""
+    def sever(self) -> None:
+        """Say that the front has died: writers that wait for it return, and no further request is taken.
+
+        The threads stay until `Worker.stop`; what still runs finds that nobody waits for its answer.
+        """
 
 @final
 class Notice:
@@ -69,19 +166,67 @@ class Notice:
     @property
     def level(self) -> Literal["debug", "info", "warning", "error"]: ...
     @property
-    def message(self) -> str: ...
+    def message(self) -> str:
+        """What happened; empty when there is nothing to log beside the event."""
+    @property
+    def event(self) -> Literal["quiet", "spent", "stuck", "frozen"] | None:
+        """What happened to a worker, if that is it.
+
+        quiet: it was retired and nothing of it runs. spent: it has had ``request_limit`` requests. stuck: a
+        thread did not let go of an overdue request in time. frozen: its heart stopped while requests run.
+        """
+    @property
+    def worker(self) -> int | None:
+        """The number of that worker."""
 
 @final
 class Front:
     """Owns listeners and connections; runs on its own native thread and never takes the GIL."""
 
-    def __new__(cls, settings: _FrontSettings, listeners: Sequence[int], link: Link) -> Front:
+    def __new__(
+        cls,
+        settings: _FrontSettings,
+        listeners: Sequence[int],
+        link: Link | None = None,
+        *,
+        bodies: int = -1,
+        doorbell: int = -1,
+        admin_listeners: int = 0,
+    ) -> Front:
         """Duplicate the listening sockets (descriptors, already bound and listening).
 
-        Raises OSError when a descriptor is unusable, ValueError when a setting is out of range.
+        With ``link`` its worker, in this process, is the only one. Without, workers are added later, and
+        ``bodies`` (from `body_memory`, never used by another front) and ``doorbell`` (a non-blocking eventfd)
+        are needed. The last ``admin_listeners`` of the listeners serve health checks only.
+
+        Raises OSError when a descriptor is unusable, ValueError when a setting is out of range or the link
+        has a front already.
         """
     def start(self) -> None:
-        """Start accepting. Raises RuntimeError when called twice."""
+        """Start the front's thread; with a link it accepts at once. Raises RuntimeError when called twice."""
+    def accept(self) -> None:
+        """Accept connections from now on. Like the other orders: RuntimeError before `start`."""
+    def add_worker(
+        self, worker: int, pid: int, threads: int, memory: int, socket: int, request_limit: int
+    ) -> None:
+        """Hand requests to this worker process, too.
+
+        ``worker``: its number, never used twice. ``memory``, ``socket``: see `Link.joined`; duplicated.
+        ``request_limit``: after so many requests there is the event "spent"; 0: never.
+
+        Raises OSError when a descriptor is unusable or the memory too small.
+        """
+    def retire_worker(self, worker: int) -> None:
+        """Hand no more requests to it; the event "quiet" follows when nothing of it runs any more."""
+    def worker_died(self, worker: int, how: str) -> None:
+        """Its process has ended, as ``how`` says ("was killed by SIGKILL").
+
+        What it was running is answered 502, what it had not started goes to another worker.
+        """
+    def set_ready(self, ready: bool) -> None:
+        """Whether readiness checks may succeed."""
+    def set_access_log(self, descriptor: int) -> None:
+        """Write access lines to a duplicate of it from now on; -1: nowhere."""
     def drain(self) -> None:
         """Close the listeners and idle connections; requests already received are still answered."""
     def stop(self) -> None:
@@ -116,3 +261,44 @@ class Worker:
         """
     def stop(self) -> None:
         """Let every serving thread return once it has finished its request."""
+    def next_overdue(self, timeout: float) -> Overdue | None:
+        """Wait, without the GIL, for a request that runs although nobody waits for its answer.
+
+        Each is given once: those that the front has answered 504, and those whose client has gone while they
+        are asked for further pieces of an answer without an end. None when ``timeout`` (seconds) is over.
+        Proves to the front that the interpreter runs, so call it again and again, from one thread, with no
+        pause as long as ``worker_timeout``.
+        """
+    def interrupt(self, overdue: Overdue, exception: type[BaseException]) -> bool:
+        """Raise ``exception`` at the next bytecode of the request's thread, once in a request.
+
+        False when the application has nothing left to run for it (or, where its client has gone, only what
+        may matter to others), or it was interrupted before. True does not promise that it arrives: the
+        request may end first. It never hits another request, or penstock's code.
+        """
+
+@final
+class Overdue:
+    """A request that still runs although nobody waits for its answer."""
+
+    @property
+    def client_gone(self) -> bool:
+        """Whether its client has gone; if not, it took too long and was answered 504."""
+    @property
+    def thread(self) -> int:
+        """The ident of its thread (`threading.get_ident`)."""
+    @property
+    def method(self) -> str:
+        """As the client sent it."""
+    @property
+    def path(self) -> str:
+        """Percent-decoded, without the query; what is no UTF-8 is replaced. May hold any character."""
+    @property
+    def client(self) -> str:
+        """The client's address; empty for a unix socket."""
+    @property
+    def age(self) -> float:
+        """Seconds from the beginning of its call until it was given to the watch."""
+    @property
+    def number(self) -> int:
+        """A number that no other request of this worker has."""

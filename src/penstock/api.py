@@ -14,20 +14,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from signal import SIGINT
+from signal import SIGINT, SIGTERM, SIGUSR1
+from signal import Signals as Signal
 from typing import Any
 
 from penstock import _engine
-from penstock.config.address import DEFAULT_HOST, DEFAULT_PORT, parse_address, tcp_address
+from penstock.config.address import DEFAULT_HOST, DEFAULT_PORT, tcp_address
 from penstock.config.errors import ConfigError, EndedError, StartError
-from penstock.config.settings import Settings, settings_from
+from penstock.config.settings import Settings, check_one_process, settings_from
 from penstock.config.units import format_seconds
-from penstock.listeners import open_listeners
-from penstock.logs.access import OFF, open_access_log
+from penstock.logs.access import OFF
 from penstock.logs.setup import set_up_logging
+from penstock.opening import open_all
 from penstock.running import Running
-from penstock.signals import StopSignals, on_main_thread
+from penstock.signals import STOP, Signals, on_main_thread
+from penstock.systemd import Notifier
 from penstock.version import VERSION
 from penstock.worker.worker import Application, build_runner
 
@@ -71,8 +72,9 @@ def run(
 
     Takes what `start` takes and raises what it raises. ``on_start`` is called once, with the `Running`,
     when connections are accepted; a test that calls ``run`` in a thread learns the port from it and ends it
-    with ``running.close()``. On a thread other than the main one, signals are left alone. Unless logging is
-    configured already, messages go to the standard error output.
+    with ``running.close()``. SIGUSR1 opens the access log again, unless somebody handles it already. On a
+    thread other than the main one, signals are left alone. Unless logging is configured already, messages go
+    to the standard error output.
     """
     run_with(app, _settings(host, port, threads, bind, settings), on_start)
 
@@ -83,32 +85,30 @@ def start_with(app: Application, settings: Settings) -> Running:
         raise TypeError(
             f"app is not callable: {app!r}. Pass the application object itself, such as Flask(__name__)."
         )
-    addresses = [parse_address(text) for text in settings.bind]
-    if not addresses:
-        raise ConfigError("There is no address to listen on.")
-    _check_spool_directory(settings.spool_directory)
+    check_one_process(settings)
     with contextlib.ExitStack() as undo:
-        descriptor = open_access_log(settings.access_log)
-        if descriptor != OFF:
-            undo.callback(os.close, descriptor)
-        settings = replace(settings, access_log_descriptor=descriptor)
-        listeners = open_listeners(addresses)
-        for listener in listeners:
-            undo.callback(listener.close)
+        opened = open_all(settings)
+        undo.callback(opened.close)
+        settings = replace(settings, access_log_descriptor=opened.access_log)
         try:
             link = _engine.Link(settings.threads)
-            front = _engine.Front(settings, [one.socket.fileno() for one in listeners], link)
+            front = _engine.Front(
+                settings, opened.descriptors, link, admin_listeners=len(opened.admin_listeners)
+            )
         except ValueError as error:
             raise ConfigError(f"A setting is out of range: {error}") from error
         except OSError as error:
             raise StartError(f"The front cannot start: {error.strerror or error}.") from error
         undo.callback(front.stop)
-        runner = build_runner(app, link, listeners, settings)
+        runner = build_runner(app, link, opened.listeners, settings)
         undo.callback(runner.stop)
-        running = Running(front, runner, listeners, settings)
+        running = Running(front, runner, opened.listeners, settings, opened.admin_listeners)
         running._start()
-        for listener in listeners:
+        for listener in opened.all_listeners:
             listener.hand_over()
+        if opened.access_log != OFF:
+            # The front has its own copy; this one would keep a rotated file open.
+            os.close(opened.access_log)
         undo.pop_all()
     return running
 
@@ -118,18 +118,21 @@ def run_with(
 ) -> None:
     """As `run`, with all settings in one object."""
     set_up_logging(settings.log_level)
+    # On another thread this is a part of a program that is the service itself.
+    notifier = Notifier.from_environment() if on_main_thread() else Notifier(None)
     with contextlib.ExitStack() as stack:
         # Before the start, so that a signal in the middle of it is not lost.
-        signals = stack.enter_context(StopSignals()) if on_main_thread() else None
+        signals = stack.enter_context(Signals(STOP, unclaimed=[SIGUSR1])) if on_main_thread() else None
         running = start_with(app, settings)
         stack.callback(running.stop)
         _announce(running)
+        notifier.ready("serves in one process")
         if on_start is not None:
             on_start(running)
         if signals is None:
             running.wait()
         else:
-            _wait_for_signals(running, signals)
+            _wait_for_signals(running, signals, notifier)
         if running.failed:
             raise EndedError(
                 "The front has ended by a fault of penstock; the log says more. Please report it."
@@ -158,7 +161,7 @@ def _announce(running: Running) -> None:
     )
 
 
-def _wait_for_signals(running: Running, signals: StopSignals) -> None:
+def _wait_for_signals(running: Running, signals: Signals, notifier: Notifier) -> None:
     """Return when penstock has ended, or when it has to end at once."""
 
     def tell_end() -> None:
@@ -166,9 +169,15 @@ def _wait_for_signals(running: Running, signals: StopSignals) -> None:
         signals.wake()
 
     threading.Thread(target=tell_end, name="penstock-end", daemon=True).start()
-    received = signals.wait()
+    received = _wait_for_stop(running, signals, notifier)
     if received is None:
         return
+    notifier.stopping()
+    delay = running.settings.drain_delay
+    if received == SIGTERM and delay > 0:
+        running.set_ready(False)
+        LOGGER.info("SIGTERM: not ready any more; accepts connections for another %s.", format_seconds(delay))
+        received = _wait_out(running, signals, delay) or received
     limit = running.settings.graceful_timeout
     LOGGER.info(
         "%s: no new connections; running requests may finish within %s%s.",
@@ -192,13 +201,25 @@ def _wait_for_signals(running: Running, signals: StopSignals) -> None:
         LOGGER.warning("The %s are over; the requests that still run are cut off.", format_seconds(limit))
 
 
-def _check_spool_directory(directory: str) -> None:
-    # Found now, and not by the first visitor with a large upload.
-    if not Path(directory).is_dir():
-        raise StartError(
-            f'The spool directory "{directory}" does not exist.', "Set it with --spool-directory."
-        )
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise StartError(
-            f'The spool directory "{directory}" is not writable.', "Set it with --spool-directory."
-        )
+def _wait_out(running: Running, signals: Signals, delay: float) -> Signal | None:
+    """Wait for ``delay`` seconds; the signal or None if something cuts it short."""
+    deadline = time.monotonic() + delay
+    while (left := deadline - time.monotonic()) > 0:
+        received = signals.wait(left)
+        if received != SIGUSR1:
+            return received
+        running.reopen_logs()
+    return None
+
+
+def _wait_for_stop(running: Running, signals: Signals, notifier: Notifier) -> Signal | None:
+    """The signal that asks for the end; None when that has come by itself."""
+    interval = notifier.watchdog_interval
+    while True:
+        received = signals.wait(interval)
+        if received == SIGUSR1:
+            running.reopen_logs()
+        elif received is not None or running.wait(0):
+            return received
+        else:
+            notifier.watchdog()

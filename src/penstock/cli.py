@@ -1,105 +1,64 @@
 """The command ``penstock``.
 
-Owns options, the exit code and how errors look. The options come from the table of settings. Must not load
-the native module before the arguments are known to be right, so that help and errors come fast and always.
-Main thread.
+Owns the commands, the exit code and how errors look. The options come from the table of settings
+(`penstock.command_line`). Must not load the native module before the arguments are known to be right, so that
+help and errors come fast and always. Main thread.
 
-Exit codes: 0 ended as asked; 1 cannot serve (an address in use, …); 2 wrong arguments; 3 no application.
+Exit codes: 0 ended as asked; 1 cannot serve (an address in use, no worker that lives, …); 2 wrong arguments;
+3 no application.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from penstock.app_loader import ApplicationError, Target, load_application, parse_target
-from penstock.config.address import parse_address
+from penstock.command_line.configuration import Configuration, read_configuration
+from penstock.command_line.findings import Verdict, doubtful
+from penstock.command_line.options import (
+    Command,
+    option_for_all_of_the_help,
+    options_of_settings,
+    split_values,
+)
+from penstock.command_line.show import configuration_text
 from penstock.config.errors import ConfigError, PenstockError
-from penstock.config.setting import Group, Setting
-from penstock.config.settings import TABLE, Settings, settings_from
-from penstock.logs.setup import set_up_logging
+from penstock.config.settings import Settings, check_one_process
+from penstock.daemon import begin
+from penstock.systemd import inherited_descriptors
 from penstock.version import VERSION
 
+LOGGER = logging.getLogger("penstock")
+_STARTED_IN = "PENSTOCK_STARTED_IN"
 _FAILED, _USAGE, _NO_APPLICATION = 1, 2, 3
 
 
-# Generic only in newer releases of click, so without the parameter that the checker asks for.
-class _SettingType(click.ParamType):  # type: ignore[type-arg]
-    """Reads the text of an option as its row of the table says."""
-
-    def __init__(self, row: Setting) -> None:
-        self._row = row
-        self.name = row.unit.value
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._row.parse(value)
-        except ConfigError as error:
-            self.fail(" ".join([error.what, *error.lines]), param, ctx)
-
-
-class _SettingOption(click.Option):
-    """The option for one row of the table."""
-
-    def __init__(self, row: Setting) -> None:
-        super().__init__(
-            [*row.flags, row.name],
-            type=click.Choice(row.choices) if row.choices else _SettingType(row),
-            metavar=row.unit.value,
-            # Not the default itself: what is not given stays out, so that later sources can be told from
-            # defaults.
-            default=None,
-            multiple=row.repeatable,
-            help=f"{_help(row)}  [default: {row.show(row.default)}]",
-        )
-        self.group = row.group
-
-
-def _help(row: Setting) -> str:
-    return f"{row.help} One of {', '.join(row.choices)}." if row.choices else row.help
-
-
-class _Command(click.Command):
-    """Lists the options under the headings of the table."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for one in self.get_params(ctx):
-            record = one.get_help_record(ctx)
-            if record is not None:
-                title = one.group.value if isinstance(one, _SettingOption) else "Other"
-                groups.setdefault(title, []).append(record)
-        for title in (*(group.value for group in Group), "Other"):
-            if title in groups:
-                with formatter.section(title):
-                    formatter.write_dl(groups[title], col_max=30)
-
-
-def _serve(target: str, **given: Any) -> None:
+def _serve(target: str | None, config: str | None, **given: Any) -> None:
     """Serve a WSGI application.
 
     MODULE is a module name (shop, shop.wsgi) or a file (path/to/shop.py). APP is a variable in it (app), an
     attribute of one (site.wsgi), or a call that makes one (create_app(), create_app("test")). Without APP,
     penstock looks for app, application, the only application in the module, create_app() and make_app().
     """
-    # An option that was not given is None, or () if repeatable.
-    values = {name: value for name, value in given.items() if value not in (None, ())}
     try:
-        settings = settings_from(values)
-        for text in settings.bind:
-            # Wrong arguments are told before the application is imported, which may take long and do things.
-            parse_address(text)
-        parsed = parse_target(target)
+        found, settings = _configured(config, given)
+        if settings.workers == 0:
+            check_one_process(settings, found.resolved.sources)
+        parsed = _target(target, found)
     except ConfigError as error:
         _exit_with(error, _USAGE)
     try:
-        _serve_checked(parsed, settings)
+        _serve_checked(parsed, settings, found.notes)
     except ApplicationError as error:
         _exit_with(error, _NO_APPLICATION)
     except ConfigError as error:
@@ -108,12 +67,124 @@ def _serve(target: str, **given: Any) -> None:
         _exit_with(error, _FAILED)
 
 
-def _serve_checked(target: Target, settings: Settings) -> None:
-    set_up_logging(settings.log_level)
+def _config(target: str | None, config: str | None, **given: Any) -> None:
+    """Show each setting: its value, where that comes from, and what it means.
+
+    Takes the same options as serving, and reads the same files and variables. Nothing is started.
+    """
+    try:
+        found, _ = _configured(config, given)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    click.echo(configuration_text(found.resolved), color=_colour())
+    application = target or found.target
+    if application:
+        click.echo(f"Application: {application}")
+    for note in found.notes:
+        click.echo(f"Note: {note}")
+
+
+def _check(target: str | None, config: str | None, **given: Any) -> None:
+    """Check everything that can be checked without serving; the exit code is 0 if penstock could start.
+
+    Takes the same options as serving: are the settings right, are the addresses free, can files be read and
+    written, can the application be imported, do threads have enough descriptors and database connections.
+    """
+    try:
+        found, settings = _configured(config, given)
+        parsed = _target(target, found) if target or found.target else None
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    from penstock.command_line import checks
+    from penstock.command_line.application_check import check_application
+
+    findings = [
+        *checks.check_settings(settings, found.resolved.sources),
+        *checks.check_process(settings),
+    ]
+    directory = _working_directory()
+    findings += [
+        *checks.check_addresses(settings),
+        *checks.check_files(settings),
+        *checks.check_descriptors(settings),
+        *(check_application(parsed, directory, settings) if parsed else ()),
+        *(doubtful(note) for note in found.notes),
+    ]
+    if parsed is None:
+        findings.append(doubtful("No application was named, so none was imported."))
+    for one in findings:
+        colour = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.FAULT: "red"}[one.verdict]
+        click.echo(f"{click.style(one.verdict.value.rjust(5), fg=colour)}  {one.what}", color=_colour())
+        for line in one.lines:
+            click.echo(f"       {line}", color=_colour())
+    if any(one.verdict is Verdict.FAULT for one in findings):
+        sys.exit(_FAILED)
+
+
+def _migrate(argument: tuple[str, ...]) -> None:
+    """Print what another server's configuration is for penstock, with remarks.
+
+    WHAT is gunicorn's config file, uWSGI's ini file, or a command line of either ("uwsgi --http :8000 …").
+    """
+    from penstock.gunicorn.migrate import migrate
+
+    try:
+        click.echo(migrate(argument[0] if len(argument) == 1 else shlex.join(argument)))
+    except PenstockError as error:
+        _exit_with(error, _USAGE)
+
+
+def _configured(config: str | None, given: dict[str, Any]) -> tuple[Configuration, Settings]:
+    """What was said, and the settings that follow. Raises ConfigError."""
+    values, words = split_values(given)
+    found = read_configuration(values, words, config, os.environ, _directory_of_the_start())
+    settings = replace(found.settings, hooks=found.hooks if found.hooks else None)
+    if not found.resolved.given("bind") and (descriptors := inherited_descriptors()):
+        # A systemd socket unit has opened them for exactly this.
+        settings = replace(settings, bind=tuple(f"fd://{descriptor}" for descriptor in descriptors))
+    return found, settings
+
+
+def _directory_of_the_start() -> Path:
+    """What the names of config files are relative to.
+
+    A successor (USR2) is this command once more, in the directory that its predecessor has changed to.
+    """
+    directory = str(Path.cwd())
+    if "PENSTOCK_SUCCESSION" not in os.environ:
+        os.environ[_STARTED_IN] = directory
+    return Path(os.environ.get(_STARTED_IN, directory))
+
+
+def _target(target: str | None, found: Configuration) -> Target:
+    chosen = target or found.target
+    if chosen is None:
+        raise ConfigError("No application is named.", "Write for example: penstock shop:app")
+    return parse_target(chosen)
+
+
+def _working_directory() -> Path:
     directory = Path.cwd()
     # As `python` itself, `flask` and gunicorn do; the installed command has its own directory there instead.
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
+    return directory
+
+
+def _serve_checked(target: Target, settings: Settings, notes: Sequence[str]) -> None:
+    begin(settings)
+    for note in notes:
+        LOGGER.info("%s", note)
+    directory = _working_directory()
+    if settings.workers:
+        from penstock.supervisor.entry import serve
+
+        code = serve(target, directory, settings)
+        if code:
+            sys.exit(code)
+        return
+    if settings.hooks is not None:
+        settings.hooks.alone()
     application = load_application(target, directory)
 
     from penstock.api import run_with
@@ -139,13 +210,71 @@ def _show_version(context: click.Context, option: click.Parameter, given: bool) 
         context.exit()
 
 
-main = _Command(
+class _Target(click.Argument):
+    """Completed as a file, and, as the first word, as a command."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        commands = [] if ctx.args else [name for name in _COMMANDS if name.startswith(incomplete)]
+        return [*map(CompletionItem, commands), CompletionItem(incomplete, type="file")]
+
+
+class _Main(Command):
+    """Serves, unless the first word is the name of a command.
+
+    A module of that name is still served as ./config.py or config:app.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in _COMMANDS:
+            name, *rest = args
+            return _COMMANDS[name].make_context(f"{info_name} {name}", rest, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands (as the first word)"):
+            formatter.write_dl([(name, one.get_short_help_str(80)) for name, one in _COMMANDS.items()])
+
+
+def _command(callback: Callable[..., None], name: str) -> Command:
+    return Command(
+        name,
+        params=[click.Argument(["target"], metavar="[MODULE[:APP]]", required=False), *_common_options()],
+        callback=callback,
+        help=callback.__doc__,
+        context_settings=_CONTEXT_SETTINGS,
+    )
+
+
+def _common_options() -> list[click.Parameter]:
+    return [*options_of_settings(), option_for_all_of_the_help()]
+
+
+_CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_COMMANDS: dict[str, click.Command] = {
+    "config": _command(_config, "config"),
+    "check": _command(_check, "check"),
+    "migrate": Command(
+        "migrate",
+        params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],
+        callback=_migrate,
+        help=_migrate.__doc__,
+        # The options of the other server are its own business.
+        context_settings={**_CONTEXT_SETTINGS, "ignore_unknown_options": True},
+    ),
+}
+
+main = _Main(
     "penstock",
     params=[
-        click.Argument(["target"], metavar="MODULE[:APP]"),
-        *(_SettingOption(row) for row in TABLE),
+        _Target(["target"], metavar="MODULE[:APP]", required=False),
+        *_common_options(),
         click.Option(
-            ["--version"],
+            ["-v", "--version"],
             is_flag=True,
             is_eager=True,
             expose_value=False,
@@ -156,5 +285,5 @@ main = _Command(
     callback=_serve,
     help=_serve.__doc__,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_CONTEXT_SETTINGS,
 )

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class Listener:
     server_name: str
     server_port: str
     _file: tuple[int, int] | None = field(default=None)
+    # What was asked for, which a successor asks for again; one name may have given several listeners.
+    asked: Address | None = field(default=None)
 
     def __str__(self) -> str:
         return f"http://{self.address}" if isinstance(self.address, TcpAddress) else str(self.address)
@@ -47,6 +49,14 @@ class Listener:
         Without it the system would go on accepting connections after the front has closed its own.
         """
         self.socket.close()
+
+    def bequeath(self) -> Inherited:
+        """What a successor needs in order to listen on the same socket."""
+        return Inherited(str(self.asked or self.address), self.socket.fileno(), self._file)
+
+    def leave_file(self) -> None:
+        """The socket file belongs to a successor from now on."""
+        self._file = None
 
     def remove_file(self) -> None:
         """Remove the socket file, if it is still the one that was made here; new clients are refused then."""
@@ -66,12 +76,26 @@ class Listener:
         self.socket.close()
 
 
-def open_listeners(addresses: Iterable[Address]) -> list[Listener]:
-    """Open all or none; a host name may give several. Raises StartError for the first that cannot be."""
+@dataclass(frozen=True)
+class Inherited:
+    """A listening socket that a predecessor opened for ``asked``; ``file``: device and inode of its file."""
+
+    asked: str
+    descriptor: int
+    file: tuple[int, int] | None
+
+
+def open_listeners(addresses: Iterable[Address], inherited: Sequence[Inherited] = ()) -> list[Listener]:
+    """Open all or none; a host name may give several. Raises StartError for the first that cannot be.
+
+    Addresses for which there are inherited sockets are not opened again; those are copied, not closed.
+    """
     with contextlib.ExitStack() as opened:
         listeners: list[Listener] = []
         for address in addresses:
-            for listener in _open(address):
+            ours = [one for one in inherited if one.asked == str(address)]
+            for listener in [_take_over(one, address) for one in ours] if ours else _open(address):
+                listener.asked = address
                 opened.callback(listener.close)
                 listeners.append(listener)
         opened.pop_all()
@@ -210,6 +234,14 @@ def _adopt(address: DescriptorAddress) -> Listener:
         opened.close()
         raise StartError(f"Cannot listen on {address}: it is a socket, but it does not listen.")
     return _described(opened)
+
+
+def _take_over(inherited: Inherited, address: Address) -> Listener:
+    listener = _adopt(DescriptorAddress(inherited.descriptor))
+    if isinstance(address, UnixAddress):
+        listener.address = address
+        listener._file = inherited.file
+    return listener
 
 
 def _described(opened: socket.socket) -> Listener:

@@ -10,21 +10,20 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from penstock import _engine
 from penstock.config.address import TcpAddress
+from penstock.config.errors import StartError
 from penstock.config.settings import Settings
+from penstock.diagnostics.stacks import stack_of
 from penstock.left_behind import leave_behind
 from penstock.listeners import Listener
-from penstock.logs.access import OFF
+from penstock.logs.access import open_access_log
 from penstock.worker.runners.base import Runner
 
 LOGGER = logging.getLogger("penstock")
@@ -42,11 +41,17 @@ class Running:
     """
 
     def __init__(
-        self, front: _engine.Front, runner: Runner, listeners: Sequence[Listener], settings: Settings
+        self,
+        front: _engine.Front,
+        runner: Runner,
+        listeners: Sequence[Listener],
+        settings: Settings,
+        admin_listeners: Sequence[Listener] = (),
     ) -> None:
         self._front = front
         self._runner = runner
         self._listeners = tuple(listeners)
+        self._all_listeners = (*listeners, *admin_listeners)
         self._settings = settings
         self._ended = threading.Event()
         self._asked_to_end = False
@@ -95,11 +100,31 @@ class Running:
         """Everything that is counted since the start, by name."""
         return self._front.counters()
 
+    def set_ready(self, ready: bool) -> None:
+        """Whether readiness checks (``health_path``) may succeed; they do from the start."""
+        self._front.set_ready(ready)
+
+    def reopen_logs(self) -> None:
+        """Open the access log again by its name, after it was moved away; the old one stays if not."""
+        target = self._settings.access_log
+        if target is None:
+            return
+        try:
+            settings = self._settings
+            descriptor = open_access_log(
+                target, settings.access_log_format, trust_request_id=settings.trust_request_id
+            )
+        except StartError as error:
+            LOGGER.error("%s", error)
+            return
+        self._front.set_access_log(descriptor)
+        os.close(descriptor)
+
     def drain(self) -> None:
         """Take no new connections, let running requests finish. Returns at once; `wait` tells the end."""
         self._asked_to_end = True
         # First the files: who looks for the socket now is refused at once, and a successor may take the name.
-        for listener in self._listeners:
+        for listener in self._all_listeners:
             listener.remove_file()
         self._front.drain()
 
@@ -122,18 +147,13 @@ class Running:
                 return
             self._stopped = True
             atexit.unregister(self.stop)
-            for listener in self._listeners:
+            for listener in self._all_listeners:
                 listener.remove_file()
             self._front.stop()
             self._runner.stop()
             self._join()
-            front_ended = self._front.join(0)
-            for listener in self._listeners:
+            for listener in self._all_listeners:
                 listener.close()
-            # The front writes to this very number: were it given to another file while the front still runs,
-            # access records would end up there.
-            if front_ended and self._settings.access_log_descriptor != OFF:
-                os.close(self._settings.access_log_descriptor)
 
     def close(self) -> None:
         """`drain`, wait until the graceful timeout is over at the latest, then `stop`."""
@@ -164,7 +184,7 @@ class Running:
             LOGGER.warning(
                 "%s is still in the application's code and is left behind. It is here:\n%s",
                 thread.name,
-                _stack_of(thread),
+                stack_of(thread.ident or 0),
             )
             leave_behind(thread)
         if threading.current_thread() is not self._notices and self._notices.ident is not None:
@@ -174,20 +194,16 @@ class Running:
         """Runs on "penstock-notices"."""
         try:
             while (notice := self._front.next_notice()) is not None:
-                LOGGER.log(logging.getLevelNamesMapping()[notice.level.upper()], "%s", notice.message)
+                if notice.message:
+                    LOGGER.log(logging.getLevelNamesMapping()[notice.level.upper()], "%s", notice.message)
+                if notice.event == "stuck":
+                    LOGGER.error(
+                        "A thread does not let go of a request that timed out and is lost for others; with "
+                        "--workers its process would be replaced."
+                    )
             self._front.join()
         finally:
             # Without a front no request comes any more, so a drained worker needs no stop() to come to its
             # end.
             self._runner.stop()
             self._ended.set()
-
-
-def _stack_of(thread: threading.Thread) -> str:
-    frame = sys._current_frames().get(thread.ident or 0)
-    if frame is None:
-        return "  (it has just ended)"
-    # Above the application's own frames are only how the thread was started and how it calls.
-    ours = (str(Path(__file__).parent), threading.__file__)
-    stack = [one for one in traceback.extract_stack(frame) if not one.filename.startswith(ours)]
-    return "".join(traceback.format_list(stack)).rstrip()

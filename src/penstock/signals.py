@@ -1,6 +1,7 @@
-"""Turns the signals that mean "end" into something the main thread can wait for.
+"""Turns signals into something that can be waited for.
 
-Owns the handlers for SIGINT and SIGTERM, and the interpreter's wake-up descriptor, while it is entered.
+Owns the handlers for the signals that it is given, and the interpreter's wake-up descriptor, while it is
+entered.
 
 The interpreter runs a signal's handler on the main thread, when that executes bytecode the next time. If the
 system delivers the signal to another thread while the main thread waits for a lock, that is never. So the
@@ -14,22 +15,45 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 # No signal has this number.
 _WAKE = b"\0"
+STOP = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopSignals:
-    """A context manager, for the main thread only (Python allows handlers nowhere else)."""
+class Signals:
+    """A context manager, for the main thread only (Python allows handlers nowhere else).
 
-    def __init__(self) -> None:
+    ``numbers``: the signals to wait for. A SIGINT that is ignored stays so. ``unclaimed``: more of them, each
+    only if nobody handles or ignores it yet.
+    """
+
+    def __init__(
+        self, numbers: Iterable[signal.Signals] = STOP, *, unclaimed: Iterable[signal.Signals] = ()
+    ) -> None:
+        self._numbers = tuple(numbers)
+        self._unclaimed = tuple(unclaimed)
         self._reader, self._writer = -1, -1
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_descriptor = -1
         # Against `wake` on another thread at the very end: the descriptor may have become another file.
         self._closing = threading.Lock()
+
+    def fileno(self) -> int:
+        """Readable when `received` has something to tell."""
+        return self._reader
+
+    def received(self) -> list[signal.Signals]:
+        """What has come since the last call, in this order; does not wait."""
+        try:
+            data = os.read(self._reader, 1024)
+        except BlockingIOError:
+            return []
+        # The application may have handlers of its own, whose signals come by here too.
+        return [signal.Signals(number) for number in data if number in self._previous]
 
     def wait(self, timeout: float | None = None) -> signal.Signals | None:
         """The next signal; None after `wake`, or when ``timeout`` seconds are over."""
@@ -42,7 +66,6 @@ class StopSignals:
             number = os.read(self._reader, 1)[0]
             if number == _WAKE[0]:
                 return None
-            # The application may have handlers of its own, whose signals come by here too.
             if number in self._previous:
                 return signal.Signals(number)
 
@@ -52,17 +75,30 @@ class StopSignals:
             if self._writer >= 0:
                 os.write(self._writer, _WAKE)
 
+    def leave_to_parent(self) -> None:
+        """In a child just forked, with all signals still blocked: handlers and pipe are the parent's."""
+        signal.set_wakeup_fd(-1)
+        for number in self._previous:
+            signal.signal(number, signal.SIG_DFL)
+        os.close(self._reader)
+        os.close(self._writer)
+        self._reader = self._writer = -1
+
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe()
-        # What the C level writes must never block it.
+        # What the C level writes must never block it; and `received` takes what there is.
         os.set_blocking(self._writer, False)
+        os.set_blocking(self._reader, False)
         self._previous_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self._numbers:
             # A shell without job control starts background processes with SIGINT ignored, so that a Ctrl-C
             # for the foreground does not end them too.
             if number == signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
                 continue
-            self._previous[number] = signal.signal(number, _nothing)
+            self._previous[number] = signal.signal(number, nothing)
+        for number in self._unclaimed:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                self._previous[number] = signal.signal(number, nothing)
         return self
 
     def __exit__(
@@ -81,7 +117,7 @@ class StopSignals:
             self._reader = self._writer = -1
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
+def nothing(number: int, frame: FrameType | None) -> None:
     """A handler, so that the signal does not do what it does by default; the pipe has its number."""
 
 

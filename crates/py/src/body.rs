@@ -5,11 +5,12 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use penstock_link::request::BodyView;
-use penstock_link::{BodyArena, CHUNK_BYTES, descriptors};
+use penstock_link::{BodyArena, CHUNK_BYTES};
 
 /// How much of a file is read ahead where lines are wanted.
 const WINDOW: usize = 64 * 1024;
@@ -34,9 +35,13 @@ fn damaged() -> io::Error {
 }
 
 impl Body {
-    /// The body of a request that this process has just taken; None if it has none. To be called once per request, because a
-    /// descriptor can only be taken once.
-    pub(crate) fn of(view: BodyView<'_>, arena: &Arc<BodyArena>) -> io::Result<Option<Body>> {
+    /// The body of a request that this process has just taken; None if it has none. `take_file` fetches the descriptor that a token names. To be
+    /// called once per request, because that can be done only once.
+    pub(crate) fn of(
+        view: BodyView<'_>,
+        arena: &Arc<BodyArena>,
+        take_file: impl FnOnce(u64) -> io::Result<OwnedFd>,
+    ) -> io::Result<Option<Body>> {
         let (source, length) = match view {
             BodyView::None => return Ok(None),
             // Copied, so that it does not hang on the slot: it is small.
@@ -53,10 +58,11 @@ impl Body {
                 (Source::Chunks { arena: Arc::clone(arena), numbers }, length)
             }
             BodyView::File(token, length) => {
-                // SAFETY: the token is the front's, and a record is read once by the thread that took it.
-                let descriptor = unsafe { descriptors::take(token) }.ok_or_else(damaged)?;
-                (Source::File { file: descriptor.into(), window: Vec::new(), window_at: 0 }, length)
+                let file = File::from(take_file(token)?);
+                (Source::File { file, window: Vec::new(), window_at: 0 }, length)
             }
+            // Read in another way, see `stream`.
+            BodyView::Stream { .. } => return Err(damaged()),
         };
         Ok(Some(Body { source, at: 0, length }))
     }

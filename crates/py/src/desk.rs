@@ -7,23 +7,28 @@
 //! - The slot is finished exactly once, also when this code panics.
 //! - `close()` of what the application returned is called exactly once, after the client's answer is decided.
 //! - The body is detached before the slot is let go.
+//! - The application can be interrupted as long as it runs, and nothing else can (see `interrupt`).
 //! - What the application did wrong is reported before the answer that shows it can leave.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use penstock_link::{Taken, descriptors};
+use penstock_link::Taken;
+use penstock_link::request::BodyView;
 use pyo3::exceptions::{PyBrokenPipeError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{ffi, intern};
 
 use crate::answer::{Flow, More};
 use crate::body::Body;
+use crate::client_gone::ClientGone;
 use crate::errors::{report_failure, report_misuse, type_name};
 use crate::file_wrapper::file_part;
 use crate::head::borrowed_item;
 use crate::input::Input;
+use crate::interrupt::Window;
 use crate::request::EnvironBuilder;
 use crate::responder::Responder;
 use crate::start_response::Callables;
@@ -35,6 +40,8 @@ pub struct Desk<'a, 'py> {
     worker: &'a Worker,
     environs: EnvironBuilder,
     callables: Callables,
+    client_gone: ClientGone,
+    window: Window<'a>,
 }
 
 /// Whether there may be more of an answer.
@@ -52,11 +59,15 @@ enum Course {
 impl<'a, 'py> Desk<'a, 'py> {
     /// A desk of the calling thread.
     pub fn new(py: Python<'py>, worker: &'a Worker) -> PyResult<Self> {
+        let environs = EnvironBuilder::new(py, &worker.environs)?;
+        let client_gone = new_client_gone(py, worker, &environs)?;
         Ok(Desk {
             py,
             worker,
-            environs: EnvironBuilder::new(py, &worker.environs)?,
+            environs,
             callables: Callables::new(py, Responder::new(Arc::clone(&worker.end)))?,
+            client_gone,
+            window: worker.watched.window(py),
         })
     }
 
@@ -73,19 +84,29 @@ impl<'a, 'py> Desk<'a, 'py> {
         let request = worker.end.request(&taken);
         let is_head = request.is_some_and(|request| request.method() == b"HEAD");
         let responder = self.callables.responder.bind(py).get();
+        let word = Window::word(&taken);
+        self.client_gone.begin(&taken);
         responder.begin(taken, is_head);
-        let mut call = Call { py, worker, responder, input: None, environ: None, is_over: false };
+        let window = &self.window;
+        let mut call = Call { py, worker, responder, window, input: None, environ: None, is_over: false };
         let environ = request
             .ok_or_else(|| PyRuntimeError::new_err("the request's record is damaged"))
             .and_then(|request| {
-                if let Some(body) = Body::of(request.body(), worker.end.arena())? {
-                    call.input = Some(Bound::new(py, Input::new(body))?);
+                if let BodyView::Stream { chunks, waits_for_leave, .. } = request.body() {
+                    let stream = responder.stream(chunks, waits_for_leave)?;
+                    call.input = Some(Bound::new(py, Input::streamed(stream))?);
+                } else {
+                    let take_file = |token| responder.take_file(token);
+                    if let Some(body) = Body::of(request.body(), worker.end.arena(), take_file)? {
+                        call.input = Some(Bound::new(py, Input::new(body))?);
+                    }
                 }
                 self.environs.build(py, &request, call.input.as_ref())
             });
         match environ {
             Ok(environ) => {
                 call.environ = Some(environ.clone());
+                window.open(word);
                 call.run(&environ, &self.callables.start_response);
             }
             // Not the application's fault, and without environ the observer has nothing to go by.
@@ -103,7 +124,20 @@ impl<'a, 'py> Desk<'a, 'py> {
                 Err(error) => std::panic::panic_any(error),
             }
         }
+        if !self.client_gone.is_ours_alone(self.environs.dicts()) {
+            match new_client_gone(py, worker, &self.environs) {
+                Ok(client_gone) => self.client_gone = client_gone,
+                Err(error) => std::panic::panic_any(error),
+            }
+        }
     }
+}
+
+/// What tells the requests of one thread whether anybody waits for them.
+fn new_client_gone(py: Python<'_>, worker: &Worker, environs: &EnvironBuilder) -> PyResult<ClientGone> {
+    let client_gone = ClientGone::new(py, &worker.end)?;
+    environs.set_always(py, intern!(py, "penstock.client_gone"), client_gone.function())?;
+    Ok(client_gone)
 }
 
 /// One request. Ends it when dropped, if nothing else has.
@@ -111,6 +145,7 @@ struct Call<'a, 'py> {
     py: Python<'py>,
     worker: &'a Worker,
     responder: &'a Responder,
+    window: &'a Window<'a>,
     input: Option<Bound<'py, Input>>,
     environ: Option<Bound<'py, PyDict>>,
     is_over: bool,
@@ -174,6 +209,8 @@ impl<'py> Call<'_, 'py> {
     /// Sends a list or tuple: nothing is published before the end, as there is nothing to wait for.
     #[inline]
     fn send_all(&self, result: &Bound<'py, PyAny>) -> PyResult<Course> {
+        // No code of the application runs from here on: what waits for the client now is only our sending, which the client's going ends.
+        self.window.close(self.py);
         let only = borrowed_item(result, 0)
             .filter(|_| borrowed_item(result, 1).is_none())
             .map(|item| item.to_owned());
@@ -208,19 +245,12 @@ impl<'py> Call<'_, 'py> {
         if result.get_type().is(&self.worker.file_wrapper)
             && let Some(part) = file_part(result)
         {
-            let flow = self.responder.send_file(
-                self.py,
-                part.offset,
-                part.length,
-                || descriptors::give(part.descriptor),
-                // SAFETY: the token was given just before and has not reached the front.
-                |token| drop(unsafe { descriptors::take(token) }),
-            )?;
-            return Ok(match flow {
-                Flow::Gone => Course::Gone,
-                Flow::Complete => self.conclude(),
-                Flow::Open => Course::Whole,
-            });
+            match self.responder.send_file(self.py, part)? {
+                Some(Flow::Gone) => return Ok(Course::Gone),
+                Some(Flow::Complete) => return Ok(self.conclude()),
+                Some(Flow::Open) => return Ok(Course::Whole),
+                None => {}
+            }
         }
         let pieces = result.try_iter().map_err(|error| {
             if error.is_instance_of::<PyTypeError>(self.py) {
@@ -232,6 +262,17 @@ impl<'py> Call<'_, 'py> {
             }
             error
         })?;
+        let has_begun = Cell::new(false);
+        let course = self.send_pieces(pieces, &has_begun);
+        if has_begun.get() {
+            // What follows, `close()` first of all, is not only there for the client.
+            self.window.forbid_departure(self.py);
+        }
+        course
+    }
+
+    /// `has_begun` becomes true when the client has seen a part of an answer whose end nobody knows.
+    fn send_pieces(&self, pieces: Bound<'_, PyIterator>, has_begun: &Cell<bool>) -> PyResult<Course> {
         let mut is_complete = false;
         for piece in pieces {
             let piece = piece?;
@@ -246,7 +287,12 @@ impl<'py> Call<'_, 'py> {
                 continue;
             }
             match self.send(&piece, None, More::Unknown)? {
-                Flow::Open => {}
+                Flow::Open => {
+                    if !has_begun.get() && !piece_of(&piece)?.as_bytes().is_empty() {
+                        has_begun.set(true);
+                        self.window.allow_departure();
+                    }
+                }
                 Flow::Gone => return Ok(Course::Gone),
                 Flow::Complete => {
                     self.conclude();
@@ -263,9 +309,9 @@ impl<'py> Call<'_, 'py> {
 
     fn send(&self, piece: &Bound<'_, PyAny>, known_length: Option<u64>, more: More) -> PyResult<Flow> {
         let piece = piece_of(piece)?;
-        // PEP 3333: an empty piece must not send the head.
+        // PEP 3333: an empty piece must not send the head. But it is an occasion to find out that nobody waits.
         if piece.as_bytes().is_empty() {
-            return Ok(Flow::Open);
+            return Ok(if self.responder.is_gone(self.py) { Flow::Gone } else { Flow::Open });
         }
         Ok(self.responder.send(self.py, piece, known_length, more)?)
     }
@@ -303,14 +349,16 @@ impl<'py> Call<'_, 'py> {
 
     fn report_failure(&self, error: PyErr) {
         if let Some(environ) = &self.environ {
-            report_failure(self.worker.observer.bind(self.py), environ, error);
+            let report = || report_failure(self.worker.observer.bind(self.py), environ, error);
+            self.window.shielded(self.py, report);
         }
     }
 
     #[inline]
     fn report_misuse(&self) {
         if let (Some(message), Some(environ)) = (self.responder.take_misuse(), &self.environ) {
-            report_misuse(self.worker.observer.bind(self.py), environ, &message);
+            let report = || report_misuse(self.worker.observer.bind(self.py), environ, &message);
+            self.window.shielded(self.py, report);
         }
     }
 
@@ -318,6 +366,7 @@ impl<'py> Call<'_, 'py> {
     #[inline]
     fn end(&mut self, broken: bool) {
         self.is_over = true;
+        self.window.close(self.py);
         self.detach_input();
         self.responder.end(self.py, broken);
     }

@@ -1,12 +1,34 @@
 //! Who is told when an application fails or breaks a rule.
 //!
-//! Owns the calls of the observer. Must not decide what the client gets. Runs on the request's thread, with the GIL.
+//! Owns the calls of the observer, and the exception for a body that does not come to its end. Must not decide what the client gets. Runs on the request's thread, with the GIL.
 
 use std::ffi::CStr;
 
+use penstock_link::BodyEnd;
+use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3::{ffi, intern};
+use pyo3::{create_exception, ffi, intern};
+
+create_exception!(
+    penstock,
+    IncompleteBodyError,
+    PyConnectionError,
+    "The request's body will never be complete: the rest of it did not come, or broke a rule."
+);
+
+/// Why reading a streamed body fails.
+pub(crate) fn incomplete(how: BodyEnd) -> PyErr {
+    IncompleteBodyError::new_err(match how {
+        BodyEnd::Gone => "the client closed its connection before its request body was complete",
+        BodyEnd::Late => "the client sent nothing of its request body for too long",
+        BodyEnd::Malformed => "the framing of the request body is malformed",
+        BodyEnd::TooLarge => "the request body is larger than it may be",
+        BodyEnd::Abandoned | BodyEnd::Complete => {
+            "nobody waits for the answer any more, so the rest of the request body is not received"
+        }
+    })
+}
 
 /// The application raised `error`. Nothing the observer does can stop the request: its own errors go to `sys.unraisablehook`.
 pub(crate) fn report_failure(observer: &Bound<'_, PyAny>, environ: &Bound<'_, PyDict>, error: PyErr) {

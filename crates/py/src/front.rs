@@ -4,17 +4,19 @@
 //! called from any thread, also before the start and after the end.
 
 use std::collections::HashMap;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::fs::File;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use penstock_front::{FrontHandle, Level, Settings};
-use penstock_link::FrontHalf;
+use penstock_front::{Common, FrontHandle, Level, News, Proxies, Settings, Streams, WorkerLink};
+use penstock_http::{TrustedProxies, UnderscorePolicy};
+use penstock_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::link::Link;
+use crate::link::{Link, at_least_one, duplicate};
 
 /// A time so long that it never comes, and short enough that adding it to a clock cannot overflow.
 const LONGEST: f64 = 366.0 * 86_400.0;
@@ -29,6 +31,19 @@ fn seconds(settings: &Bound<'_, PyAny>, name: &str) -> PyResult<Duration> {
     Ok(Duration::from_secs_f64(value))
 }
 
+/// As [`seconds`], where 0 means that there is no limit.
+fn limit(settings: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Duration>> {
+    Ok(Some(seconds(settings, name)?).filter(|time| !time.is_zero()))
+}
+
+/// A time to wait, from Python's seconds: negative is none, and longer than a year is a year.
+pub(crate) fn timeout_of(value: f64) -> PyResult<Duration> {
+    if value.is_nan() {
+        return Err(PyValueError::new_err("the timeout is not a number"));
+    }
+    Ok(Duration::from_secs_f64(value.clamp(0.0, LONGEST)))
+}
+
 fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, name: &str) -> PyResult<T> {
     settings
         .getattr(name)?
@@ -36,23 +51,61 @@ fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, n
         .map_err(|_| PyValueError::new_err(format!("{name} is not a number in the range it can have")))
 }
 
+/// Which requests are handed on before their bodies are complete.
+fn streams_of(settings: &Bound<'_, PyAny>) -> PyResult<Streams> {
+    let below: Vec<String> = settings.getattr("stream_path")?.extract()?;
+    Ok(if settings.getattr("request_buffering")?.extract::<String>()? == "off" {
+        Streams::Always
+    } else if below.is_empty() {
+        Streams::Never
+    } else {
+        Streams::Below(below.into_iter().map(String::into_bytes).collect())
+    })
+}
+
 fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
     Ok(Settings {
         max_head_bytes: number(from, "max_head_bytes")?,
         max_fields: number(from, "max_fields")?,
+        max_line_bytes: number(from, "max_line_bytes")?,
+        underscore_fields: match &*from.getattr("underscore_fields")?.extract::<String>()? {
+            "drop" => UnderscorePolicy::Drop,
+            "refuse" => UnderscorePolicy::Refuse,
+            "allow" => UnderscorePolicy::Allow,
+            other => return Err(PyValueError::new_err(format!("underscore_fields cannot be {other:?}"))),
+        },
         max_body_bytes: number(from, "max_body_bytes")?,
         body_memory_bytes: number(from, "body_memory_bytes")?,
         spool_directory: from.getattr("spool_directory")?.extract::<PathBuf>()?,
+        spool_bytes: number(from, "spool_bytes")?,
+        streams: streams_of(from)?,
         response_buffer_bytes: number(from, "response_buffer_bytes")?,
+        response_memory_bytes: number(from, "response_memory_bytes")?,
+        response_file_bytes: number(from, "response_file_bytes")?,
+        proxies: Proxies {
+            trusted: TrustedProxies::parse(&from.getattr("trusted_proxies")?.extract::<String>()?)
+                .map_err(PyValueError::new_err)?,
+            removes_untrusted: from.getattr("untrusted_forwarding")?.extract::<String>()? == "remove",
+            proxy_protocol: from.getattr("proxy_protocol")?.extract()?,
+        },
         max_connections: number(from, "max_connections")?,
+        connections_per_client: number(from, "connections_per_client")?,
+        requests_per_connection: number(from, "requests_per_connection")?,
         queue_length: number(from, "queue_length")?,
         queue_time: seconds(from, "queue_seconds")?,
         retry_after_seconds: number(from, "retry_after_seconds")?,
         head_time: seconds(from, "head_seconds")?,
         body_idle_time: seconds(from, "body_idle_seconds")?,
         keep_alive_time: seconds(from, "keep_alive_seconds")?,
+        body_time: limit(from, "body_seconds")?,
+        body_rate: number(from, "body_rate")?,
         write_idle_time: seconds(from, "write_idle_seconds")?,
+        write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
+        request_time: limit(from, "request_timeout")?,
+        interrupt_grace: seconds(from, "request_timeout_grace")?,
+        worker_time: limit(from, "worker_timeout")?,
+        health_path: from.getattr("health_path")?.extract()?,
     })
 }
 
@@ -75,18 +128,40 @@ impl Notice {
         }
     }
 
-    /// What happened, where, what to do.
+    /// What happened, where, what to do; empty when there is only an event.
     #[getter]
     fn message(&self) -> &str {
         &self.notice.message
     }
+
+    /// What happened to a worker, if that is it.
+    #[getter]
+    fn event(&self) -> Option<&'static str> {
+        self.notice.news.map(|(news, _)| match news {
+            News::Quiet => "quiet",
+            News::Spent => "spent",
+            News::Stuck => "stuck",
+            News::Frozen => "frozen",
+        })
+    }
+
+    /// The worker that it happened to.
+    #[getter]
+    fn worker(&self) -> Option<u64> {
+        self.notice.news.map(|(_, worker)| worker)
+    }
 }
+
+/// The number of the worker in a process that has no supervisor to number them.
+const ONLY_WORKER: u64 = 1;
 
 struct Planned {
     settings: Settings,
     listeners: Vec<OwnedFd>,
-    half: FrontHalf,
-    threads: usize,
+    admin_listeners: usize,
+    common: Common,
+    /// The worker of the same process.
+    worker: Option<WorkerLink>,
 }
 
 enum Stage {
@@ -113,35 +188,60 @@ impl Front {
             Stage::Planned(_) | Stage::Void => None,
         }
     }
+
+    fn started(&self) -> PyResult<Arc<FrontHandle>> {
+        self.handle().ok_or_else(|| PyRuntimeError::new_err("this front has not been started"))
+    }
 }
 
 #[pymethods]
 impl Front {
     #[new]
-    fn new(settings: &Bound<'_, PyAny>, listeners: Vec<RawFd>, link: &Bound<'_, Link>) -> PyResult<Self> {
+    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, admin_listeners=0))]
+    fn new(
+        settings: &Bound<'_, PyAny>,
+        listeners: Vec<RawFd>,
+        link: Option<&Bound<'_, Link>>,
+        bodies: RawFd,
+        doorbell: RawFd,
+        admin_listeners: usize,
+    ) -> PyResult<Self> {
         let settings = read_settings(settings)?;
-        let listeners = listeners
-            .into_iter()
-            .map(|raw| {
-                if raw < 0 {
-                    return Err(PyValueError::new_err(format!("{raw} is not a descriptor")));
-                }
-                // SAFETY: not negative; whether it is open is found out by duplicating it, at once.
-                Ok(unsafe { BorrowedFd::borrow_raw(raw) }.try_clone_to_owned()?)
-            })
-            .collect::<PyResult<Vec<_>>>()?;
-        let half = link.get().take_front_half()?;
-        let planned = Planned { settings, listeners, half, threads: link.get().threads() };
+        if admin_listeners > listeners.len() {
+            return Err(PyValueError::new_err("there are not that many listeners"));
+        }
+        let listeners = listeners.into_iter().map(duplicate).collect::<PyResult<Vec<_>>>()?;
+        let (common, worker) = match link {
+            Some(link) => {
+                let FrontHalf { end, bodies, doorbell } = link.get().take_front_half()?;
+                let (number, pid) = (ONLY_WORKER, std::process::id());
+                let threads = link.get().threads();
+                (
+                    Common { bodies, doorbell },
+                    Some(WorkerLink { number, pid, threads, end, request_limit: 0 }),
+                )
+            }
+            None => {
+                let arena = BodyArena::shared_for_front(&File::from(duplicate(bodies)?))?;
+                let doorbell = Arc::new(Doorbell::from_descriptor(duplicate(doorbell)?));
+                (Common { bodies: BodyPool::new(Arc::new(arena)), doorbell }, None)
+            }
+        };
+        let planned = Planned { settings, listeners, admin_listeners, common, worker };
         Ok(Front { stage: Mutex::new(Stage::Planned(Box::new(planned))) })
     }
 
-    /// Start accepting.
+    /// Start the front's thread; with a worker of this process, also accept.
     fn start(&self) -> PyResult<()> {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Void) {
             Stage::Planned(planned) => {
-                let Planned { settings, listeners, half, threads } = *planned;
-                let handle = penstock_front::start(settings, listeners, half, threads)?;
+                let Planned { settings, listeners, admin_listeners, common, worker } = *planned;
+                let handle = penstock_front::start(settings, listeners, admin_listeners, common)?;
+                if let Some(worker) = worker {
+                    handle.add_worker(worker);
+                    handle.accept();
+                }
                 *stage = Stage::Running(Arc::new(handle));
                 Ok(())
             }
@@ -150,6 +250,52 @@ impl Front {
                 Err(PyRuntimeError::new_err("this front has been started already"))
             }
         }
+    }
+
+    /// Accept connections from now on.
+    fn accept(&self) -> PyResult<()> {
+        self.started()?.accept();
+        Ok(())
+    }
+
+    /// Hand requests to this worker process, too.
+    fn add_worker(
+        &self,
+        worker: u64,
+        pid: u32,
+        threads: usize,
+        memory: RawFd,
+        socket: RawFd,
+        request_limit: u64,
+    ) -> PyResult<()> {
+        let handle = self.started()?;
+        let memory = File::from(duplicate(memory)?);
+        let end = FrontEnd::join(&memory, duplicate(socket)?, at_least_one(threads)?)?;
+        handle.add_worker(WorkerLink { number: worker, pid, threads, end, request_limit });
+        Ok(())
+    }
+
+    /// Hand no more requests to a worker.
+    fn retire_worker(&self, worker: u64) -> PyResult<()> {
+        self.started()?.retire_worker(worker);
+        Ok(())
+    }
+
+    /// A worker's process has ended.
+    fn worker_died(&self, worker: u64, how: String) -> PyResult<()> {
+        self.started()?.worker_died(worker, how);
+        Ok(())
+    }
+
+    /// Whether readiness checks may say so.
+    fn set_ready(&self, ready: bool) -> PyResult<()> {
+        self.started()?.set_ready(ready);
+        Ok(())
+    }
+
+    /// Where access lines go from now on.
+    fn set_access_log(&self, descriptor: RawFd) -> PyResult<()> {
+        Ok(self.started()?.set_access_log(descriptor)?)
     }
 
     /// Close the listeners and idle connections; requests already received are still answered.
@@ -169,13 +315,7 @@ impl Front {
     /// Wait for the front's thread to end; False when the time (seconds) ran out first.
     #[pyo3(signature = (timeout=None))]
     fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let timeout = match timeout {
-            Some(value) if value.is_nan() => {
-                return Err(PyValueError::new_err("the timeout is not a number"));
-            }
-            Some(value) => Some(Duration::from_secs_f64(value.clamp(0.0, LONGEST))),
-            None => None,
-        };
+        let timeout = timeout.map(timeout_of).transpose()?;
         // A front that never started has nothing to wait for.
         Ok(self.handle().is_none_or(|handle| py.detach(|| handle.join(timeout))))
     }

@@ -5,7 +5,8 @@
 //! memory of the slot can be reached.
 //!
 //! Under the mutex no Python object is made and no Python code runs; a thread that reads much does it without the GIL, which is no
-//! danger to one that waits for the mutex with it.
+//! danger to one that waits for the mutex with it. For a body that is still coming a thread waits without the GIL and without the mutex:
+//! otherwise one that comes with the GIL, the request's own at its end for example, would stop the whole interpreter for as long as a client likes.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::body::Body;
+use crate::errors::incomplete;
+use crate::stream::{Got, Stream};
 
 /// From this size on a read is worth giving the GIL up.
 const LONG_READ: usize = 64 * 1024;
@@ -25,6 +28,8 @@ enum Content {
     /// No body: reading gives nothing, at any time. Shared by many requests.
     Empty,
     Body(Body),
+    /// A body that is still coming.
+    Stream(Stream),
     /// The request is over.
     Detached,
 }
@@ -37,9 +42,12 @@ pub(crate) struct Input {
 
 #[pymethods]
 impl Input {
-    /// Up to `size` bytes, or all that is left.
+    /// `size` bytes, or all that is left; fewer only at the end of the body.
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
+        if self.is_streamed() {
+            return Ok(PyBytes::new(py, &self.stream_bytes(py, limit(size), Enough::All)?));
+        }
         let wanted = self.with_body(0, |body| Ok(usize::try_from(body.left()).unwrap_or(usize::MAX)))?;
         let wanted = limit(size).min(wanted);
         if wanted == 0 {
@@ -54,6 +62,15 @@ impl Input {
         read.map(|_| bytes)
     }
 
+    /// What there is, but at most `size` bytes; waits for the first of them if it must. Nothing only at the end of the body.
+    #[pyo3(signature = (size=None, /))]
+    fn read1<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
+        if self.is_streamed() {
+            return Ok(PyBytes::new(py, &self.stream_bytes(py, limit(size), Enough::Something)?));
+        }
+        self.read(py, size)
+    }
+
     /// Fills `buffer` as far as the body goes; gives the number of bytes.
     fn readinto(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
         let buffer = PyBuffer::<u8>::get(buffer)?;
@@ -61,20 +78,25 @@ impl Input {
             return Err(PyBufferError::new_err("readinto() needs a writable, contiguous buffer"));
         }
         // Through memory of our own: the buffer's may be changed by others while the GIL is released.
-        let left = self.with_body(0, |body| Ok(usize::try_from(body.left()).unwrap_or(usize::MAX)))?;
-        let mut bytes = vec![0; left.min(buffer.len_bytes())];
-        let read = self.read_into(py, &mut bytes)?;
-        let bytes = bytes.get(..read).unwrap_or_default();
-        // SAFETY: attached; the buffer is writable, contiguous and at least as long as `bytes` (checked above), it is locked against
-        // resizing as long as `buffer` lives, and `bytes` is memory of our own.
+        let bytes = if self.is_streamed() {
+            self.stream_bytes(py, buffer.len_bytes(), Enough::All)?
+        } else {
+            let left = self.with_body(0, |body| Ok(usize::try_from(body.left()).unwrap_or(usize::MAX)))?;
+            let mut bytes = vec![0; left.min(buffer.len_bytes())];
+            let read = self.read_into(py, &mut bytes)?;
+            bytes.truncate(read);
+            bytes
+        };
+        // SAFETY: attached; the buffer is writable, contiguous and at least as long as `bytes` (which has at most its length), it is locked
+        // against resizing as long as `buffer` lives, and `bytes` is memory of our own.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.buf_ptr().cast(), bytes.len()) };
-        Ok(read)
+        Ok(bytes.len())
     }
 
     /// One line with its end, or its first `size` bytes.
     #[pyo3(signature = (size=None, /))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.line(limit(size))?))
+        Ok(PyBytes::new(py, &self.line(py, limit(size))?))
     }
 
     /// All lines that are left; with a positive `hint` no more once they have that many bytes together.
@@ -84,7 +106,7 @@ impl Input {
         let lines = PyList::empty(py);
         let mut total = 0;
         loop {
-            let line = self.line(usize::MAX)?;
+            let line = self.line(py, usize::MAX)?;
             if line.is_empty() {
                 return Ok(lines);
             }
@@ -105,7 +127,7 @@ impl Input {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let line = self.line(usize::MAX)?;
+        let line = self.line(py, usize::MAX)?;
         Ok((!line.is_empty()).then(|| PyBytes::new(py, &line)))
     }
 }
@@ -120,11 +142,17 @@ impl Input {
         Input { content: Mutex::new(Content::Body(body)) }
     }
 
+    pub(crate) fn streamed(stream: Stream) -> Self {
+        Input { content: Mutex::new(Content::Stream(stream)) }
+    }
+
     /// Ends all reading: the request is over.
     pub(crate) fn detach(&self) {
         let content = std::mem::replace(&mut *self.lock(), Content::Detached);
-        // Closes a file, outside of the lock.
-        drop(content);
+        // Outside of the lock: closes a file, or wakes those that wait for a stream and will find it detached.
+        if let Content::Stream(stream) = content {
+            stream.close();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
@@ -135,10 +163,39 @@ impl Input {
         match &mut *self.lock() {
             Content::Empty => Ok(nothing),
             Content::Body(body) => Ok(use_body(body)?),
-            Content::Detached => Err(PyValueError::new_err(
-                "I/O operation on closed file: the request of this wsgi.input is over",
-            )),
+            // Whether it is one is asked before, and does not change except to Detached.
+            Content::Stream(_) => Ok(nothing),
+            Content::Detached => Err(over()),
         }
+    }
+
+    fn is_streamed(&self) -> bool {
+        matches!(&*self.lock(), Content::Stream(_))
+    }
+
+    /// Runs `step` until it has got what it wants, and waits in between.
+    fn wait_for(&self, py: Python<'_>, mut step: impl FnMut(&mut Stream) -> Got) -> PyResult<()> {
+        loop {
+            let got = match &mut *self.lock() {
+                Content::Stream(stream) => step(stream),
+                _ => return Err(over()),
+            };
+            match got {
+                Got::All => return Ok(()),
+                Got::Broken(how) => return Err(incomplete(how)),
+                Got::Wait(end, ticket) => py.detach(|| end.wait_body(ticket, None)),
+            }
+        }
+    }
+
+    fn stream_bytes(&self, py: Python<'_>, limit: usize, enough: Enough) -> PyResult<Vec<u8>> {
+        // Grows with what has come: `limit` is often no more than a client's claim.
+        let mut bytes = Vec::new();
+        self.wait_for(py, |stream| match stream.read(limit, &mut bytes) {
+            Got::Wait(..) | Got::Broken(_) if enough == Enough::Something && !bytes.is_empty() => Got::All,
+            got => got,
+        })?;
+        Ok(bytes)
     }
 
     fn read_into(&self, py: Python<'_>, place: &mut [u8]) -> PyResult<usize> {
@@ -149,11 +206,26 @@ impl Input {
         }
     }
 
-    fn line(&self, limit: usize) -> PyResult<Vec<u8>> {
+    fn line(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<u8>> {
         let mut line = Vec::new();
+        if self.is_streamed() {
+            self.wait_for(py, |stream| stream.read_line(limit, &mut line))?;
+            return Ok(line);
+        }
         self.with_body((), |body| body.read_line(limit, &mut line))?;
         Ok(line)
     }
+}
+
+/// With what a reader of a stream is content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Enough {
+    All,
+    Something,
+}
+
+fn over() -> PyErr {
+    PyValueError::new_err("I/O operation on closed file: the request of this wsgi.input is over")
 }
 
 /// None and negative sizes mean "everything".

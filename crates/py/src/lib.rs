@@ -5,27 +5,34 @@
 //! `penstock_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
 //! Reading order: `worker` (the loop of a thread), `desk` (one request from slot to slot), `request` and `names` (environ), `start_response`,
-//! `responder`, `answer` and `head` (the answer), `input` and `body` (wsgi.input), `file_wrapper`, `errors`; beside them `link` and
-//! `front`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
+//! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `client_gone`, and
+//! `interrupt` and `overdue`, for requests whose answer nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
 
 mod answer;
 mod body;
+mod builtin;
+mod client_gone;
 mod desk;
 mod errors;
 mod file_wrapper;
 mod front;
 mod head;
 mod input;
+mod interrupt;
 mod link;
 mod names;
+mod overdue;
+mod process;
 mod request;
 mod responder;
 mod start_response;
+mod stream;
 mod worker;
 
 pub use desk::Desk;
 pub use front::{Front, Notice};
 pub use link::Link;
+pub use overdue::Overdue;
 pub use worker::Worker;
 
 use pyo3::prelude::*;
@@ -41,12 +48,23 @@ mod engine {
     #[pymodule_export]
     use super::Notice;
     #[pymodule_export]
+    use super::Overdue;
+    #[pymodule_export]
     use super::Worker;
+    #[pymodule_export]
+    use super::process::adopt_orphans;
+    #[pymodule_export]
+    use super::process::body_memory;
+    #[pymodule_export]
+    use super::process::die_with_parent;
+    #[pymodule_export]
+    use super::process::link_memory;
 
     use super::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("IncompleteBodyError", module.py().get_type::<super::errors::IncompleteBodyError>())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -10,7 +10,8 @@
 //! - Repeated fields become one, joined by `,` (RFC 9110 section 5.3), cookies by `; ` (RFC 6265 section 5.4).
 //! - The body is complete and decoded when it arrives here. So `CONTENT_LENGTH` is always its length, also where the client did not
 //!   say it, and `HTTP_TRANSFER_ENCODING` is left out: both together would be the very shape of a smuggled request for an
-//!   application that forwards them, and Werkzeug would ignore the length (RFC 3875 section 4.1.2 asks for the same).
+//!   application that forwards them, and Werkzeug would ignore the length (RFC 3875 section 4.1.2 asks for the same). Of a chunked body
+//!   that is streamed nobody knows the length: then there is neither, and `wsgi.input_terminated` says that it ends by itself.
 //! - Text is latin-1, as PEP 3333 has it.
 //!
 //! Must not know the link's memory beyond the record. Runs on the thread that owns it, with the GIL.
@@ -93,6 +94,22 @@ impl EnvironBuilder {
             values: (0..Known::COUNT).map(|_| None).collect(),
             ports: (0..PORTS).map(|_| (0, None)).collect(),
         })
+    }
+
+    /// Has every environ from now on contain `value` under `key`.
+    pub(crate) fn set_always(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyString>,
+        value: &Py<PyAny>,
+    ) -> PyResult<()> {
+        self.warm.iter().try_for_each(|warm| set(warm.dict.bind(py), key, value.bind(py)))
+    }
+
+    /// The dicts of which environs are copies: so many references each of their values has.
+    #[inline]
+    pub(crate) fn dicts(&self) -> usize {
+        self.warm.len()
     }
 
     /// The environ of a request, with `input` as its body if it has one.
@@ -187,8 +204,10 @@ impl EnvironBuilder {
             }
         }
         let was_chunked = seen & (1 << Known::TransferEncoding as u32) != 0;
-        let body_length = body_length(request);
-        if (body_length > 0 || was_chunked) && seen & (1 << Known::ContentLength as u32) == 0 {
+        if let Some(body_length) = body_length(request)
+            && (body_length > 0 || was_chunked)
+            && seen & (1 << Known::ContentLength as u32) == 0
+        {
             let value = PyString::new(py, &body_length.to_string());
             set(environ, intern!(py, "CONTENT_LENGTH"), &value)?;
         }
@@ -339,11 +358,13 @@ fn port(ports: &mut [(u16, Option<Py<PyString>>)], py: Python<'_>, port: u16) ->
     }
 }
 
-fn body_length(request: &RequestView<'_>) -> u64 {
+/// None while nobody knows.
+fn body_length(request: &RequestView<'_>) -> Option<u64> {
     match request.body() {
-        BodyView::None => 0,
-        BodyView::Inline(bytes) => bytes.len() as u64,
-        BodyView::Chunks(_, length) | BodyView::File(_, length) => length,
+        BodyView::None => Some(0),
+        BodyView::Inline(bytes) => Some(bytes.len() as u64),
+        BodyView::Chunks(_, length) | BodyView::File(_, length) => Some(length),
+        BodyView::Stream { length, .. } => length,
     }
 }
 

@@ -8,7 +8,9 @@
 //! - Under it no Python object is made and no Python code runs: a thread that waits for it holds the GIL.
 //! - For waiting on the client `Taken` is *lent* out of the mutex; who needs it meanwhile waits, without the GIL, for its return.
 
+use std::io;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use penstock_link::{LEND_FROM, Loan, Taken, WorkerEnd, Writable};
@@ -17,6 +19,8 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::answer::{Answer, Fault, Flow, More, Stage};
+use crate::file_wrapper::FilePart;
+use crate::stream::Stream;
 
 const ERROR_BODY: &[u8] = b"Internal Server Error";
 
@@ -152,36 +156,44 @@ impl Responder {
         Ok(true)
     }
 
-    /// Sends `length` bytes of a file from `offset`, as far as announced; `give` hands the descriptor over and is called at most once.
-    pub(crate) fn send_file(
-        &self,
-        py: Python<'_>,
-        offset: u64,
-        length: u64,
-        give: impl FnOnce() -> u64,
-        take_back: impl FnOnce(u64),
-    ) -> Result<Flow, Fault> {
+    /// Sends the rest of a file, as far as announced. None: the front cannot be given files at present; only the head was sent, and the bytes
+    /// have to go as data.
+    pub(crate) fn send_file(&self, py: Python<'_>, part: FilePart) -> Result<Option<Flow>, Fault> {
         let mut answer = self.enter(py);
-        answer.put_head(&self.end, Some(length))?;
-        let length = answer.admit_length(length);
+        answer.put_head(&self.end, Some(part.length))?;
+        let length = answer.admit_length(part.length);
         if length > 0 {
-            let token = give();
-            loop {
-                let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
-                if self.end.put_file(taken, token, offset, length) {
-                    break;
-                }
-                match self.wait(py, answer) {
-                    Ok((again, Writable::Ready | Writable::TimedOut)) => answer = again,
-                    gone => {
-                        take_back(token);
-                        return gone.map(|_| Flow::Gone);
-                    }
+            // A file is given only when its frame can follow at once: one without a frame would lie about until the request is over.
+            while !self.end.has_room_for_file(answer.taken.as_ref().ok_or(Fault::Over)?) {
+                match self.wait(py, answer)? {
+                    (_, Writable::Gone) => return Ok(Some(Flow::Gone)),
+                    (again, _) => answer = again,
                 }
             }
+            let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
+            let Ok(token) = self.end.give_file(taken, part.descriptor) else { return Ok(None) };
+            let fitted = self.end.put_file(taken, token, part.offset, length);
+            debug_assert!(fitted, "nobody else fills the ring while the answer is locked");
             answer.sent += length;
         }
-        answer.settle(&self.end, More::Unknown)
+        answer.settle(&self.end, More::Unknown).map(Some)
+    }
+
+    /// Fetches the file of the request's body.
+    pub(crate) fn take_file(&self, token: u64) -> io::Result<OwnedFd> {
+        match &self.lock().taken {
+            Some(taken) => self.end.take_file(taken, token),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    /// The request's body, where it is streamed.
+    pub(crate) fn stream(&self, chunks: &[u8], waits_for_leave: bool) -> io::Result<Stream> {
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the request's body has no window");
+        let answer = self.lock();
+        let taken = answer.taken.as_ref().ok_or_else(damaged)?;
+        let reader = self.end.body_reader(taken, chunks, waits_for_leave).ok_or_else(damaged)?;
+        Ok(Stream::new(Arc::clone(&self.end), reader))
     }
 
     /// `write`: sends at once, also the head alone.

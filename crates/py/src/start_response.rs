@@ -1,29 +1,16 @@
 //! The callables `start_response` and `write`, as built-in functions bound to a [`Responder`].
 //!
-//! Owns their signatures and exc_info; everything else is the responder's. Built-in functions instead of a class with `__call__`:
-//! the interpreter calls them without making a tuple of the arguments. May be called from any thread of the application.
+//! Owns their signatures and exc_info; everything else is the responder's. May be called from any thread of the application.
 
-use std::ffi::CStr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
-
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTraceback, PyTuple};
 
 use crate::answer::Fault;
+use crate::builtin::{Entry, bind, bound, enter, text};
 use crate::errors::type_name;
 use crate::responder::Responder;
-
-/// A method table entry that lives as long as the process.
-struct Entry(ffi::PyMethodDef);
-// SAFETY: never written; the pointers in it are to static text and functions.
-unsafe impl Sync for Entry {}
-
-const fn text(text: &'static CStr) -> *const std::ffi::c_char {
-    text.as_ptr()
-}
 
 static START_RESPONSE: Entry = Entry(ffi::PyMethodDef {
     ml_name: text(c"start_response"),
@@ -79,37 +66,6 @@ impl Drop for Callables {
     }
 }
 
-fn bind(py: Python<'_>, entry: &'static Entry, responder: &Py<Responder>) -> PyResult<Py<PyAny>> {
-    // SAFETY: attached; the entry is static and CPython only reads it; a new reference or an exception comes back.
-    unsafe {
-        let function =
-            ffi::PyCFunction_NewEx((&raw const entry.0).cast_mut(), responder.as_ptr(), ptr::null_mut());
-        Ok(Bound::from_owned_ptr_or_err(py, function)?.unbind())
-    }
-}
-
-/// Turns a result into what CPython expects; no panic leaves it.
-fn enter(call: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
-    Python::attach(|py| {
-        let error = match catch_unwind(AssertUnwindSafe(|| call(py))) {
-            Ok(Ok(value)) => return value.into_ptr(),
-            Ok(Err(error)) => error,
-            Err(_) => PyRuntimeError::new_err("a fault of penstock; please report it"),
-        };
-        error.restore(py);
-        ptr::null_mut()
-    })
-}
-
-/// The responder that a function is bound to.
-///
-/// # Safety
-/// `object` must be the `self` of a function made by [`bind`], alive for `'a`.
-unsafe fn bound_responder<'a>(py: Python<'a>, object: *mut ffi::PyObject) -> Borrowed<'a, 'a, Responder> {
-    // SAFETY: `bind` binds nothing else.
-    unsafe { Borrowed::from_ptr(py, object).cast_unchecked() }
-}
-
 unsafe extern "C" fn start_response(
     object: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
@@ -118,7 +74,7 @@ unsafe extern "C" fn start_response(
 ) -> *mut ffi::PyObject {
     enter(|py| {
         // SAFETY: CPython passes the bound object, alive for the call.
-        let responder = unsafe { bound_responder(py, object) };
+        let responder = unsafe { bound::<Responder>(py, object) };
         // SAFETY: the calling convention: `count` arguments by position, then one for each name; all alive for the call.
         let (by_position, by_name) = unsafe {
             let names = Borrowed::from_ptr_or_opt(py, names).map(|names| names.cast_unchecked::<PyTuple>());
@@ -197,7 +153,7 @@ fn raised_again(exc_info: Option<Borrowed<'_, '_, PyAny>>) -> PyErr {
 unsafe extern "C" fn write(object: *mut ffi::PyObject, data: *mut ffi::PyObject) -> *mut ffi::PyObject {
     enter(|py| {
         // SAFETY: CPython passes the bound object and the argument, alive for the call.
-        let (responder, data) = unsafe { (bound_responder(py, object), Borrowed::from_ptr(py, data)) };
+        let (responder, data) = unsafe { (bound::<Responder>(py, object), Borrowed::from_ptr(py, data)) };
         let Ok(data) = data.cast::<PyBytes>() else {
             let message = format!("write() takes bytes, not {}", type_name(&data));
             return Err(PyTypeError::new_err(message));

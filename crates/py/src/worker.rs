@@ -1,17 +1,24 @@
 //! The class `Worker`: the loop in which a thread takes requests and runs them.
 //!
 //! Owns what all threads of a worker share. Which thread takes when is the scheduler's business, what happens to a request is `desk`'s.
-//! `serve` runs on threads that Python made, never on the main thread, so signals are not its concern.
+//! `serve` runs on threads that Python made, never on the main thread, so signals are not its concern; `next_overdue` on the watch's own.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use penstock_link::{Scheduler, Wake, WorkerEnd};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
 use crate::desk::Desk;
+use crate::front::timeout_of;
+use crate::interrupt::Watched;
 use crate::link::Link;
+use crate::overdue::Overdue;
+
+/// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Calls one WSGI application for the requests that arrive over one link.
 #[pyclass(frozen, module = "penstock._engine")]
@@ -22,6 +29,7 @@ pub struct Worker {
     pub(crate) environs: Vec<Py<PyDict>>,
     pub(crate) file_wrapper: Py<PyType>,
     pub(crate) observer: Py<PyAny>,
+    pub(crate) watched: Watched,
 }
 
 #[pymethods]
@@ -36,7 +44,8 @@ impl Worker {
     ) -> PyResult<Self> {
         let (end, threads) = link.get().take_worker_end()?;
         let scheduler = Scheduler::new(Arc::clone(&end), threads);
-        Ok(Worker { end, scheduler, application, environs, file_wrapper, observer })
+        let watched = Watched::default();
+        Ok(Worker { end, scheduler, application, environs, file_wrapper, observer, watched })
     }
 
     /// Run requests on the calling thread until `stop`.
@@ -63,6 +72,37 @@ impl Worker {
     /// Let every serving thread return once it has finished its request.
     fn stop(&self) {
         self.scheduler.stop();
+    }
+
+    /// Wait for a request that is to be interrupted; None when the time is over.
+    fn next_overdue(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Overdue>> {
+        let deadline = Instant::now() + timeout_of(timeout)?;
+        // What came for requests that the front has given to another worker would keep its place on the disk.
+        py.detach(|| self.end.drop_stale_files());
+        loop {
+            // The interpreter has just let us in: that is what a beat says.
+            self.end.beat();
+            // Read before looking, so that what becomes overdue after the look ends the wait.
+            let ticket = self.end.alarm();
+            if let Some(found) = self.watched.find(py, &self.end) {
+                return Ok(Some(Overdue::new(&self.end, found)));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            py.detach(|| self.end.wait_alarm(ticket, left.min(LONGEST_PAUSE)));
+        }
+    }
+
+    /// Raise an exception in the thread of such a request; False when that is over.
+    fn interrupt(&self, overdue: &Bound<'_, Overdue>, exception: &Bound<'_, PyType>) -> PyResult<bool> {
+        if !exception.is_subclass_of::<PyBaseException>()? {
+            return Err(PyTypeError::new_err("only classes of exceptions can be raised"));
+        }
+        let overdue = overdue.get();
+        let is_ours = Arc::ptr_eq(&overdue.end, &self.end);
+        Ok(is_ours && self.watched.interrupt(overdue.slot, overdue.generation, overdue.why, exception))
     }
 }
 

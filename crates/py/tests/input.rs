@@ -46,45 +46,54 @@ fn with_place<'a>(body: &'a [u8], place: &str, chunks: &'a [u32]) -> BodyParts<'
     match place {
         "inline" => BodyParts::Inline(body),
         "chunks" => BodyParts::Chunks(chunks, body.len() as u64),
-        _ => BodyParts::File(spooled(body), body.len() as u64),
+        _ => BodyParts::File(0, body.len() as u64),
     }
 }
 
 #[test]
 fn reads_like_a_file_wherever_the_body_is() {
-    Python::attach(|py| {
-        let mut stage = Stage::new(py, COMPARE);
-        for place in ["inline", "chunks", "file"] {
-            for length in [1, 2, 100, 4096, 65_535, 65_536, 65_537, 131_072, 150_000, 400_000] {
-                if place == "inline" && length > 150_000 {
-                    continue;
-                }
-                for line in [0, 1, 17, 80, 70_000] {
-                    let body = body(length, line);
-                    stage.define(py, "expected", PyBytes::new(py, &body));
-                    for seed in 0..8 {
-                        stage.define(py, "seed", seed);
-                        let chunks = if place == "chunks" { stage.chunks(&body) } else { Vec::new() };
-                        let parts = with_place(&body, place, &chunks);
-                        let answer =
-                            stage.run(py, &Request { method: "POST", body: parts, ..Request::get("/") });
-                        assert_eq!(
-                            answer.status,
-                            200,
-                            "{:?}",
-                            stage.eval::<Vec<String>>(py, "observer.failures")
-                        );
-                        stage.half.bodies.put_back(chunks);
-                        assert_eq!(
-                            stage.eval::<Vec<String>>(py, "[str(one) for one in wrong]"),
-                            [""; 0],
-                            "{place}"
-                        );
-                    }
+    Python::attach(|py| compare(py, Stage::new(py, COMPARE), 8));
+}
+
+#[test]
+fn reads_the_same_from_another_process() {
+    Python::attach(|py| compare(py, Stage::joined(py, COMPARE), 1));
+}
+
+fn compare(py: Python<'_>, mut stage: Stage, seeds: u32) {
+    for place in ["inline", "chunks", "file"] {
+        for length in [1, 2, 100, 4096, 65_535, 65_536, 65_537, 131_072, 150_000, 400_000] {
+            if place == "inline" && length > 150_000 {
+                continue;
+            }
+            for line in [0, 1, 17, 80, 70_000] {
+                let body = body(length, line);
+                stage.define(py, "expected", PyBytes::new(py, &body));
+                for seed in 0..seeds {
+                    stage.define(py, "seed", seed);
+                    let chunks = if place == "chunks" { stage.chunks(&body) } else { Vec::new() };
+                    let parts = with_place(&body, place, &chunks);
+                    let file = spooled(&body);
+                    let answer = stage.run(
+                        py,
+                        &Request { method: "POST", body: parts, file: Some(&file), ..Request::get("/") },
+                    );
+                    assert_eq!(
+                        answer.status,
+                        200,
+                        "{:?}",
+                        stage.eval::<Vec<String>>(py, "observer.failures")
+                    );
+                    stage.half.bodies.put_back(chunks);
+                    assert_eq!(
+                        stage.eval::<Vec<String>>(py, "[str(one) for one in wrong]"),
+                        [""; 0],
+                        "{place}"
+                    );
                 }
             }
         }
-    });
+    }
 }
 
 #[test]
@@ -111,7 +120,8 @@ def outcome(stream):
         for place in ["inline", "chunks", "file"] {
             let chunks = stage.chunks(b"abc");
             let parts = with_place(b"abc", place, &chunks);
-            stage.run(py, &Request { method: "POST", body: parts, ..Request::get("/") });
+            let file = spooled(b"abc");
+            stage.run(py, &Request { method: "POST", body: parts, file: Some(&file), ..Request::get("/") });
             let results: Vec<String> = stage.eval(py, "outcome(kept.pop())");
             assert!(results.iter().all(|result| result.contains("closed file: the request")), "{results:?}");
         }
@@ -152,14 +162,15 @@ fn records_that_lie_about_the_body_are_answered_500() {
     Python::attach(|py| {
         let source = "import sys\nsys.unraisablehook = lambda info: None\ndef app(environ, start_response):\n    environ['wsgi.input'].read()\n    start_response('200 OK', [])\n    return []";
         let mut stage = Stage::new(py, source);
-        let short = spooled(b"abc");
+        let file = spooled(b"abc");
         for parts in [
             BodyParts::Chunks(&[0], 70_000),
             BodyParts::Chunks(&[u32::MAX], 5),
             BodyParts::Chunks(&[], 1),
-            BodyParts::File(u64::MAX, 5),
-            BodyParts::File(short, 5),
+            BodyParts::File(0, 5),
         ] {
+            let answer = stage.run(py, &Request { body: parts, file: Some(&file), ..Request::get("/") });
+            assert_eq!((answer.status, answer.broken), (500, false), "{parts:?}");
             let answer = stage.run(py, &Request { body: parts, ..Request::get("/") });
             assert_eq!((answer.status, answer.broken), (500, false), "{parts:?}");
         }
@@ -188,7 +199,8 @@ def app(environ, start_response):
         for place in ["chunks", "file"] {
             let chunks = if place == "chunks" { stage.chunks(&body) } else { Vec::new() };
             let parts = with_place(&body, place, &chunks);
-            let answer = stage.run(py, &Request { body: parts, ..Request::get("/") });
+            let file = spooled(&body);
+            let answer = stage.run(py, &Request { body: parts, file: Some(&file), ..Request::get("/") });
             assert_eq!(answer.body, b"5000000");
             stage.half.bodies.put_back(chunks);
         }
@@ -234,8 +246,17 @@ def unread():
                 }
                 let chunks = if place == "chunks" { stage.chunks(body) } else { Vec::new() };
                 let parts = with_place(body, place, &chunks);
-                let answer = stage
-                    .run(py, &Request { method: "POST", fields: &fields, body: parts, ..Request::get(path) });
+                let file = spooled(body);
+                let answer = stage.run(
+                    py,
+                    &Request {
+                        method: "POST",
+                        fields: &fields,
+                        body: parts,
+                        file: Some(&file),
+                        ..Request::get(path)
+                    },
+                );
                 assert_eq!(answer.status, 200, "{path} {place} {:?}", String::from_utf8_lossy(&answer.body));
                 answers.push(String::from_utf8(answer.body).unwrap());
                 stage.half.bodies.put_back(chunks);

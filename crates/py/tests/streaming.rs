@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use penstock_link::Progress;
+use penstock_link::{Progress, Why};
 use pyo3::prelude::*;
 use support::{Answer, Request, Stage};
 
@@ -159,7 +159,7 @@ fn a_client_that_goes_ends_the_iteration() {
                     read_some && answer.body.len() > 1_000_000
                         || !read_some && !stage.half.end.answer(slot).0.is_at_end()
                 });
-                stage.half.end.abandon(slot);
+                stage.half.end.abandon(slot, Why::Gone);
                 until(|| stage.half.end.is_done(slot));
                 assert_eq!(stage.half.end.answer(slot).1, Progress::Broken);
                 assert!(stage.half.end.release(slot));
@@ -193,7 +193,7 @@ fn a_request_ends_only_when_a_waiting_writer_has_let_go() {
             std::mem::replace(&mut last, published) == published && !stage.half.end.answer(slot).0.is_at_end()
         });
         Python::attach(|py| stage.eval::<Option<bool>>(py, "go.set()"));
-        stage.half.end.abandon(slot);
+        stage.half.end.abandon(slot, Why::Gone);
         until(|| stage.half.end.is_done(slot));
         assert!(stage.half.end.release(slot));
     });
@@ -205,7 +205,7 @@ content = os.urandom(300_000)
 path = tempfile.mkstemp()[1]
 open(path, 'wb').write(content)
 packed = tempfile.mkstemp()[1]
-gzip.open(packed, 'wb').write(content)
+with gzip.open(packed, 'wb') as file: file.write(content)
 closed = []
 def opened(how):
     if how == 'raw': return open(path, 'rb', buffering=0)
@@ -247,38 +247,8 @@ def app(environ, start_response):
 
 #[test]
 fn files_are_handed_over_where_that_is_certain() {
-    Python::attach(|py| {
-        let mut stage = Stage::new(py, FILES);
-        let content: Vec<u8> = stage.eval(py, "content");
-        for (how, skipped) in
-            [("raw", 0), ("buffered", 0), ("moved", 10), ("temporary", 0), ("unflushed", 0), ("named", 10)]
-        {
-            let answer = stage.run(py, &Request::get(&format!("/?{how}")));
-            assert!(answer.body == content[skipped..], "{how}: {} bytes", answer.body.len());
-            assert_eq!(answer.from_files, answer.body.len() as u64, "{how}");
-            assert_eq!((answer.known_length, answer.broken), (Some(answer.from_files), false), "{how}");
-            assert!(stage.eval::<bool>(py, "last.closed"), "{how}");
-            let answer = stage.run(py, &Request { method: "HEAD", ..Request::get(&format!("/?{how}")) });
-            assert_eq!(
-                (answer.body.len(), answer.known_length),
-                (0, Some((content.len() - skipped) as u64)),
-                "{how}"
-            );
-        }
-        for (length, sent, broken, misuses) in
-            [(1000, 1000, false, 1), (300_000, 300_000, false, 1), (300_001, 300_000, true, 2)]
-        {
-            let answer = stage.run(py, &Request::get(&format!("/?buffered:{length}")));
-            assert_eq!(
-                (answer.from_files, answer.broken, answer.known_length),
-                (sent, broken, None),
-                "{length}"
-            );
-            assert_eq!(stage.eval::<usize>(py, "len(observer.misuses)"), misuses, "{length}");
-        }
-        let answer = stage.run(py, &Request::get("/?at-end"));
-        assert_eq!((answer.body.len(), answer.known_length, answer.broken), (0, Some(0), false));
-    });
+    Python::attach(|py| files_are_handed_over(py, Stage::new(py, FILES)));
+    Python::attach(|py| files_are_handed_over(py, Stage::joined(py, FILES)));
     beside(FILES, |stage| {
         let content: Vec<u8> = Python::attach(|py| stage.eval(py, "content"));
         for (how, expected) in [("memory", &content[..]), ("gzip", &content), ("pipe", b"piped")] {
@@ -290,6 +260,34 @@ fn files_are_handed_over_where_that_is_certain() {
         let slot = ask(stage, "/?closed");
         assert_eq!(read_all(stage, slot).status, 500);
     });
+}
+
+fn files_are_handed_over(py: Python<'_>, mut stage: Stage) {
+    let content: Vec<u8> = stage.eval(py, "content");
+    for (how, skipped) in
+        [("raw", 0), ("buffered", 0), ("moved", 10), ("temporary", 0), ("unflushed", 0), ("named", 10)]
+    {
+        let answer = stage.run(py, &Request::get(&format!("/?{how}")));
+        assert!(answer.body == content[skipped..], "{how}: {} bytes", answer.body.len());
+        assert_eq!(answer.from_files, answer.body.len() as u64, "{how}");
+        assert_eq!((answer.known_length, answer.broken), (Some(answer.from_files), false), "{how}");
+        assert!(stage.eval::<bool>(py, "last.closed"), "{how}");
+        let answer = stage.run(py, &Request { method: "HEAD", ..Request::get(&format!("/?{how}")) });
+        assert_eq!(
+            (answer.body.len(), answer.known_length),
+            (0, Some((content.len() - skipped) as u64)),
+            "{how}"
+        );
+    }
+    for (length, sent, broken, misuses) in
+        [(1000, 1000, false, 1), (300_000, 300_000, false, 1), (300_001, 300_000, true, 2)]
+    {
+        let answer = stage.run(py, &Request::get(&format!("/?buffered:{length}")));
+        assert_eq!((answer.from_files, answer.broken, answer.known_length), (sent, broken, None), "{length}");
+        assert_eq!(stage.eval::<usize>(py, "len(observer.misuses)"), misuses, "{length}");
+    }
+    let answer = stage.run(py, &Request::get("/?at-end"));
+    assert_eq!((answer.body.len(), answer.known_length, answer.broken), (0, Some(0), false));
 }
 
 #[test]

@@ -30,6 +30,8 @@ class Unit(enum.Enum):
     TEXT = "TEXT"
     PATH = "PATH"
     ADDRESS = "ADDRESS"
+    # On or off; on the command line it is on by being there.
+    FLAG = "FLAG"
 
 
 class Part(enum.Enum):
@@ -44,11 +46,14 @@ class Group(enum.Enum):
     """The headings under which settings are listed."""
 
     SERVING = "Serving"
+    PROCESSES = "Worker processes"
     REQUESTS = "Limits of a request"
     RESPONSES = "Responses"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
+    HEALTH = "Health"
     LOGS = "Logs"
+    PROCESS = "Process"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,10 @@ class Setting:
     """One row of the table. ``name`` is the attribute of `Settings`, ``flags`` the command's options.
 
     ``minimum`` is the smallest allowed number; ``zero`` says what 0 means where that is not just the number.
+    ``words`` are texts that stand for a number, which may be below the minimum. ``first``: whether ``--help``
+    shows it without ``--help-all``. ``more``: what the reference says beyond ``help`` and ``reason``.
+    ``while_running``: how it can be changed without a restart, None where it cannot.
+    ``default_text`` stands for a default that differs from machine to machine.
     """
 
     name: str
@@ -69,6 +78,34 @@ class Setting:
     minimum: float
     zero: str | None
     choices: tuple[str, ...] | None
+    words: tuple[tuple[str, int], ...]
+    first: bool = False
+    more: str = ""
+    while_running: str | None = None
+    default_text: str | None = None
+
+    @property
+    def takes(self) -> str:
+        """What would be right, for the end of a sentence: ``a whole number from 1 on``."""
+        words = "".join(f", or {word}" for word, _ in self.words)
+        zero = f" (0: {self.zero})" if self.zero is not None else ""
+        match self.unit:
+            case Unit.FLAG:
+                return "on or off"
+            case Unit.COUNT:
+                return f"a whole number from {self._show_minimum()} on{words}{zero}"
+            case Unit.BYTES:
+                return f"a size such as 64KiB, 1.5MiB or 2GiB{words}{zero}"
+            case Unit.SECONDS:
+                return f"a time such as 30s, 500ms or 2min{words}{zero}"
+            case Unit.ADDRESS if not self.repeatable:
+                return "an address"
+            case Unit.ADDRESS:
+                return "host:port, :port, port, [::1]:port, unix:/path or fd://3"
+            case Unit.PATH:
+                return "a path"
+            case _:
+                return f"one of {', '.join(self.choices)}" if self.choices else "a text"
 
     @property
     def repeatable(self) -> bool:
@@ -77,6 +114,9 @@ class Setting:
 
     def parse(self, text: str) -> Any:
         """The value (one element, if repeatable) that ``text`` means; raises ConfigError."""
+        for word, meaning in self.words:
+            if text == word:
+                return meaning
         match self.unit:
             case Unit.BYTES:
                 return self._checked(parse_bytes(text), text)
@@ -86,6 +126,10 @@ class Setting:
                 if not (text.isascii() and text.strip().isdigit()):
                     raise ConfigError(f'"{text}" is not a whole number.')
                 return self._checked(int(text), text)
+            case Unit.FLAG:
+                if text not in ("on", "off"):
+                    raise ConfigError(f'"{text}" is neither on nor off.')
+                return text == "on"
             case _:
                 if self.choices is not None and text not in self.choices:
                     raise ConfigError(f'"{text}" is not one of {", ".join(self.choices)}.')
@@ -108,6 +152,12 @@ class Setting:
                 return self.parse(value)
             if value is None and self.default is None:
                 return None
+            if self.unit is Unit.FLAG:
+                if not isinstance(value, bool):
+                    raise ConfigError(f"{value!r} is neither True nor False.")
+                return value
+            if any(value == meaning for _, meaning in self.words):
+                return value
             return self._number(value)
         except ConfigError as error:
             raise ConfigError(f"{self.name}: {error.what}", *error.lines) from None
@@ -116,15 +166,20 @@ class Setting:
         """``value`` as a person writes it."""
         if value == 0 and self.zero is not None:
             return f"0 = {self.zero}"
+        for word, meaning in self.words:
+            if value == meaning:
+                return word
         match self.unit:
+            case Unit.FLAG:
+                return "on" if value else "off"
             case Unit.BYTES:
                 return format_bytes(value)
             case Unit.SECONDS:
                 return format_seconds(value)
             case _ if self.repeatable:
-                return " ".join(value)
+                return " ".join(value) or "off"
             case _:
-                return "off" if value is None else str(value)
+                return "off" if value in (None, "") else str(value)
 
     def _number(self, value: object) -> int | float:
         numeric = self.unit in (Unit.BYTES, Unit.SECONDS, Unit.COUNT)
@@ -169,6 +224,11 @@ def setting(
     minimum: float = 0,
     zero: str | None = None,
     choices: tuple[str, ...] | None = None,
+    words: tuple[tuple[str, int], ...] = (),
+    first: bool = False,
+    more: str = "",
+    while_running: str | None = None,
+    default_text: str | None = None,
 ) -> _Default:
     """A field of `Settings` that carries its row of the table; ``flags`` are separated by spaces."""
     row = {
@@ -182,6 +242,11 @@ def setting(
         "minimum": minimum,
         "zero": zero,
         "choices": choices,
+        "words": words,
+        "first": first,
+        "more": more,
+        "while_running": while_running,
+        "default_text": default_text,
     }
     made: _Default = field(default=default, metadata={_METADATA_KEY: row})
     return made

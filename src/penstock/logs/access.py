@@ -1,25 +1,88 @@
-"""Opens what the front writes access records to. Must not know their form. Runs on the starting thread."""
+"""Opens what the front writes access records to, and says in which form.
+
+The form travels with the descriptor: in an *envelope*, a SEQPACKET socket with one message in it that has
+the form as text and the descriptor beside it. Each front only looks at it, so that a later one finds the
+same. What the lines look like is the front's. Runs on the starting thread.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import socket
 
-from penstock.config.errors import StartError
+from penstock.config.errors import ConfigError, StartError
 
 OFF = -1
+# The front's own, and the form that it takes without being told.
+COMBINED = "combined"
+
+# The first line of the message; see crates/front/src/access_log.rs.
+_ENVELOPE = "penstock access log 1"
+_LONGEST_FORM = 8 * 1024
+_ATOMS = {
+    *"hlutrmUqHsBbfaTMDLp",
+    *("st", "worker", "queue_time", "application_time", "first_byte_time", "outcome", "request_id"),
+}
+_PIECE = re.compile(r"%%|%\((?P<atom>[^)]*)\)(?P<end>[sd]?)|(?P<lone>%)")
 
 
-def open_access_log(target: str | None) -> int:
+def open_access_log(target: str | None, form: str = COMBINED, *, trust_request_id: bool = False) -> int:
     """A descriptor that the caller closes: a copy of standard output for ``-``, else the file, appended to.
 
-    ``None`` gives `OFF`. Raises StartError when the file cannot be opened.
+    ``form``: ``combined``, ``json``, or a text with atoms as gunicorn has them. ``trust_request_id``: whether
+    ids that clients send are taken over. ``None`` gives `OFF`. Raises StartError when the file cannot be
+    opened, ConfigError for a form that means nothing.
     """
     if target is None:
         return OFF
+    check_form(form)
     try:
         if target == "-":
-            return os.dup(1)
-        # Not for everybody: addresses and paths of visitors are personal data.
-        return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            descriptor = os.dup(1)
+        else:
+            # Not for everybody: addresses and paths of visitors are personal data.
+            descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise StartError(f'Cannot open the access log "{target}": {error.strerror}.') from None
+    if form == COMBINED:
+        # Which says nothing that would need more.
+        return descriptor
+    try:
+        return _in_envelope(descriptor, form, trust_request_id)
+    finally:
+        os.close(descriptor)
+
+
+def check_form(form: str) -> None:
+    """Raise ConfigError for a form of lines that the front would not understand."""
+    if form in (COMBINED, "json"):
+        return
+    if len(form.encode("utf-8", "replace")) > _LONGEST_FORM or not form.isprintable():
+        raise ConfigError("access_log_format: it is too long, or has characters that cannot be printed.")
+    if "%" not in form:
+        raise ConfigError(
+            f'access_log_format: "{form}" says nothing of a request.',
+            'Write combined, json, or atoms such as %(h)s "%(r)s" %(s)s.',
+        )
+    for found in _PIECE.finditer(form):
+        atom = found["atom"]
+        if found["lone"]:
+            raise ConfigError("access_log_format: there is a % without an atom.", "A % itself is %%.")
+        if atom is None:
+            continue
+        if not found["end"]:
+            raise ConfigError(f'access_log_format: after "%({atom})" there is no s.')
+        if atom not in _ATOMS and not re.fullmatch(r"\{[^{}]+\}[ioe]", atom):
+            raise ConfigError(
+                f'access_log_format: there is no atom "%({atom})s".',
+                f"There are: {', '.join(sorted(_ATOMS))}.",
+            )
+
+
+def _in_envelope(descriptor: int, form: str, trust_request_id: bool) -> int:
+    flags = "trust-request-id" if trust_request_id else ""
+    sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with sender, receiver:
+        socket.send_fds(sender, [f"{_ENVELOPE}\n{flags}\n{form}".encode()], [descriptor])
+        return receiver.detach()

@@ -1,69 +1,59 @@
 """Configures the logger "penstock" for people who have not configured it themselves.
 
 Owns one handler on that logger, and never touches the root logger: the rest of logging is the application's.
+What a record looks like is `penstock.logs.formats`; where it goes to is `penstock.logs.outputs`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from typing import TextIO
 
-from penstock.wsgi.error_stream import LOGGER as APPLICATION_LOGGER
+from penstock.config.settings import Settings
+from penstock.logs import formats, outputs
 
-_COLOURS = {
-    logging.DEBUG: "2",
-    logging.INFO: "32",
-    logging.WARNING: "33",
-    logging.ERROR: "31",
-    logging.CRITICAL: "1;31",
-}
+LOGGER = logging.getLogger("penstock")
 
 
 def set_up_logging(level: str) -> None:
     """Show messages of at least ``level`` (as in the settings) on the standard error output.
 
-    Does nothing when records of "penstock" already reach a handler, its own or the root logger's.
+    Does nothing when records of "penstock" already reach a handler, its own or the root logger's. To be
+    called before `label_process`.
     """
-    logger = logging.getLogger("penstock")
-    if logger.hasHandlers():
+    _set_up(level, outputs.StandardError(formats.ForPeople()))
+
+
+def set_up_logs(settings: Settings) -> None:
+    """As `set_up_logging`, with format and place as ``settings`` say. Raises StartError, ConfigError.
+
+    With a file or a syslog named there, that is done even if the root logger has a handler.
+    """
+    form = formats.Json() if settings.log_format == "json" else formats.ForPeople()
+    if settings.log_syslog is not None:
+        _set_up(settings.log_level, outputs.open_syslog(settings.log_syslog, form), explicitly=True)
+    elif settings.error_log != "-":
+        _set_up(settings.log_level, outputs.open_file(settings.error_log, form), explicitly=True)
+    else:
+        _set_up(settings.log_level, outputs.StandardError(form))
+
+
+def _set_up(level: str, handler: logging.Handler, *, explicitly: bool = False) -> None:
+    if LOGGER.handlers or (LOGGER.hasHandlers() and not explicitly):
         return
-    handler = _StandardErrorHandler()
-    logger.addHandler(handler)
-    logger.setLevel(level.upper())
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(level.upper())
     # An application that configures the root logger later would show every line a second time.
-    logger.propagate = False
+    LOGGER.propagate = False
 
 
-class _StandardErrorHandler(logging.Handler):
-    """Looks up ``sys.stderr`` for each record, for tests and shells replace it during the run."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            stream = sys.stderr
-            stream.write(_format(record, colour=wants_colour(stream)) + "\n")
-            stream.flush()
-        except Exception:
-            self.handleError(record)
+def label_process(label: str) -> None:
+    """Put ``[label]`` into the lines of this process, for several write into one log."""
+    for handler in LOGGER.handlers:
+        if isinstance(handler, outputs.Output):
+            handler.form.label = label
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether a person looks at ``stream`` in a terminal and has not asked for plain text (NO_COLOR)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-_PLAIN = logging.Formatter("%(message)s")
-_LINE = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-_LINE.default_msec_format = "%s.%03d"
-
-
-def _format(record: logging.LogRecord, *, colour: bool) -> str:
-    if record.name == APPLICATION_LOGGER.name:
-        # What the application wrote has its own form, and often its own time and level.
-        return _PLAIN.format(record)
-    text = _LINE.format(record)
-    code = _COLOURS.get(record.levelno)
-    if colour and code is not None:
-        return text.replace(record.levelname, f"\x1b[{code}m{record.levelname}\x1b[0m", 1)
-    return text
+    """See `penstock.logs.outputs.wants_colour`."""
+    return outputs.wants_colour(stream)

@@ -15,17 +15,20 @@ from penstock.wsgi.file_wrapper import FileWrapper
 SOFTWARE = f"penstock/{VERSION}"
 
 
-def template(server_name: str, server_port: str, *, multithread: bool) -> dict[str, Any]:
+def template(
+    server_name: str, server_port: str, *, multithread: bool, multiprocess: bool = False, scheme: str = "http"
+) -> dict[str, Any]:
     """What PEP 3333 asks for, apart from the request itself.
 
-    ``multithread``: whether another thread may call the application at the same time.
+    ``multithread``: whether another thread may call the application at the same time; ``multiprocess``:
+    whether another process may. ``scheme``: how the client came, ``http`` or ``https``.
     """
     return {
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": scheme,
         "wsgi.errors": ErrorStream(),
         "wsgi.multithread": multithread,
-        "wsgi.multiprocess": False,
+        "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
         # The body ends by itself: reading past it gives b"", with or without a Content-Length. Werkzeug and

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from traceback import walk_tb
 from typing import Any
+
+from penstock._engine import IncompleteBodyError
+from penstock.disconnects import ClientDisconnected
+from penstock.timeouts import RequestTimeout
 
 LOGGER = logging.getLogger("penstock.request")
 
@@ -17,12 +22,35 @@ class LogObserver:
     """Writes one record for each fault, with the request's method and path."""
 
     def failed(self, environ: Mapping[str, Any], error: BaseException) -> None:
-        """The application raised: a record with the traceback."""
-        LOGGER.error("%s: the application failed.", _request_line(environ), exc_info=error)
+        """The application raised: a record with the traceback; only a line if it is an exception of ours."""
+        if isinstance(error, RequestTimeout):
+            # Its traceback tells no more than the stack that was reported when the time was over. But the
+            # thread may have come on since.
+            LOGGER.error("%s: was ended by RequestTimeout%s.", _request_line(environ), _where(error))
+        elif isinstance(error, ClientDisconnected):
+            # As it should be, and as often as clients go.
+            LOGGER.debug("%s: its client has gone.", _request_line(environ))
+        elif isinstance(error, IncompleteBodyError):
+            # The client's fault, or its bad luck.
+            LOGGER.info("%s: was not read to its end: %s.", _request_line(environ), error)
+        else:
+            LOGGER.error("%s: the application failed.", _request_line(environ), exc_info=error)
 
     def misused(self, environ: Mapping[str, Any], message: str) -> None:
         """The application broke a rule of WSGI; ``message`` says which."""
         LOGGER.warning("%s: %s", _request_line(environ), message)
+
+
+def printable(text: str) -> str:
+    """``text`` in one line of the log: what a client chose must not look like a line of ours."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _where(error: BaseException) -> str:
+    where = ""
+    for frame, line in walk_tb(error.__traceback__):
+        where = f" in {frame.f_code.co_name} ({frame.f_code.co_filename}, line {line})"
+    return where
 
 
 def _request_line(environ: Mapping[str, Any]) -> str:
@@ -35,8 +63,4 @@ def _request_line(environ: Mapping[str, Any]) -> str:
     except UnicodeEncodeError:
         # Not a WSGI text any more: the application has changed its environ.
         path = raw
-    return f"{method} {_printable(path)}"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return f"{method} {printable(path)}"

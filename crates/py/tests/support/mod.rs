@@ -6,14 +6,18 @@
     reason = "shared by several programs; failing is their way to report"
 )]
 
-use std::io::Read;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use _engine::{Desk, Link, Worker};
 use penstock_http::known::Known;
 use penstock_link::request::{BodyParts, FieldRecord, RequestParts, Span, encode};
-use penstock_link::{Frame, FrontHalf, Progress, WorkerEnd, descriptors};
+use penstock_link::{
+    BodyArena, BodyPool, BodyWindow, Doorbell, Frame, FrontEnd, FrontHalf, Progress, WorkerEnd, body_memory,
+    link_memory,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -30,6 +34,8 @@ pub struct Request<'a> {
     pub version: u16,
     pub listener: u16,
     pub body: BodyParts<'a>,
+    /// Where the body is a file: this one. The token in `body` is of no meaning then.
+    pub file: Option<&'a File>,
 }
 
 impl<'a> Request<'a> {
@@ -46,6 +52,7 @@ impl<'a> Request<'a> {
             version: 11,
             listener: 0,
             body: BodyParts::None,
+            file: None,
         }
     }
 }
@@ -69,6 +76,8 @@ pub struct Stage {
     worker: Py<Worker>,
     namespace: Py<PyDict>,
     pending: Vec<u32>,
+    /// Through which the bodies of requests come that are submitted as streamed.
+    pub window: Option<BodyWindow>,
 }
 
 const OBSERVER: &str = r#"
@@ -105,8 +114,25 @@ impl Stage {
         Self::try_new(py, source).map_err(|error| error.display(py)).unwrap()
     }
 
+    /// The same over a link as between two processes.
+    pub fn joined(py: Python<'_>, source: &str) -> Self {
+        Self::over(py, source, joined_link).map_err(|error| error.display(py)).unwrap()
+    }
+
     /// A worker for the function `app` that `source` defines.
     pub fn try_new(py: Python<'_>, source: &str) -> PyResult<Self> {
+        Self::over(py, source, |py| {
+            let link = py.get_type::<Link>().call1((THREADS,))?.cast_into::<Link>()?;
+            let half = link.get().take_front_half()?;
+            Ok((link, half))
+        })
+    }
+
+    fn over(
+        py: Python<'_>,
+        source: &str,
+        link: impl FnOnce(Python<'_>) -> PyResult<(Bound<'_, Link>, FrontHalf)>,
+    ) -> PyResult<Self> {
         use_virtual_environment(py)?;
         let namespace = PyDict::new(py);
         for text in [OBSERVER, source] {
@@ -114,15 +140,15 @@ impl Stage {
             py.run(&text, Some(&namespace), None)?;
         }
         let get = |name: &str| namespace.get_item(name).map(Option::unwrap);
-        let link = py.get_type::<Link>().call1((2,))?.cast_into::<Link>()?;
-        let half = link.get().take_front_half()?;
+        let (link, half) = link(py)?;
         let second = get("template")?.cast_into::<PyDict>()?.copy()?;
         second.set_item("SERVER_PORT", "9000")?;
         let environs = PyList::new(py, [get("template")?, second.into_any()])?;
         let arguments = (&link, get("app")?, environs, get("FileWrapper")?, get("observer")?);
         let worker = py.get_type::<Worker>().call1(arguments)?.cast_into::<Worker>()?;
         let end = worker.get().link_end();
-        Ok(Stage { half, end, worker: worker.unbind(), namespace: namespace.unbind(), pending: Vec::new() })
+        let (worker, namespace) = (worker.unbind(), namespace.unbind());
+        Ok(Stage { half, end, worker, namespace, pending: Vec::new(), window: None })
     }
 
     pub fn end(&self) -> Arc<WorkerEnd> {
@@ -178,6 +204,13 @@ impl Stage {
                 value: put(value),
             })
             .collect();
+        let slot = self.half.end.claim().unwrap();
+        let body = match (request.body, request.file) {
+            (BodyParts::File(_, length), Some(file)) => {
+                BodyParts::File(self.half.end.give_file(slot, file.as_fd()).unwrap(), length)
+            }
+            (body, _) => body,
+        };
         let parts = RequestParts {
             head: &head,
             method,
@@ -188,10 +221,12 @@ impl Stage {
             peer_port: request.port,
             listener: request.listener,
             version: request.version,
-            body: request.body,
+            body,
         };
-        let slot = self.half.end.claim().unwrap();
         let length = encode(self.half.end.request_area(slot), &parts, fields.into_iter()).unwrap();
+        if let Some(window) = &mut self.window {
+            self.half.end.open_body(slot, window);
+        }
         self.half.end.submit(slot, length);
         self.pending.push(slot);
         slot
@@ -222,6 +257,7 @@ impl Stage {
     /// Reads what has been published so far.
     pub fn read(&mut self, slot: u32, answer: &mut Answer) -> Progress {
         let (mut cursor, progress) = self.half.end.answer(slot);
+        let mut files = Vec::new();
         while let Some(frame) = self.half.end.next_frame(slot, &mut cursor).unwrap() {
             match frame {
                 Frame::Head(head) => {
@@ -237,12 +273,7 @@ impl Stage {
                     answer.body.extend_from_slice(second);
                 }
                 Frame::File { token, offset, len } => {
-                    // SAFETY: a token of this process, read once.
-                    let file = std::fs::File::from(unsafe { descriptors::take(token) }.unwrap());
-                    let mut bytes = vec![0; len as usize];
-                    file.read_exact_at(&mut bytes, offset).unwrap();
-                    answer.body.extend_from_slice(&bytes);
-                    answer.from_files += len;
+                    files.push((answer.body.len(), token, offset, len));
                 }
                 Frame::Lent { token, len } => {
                     let loan = self.half.end.take_loan(token).unwrap();
@@ -251,6 +282,14 @@ impl Stage {
             }
         }
         self.half.end.consume(slot, cursor, progress);
+        // From the last one, so that the places of the others stay where they are.
+        for (at, token, offset, len) in files.into_iter().rev() {
+            let file = File::from(self.half.end.take_file(slot, token).unwrap());
+            let mut bytes = vec![0; len as usize];
+            file.read_exact_at(&mut bytes, offset).unwrap();
+            answer.body.splice(at..at, bytes);
+            answer.from_files += len;
+        }
         progress
     }
 
@@ -273,18 +312,42 @@ impl Stage {
     }
 }
 
-/// A file with these contents, as a token.
-pub fn spooled(body: &[u8]) -> u64 {
-    // SAFETY: a C string and flags; the result is checked.
-    let raw = unsafe { libc::memfd_create(c"body".as_ptr(), libc::MFD_CLOEXEC) };
-    assert!(raw >= 0);
-    // SAFETY: just made, no other owner.
-    let file: std::fs::File = unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) };
+/// A file with these contents.
+pub fn spooled(body: &[u8]) -> File {
+    let file = File::from(memory_file());
     file.write_all_at(body, 0).unwrap();
-    let mut check = Vec::new();
-    (&file).read_to_end(&mut check).unwrap();
-    assert_eq!(check.len(), body.len());
-    descriptors::give(file.into())
+    file
+}
+
+fn memory_file() -> OwnedFd {
+    // SAFETY: a C string and flags; the result is checked before it is owned.
+    unsafe {
+        let raw = libc::memfd_create(c"body".as_ptr(), libc::MFD_CLOEXEC);
+        assert!(raw >= 0);
+        OwnedFd::from_raw_fd(raw)
+    }
+}
+
+const THREADS: usize = 2;
+
+fn joined_link(py: Python<'_>) -> PyResult<(Bound<'_, Link>, FrontHalf)> {
+    let (memory, bodies, doorbell) = (link_memory(THREADS)?, body_memory()?, Arc::new(Doorbell::new()?));
+    let mut raw = [-1; 2];
+    // SAFETY: two places for descriptors; the result is checked before they are owned.
+    let [ours, theirs] = unsafe {
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+        assert_eq!(libc::socketpair(libc::AF_UNIX, kind, 0, raw.as_mut_ptr()), 0);
+        raw.map(|raw| OwnedFd::from_raw_fd(raw))
+    };
+    let numbers = [memory.as_raw_fd(), bodies.as_raw_fd(), doorbell.as_fd().as_raw_fd(), theirs.as_raw_fd()];
+    let [memory_number, bodies_number, doorbell_number, socket_number] = numbers;
+    let link = py
+        .get_type::<Link>()
+        .call_method1("joined", (THREADS, memory_number, bodies_number, doorbell_number, socket_number))?
+        .cast_into::<Link>()?;
+    let end = FrontEnd::join(&memory, ours, THREADS)?;
+    let bodies = BodyPool::new(Arc::new(BodyArena::shared_for_front(&bodies)?));
+    Ok((link, FrontHalf { end, bodies, doorbell }))
 }
 
 /// The embedded interpreter knows nothing of the virtual environment in which Flask is.

@@ -1,0 +1,59 @@
+"""Writes reports to the log for a thread that must not be held up by it.
+
+Owns one thread, "penstock-reports", which is started by the first report. Why: the request that hangs may
+hang in a logging handler and hold its lock; then nobody gets anything into the log any more, but the thread
+that found it out has to go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import Final
+
+# How long the writer of a report waits for it to be in the log, so that usually the lines are in order.
+_PATIENCE: Final = 0.5
+# Reports that wait for a log which takes nothing; further ones are lost.
+_MOST_WAITING: Final = 100
+
+
+class ReportLog:
+    """Errors for ``logger``, from any thread."""
+
+    def __init__(self, logger: logging.Logger, *, patience: float = _PATIENCE) -> None:
+        self._logger = logger
+        self._patience = patience
+        self._waiting: queue.Queue[tuple[str, threading.Event]] = queue.Queue(_MOST_WAITING)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_behind = False
+
+    def write(self, message: str) -> None:
+        """Write it; waits for a moment at most, and not at all while an earlier report is not written."""
+        self._start()
+        written = threading.Event()
+        try:
+            self._waiting.put_nowait((message, written))
+        except queue.Full:
+            return
+        if not self._is_behind:
+            self._is_behind = not written.wait(self._patience)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="penstock-reports", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            message, written = self._waiting.get()
+            try:
+                self._logger.error("%s", message)
+            except Exception:
+                # A filter or handler of the application; there is nowhere else to say it.
+                pass
+            finally:
+                self._is_behind = False
+                written.set()

@@ -1,0 +1,167 @@
+"""The life of a front process: a native front, and the two threads that connect it with the supervisor.
+
+Owns the front's end of the control socket. The main thread reads it and passes on what the supervisor says;
+"penstock-notices" logs what the front reports and tells the supervisor what concerns it. Both only translate.
+
+Runs in a process that was just forked. Ends by returning its exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import threading
+from dataclasses import replace
+
+from penstock import _engine
+from penstock.config.errors import StartError
+from penstock.config.settings import Settings
+from penstock.line import Line, LineClosedError, Message
+from penstock.logs.access import OFF, open_access_log
+from penstock.logs.setup import label_process
+from penstock.opening import Opened
+
+LOGGER = logging.getLogger("penstock")
+
+ENDED, FAILED, BAD_SETTINGS = 0, 1, 2
+
+
+def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settings, supervisor: int) -> int:
+    """Be the front until it has drained, or the supervisor is gone; returns the exit code.
+
+    Everything that is passed belongs to this process now. ``supervisor``: its pid.
+    """
+    _engine.die_with_parent()
+    if os.getppid() != supervisor:
+        return FAILED
+    # Nobody but the supervisor ends it: `pkill -TERM penstock` reaches the supervisor, too, which drains.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    label_process("front")
+    with contextlib.suppress(Exception):
+        faulthandler.enable()
+    try:
+        front = _engine.Front(
+            replace(settings, access_log_descriptor=opened.access_log),
+            opened.descriptors,
+            None,
+            bodies=bodies,
+            doorbell=doorbell,
+            admin_listeners=len(opened.admin_listeners),
+        )
+    except ValueError as error:
+        with contextlib.suppress(LineClosedError):
+            line.send({"event": "failed", "what": f"A setting is out of range: {error}"})
+        return BAD_SETTINGS
+    except OSError as error:
+        LOGGER.error("The front cannot start: %s.", error.strerror or error)
+        return FAILED
+    for listener in opened.all_listeners:
+        listener.hand_over()
+    os.close(bodies)
+    os.close(doorbell)
+    return _Front(front, line, settings).serve(opened.access_log)
+
+
+class _Front:
+    """A native front that is ready to start."""
+
+    def __init__(self, front: _engine.Front, line: Line, settings: Settings) -> None:
+        self._front = front
+        self._line = line
+        self._settings = settings
+        self._was_asked = False
+        self._has_ended = threading.Event()
+        self._notices = threading.Thread(target=self._pass_on, name="penstock-notices", daemon=True)
+
+    def serve(self, access_log: int) -> int:
+        """Start it and do what the supervisor says until the front has ended."""
+        self._front.start()
+        self._notices.start()
+        if access_log != OFF:
+            # It has its own copy; this one would keep a rotated file open.
+            os.close(access_log)
+        try:
+            while not self._has_ended.is_set():
+                message = self._line.receive()
+                if message is not None:
+                    self._obey(message)
+        except LineClosedError:
+            if not self._has_ended.is_set():
+                LOGGER.error("The supervisor has gone; the front stops.")
+                self._front.stop()
+        self._notices.join()
+        return ENDED if self._was_asked else FAILED
+
+    def _obey(self, message: Message) -> None:
+        fields, front = message.fields, self._front
+        match fields.get("do"):
+            case "add":
+                self._add(message)
+            case "retire":
+                front.retire_worker(fields["worker"])
+            case "died":
+                front.worker_died(fields["worker"], fields["how"])
+            case "accept":
+                front.accept()
+            case "unready":
+                front.set_ready(False)
+            case "drain":
+                self._was_asked = True
+                front.drain()
+            case "stop":
+                self._was_asked = True
+                front.stop()
+            case "reopen_logs":
+                self._reopen_log()
+            case other:
+                LOGGER.warning("The supervisor says something unknown: %r.", other)
+
+    def _add(self, message: Message) -> None:
+        fields = message.fields
+        try:
+            memory, end = message.descriptors
+            self._front.add_worker(
+                fields["worker"], fields["pid"], fields["threads"], memory, end, fields["request_limit"]
+            )
+        except (OSError, ValueError) as error:
+            # Without the front's trust it gets no requests; the supervisor finds out by itself only if told.
+            LOGGER.error("Worker %s cannot be added: %s.", fields["worker"], error)
+            self._tell("refused", fields["worker"])
+        finally:
+            message.close()
+
+    def _reopen_log(self) -> None:
+        if self._settings.access_log is None:
+            return
+        try:
+            descriptor = open_access_log(
+                self._settings.access_log,
+                self._settings.access_log_format,
+                trust_request_id=self._settings.trust_request_id,
+            )
+        except StartError as error:
+            LOGGER.error("%s The old file is used on.", error)
+            return
+        self._front.set_access_log(descriptor)
+        os.close(descriptor)
+
+    def _pass_on(self) -> None:
+        """Runs on "penstock-notices"."""
+        levels = logging.getLevelNamesMapping()
+        while (notice := self._front.next_notice()) is not None:
+            if notice.message:
+                LOGGER.log(levels[notice.level.upper()], "%s", notice.message)
+            if notice.event is not None and notice.worker is not None:
+                self._tell(notice.event, notice.worker)
+        self._front.join()
+        self._has_ended.set()
+        # The main thread waits for the supervisor, which has nothing more to say.
+        self._line.shut_down()
+
+    def _tell(self, event: str, worker: int) -> None:
+        # Without a supervisor there is nobody to tell, and the main thread finds that out.
+        with contextlib.suppress(LineClosedError):
+            self._line.send({"event": event, "worker": worker})

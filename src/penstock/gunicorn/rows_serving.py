@@ -1,0 +1,316 @@
+"""gunicorn's options about addresses, workers and their lifetime."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.config.errors import ConfigError
+from penstock.gunicorn.option import Fate, Option, Takes, Translation, count, switch, texts, to
+
+# Greenlets cost nothing, threads a little; more at once than this help no application that Python runs.
+MOST_THREADS = 64
+_GREEN = ("gevent", "eventlet", "gevent_wsgi", "gevent_pywsgi", "ggevent", "geventlet")
+_OTHER_PROTOCOL = ("uvicorn", "asgi", "hypercorn", "daphne")
+
+
+def kind_of(worker_class: Any) -> str:
+    """``sync``, ``threads``, ``green`` or ``asgi``: what the worker class means for the application."""
+    if worker_class is None:
+        return "sync"
+    name = worker_class if isinstance(worker_class, str) else getattr(worker_class, "__name__", "")
+    words = set(re.split(r"[^a-z_]+", name.removeprefix("egg:gunicorn#").lower()))
+    whole = name.lower()
+    if any(one in whole for one in _OTHER_PROTOCOL):
+        return "asgi"
+    if "gthread" in words or "threadworker" in words:
+        return "threads"
+    if any(one in words for one in _GREEN) or "gevent" in whole or "eventlet" in whole:
+        return "green"
+    return "sync"
+
+
+def _bind(value: Any, given: Mapping[str, Any]) -> Translation:
+    found = Translation()
+    bind = []
+    for one in texts(value):
+        address = re.sub(r"^(tcp|http)://", "", one, flags=re.IGNORECASE)
+        # gunicorn's port is 8000 where none is written.
+        if not address.startswith(("unix:", "fd:")):
+            if address.isdigit():
+                address = f"0.0.0.0:{address}"
+            elif address.endswith("]") or (":" not in address and "/" not in address):
+                address += ":8000"
+        bind.append(address)
+    if bind:
+        found.values["bind"] = tuple(bind)
+    return found
+
+
+def _workers(value: Any, given: Mapping[str, Any]) -> Translation:
+    number = count(value)
+    if number == 0:
+        return Translation(
+            {"workers": 1}, ["workers = 0: penstock starts one; more and fewer with SIGTTIN and SIGTTOU."]
+        )
+    return Translation({"workers": number})
+
+
+def _worker_class(value: Any, given: Mapping[str, Any]) -> Translation:
+    if value is None:
+        return Translation()
+    kind = kind_of(value)
+    name = value if isinstance(value, str) else getattr(value, "__name__", repr(value))
+    if kind == "asgi":
+        raise ConfigError(
+            f"worker_class {name} serves ASGI applications; penstock serves WSGI.",
+            "Serve that application with its own server, or wrap it (a2wsgi).",
+        )
+    if kind == "green":
+        threads = min(count(given.get("worker_connections") or 1000), MOST_THREADS)
+        return Translation(
+            {} if (count(given.get("threads") or 1)) > 1 else {"threads": threads},
+            [
+                f"worker_class {name}: penstock runs requests on threads ({threads} here, see threads), and "
+                "keeps idle and slow connections outside of Python. Monkey patching is not needed; leave it "
+                "out, with psycogreen and the like.",
+            ],
+        )
+    if kind == "sync" and name not in ("sync", "SyncWorker", "gunicorn.workers.sync.SyncWorker"):
+        return Translation(notes=[f"worker_class {name}: penstock has one kind of worker, with threads."])
+    if kind == "sync" and count(given.get("threads") or 1) <= 1:
+        return Translation(
+            {"threads": 1},
+            [
+                "worker_class sync: one request at a time in each worker, as with gunicorn. If the "
+                "application is safe for threads, raise threads."
+            ],
+        )
+    return Translation()
+
+
+def _threads(value: Any, given: Mapping[str, Any]) -> Translation:
+    number = count(value)
+    # 1 is gunicorn's default also for green workers, where it does not say how much runs at once.
+    if number <= 1 and kind_of(given.get("worker_class")) == "green":
+        return Translation()
+    return Translation({"threads": max(1, number)})
+
+
+def _worker_connections(value: Any, given: Mapping[str, Any]) -> Translation:
+    number = count(value)
+    if kind_of(given.get("worker_class")) == "green":
+        return Translation()
+    return Translation(
+        notes=[
+            f"worker_connections = {number}: the front accepts connections for all workers, as many as there "
+            "are descriptors; max_connections limits them."
+        ]
+    )
+
+
+def _timeout(value: Any, given: Mapping[str, Any]) -> Translation:
+    seconds = count(value)
+    values = {"worker_timeout": float(seconds)}
+    # A sync worker is killed when one request takes longer; the others only when they show no life.
+    if kind_of(given.get("worker_class")) == "sync" and count(given.get("threads") or 1) <= 1:
+        values["request_timeout"] = float(seconds)
+    return Translation(values)
+
+
+def _keepalive(value: Any, given: Mapping[str, Any]) -> Translation:
+    seconds = count(value)
+    if seconds == 0:
+        return Translation({"requests_per_connection": 1})
+    found = Translation({"keep_alive_seconds": float(seconds)})
+    if seconds < 60:
+        found.notes.append(
+            f"keepalive = {seconds}: idle connections cost penstock next to nothing. Behind a load balancer, "
+            "its own idle time (often 60 s) should end first; without this line it is 75 s."
+        )
+    return found
+
+
+def _max_requests(value: Any, given: Mapping[str, Any]) -> Translation:
+    return Translation({"max_requests": count(value)})
+
+
+SERVING = (
+    Option(
+        name="config",
+        flags=("-c", "--config"),
+        fate=Fate.MAPPED,
+        target="--config",
+        about="The same option. The forms file:PATH and python:MODULE are understood.",
+        convert=lambda value, given: Translation(),
+    ),
+    Option(
+        name="wsgi_app",
+        fate=Fate.MAPPED,
+        target="MODULE[:APP]",
+        about="Serves where the command names no application.",
+        convert=lambda value, given: Translation(),
+    ),
+    Option(
+        name="bind",
+        flags=("-b", "--bind"),
+        takes=Takes.VALUES,
+        fate=Fate.MAPPED,
+        target="bind",
+        about="The variable PORT counts as with gunicorn where a config file has no bind. A port alone means "
+        "every interface there, and only this machine in penstock's own configuration.",
+        convert=_bind,
+    ),
+    Option(
+        name="backlog",
+        flags=("--backlog",),
+        fate=Fate.NEEDLESS,
+        harmless=(2048, "2048"),
+        about="penstock asks for the longest queue that the system grants and empties it in microseconds, "
+        "whatever the workers do.",
+    ),
+    Option(
+        name="workers",
+        flags=("-w", "--workers"),
+        fate=Fate.MAPPED,
+        target="workers",
+        about="A config file without it means one worker, as with gunicorn (penstock's own default is "
+        "everything in one process).",
+        convert=_workers,
+    ),
+    Option(
+        name="worker_class",
+        flags=("-k", "--worker-class"),
+        fate=Fate.MAPPED,
+        target="threads",
+        about="sync becomes one thread; gthread the given threads; gevent and eventlet up to "
+        f"{MOST_THREADS} threads (from worker_connections), as the front holds the connections. Workers for "
+        "ASGI are refused.",
+        convert=_worker_class,
+    ),
+    Option(
+        name="threads",
+        flags=("--threads",),
+        fate=Fate.MAPPED,
+        target="threads",
+        about="Also without worker_class = gthread.",
+        convert=_threads,
+    ),
+    Option(
+        name="worker_connections",
+        flags=("--worker-connections",),
+        fate=Fate.NEEDLESS,
+        harmless=(1000, "1000"),
+        about="Connections belong to the front and not to workers (max_connections limits them). With green "
+        "workers it gives the number of threads.",
+        convert=_worker_connections,
+    ),
+    Option(
+        name="max_requests",
+        flags=("--max-requests",),
+        fate=Fate.MAPPED,
+        target="max_requests",
+        about="The successor is ready before the old worker ends.",
+        convert=_max_requests,
+    ),
+    Option(
+        name="max_requests_jitter",
+        flags=("--max-requests-jitter",),
+        fate=Fate.MAPPED,
+        target="max_requests_jitter",
+        about="The same.",
+        convert=to("max_requests_jitter", count),
+    ),
+    Option(
+        name="timeout",
+        flags=("-t", "--timeout"),
+        fate=Fate.MAPPED,
+        target="worker_timeout, request_timeout",
+        about="As worker_timeout a worker is replaced that gives no sign of life for so long. With sync "
+        "workers also as request_timeout: the request is answered 504 instead of losing its connection.",
+        convert=_timeout,
+    ),
+    Option(
+        name="graceful_timeout",
+        flags=("--graceful-timeout",),
+        fate=Fate.MAPPED,
+        target="graceful_timeout",
+        about="The same.",
+        convert=to("graceful_timeout", lambda value: float(count(value))),
+    ),
+    Option(
+        name="keepalive",
+        flags=("--keep-alive",),
+        fate=Fate.MAPPED,
+        target="keep_alive_seconds",
+        about="With every kind of worker. 0 closes after each response (requests_per_connection = 1).",
+        convert=_keepalive,
+    ),
+    Option(
+        name="preload_app",
+        flags=("--preload",),
+        takes=Takes.SWITCH,
+        fate=Fate.MAPPED,
+        target="preload",
+        about="The application is loaded by a process of its own and not by the supervisor, so SIGHUP loads "
+        "new code here, too.",
+        convert=to("preload", switch),
+    ),
+    Option(
+        name="reuse_port",
+        flags=("--reuse-port",),
+        takes=Takes.SWITCH,
+        fate=Fate.NEEDLESS,
+        harmless=(False,),
+        about="One front accepts for all workers, and requests go to the worker with free threads; nothing "
+        "is left to spread.",
+    ),
+    Option(
+        name="reload",
+        flags=("--reload",),
+        takes=Takes.SWITCH,
+        fate=Fate.MISSING,
+        harmless=(False,),
+        about="Files are not watched yet; kill -HUP loads the code again without losing a request.",
+    ),
+    Option(
+        name="reload_engine",
+        flags=("--reload-engine",),
+        fate=Fate.MISSING,
+        harmless=("auto",),
+        about="Files are not watched yet.",
+    ),
+    Option(
+        name="reload_extra_files",
+        flags=("--reload-extra-file",),
+        takes=Takes.VALUES,
+        fate=Fate.MISSING,
+        harmless=([], (), ""),
+        about="Files are not watched yet.",
+    ),
+    Option(
+        name="spew",
+        flags=("--spew",),
+        takes=Takes.SWITCH,
+        fate=Fate.REFUSED,
+        harmless=(False,),
+        about="it prints every line that is executed. Use python -m trace, or a debugger.",
+    ),
+    Option(
+        name="check_config",
+        flags=("--check-config",),
+        takes=Takes.SWITCH,
+        fate=Fate.REFUSED,
+        harmless=(False,),
+        about="it is a command of its own here: penstock check MODULE:APP.",
+    ),
+    Option(
+        name="print_config",
+        flags=("--print-config",),
+        takes=Takes.SWITCH,
+        fate=Fate.REFUSED,
+        harmless=(False,),
+        about="it is a command of its own here: penstock config.",
+    ),
+)

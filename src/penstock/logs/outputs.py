@@ -1,0 +1,199 @@
+"""Where records of the log go: the standard error output, a file, a syslog.
+
+Each is a handler of `logging`, and writes a record in one piece, so that the lines of several processes do
+not mix. None of them raises, and none waits for a receiver that does not take it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from penstock.config.errors import ConfigError, StartError
+from penstock.logs.formats import Form, ForPeople, in_one_line
+
+# As syslog and the journal number them.
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+# The facility "daemon", where the priority's three bits end.
+_DAEMON = 3 << 3
+_SYSLOG_PORT = 514
+# What every syslog takes over UDP and unix sockets alike.
+_LONGEST_DATAGRAM = 8192
+
+
+class Output(logging.Handler):
+    """A handler with a form."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        self.form = form
+
+
+class StandardError(Output):
+    """Looks up ``sys.stderr`` for each record, for tests and shells replace it during the run.
+
+    Under systemd each line carries its priority, and the journal adds the time.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        try:
+            stream = sys.stderr
+            if goes_to_journal(stream):
+                stream.write(_for_journal(self.form, record))
+            else:
+                stream.write(self.form.text(record, colour=wants_colour(stream)) + "\n")
+            stream.flush()
+        except Exception:
+            self.handleError(record)
+
+
+class File(Output):
+    """Appends to a file, and opens it again by its name when that leads to another one: it was moved away."""
+
+    def __init__(self, path: str, form: Form) -> None:
+        """Raises OSError."""
+        super().__init__(form)
+        # The directory of the start, whatever the application does later.
+        self._path = str(Path(path).absolute())
+        self._descriptor = _append_to(self._path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        try:
+            self._follow()
+            line = self.form.text(record) + "\n"
+            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+        except Exception:
+            self.handleError(record)
+
+    def hand_to(self, user: int, group: int) -> None:
+        """Give the file to a user, who will have to open it again."""
+        os.fchown(self._descriptor, user, group)
+
+    def _follow(self) -> None:
+        with suppress(OSError):
+            if os.path.samestat(Path(self._path).stat(), os.fstat(self._descriptor)):
+                return
+        # Whoever may not make a new one writes on into the old one: better there than nowhere.
+        with suppress(OSError):
+            opened = _append_to(self._path)
+            os.dup2(opened, self._descriptor, inheritable=False)
+            os.close(opened)
+
+
+class Syslog(Output):
+    """Sends to a syslog, as datagrams; what it does not take at once is lost."""
+
+    def __init__(self, address: str | tuple[str, int], form: Form) -> None:
+        """Raises OSError."""
+        super().__init__(form)
+        self._address = address
+        self._socket = self._connect()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the record."""
+        try:
+            text = in_one_line(f"penstock[{record.process}]: {self.form.text(record, timed=False)}")
+            message = f"<{_DAEMON | _priority(record)}>{text}".encode()[:_LONGEST_DATAGRAM]
+            try:
+                self._socket.send(message)
+            except BlockingIOError:
+                pass
+            except OSError:
+                # It was started again.
+                self._socket.close()
+                self._socket = self._connect()
+                with suppress(BlockingIOError):
+                    self._socket.send(message)
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        super().close()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._address, str):
+            family, where = socket.AF_UNIX, self._address
+            made = socket.socket(family, socket.SOCK_DGRAM)
+        else:
+            host, port = self._address
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            made = socket.socket(found[0][0], socket.SOCK_DGRAM)
+            where = found[0][4]  # type: ignore[assignment]  # (as its family wants it)
+        try:
+            made.setblocking(False)
+            made.connect(where)
+        except OSError:
+            made.close()
+            raise
+        return made
+
+
+def open_file(path: str, form: Form) -> File:
+    """Append to ``path``. Raises StartError when that is impossible."""
+    try:
+        return File(path, form)
+    except OSError as error:
+        raise StartError(
+            f'Cannot open the error log "{path}": {error.strerror}.', "See --error-log."
+        ) from None
+
+
+def open_syslog(target: str, form: Form) -> Syslog:
+    """Send to ``unix:/dev/log``, ``/dev/log``, ``host`` or ``host:port`` (UDP). Raises PenstockError."""
+    address: str | tuple[str, int]
+    path = target.removeprefix("unix:")
+    if path.startswith("/"):
+        address = path
+    else:
+        host, _, port = target.removeprefix("udp://").partition(":")
+        if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+            raise ConfigError(
+                f'log_syslog: "{target}" is no address of a syslog; write unix:/dev/log or host:514.'
+            )
+        address = (host, int(port) if port else _SYSLOG_PORT)
+    try:
+        return Syslog(address, form)
+    except OSError as error:
+        raise StartError(f"Cannot reach the syslog at {target}: {error.strerror or error}.") from None
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether a person looks at ``stream`` in a terminal and has not asked for plain text (NO_COLOR)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def goes_to_journal(stream: TextIO) -> bool:
+    """Whether systemd has connected ``stream`` with its journal, as JOURNAL_STREAM tells."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    if not inode:
+        return False
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def _for_journal(form: Form, record: logging.LogRecord) -> str:
+    # To the journal each line is a record, which without a priority has the least remarkable one.
+    prefix = f"<{_priority(record)}>"
+    text = form.text(record, timed=not isinstance(form, ForPeople))
+    return "".join(f"{prefix}{line}\n" for line in text.splitlines() or [""])
+
+
+def _priority(record: logging.LogRecord) -> int:
+    return _PRIORITIES.get(record.levelno // 10 * 10, 6)
+
+
+def _append_to(path: str) -> int:
+    # Not for everybody: messages name paths and addresses of visitors.
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)

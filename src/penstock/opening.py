@@ -1,0 +1,79 @@
+"""What is opened before anything is started: listening sockets and the access log.
+
+Owns the order, and that either all of it is open or nothing. The same for one process and for many. Main
+thread, or whichever calls `penstock.start`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.config.address import parse_address
+from penstock.config.errors import ConfigError, StartError
+from penstock.config.settings import Settings
+from penstock.listeners import Inherited, Listener, open_listeners
+from penstock.logs.access import OFF, open_access_log
+
+
+@dataclass(frozen=True)
+class Opened:
+    """``listeners`` serve the application, ``admin_listeners`` only health checks."""
+
+    listeners: tuple[Listener, ...]
+    admin_listeners: tuple[Listener, ...]
+    access_log: int
+
+    @property
+    def all_listeners(self) -> tuple[Listener, ...]:
+        """In the order in which the front gets them."""
+        return self.listeners + self.admin_listeners
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Those of all listeners."""
+        return [one.socket.fileno() for one in self.all_listeners]
+
+    def close(self) -> None:
+        """Close everything and remove socket files; may be called again, but not after `hand_over`."""
+        for listener in self.all_listeners:
+            listener.close()
+        if self.access_log != OFF:
+            with contextlib.suppress(OSError):
+                os.close(self.access_log)
+
+
+def open_all(settings: Settings, inherited: Sequence[Inherited] = ()) -> Opened:
+    """Open what ``settings`` name; ``inherited``: listeners that a predecessor left. Raises PenstockError."""
+    addresses = [parse_address(text) for text in settings.bind]
+    admin = [parse_address(text) for text in settings.admin_bind]
+    if not addresses:
+        raise ConfigError("There is no address to listen on.")
+    _check_spool_directory(settings.spool_directory)
+    with contextlib.ExitStack() as undo:
+        access_log = open_access_log(
+            settings.access_log, settings.access_log_format, trust_request_id=settings.trust_request_id
+        )
+        if access_log != OFF:
+            undo.callback(os.close, access_log)
+        listeners = open_listeners(addresses, inherited)
+        for listener in listeners:
+            undo.callback(listener.close)
+        admin_listeners = open_listeners(admin, inherited)
+        undo.pop_all()
+    return Opened(tuple(listeners), tuple(admin_listeners), access_log)
+
+
+def _check_spool_directory(directory: str) -> None:
+    # Found now, and not by the first visitor with a large upload.
+    if not Path(directory).is_dir():
+        raise StartError(
+            f'The spool directory "{directory}" does not exist.', "Set it with --spool-directory."
+        )
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StartError(
+            f'The spool directory "{directory}" is not writable.', "Set it with --spool-directory."
+        )

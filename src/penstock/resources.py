@@ -1,0 +1,118 @@
+"""What this machine, or the container in it, lets us use.
+
+Owns the reading of cgroups and /proc. Must not know settings. Called once at start, and by the supervisor.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+# For one worker. A Flask application with a database driver and a template engine takes 60 to 100 MB; more
+# workers than fit are killed by the kernel under load, fewer only queue.
+MEMORY_OF_A_WORKER: Final = 128 * 1024 * 1024
+
+_ROOT: Final = Path("/")
+# Old cgroups say "no limit" by the largest number of whole pages.
+_NO_LIMIT: Final = 1 << 60
+
+
+def automatic_workers(root: Path = _ROOT) -> int:
+    """How many worker processes suit the processors and the memory that this process may use; at least 1.
+
+    ``root``: where ``/proc`` and ``/sys`` are looked for.
+    """
+    workers = math.ceil(processors(root))
+    memory = memory_limit(root)
+    if memory is not None:
+        workers = min(workers, memory // MEMORY_OF_A_WORKER)
+    return max(1, workers)
+
+
+def processors(root: Path = _ROOT) -> float:
+    """Processors that this process may use, by affinity and by every quota above it; a fraction at times."""
+    found = float(len(os.sched_getaffinity(0)))
+    for directory in _groups(root, "cpu"):
+        quota = _quota(directory)
+        if quota is not None:
+            found = min(found, quota)
+    return found
+
+
+def memory_limit(root: Path = _ROOT) -> int | None:
+    """Bytes of memory for this process and those beside it: the machine's, or a cgroup's lowest limit."""
+    limits = [_machine_memory(root)]
+    for directory in _groups(root, "memory"):
+        limits.append(_number(directory / "memory.max"))
+        limits.append(_number(directory / "memory.limit_in_bytes"))
+    known = [one for one in limits if one is not None and one < _NO_LIMIT]
+    return min(known, default=None)
+
+
+def memory_of(pid: int, root: Path = _ROOT) -> int | None:
+    """The resident memory of a process in bytes, as ``top`` shows it; None when there is no such process.
+
+    What it shares with others counts in each of them, also the memory between front and workers.
+    """
+    fields = _read(root / "proc" / str(pid) / "statm").split()
+    if len(fields) < 2 or not fields[1].isdigit():
+        return None
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """The directories whose limits hold for this process, from its own group up to the outermost visible."""
+    mounts = root / "sys" / "fs" / "cgroup"
+    for line in _read(root / "proc" / "self" / "cgroup").splitlines():
+        _, names, path = (*line.split(":", 2), "", "")[:3]
+        if names == "":
+            # Version 2; below "unified" where both versions are there.
+            yield from _upwards(mounts, path)
+            yield from _upwards(mounts / "unified", path)
+        elif controller in names.split(","):
+            for directory in dict.fromkeys((names, controller)):
+                yield from _upwards(mounts / directory, path)
+
+
+def _upwards(mount: Path, path: str) -> Iterator[Path]:
+    # A container may see its own group as the mount's root, under a path that exists only outside; and
+    # ".." is what is above the container's view.
+    group = PurePosixPath(*(one for one in path.split("/") if one not in ("", "..")))
+    yield from (mount / one for one in (group, *group.parents))
+
+
+def _quota(directory: Path) -> float | None:
+    fields = _read(directory / "cpu.max").split()
+    if not fields:
+        fields = [
+            _read(directory / "cpu.cfs_quota_us").strip(),
+            _read(directory / "cpu.cfs_period_us").strip(),
+        ]
+    if len(fields) != 2 or not all(one.isdigit() for one in fields) or int(fields[1]) == 0:
+        # "max", -1, or nothing at all.
+        return None
+    return int(fields[0]) / int(fields[1])
+
+
+def _machine_memory(root: Path) -> int | None:
+    for line in _read(root / "proc" / "meminfo").splitlines():
+        name, _, value = line.partition(":")
+        amount = value.split()
+        if name == "MemTotal" and amount and amount[0].isdigit():
+            return int(amount[0]) * 1024
+    return None
+
+
+def _number(file: Path) -> int | None:
+    text = _read(file).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,115 @@
+"""``penstock --workers N``: from checked settings to a supervisor that runs, and back to an exit code.
+
+Owns the order of the start: listening sockets first, so that clients wait in the backlog from then on; then
+processes. Main thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from penstock import _engine
+from penstock.app_loader import ApplicationError, Target
+from penstock.config.errors import ConfigError, PenstockError, StartError
+from penstock.config.settings import AUTO, Settings
+from penstock.daemon import drop_privileges
+from penstock.gunicorn.hooks import hooks_of
+from penstock.opening import Opened, open_all
+from penstock.resources import automatic_workers
+from penstock.signals import Signals
+from penstock.supervisor.plan import Rules
+from penstock.supervisor.plan.actions import End
+from penstock.supervisor.programs import RealPrograms
+from penstock.supervisor.successor import Succession, inherited_succession
+from penstock.supervisor.supervisor import SIGNALS, Supervisor
+from penstock.systemd import Notifier
+from penstock.version import VERSION
+
+LOGGER = logging.getLogger("penstock")
+
+
+def serve(target: Target, directory: Path, settings: Settings) -> int:
+    """Serve with worker processes until the end; returns the exit code. Raises PenstockError.
+
+    ``directory``: what paths in ``target`` are relative to.
+    """
+    succession = inherited_succession()
+    if succession.bind:
+        settings = replace(settings, bind=succession.bind)
+    rules = rules_from(settings)
+    hooks = hooks_of(settings)
+    # Before anything is opened, so that a signal in the middle of it is not lost.
+    with Signals(SIGNALS) as signals:
+        hooks.starting(settings)
+        opened = open_all(settings, succession.listeners)
+        try:
+            succession.close_listeners()
+            drop_privileges(settings, opened)
+            hooks.listens(opened.listeners, rules.workers)
+            end = _supervise(target, directory, settings, rules, opened, signals, succession)
+        finally:
+            opened.close()
+            hooks.ended()
+    if end.what or end.traceback:
+        raise _error_of(end)
+    return end.code
+
+
+def rules_from(settings: Settings) -> Rules:
+    """What the plan works with."""
+    return Rules(
+        workers=automatic_workers() if settings.workers == AUTO else settings.workers,
+        preload=settings.preload,
+        max_requests=settings.max_requests,
+        max_requests_jitter=settings.max_requests_jitter,
+        max_rss_bytes=settings.max_rss_bytes,
+        worker_lifetime=settings.worker_lifetime,
+        graceful_timeout=settings.graceful_timeout,
+        drain_delay=settings.drain_delay,
+        is_init=os.getpid() == 1,
+    )
+
+
+def _supervise(
+    target: Target,
+    directory: Path,
+    settings: Settings,
+    rules: Rules,
+    opened: Opened,
+    signals: Signals,
+    succession: Succession,
+) -> End:
+    # Workers that a template forks become ours, and so does what they leave.
+    _engine.adopt_orphans()
+    notifier = Notifier.from_environment()
+
+    def announce() -> None:
+        LOGGER.info("%s", _start_line(rules, settings, opened))
+        for listener in opened.admin_listeners:
+            LOGGER.info("health checks are answered on %s", listener)
+        succession.announce()
+        notifier.ready(f"serves with {rules.workers} worker processes")
+        hooks_of(settings).ready()
+
+    programs = RealPrograms(target, directory, settings, opened, os.getpid())
+    return Supervisor(programs, settings, rules, opened, signals, notifier, announce).run()
+
+
+def _start_line(rules: Rules, settings: Settings, opened: Opened) -> str:
+    threads = f"{settings.threads} thread{'' if settings.threads == 1 else 's'}"
+    workers = f"{rules.workers} worker{'' if rules.workers == 1 else 's'}"
+    where = " and ".join(map(str, opened.listeners))
+    return (
+        f"penstock {VERSION} listens on {where} "
+        f"(worker kind: threads, {threads} in each of {workers}, pid {os.getpid()})."
+    )
+
+
+def _error_of(end: End) -> PenstockError:
+    what, *lines = end.what.split("\n")
+    if end.code == 3:
+        return ApplicationError(what, *(one.removeprefix("  ") for one in lines), traceback=end.traceback)
+    return ConfigError(what, *lines) if end.code == 2 else StartError(what, *lines)

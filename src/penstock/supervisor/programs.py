@@ -1,0 +1,92 @@
+"""What the supervisor's children run, and the memory that they share.
+
+Owns only the names: tests of the supervisor bring other programs. What is imported here is imported in the
+child, so that the supervisor itself stays small and never holds a runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from penstock.app_loader import Target
+from penstock.config.settings import Settings
+from penstock.line import Line
+from penstock.opening import Opened
+
+if TYPE_CHECKING:
+    from penstock.worker.process import Surroundings
+
+
+class Programs(Protocol):
+    """One method for each kind of child, called in it; what it returns is the exit code."""
+
+    def front(self, line: Line, bodies: int, doorbell: int) -> int:
+        """Be the front."""
+
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+        """Be a worker. ``link``: the descriptors of memory, bodies, doorbell and socket."""
+
+    def template(self, line: Line) -> int:
+        """Be the preloading process."""
+
+    def link_memory(self) -> int:
+        """A new file for one link; in the supervisor."""
+
+    def body_memory(self) -> int:
+        """A new file for request bodies; in the supervisor."""
+
+
+class RealPrograms:
+    """Those of penstock. ``supervisor``: its pid."""
+
+    def __init__(
+        self, target: Target, directory: Path, settings: Settings, opened: Opened, supervisor: int
+    ) -> None:
+        self._target = target
+        self._directory = directory
+        self._settings = settings
+        self._opened = opened
+        self._supervisor = supervisor
+
+    def front(self, line: Line, bodies: int, doorbell: int) -> int:
+        """See `Programs`."""
+        from penstock.front_process import run
+
+        return run(line, self._opened, bodies, doorbell, self._settings, self._supervisor)
+
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+        """See `Programs`."""
+        from penstock.worker.process import LinkEnd, run
+
+        return run(number, line, LinkEnd(*link), self._surroundings(), self._load)
+
+    def template(self, line: Line) -> int:
+        """See `Programs`."""
+        from penstock.worker.template import run
+
+        return run(line, self._surroundings(), self._load)
+
+    def link_memory(self) -> int:
+        """See `Programs`."""
+        from penstock._engine import link_memory
+
+        return link_memory(self._settings.threads)
+
+    def body_memory(self) -> int:
+        """See `Programs`."""
+        from penstock._engine import body_memory
+
+        return body_memory()
+
+    @property
+    def _load(self) -> Callable[[], Any]:
+        from penstock.app_loader import load_application
+
+        return lambda: load_application(self._target, self._directory)
+
+    def _surroundings(self) -> Surroundings:
+        from penstock.worker.process import Surroundings
+
+        return Surroundings(self._settings, self._opened.listeners, self._supervisor)

@@ -1,0 +1,140 @@
+"""The thread that looks after requests for whose answers nobody waits any more.
+
+Owns what happens to each of them, and in which order. One that took too long, which the front has decided and
+answered: report, then interrupt. One whose client has gone in the middle of an endless answer: interrupt,
+and rouse it. Each turn of the loop also is the worker's heartbeat: so
+nothing in it may wait for what the application could hold, such as the lock of a logging handler.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final, Protocol, TypeVar
+
+from penstock.diagnostics.report_log import ReportLog
+from penstock.diagnostics.stacks import report
+from penstock.disconnects import ClientDisconnected
+from penstock.left_behind import leave_behind
+from penstock.timeouts import RequestTimeout
+from penstock.worker.rouse import rouse
+from penstock.wsgi.observer import printable
+
+LOGGER = logging.getLogger("penstock.request")
+
+# A worker that has been stopped may have nothing to wait for any more.
+_BREATH: Final = 0.01
+# Of a path in the log.
+_MOST_PATH: Final = 1000
+
+
+class OverdueRequest(Protocol):
+    """A request that still runs although nobody waits for its answer (`_engine.Overdue`)."""
+
+    @property
+    def client_gone(self) -> bool:
+        """Whether its client has gone; if not, it took too long and was answered 504."""
+
+    @property
+    def thread(self) -> int:
+        """The ident of its thread."""
+
+    @property
+    def method(self) -> str:
+        """As the client sent it."""
+
+    @property
+    def path(self) -> str:
+        """As the client sent it, without the query."""
+
+    @property
+    def client(self) -> str:
+        """Its address."""
+
+    @property
+    def age(self) -> float:
+        """Seconds since its call began."""
+
+
+_Overdue = TypeVar("_Overdue", bound=OverdueRequest)
+
+
+class WatchedWorker(Protocol[_Overdue]):
+    """The part of the native worker that is used here."""
+
+    def next_overdue(self, timeout: float) -> _Overdue | None:
+        """Wait, without the GIL, for the next such request; each is given once. None: the time is over."""
+
+    def interrupt(self, overdue: _Overdue, exception: type[BaseException]) -> bool:
+        """Raise it in the request's thread; False when the request is over."""
+
+
+class Watch:
+    """Interrupts such requests of one worker, on a thread named "penstock-watch".
+
+    ``name``: how the log calls this process, for example ``worker 3``. ``interval``: seconds between two
+    heartbeats at most.
+    """
+
+    def __init__(self, worker: WatchedWorker[_Overdue], *, name: str, interval: float = 1.0) -> None:
+        self._name = name
+        self._interval = interval
+        self._ended = threading.Event()
+        self._log = ReportLog(LOGGER)
+        self._thread = threading.Thread(target=self._run, args=(worker,), name="penstock-watch", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread end, within ``interval`` at the latest. Returns at once; may come more than once."""
+        if not self._ended.is_set():
+            self._ended.set()
+            leave_behind(self._thread)
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the thread's end; False when ``timeout`` seconds were over first."""
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self, worker: WatchedWorker[_Overdue]) -> None:
+        try:
+            while not self._ended.is_set():
+                before = time.monotonic()
+                overdue = worker.next_overdue(self._interval)
+                if overdue is not None and overdue.client_gone:
+                    self._dismiss(worker, overdue)
+                elif overdue is not None:
+                    self._end(worker, overdue)
+                elif time.monotonic() - before < _BREATH:
+                    self._ended.wait(_BREATH)
+        except BaseException:
+            # Without heartbeats the front takes the worker for frozen, and it is replaced: rightly so.
+            LOGGER.critical("The watch ended by a fault of penstock; please report it.", exc_info=True)
+
+    def _end(self, worker: WatchedWorker[_Overdue], overdue: _Overdue) -> None:
+        # First the report: it is to show where the thread hangs, not how it unwinds.
+        try:
+            self._log.write(self._told(overdue))
+        except Exception:
+            LOGGER.debug("An overdue request could not be reported.", exc_info=True)
+        # Once. Code that catches it may be cleaning up; who does not come back within the grace is not worth
+        # a second one, but a new worker.
+        worker.interrupt(overdue, RequestTimeout)
+
+    def _dismiss(self, worker: WatchedWorker[_Overdue], overdue: _Overdue) -> None:
+        # Nothing is wrong, so there is no report. An iterable that waits for an event which may never come
+        # (as those of server-sent events do) would keep its thread for ever.
+        if worker.interrupt(overdue, ClientDisconnected):
+            rouse(overdue.thread)
+
+    def _told(self, overdue: _Overdue) -> str:
+        path = overdue.path if len(overdue.path) <= _MOST_PATH else f"{overdue.path[:_MOST_PATH]}…"
+        return (
+            f"{printable(overdue.method)} {printable(path)} from {printable(overdue.client)} has run for "
+            f"{overdue.age:.1f} s in {self._name} and was answered 504; its thread is here:\n"
+            f"{report(overdue.thread)}"
+        )
