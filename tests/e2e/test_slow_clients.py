@@ -99,7 +99,7 @@ def test_a_body_that_does_not_come_is_answered_408(serve: Serve, sent: bytes) ->
 
 
 def test_a_slow_body_that_never_pauses_is_accepted(serve: Serve) -> None:
-    server = serve(echo, body_idle_seconds=0.4)
+    server = serve(echo, body_idle_seconds=0.4, body_rate=0)
     wire = request("POST", body=b"x" * 12)
     client = server.connect().send(wire[:-12])
     client.socket.settimeout(0.1)
@@ -143,7 +143,9 @@ def test_a_running_request_is_no_idle_connection(serve: Serve, gate: Gate) -> No
 def test_a_client_that_takes_nothing_is_cut_off(serve: Serve, kind: str) -> None:
     size = 20_000_000
     pieces = [b"x" * 100_000] * (size // 100_000) if kind == "streamed" else [b"x" * size]
-    server = serve(routes({"/large": streaming(*pieces)}), threads=1, write_idle_seconds=0.3)
+    server = serve(
+        routes({"/large": streaming(*pieces)}), threads=1, write_idle_seconds=0.3, response_file_bytes=0
+    )
     stuck = server.connect(receive_buffer=4096).send(request(target="/large")).wait_readable()
     # The only thread is free again as soon as the client is given up.
     assert server.ask(QUICK).body == b"hello"

@@ -14,17 +14,28 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
-from support.client import Client, Response
-from support.waiting import DEADLINE
+from support.client import Client, Response, request
+from support.processes import children_of, group_of
+from support.waiting import DEADLINE, eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 APPS = Path(__file__).parent / "live_app.py"
+PROCESS_APP = Path(__file__).parent / "process_app.py"
 
-_START_LINE = re.compile(r"penstock \S+ listens on (.+) \(worker kind: (\w+), (\d+) threads?, pid (\d+)\)")
+# Below it are the health answers, for tests that pass `HEALTH`.
+HEALTH_PATH = "/-/health"
+HEALTH = ("--health-path", HEALTH_PATH)
+
+_START_LINE = re.compile(
+    r"penstock \S+ listens on (.+) "
+    r"\(worker kind: (\w+), (\d+) threads?(?: in each of (\d+) workers?)?, pid (\d+)\)"
+)
+_READY_LINE = re.compile(r"worker (\d+) \(pid (\d+)\) is ready")
 
 
 class Lines:
@@ -53,26 +64,34 @@ class Lines:
         with self._changed:
             return "\n".join(self._lines)
 
-    def wait_for(self, expression: str) -> re.Match[str]:
-        """Wait for a line in which ``expression`` is found."""
+    def wait_for(self, expression: str, count: int = 1) -> re.Match[str]:
+        """Wait for the ``count``th line in which ``expression`` is found."""
         pattern = re.compile(expression)
-        found: re.Match[str] | None = None
+        found: list[re.Match[str]] = []
         seen = 0
 
         def look() -> bool:
-            nonlocal found, seen
+            nonlocal seen
             for line in self._lines[seen:]:
                 seen += 1
-                if found is None:
-                    found = pattern.search(line)
-            return found is not None or self._ended
+                match = pattern.search(line)
+                if match is not None:
+                    found.append(match)
+            return len(found) >= count or self._ended
 
         with self._changed:
             in_time = self._changed.wait_for(look, DEADLINE)
-        if found is None:
+        if len(found) < count:
             why = "the output ended" if in_time else "the time was over"
-            raise AssertionError(f"no line has {expression!r}, and {why}:\n{self.text}")
-        return found
+            raise AssertionError(f"{len(found)} lines have {expression!r}, and {why}:\n{self.text}")
+        return found[count - 1]
+
+    def all(self, expression: str) -> list[re.Match[str]]:
+        """The lines so far in which ``expression`` is found."""
+        pattern = re.compile(expression)
+        with self._changed:
+            matches = [pattern.search(line) for line in self._lines]
+        return [match for match in matches if match is not None]
 
     def join(self) -> None:
         """Wait for the stream's end, which is that of the process and of all that inherited it."""
@@ -84,24 +103,33 @@ class Lines:
 class Live:
     """One process of the command. Use as a context manager.
 
-    ``arguments`` as on the command line. Unless they name an address, any free port is taken.
+    ``arguments`` as on the command line. Unless they name an address, or ``any_port`` is False, any free port
+    is taken. ``prefix`` is a program that the command runs under; ``descriptors`` it inherits by their
+    numbers.
     """
 
     def __init__(
-        self, *arguments: str | Path, directory: Path | None = None, environment: dict[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        directory: Path | None = None,
+        environment: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
+        any_port: bool = True,
     ) -> None:
         given = [str(one) for one in arguments]
-        if not any(one.startswith(("--bind", "-b", "--version", "--help")) for one in given):
+        if any_port and not any(one.startswith(("--bind", "-b", "--version", "--help")) for one in given):
             given += ["--bind", "127.0.0.1:0"]
         _heed_interrupts()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "penstock", *given],
+            [*prefix, sys.executable, "-m", "penstock", *given],
             cwd=directory,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            pass_fds=descriptors,
             # Its own group: a Ctrl-C at the test run is not for it.
             process_group=0,
         )
@@ -117,6 +145,31 @@ class Live:
         """Where it listens; waits until it does."""
         return self.log.wait_for(_START_LINE.pattern)[1].split(" and ")
 
+    @property
+    def pid(self) -> int:
+        """Of the process that takes the signals, as the start line says it; waits for that."""
+        return int(self.log.wait_for(_START_LINE.pattern)[5])
+
+    def ready_workers(self, count: int = 1) -> dict[int, int]:
+        """The pids of all workers that have ever become ready, by number; waits until there are ``count``."""
+        self.log.wait_for(_READY_LINE.pattern, count)
+        return {int(match[1]): int(match[2]) for match in self.log.all(_READY_LINE.pattern)}
+
+    def front_pid(self, workers: int) -> int:
+        """The pid of the front process; ``workers`` have become ready, and nothing else was forked."""
+        known = set(self.ready_workers(workers).values())
+        others = [pid for pid in children_of(self.pid) if pid not in known]
+        assert len(others) == 1, f"children that are no worker: {others}"
+        return others[0]
+
+    def processes(self) -> list[int]:
+        """The processes of its group that still run."""
+        return group_of(self.process.pid)
+
+    def wait_until_gone(self) -> None:
+        """Wait until no process of its group runs."""
+        eventually(lambda: not self.processes(), lambda: f"nothing is left: {self.processes()}")
+
     def connect(self, *, receive_buffer: int | None = None) -> Client:
         """A new connection, closed at the end at the latest."""
         return self._stack.enter_context(Client(self.addresses[0], receive_buffer=receive_buffer))
@@ -125,6 +178,21 @@ class Live:
         """The answer to one request on a connection of its own."""
         with Client(self.addresses[0]) as client:
             return client.ask(data)
+
+    def verdict(self) -> dict[str, Any]:
+        """What the front says of itself; needs `HEALTH`. With the ``code`` of readyz added."""
+        answer = self.ask(request(target=f"{HEALTH_PATH}/readyz"))
+        found: dict[str, Any] = answer.json()
+        return {**found, "code": answer.status}
+
+    def wait_for_requests(self, count: int) -> None:
+        """Wait until so many are with the front and the workers; needs `HEALTH`."""
+
+        def inside() -> int:
+            verdict = self.verdict()
+            return int(verdict["running"]["count"]) + int(verdict["queue"]["length"])
+
+        eventually(lambda: inside() == count, lambda: f"{count} requests inside: {self.verdict()}")
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the process."""
@@ -149,6 +217,9 @@ class Live:
         self._stack.close()
         if self.process.poll() is None:
             self.process.kill()
+        # Whatever the test was about: what it started goes with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.exit_code()
         print(
             f"--- {' '.join(map(str, self.process.args[1:] if isinstance(self.process.args, list) else []))}"

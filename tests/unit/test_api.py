@@ -113,6 +113,8 @@ def test_faults(tmp_path: Path) -> None:
         penstock.start(hello, bind=[])
     with pytest.raises(StartError, match="spool directory"):
         penstock.start(hello, port=0, spool_directory=tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="this one process"):
+        penstock.start(hello, port=0, workers=2)
     not_callable: Any = "app:app"
     with pytest.raises(TypeError, match="not callable"):
         penstock.start(not_callable)

@@ -1,14 +1,16 @@
 """The command without serving: help, version, and every kind of error with its exit code."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from penstock.cli import main
-from penstock.config.settings import TABLE
+from penstock.config.settings import TABLE, Settings
 from penstock.version import VERSION
 
 
@@ -27,8 +29,20 @@ def test_version() -> None:
     assert (result.exit_code, result.output) == (0, f"penstock {VERSION}\n")
 
 
-def test_help_lists_every_option_with_its_default() -> None:
+def test_the_first_view_of_the_help_is_short() -> None:
     result = invoke("--help")
+    assert result.exit_code == 0
+    options = [line for line in result.output.splitlines() if line.startswith("  -")]
+    assert 10 < len(options) <= 25
+    assert "--threads" in result.output
+    assert "--help-all" in result.output
+    assert "--queue-length" in result.output
+    assert "--spool-size" not in result.output
+    assert "--worker-class" not in result.output
+
+
+def test_help_lists_every_option_with_its_default() -> None:
+    result = invoke("--help-all")
     assert result.exit_code == 0
     text = " ".join(result.output.split())
     for row in TABLE:
@@ -49,12 +63,65 @@ def test_help_lists_every_option_with_its_default() -> None:
         (["app", "--bind", "localhost"], "Write localhost:8000"),
         ([":app"], "names no module"),
         (["app:f(x)"], "not all literals"),
+        (["app", "--workers", "few"], "not a whole number"),
+        (["app", "--preload"], "It needs --workers"),
+        (["app", "--max-requests", "5"], "It needs --workers"),
+        (["app", "--workers", "2", "--admin-bind", "localhost"], "Write localhost:8000"),
+        (["app", "--health-path", "health"], "not a path"),
     ],
 )
 def test_wrong_arguments(arguments: list[str], says: str) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert says in result.output
+
+
+def test_sockets_of_a_service_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr("penstock.cli.inherited_descriptors", lambda: [listener.fileno()])
+        seen: list[tuple[str, ...]] = []
+        monkeypatch.setattr(
+            "penstock.cli._serve_checked", lambda _, settings, notes: seen.append(settings.bind)
+        )
+        assert invoke("app").exit_code == 0
+        assert invoke("app", "--bind", "8001").exit_code == 0
+        assert seen == [(f"fd://{listener.fileno()}",), ("8001",)]
+
+
+def test_the_supervisor_imports_neither_application_nor_runner(tmp_path: Path) -> None:
+    code = (
+        "import sys, penstock.supervisor.entry; names = set(sys.modules);"
+        "sys.exit(any('runner' in one or one.startswith(('flask', 'penstock.worker')) for one in names))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--preload"]])
+def test_no_application_for_workers(tmp_path: Path, more: list[str]) -> None:
+    (tmp_path / "failing_module_of_cli.py").write_text("import dependency_that_is_missing\n")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "penstock",
+            "failing_module_of_cli",
+            "--workers",
+            "2",
+            "--bind",
+            "127.0.0.1:0",
+            *more,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 3
+    trace, error = done.stderr.split("\nError: ")
+    assert "failing_module_of_cli.py" in trace
+    assert error.startswith(
+        'The module "failing_module_of_cli" was found, but importing it failed.\n  It imports'
+    )
 
 
 def test_no_application() -> None:
@@ -76,3 +143,91 @@ def test_traceback_of_the_application_comes_before_the_error(tmp_path: Path) -> 
 def test_the_command_line_loads_no_native_module() -> None:
     code = "import sys, penstock.cli; sys.exit('penstock._engine' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+
+
+def test_gunicorns_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Settings, list[str]]] = []
+    monkeypatch.setattr(
+        "penstock.cli._serve_checked", lambda _, settings, notes: seen.append((settings, list(notes)))
+    )
+    assert invoke("app", "--log-level", "CRITICAL").exit_code == 0
+    assert seen.pop()[0].log_level == "error"
+    assert invoke("app", "--workers", "2", "--timeout", "7", "-k", "gevent", "-Dp", "x.pid").exit_code == 0
+    [(settings, notes)] = seen
+    assert settings.workers == 2
+    assert settings.worker_timeout == 7
+    assert any("worker_class gevent" in note for note in notes)
+
+
+def test_a_refused_option_of_gunicorn() -> None:
+    result = invoke("app", "--certfile", "x.pem")
+    assert result.exit_code == 2
+    assert "certfile" in result.output
+
+
+def test_gunicorns_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "g.conf.py").write_text("workers = 3\nwsgi_app = 'shop:app'\nmax_body_bytes = '5MiB'\n")
+    seen: list[tuple[str, Settings]] = []
+    monkeypatch.setattr(
+        "penstock.cli._serve_checked",
+        lambda target, settings, notes: seen.append((target.module, settings)),
+    )
+    monkeypatch.setenv("WEB_CONCURRENCY", "9")
+    assert invoke("-c", "g.conf.py", "--threads", "5").exit_code == 0
+    [(module, settings)] = seen
+    assert (module, settings.workers, settings.threads) == ("shop", 3, 5)
+    assert settings.max_body_bytes == 5 * 2**20
+
+
+@pytest.mark.parametrize("arguments", [["./config.py"], ["config:app"], ["--threads", "2", "config"]])
+def test_a_module_with_the_name_of_a_command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("penstock.cli._serve_checked", lambda target, *_: seen.append(target.module))
+    assert invoke(*arguments).exit_code == 0
+    assert seen[0].removeprefix("./").removesuffix(".py") == "config"
+
+
+def test_no_target() -> None:
+    assert "Usage: penstock" in invoke().output
+    result = invoke("--threads", "3")
+    assert result.exit_code == 2
+    assert "No application is named" in result.output
+
+
+def test_config_shows_value_source_and_meaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "penstock.toml").write_text("threads = 3\nkeep_alive_seconds = 5\nqueue-length = 9\n")
+    monkeypatch.setenv("PENSTOCK_KEEP_ALIVE_SECONDS", "7s")
+    result = invoke("config", "app", "--queue-length", "11")
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    assert "threads 3 (penstock.toml, key threads)" in lines
+    assert "keep_alive_seconds 7s (environment variable PENSTOCK_KEEP_ALIVE_SECONDS)" in lines
+    assert "queue_length 11 (option --queue-length)" in lines
+    assert "max_fields 100 (default)" in lines
+    assert "Most header fields in one request; more is answered 431." in lines
+    for row in TABLE:
+        assert any(line.startswith(f"{row.name} ") for line in lines)
+
+
+def test_config_tells_a_fault_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "penstock.toml").write_text("threads = 'many'\n")
+    result = invoke("config")
+    assert result.exit_code == 2
+    assert "penstock.toml, key threads" in result.output
+    assert "a whole number from 1 on" in result.output
+
+
+def test_migrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.gunicorn.migrate.migrate", lambda argument: f"<{argument}>")
+    assert invoke("migrate", "uwsgi.ini").output == "<uwsgi.ini>\n"
+    assert invoke("migrate", "uwsgi", "--http", ":80").output == "<uwsgi --http :80>\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [([], "con", "config"), ([], "--thre", "--threads"), (["config"], "--thre", "--threads"),
+     (["app", "--workers"], "a", "auto"), (["app", "--log-level"], "w", "warning")],
+)  # fmt: skip
+def test_completion(words: list[str], incomplete: str, expected: str) -> None:
+    complete = ShellComplete(main, {}, "penstock", "_PENSTOCK_COMPLETE")
+    assert expected in [one.value for one in complete.get_completions(words, incomplete)]

@@ -27,6 +27,13 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
                 yield owner.name, node
 
 
+FUNCTIONS: list[ast.FunctionDef] = [node for node in STUB.body if isinstance(node, ast.FunctionDef)]
+
+
+def is_static(node: ast.FunctionDef) -> bool:
+    return any(isinstance(one, ast.Name) and one.id == "staticmethod" for one in node.decorator_list)
+
+
 def is_property(node: ast.FunctionDef) -> bool:
     return any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
 
@@ -36,7 +43,8 @@ METHODS = [(owner, node) for owner, node in functions() if not is_property(node)
 
 
 def test_the_module_has_the_names_of_the_stub_and_no_others() -> None:
-    assert {name for name in vars(_engine) if not name.startswith("_")} == {node.name for node in classes()}
+    written = {node.name for node in classes()} | {node.name for node in FUNCTIONS}
+    assert {name for name in vars(_engine) if not name.startswith("_")} == written
     assert isinstance(_engine.__version__, str)
 
 
@@ -55,8 +63,20 @@ def test_properties(owner: str, name: str) -> None:
 def test_signatures(owner: str, node: ast.FunctionDef) -> None:
     cls = getattr(_engine, owner)
     built = inspect.signature(cls if node.name == "__new__" else getattr(cls, node.name))
+    check_parameters(built, node, 0 if is_static(node) else 1)
+
+
+@pytest.mark.parametrize("node", FUNCTIONS, ids=[node.name for node in FUNCTIONS])
+def test_functions(node: ast.FunctionDef) -> None:
+    check_parameters(inspect.signature(getattr(_engine, node.name)), node, 0)
+
+
+def check_parameters(built: inspect.Signature, node: ast.FunctionDef, skipped: int) -> None:
     parameters = [one for one in built.parameters.values() if one.name != "self"]
-    written = node.args.args[1:]
-    assert [one.name for one in parameters] == [one.arg for one in written]
+    by_name = [one for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert [one.name for one in by_name] == [one.arg for one in node.args.kwonlyargs]
+    assert [one.name for one in parameters if one not in by_name] == [
+        one.arg for one in node.args.args[skipped:]
+    ]
     optional = len([one for one in parameters if one.default is not inspect.Parameter.empty])
-    assert optional == len(node.args.defaults)
+    assert optional == len(node.args.defaults) + len([one for one in node.args.kw_defaults if one])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.address import DescriptorAddress, TcpAddress, UnixAddress
+from penstock.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
 from penstock.config.errors import StartError
 from penstock.listeners import Listener, open_listeners
 
@@ -129,3 +129,30 @@ def test_localhost_shares_one_port() -> None:
     assert {one.server_port for one in listeners} == {str(port)}
     for one in listeners:
         one.close()
+
+
+def test_a_successor_takes_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+    asked: list[Address] = [TcpAddress("127.0.0.1", 0), UnixAddress(str(path))]
+    old = open_listeners(asked)
+    new = open_listeners(asked, [one.bequeath() for one in old])
+    # The same port for "any", and the file is no fault.
+    assert [str(one) for one in new] == [str(one) for one in old]
+    assert os.path.samestat(os.fstat(new[0].socket.fileno()), os.fstat(old[0].socket.fileno()))
+    assert new[1].server_name == "localhost"
+    old[1].leave_file()
+    for listener in old:
+        listener.close()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    for listener in new:
+        listener.close()
+    assert not path.exists()
+
+
+def test_a_successor_opens_what_is_new() -> None:
+    old = open_listeners([TcpAddress("127.0.0.1", 0)])
+    new = open_listeners([TcpAddress("localhost", 0)], [one.bequeath() for one in old])
+    assert str(new[0]) != str(old[0])
+    for listener in old + new:
+        listener.close()

@@ -11,7 +11,7 @@ import pytest
 
 from penstock.config.errors import StartError
 from penstock.logs.access import OFF, open_access_log
-from penstock.logs.setup import set_up_logging
+from penstock.logs.setup import label_process, set_up_logging
 
 LOGGER = logging.getLogger("penstock")
 
@@ -42,6 +42,17 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith(" INFO shown")
     assert "\x1b" not in first
+    assert second == "as it is"
+
+
+def test_lines_of_several_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    with bare_logging():
+        set_up_logging("info")
+        label_process("worker 3")
+        LOGGER.info("shown")
+        logging.getLogger("penstock.application").error("%s", "as it is")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(" INFO [worker 3] shown")
     assert second == "as it is"
 
 

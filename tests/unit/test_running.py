@@ -113,6 +113,8 @@ def test_notices_are_logged(running: Running, front: RecordedFront, caplog: pyte
     class Notice:
         level = "warning"
         message = "100% of the descriptors are used"
+        event = None
+        worker = None
 
     front.notices.put(Notice())
     running.close()

@@ -7,7 +7,7 @@ import pytest
 
 from penstock.config.errors import ConfigError
 from penstock.config.setting import Unit
-from penstock.config.settings import TABLE, Settings, settings_from
+from penstock.config.settings import AUTO, TABLE, Settings, check_one_process, settings_from
 
 
 def test_each_default_passes_its_own_check() -> None:
@@ -19,7 +19,7 @@ def test_each_default_passes_its_own_check() -> None:
 
 def test_the_table_has_every_field() -> None:
     fields = {one.name for one in dataclasses.fields(Settings)}
-    assert fields - {row.name for row in TABLE} == {"access_log_descriptor"}
+    assert fields - {row.name for row in TABLE} == {"access_log_descriptor", "hooks"}
 
 
 def test_flags_are_unique_and_long() -> None:
@@ -70,12 +70,62 @@ def test_texts_and_numbers() -> None:
         ("max_body_bytes", -1, "too small"),
         ("max_body_bytes", 2**63, "too large"),
         ("head_seconds", 1e300, "too large"),
+        ("request_buffering", "sometimes", "one of on, off"),
+        ("stream_path", "upload", 'stream_path: "upload" is not a path'),
+        ("stream_path", ("/a", "/b?c"), 'c" is not a path'),
         ("log_level", "loud", "one of debug"),
         ("log_level", 3, "not a text"),
         ("bind", 8000, "list of texts"),
         ("access_log_descriptor", 3, "no setting"),
+        ("workers", "some", "not a whole number"),
+        ("workers", -2, "too small"),
+        ("workers", False, "not a number"),
+        ("preload", "yes", "neither on nor off"),
+        ("preload", 1, "neither True nor False"),
+        ("health_path", "health", "not a path"),
+        ("health_path", "/a?b", "not a path"),
+        ("request_timeout", -1, "too small"),
     ],
 )
 def test_faults_name_the_setting(name: str, value: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         settings_from({name: value})
+
+
+def test_the_number_of_workers_may_be_a_word() -> None:
+    row = next(one for one in TABLE if one.name == "workers")
+    assert settings_from({"workers": "auto"}).workers == AUTO == row.accept(AUTO)
+    assert row.show(AUTO) == "auto"
+    assert settings_from({"workers": 3}).workers == 3
+
+
+def test_flags() -> None:
+    assert settings_from({"preload": True}).preload
+    assert settings_from({"preload": "on"}).preload
+    assert not settings_from({"preload": "off"}).preload
+
+
+def test_the_health_path_has_no_slash_at_its_end() -> None:
+    assert settings_from({"health_path": "/-/health/"}).health_path == "/-/health"
+    assert settings_from({"health_path": None}).health_path is None
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"workers": 2}, "workers: penstock.run and penstock.start serve in this one process"),
+        ({"workers": "auto"}, "workers"),
+        ({"preload": True}, "preload means nothing in one process"),
+        ({"max_requests": 5}, "max_requests"),
+        ({"max_rss_bytes": "1GiB"}, "max_rss_bytes"),
+    ],
+)
+def test_what_needs_processes_is_refused_in_one(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        check_one_process(settings_from(given))
+
+
+def test_what_one_process_can_do_too() -> None:
+    check_one_process(
+        settings_from({"request_timeout": 5, "drain_delay": 1, "health_path": "/h", "admin_bind": ":9"})
+    )

@@ -3,11 +3,11 @@
 import signal
 import threading
 
-from penstock.signals import StopSignals, on_main_thread
+from penstock.signals import Signals, on_main_thread
 
 
 def test_signals_wait_in_their_order() -> None:
-    with StopSignals() as signals:
+    with Signals() as signals:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         assert signals.wait(10) == signal.SIGTERM
@@ -17,7 +17,7 @@ def test_signals_wait_in_their_order() -> None:
 
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    with StopSignals():
+    with Signals():
         assert signal.getsignal(signal.SIGTERM) is not before[1]
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -25,14 +25,14 @@ def test_handlers_are_put_back() -> None:
 def test_ignored_sigint_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with StopSignals():
+        with Signals():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def test_a_signal_that_another_thread_gets_wakes_the_main_one() -> None:
-    with StopSignals() as signals:
+    with Signals() as signals:
         other = threading.Thread(
             target=lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM), daemon=True
         )
@@ -45,7 +45,7 @@ def test_signals_of_the_application_are_none_of_ours() -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
     try:
-        with StopSignals() as signals:
+        with Signals() as signals:
             signal.raise_signal(signal.SIGUSR1)
             signal.raise_signal(signal.SIGTERM)
             assert signals.wait(10) == signal.SIGTERM
@@ -57,13 +57,13 @@ def test_signals_of_the_application_are_none_of_ours() -> None:
 
 
 def test_waking_after_the_end_does_nothing() -> None:
-    with StopSignals() as signals:
+    with Signals() as signals:
         pass
     signals.wake()
 
 
 def test_wake_from_another_thread() -> None:
-    with StopSignals() as signals:
+    with Signals() as signals:
         threading.Thread(target=signals.wake).start()
         assert signals.wait(10) is None
 
@@ -74,3 +74,24 @@ def test_only_the_main_thread_is_the_main_thread() -> None:
     other.start()
     other.join()
     assert seen == [True, False]
+
+
+def test_all_that_has_come() -> None:
+    with Signals((signal.SIGTERM, signal.SIGHUP)) as signals:
+        assert signals.received() == []
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+        assert signals.received() == [signal.SIGHUP, signal.SIGTERM, signal.SIGHUP]
+        assert signals.received() == []
+
+
+def test_what_somebody_handles_already_stays_his() -> None:
+    before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    try:
+        with Signals(unclaimed=[signal.SIGUSR1, signal.SIGUSR2]) as signals:
+            assert signal.getsignal(signal.SIGUSR2) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGUSR1)
+            assert signals.wait(10) == signal.SIGUSR1
+    finally:
+        signal.signal(signal.SIGUSR2, before)
