@@ -1,0 +1,1 @@
+"""What servers do with requests that are odd, wrong or hostile."""
