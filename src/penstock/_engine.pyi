@@ -254,10 +254,11 @@ class Worker:
 
         Raises ValueError when the link has a worker already.
         """
-    def serve(self, thread: int) -> None:
-        """Run requests on this thread until `stop`; ``thread`` is its number, 0 to threads - 1, used once.
+    def serve(self, thread: int, *, once: bool = False) -> None:
+        """Run requests on this thread until `stop`; with ``once``, return after the first one.
 
-        Raises ValueError when there is no such number or it has been used.
+        ``thread`` is its number, which no other serving thread has: 0 to threads - 1, and from there on for
+        threads beyond those that were planned. Raises ValueError when there is no such number or it is used.
         """
     def stop(self) -> None:
         """Let every serving thread return once it has finished its request."""

@@ -31,6 +31,7 @@ from penstock.signals import STOP, Signals, on_main_thread
 from penstock.systemd import Notifier
 from penstock.version import VERSION
 from penstock.worker.worker import Application, build_runner
+from penstock.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("penstock")
 
@@ -91,7 +92,7 @@ def start_with(app: Application, settings: Settings) -> Running:
         undo.callback(opened.close)
         settings = replace(settings, access_log_descriptor=opened.access_log)
         try:
-            link = _engine.Link(settings.threads)
+            link = _engine.Link(kind_of(settings).permits(settings))
             front = _engine.Front(
                 settings, opened.descriptors, link, admin_listeners=len(opened.admin_listeners)
             )
@@ -148,14 +149,11 @@ def _settings(
 
 
 def _announce(running: Running) -> None:
-    threads = running.settings.threads
     LOGGER.info(
-        "penstock %s listens on %s (worker kind: %s, %d thread%s, pid %d)%s",
+        "penstock %s listens on %s (worker kind: %s, pid %d)%s",
         VERSION,
         " and ".join(running.addresses),
-        running.kind,
-        threads,
-        "" if threads == 1 else "s",
+        kind_of(running.settings).description(running.settings),
         os.getpid(),
         "; Ctrl-C stops it." if on_main_thread() else ".",
     )

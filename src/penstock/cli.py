@@ -37,6 +37,7 @@ from penstock.config.settings import Settings, check_one_process
 from penstock.daemon import begin
 from penstock.systemd import inherited_descriptors
 from penstock.version import VERSION
+from penstock.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("penstock")
 _STARTED_IN = "PENSTOCK_STARTED_IN"
@@ -185,6 +186,7 @@ def _serve_checked(target: Target, settings: Settings, notes: Sequence[str]) -> 
         return
     if settings.hooks is not None:
         settings.hooks.alone()
+    kind_of(settings).prepare(settings)
     application = load_application(target, directory)
 
     from penstock.api import run_with

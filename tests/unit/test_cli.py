@@ -38,7 +38,7 @@ def test_the_first_view_of_the_help_is_short() -> None:
     assert "--help-all" in result.output
     assert "--queue-length" in result.output
     assert "--spool-size" not in result.output
-    assert "--worker-class" not in result.output
+    assert "--worker-tmp-dir" not in result.output
 
 
 def test_help_lists_every_option_with_its_default() -> None:
@@ -91,7 +91,7 @@ def test_sockets_of_a_service_manager(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_supervisor_imports_neither_application_nor_runner(tmp_path: Path) -> None:
     code = (
         "import sys, penstock.supervisor.entry; names = set(sys.modules);"
-        "sys.exit(any('runner' in one or one.startswith(('flask', 'penstock.worker')) for one in names))"
+        "sys.exit(any('runner' in one or one.startswith(('flask', 'penstock.worker.')) for one in names))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
 

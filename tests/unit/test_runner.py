@@ -6,6 +6,7 @@ import pytest
 
 from penstock.worker.runners.base import Runner
 from penstock.worker.runners.threads import ThreadsRunner
+from support.waiting import eventually
 
 
 class WaitingWorker:
@@ -17,8 +18,10 @@ class WaitingWorker:
         self.stopped = threading.Event()
         self.release = threading.Event()
 
-    def serve(self, thread: int) -> None:
+    def serve(self, thread: int, *, once: bool = False) -> None:
         self.names[thread] = threading.current_thread().name
+        if once:
+            return
         (self.release if thread in self.stuck else self.stopped).wait()
 
     def stop(self) -> None:
@@ -52,10 +55,25 @@ def test_before_the_start() -> None:
 
 def test_a_fault_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Faulty(WaitingWorker):
-        def serve(self, thread: int) -> None:
+        def serve(self, thread: int, *, once: bool = False) -> None:
             raise RuntimeError("inside")
 
     runner = ThreadsRunner(Faulty(), 1)
     runner.start()
     assert runner.join(10) == []
     assert caplog.records[0].levelno >= 50
+
+
+def test_extra_threads_take_the_numbers_that_are_free() -> None:
+    worker = WaitingWorker()
+    runner = ThreadsRunner(worker, 1)
+    runner.start()
+    for _ in range(2):
+        runner.add_thread(once=True)
+        eventually(lambda: 1 not in runner._threads, "the thread left")
+    runner.add_thread()
+    eventually(lambda: len(worker.names) == 2, "it serves")
+    runner.stop()
+    runner.add_thread()
+    assert runner.join(10) == []
+    assert worker.names == {0: "penstock-0", 1: "penstock-1"}

@@ -38,7 +38,7 @@ use lending::Lending;
 pub use lending::{LEND_FROM, Loan};
 pub use pulse::Why;
 use region::Region;
-pub use scheduler::{Scheduler, Seat, Wake};
+pub use scheduler::{SPARE_THREADS, Scheduler, Seat, Wake};
 pub use streaming::{BodyEnd, BodyReader, BodyTicket, BodyWindow, Miscounted, Portion};
 pub use wake::{Doorbell, Sharing};
 pub use worker_end::{Taken, WorkerEnd};

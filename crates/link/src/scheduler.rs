@@ -54,6 +54,10 @@ const PULL_BELOW: u32 = ONE * 2 / 10;
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 const PROBE_SLOWNESS: u32 = EAGER_ABOVE - 1;
 
+/// Threads there can be at the same time beyond those that were planned: for each request that leaves its thread's duty (a WebSocket), and for
+/// each permit that is lent.
+pub const SPARE_THREADS: usize = 4096;
+
 /// A thread's place in the scheduler; made once by the thread itself.
 #[derive(Debug)]
 pub struct Seat {
@@ -113,9 +117,9 @@ fn with_puller(role: u64, puller: u32) -> u64 {
 }
 
 impl Scheduler {
-    /// A scheduler for up to `threads` threads (at most 65,534) over one link.
+    /// A scheduler for `threads` threads (at most 32,768), and [`SPARE_THREADS`] more, over one link.
     pub fn new(end: Arc<WorkerEnd>, threads: usize) -> Self {
-        let threads = threads.clamp(1, 0xFFFE);
+        let threads = threads.clamp(1, 0x8000);
         Scheduler {
             end,
             role: AtomicU64::new(0),
@@ -124,7 +128,7 @@ impl Scheduler {
             probe_at: AtomicU64::new(0),
             tick: AtomicU64::new(TICK.as_micros() as u64),
             stopping: AtomicBool::new(false),
-            clocks: (0..threads).map(|_| AtomicI32::new(0)).collect(),
+            clocks: (0..threads + SPARE_THREADS).map(|_| AtomicI32::new(0)).collect(),
             started: Instant::now(),
         }
     }
@@ -134,6 +138,26 @@ impl Scheduler {
         let clock = self.clocks.get(number)?;
         clock.compare_exchange(0, own_processor_clock(), Ordering::SeqCst, Ordering::SeqCst).ok()?;
         Some(Seat { number: number as u32 + 1, began: None, pulled: false })
+    }
+
+    /// Gives the seat up, so that another thread can have its number. What it was to take is left to the others, of whom there has to be one.
+    pub fn leave(&self, mut seat: Seat) {
+        self.settle(&mut seat);
+        let mut role = self.role.load(Ordering::SeqCst);
+        while puller_of(role) == seat.number {
+            match self.role.compare_exchange(role, with_puller(role, 0), Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => {
+                    // Whoever watches or sleeps takes the vacant role when it comes to wait again.
+                    self.end_nap();
+                    self.wake_crowd(1);
+                    break;
+                }
+                Err(now) => role = now,
+            }
+        }
+        if let Some(clock) = self.clocks.get((seat.number as usize).wrapping_sub(1)) {
+            clock.store(0, Ordering::SeqCst);
+        }
     }
 
     /// Makes every thread leave once it has finished its request.

@@ -48,8 +48,9 @@ impl Worker {
         Ok(Worker { end, scheduler, application, environs, file_wrapper, observer, watched })
     }
 
-    /// Run requests on the calling thread until `stop`.
-    fn serve(&self, py: Python<'_>, thread: usize) -> PyResult<()> {
+    /// Run requests on the calling thread until `stop`, or one request only.
+    #[pyo3(signature = (thread, *, once = false))]
+    fn serve(&self, py: Python<'_>, thread: usize, once: bool) -> PyResult<()> {
         let Some(mut seat) = self.scheduler.seat(thread) else {
             return Err(PyValueError::new_err(format!("there is no free seat for thread {thread}")));
         };
@@ -58,6 +59,10 @@ impl Worker {
             // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
             while let Some(taken) = self.scheduler.try_take(&mut seat) {
                 desk.run_guarded(taken)?;
+                if once {
+                    self.scheduler.leave(seat);
+                    return Ok(());
+                }
             }
             match py.detach(|| self.scheduler.wait(&mut seat)) {
                 Wake::Retry => {}

@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 from penstock.config.errors import ConfigError
 from penstock.config.units import format_bytes, format_seconds, parse_bytes, parse_seconds
 
+# Below this a timeout is not a limit but a fault: no network answers within it.
+SHORTEST_TIMEOUT = 0.1
+
 _METADATA_KEY = "penstock"
 # What the native module can hold without thinking about overflow; nobody means more.
 _LONGEST = 366 * 86400.0

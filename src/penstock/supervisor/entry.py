@@ -27,6 +27,7 @@ from penstock.supervisor.successor import Succession, inherited_succession
 from penstock.supervisor.supervisor import SIGNALS, Supervisor
 from penstock.systemd import Notifier
 from penstock.version import VERSION
+from penstock.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("penstock")
 
@@ -99,12 +100,11 @@ def _supervise(
 
 
 def _start_line(rules: Rules, settings: Settings, opened: Opened) -> str:
-    threads = f"{settings.threads} thread{'' if settings.threads == 1 else 's'}"
     workers = f"{rules.workers} worker{'' if rules.workers == 1 else 's'}"
     where = " and ".join(map(str, opened.listeners))
     return (
         f"penstock {VERSION} listens on {where} "
-        f"(worker kind: threads, {threads} in each of {workers}, pid {os.getpid()})."
+        f"(worker kind: {kind_of(settings).description(settings)} in each of {workers}, pid {os.getpid()})."
     )
 
 

@@ -26,6 +26,7 @@ from penstock.supervisor.plan import events as ev
 from penstock.supervisor.programs import Programs
 from penstock.supervisor.successor import Successor
 from penstock.systemd import Notifier
+from penstock.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("penstock")
 _LEVELS = logging.getLevelNamesMapping()
@@ -312,7 +313,7 @@ class Performer:
             "do": "add",
             "worker": number,
             "pid": worker.pid,
-            "threads": self._settings.threads,
+            "threads": kind_of(self._settings).permits(self._settings),
             "request_limit": request_limit,
         }
         self._tell_front(fields, (worker.memory, worker.front_end.fileno()))

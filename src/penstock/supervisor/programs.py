@@ -14,6 +14,7 @@ from penstock.app_loader import Target
 from penstock.config.settings import Settings
 from penstock.line import Line
 from penstock.opening import Opened
+from penstock.worker_kinds import kind_of
 
 if TYPE_CHECKING:
     from penstock.worker.process import Surroundings
@@ -72,7 +73,7 @@ class RealPrograms:
         """See `Programs`."""
         from penstock._engine import link_memory
 
-        return link_memory(self._settings.threads)
+        return link_memory(kind_of(self._settings).permits(self._settings))
 
     def body_memory(self) -> int:
         """See `Programs`."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from penstock import _engine
 from penstock.app_loader import ApplicationError
+from penstock.config.errors import ConfigError
 from penstock.config.settings import Settings
 from penstock.diagnostics.stacks import stack_of
 from penstock.gunicorn.hooks import hooks_of
@@ -29,6 +30,7 @@ from penstock.logs.setup import label_process
 from penstock.signals import Signals
 from penstock.worker.runners.base import Runner
 from penstock.worker.worker import build_runner
+from penstock.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("penstock")
 
@@ -80,10 +82,14 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
     try:
         line.send({"event": "hello", "pid": os.getpid()})
         try:
+            kind_of(around.settings).prepare(around.settings)
             hooks.in_worker(number)
             application = hooks.serving(number, load())
-        except ApplicationError as error:
-            what, trace = shortened(str(error), _LONGEST_ERROR), shortened(error.traceback or "")
+        except (ApplicationError, ConfigError) as error:
+            what, trace = (
+                shortened(str(error), _LONGEST_ERROR),
+                shortened(getattr(error, "traceback", "") or ""),
+            )
             line.send({"event": "failed", "what": what, "traceback": trace})
             return NO_APPLICATION
         # From now on SIGTERM is a wish; until now it ended a process that nobody needed yet.
@@ -132,7 +138,7 @@ class _Worker:
         settings = self._around.settings
         try:
             self._link = _engine.Link.joined(
-                settings.threads, end.memory, end.bodies, end.doorbell, end.socket
+                kind_of(settings).permits(settings), end.memory, end.bodies, end.doorbell, end.socket
             )
         finally:
             end.close()

@@ -19,12 +19,14 @@ from typing import Any
 
 from penstock import _engine
 from penstock.app_loader import ApplicationError
+from penstock.config.errors import ConfigError
 from penstock.forking import fork
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line, LineClosedError, Message, shortened
 from penstock.logs.setup import label_process
 from penstock.worker.process import FAILED, NO_APPLICATION, LinkEnd, Surroundings
 from penstock.worker.process import run as run_worker
+from penstock.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("penstock")
 
@@ -39,9 +41,13 @@ def run(line: Line, around: Surroundings, load: Callable[[], Any]) -> int:
     label_process("preload")
     try:
         try:
+            kind_of(around.settings).prepare(around.settings)
             application = load()
-        except ApplicationError as error:
-            what, trace = shortened(str(error), _LONGEST_ERROR), shortened(error.traceback or "")
+        except (ApplicationError, ConfigError) as error:
+            what, trace = (
+                shortened(str(error), _LONGEST_ERROR),
+                shortened(getattr(error, "traceback", "") or ""),
+            )
             line.send({"event": "failed", "what": what, "traceback": trace})
             return NO_APPLICATION
         _warn_of_threads()

@@ -13,8 +13,8 @@ from penstock import _engine
 from penstock.config.settings import Settings
 from penstock.listeners import Listener
 from penstock.worker.runners.base import Runner
-from penstock.worker.runners.threads import ThreadsRunner
 from penstock.worker.watch import Watch
+from penstock.worker_kinds import kind_of
 from penstock.wsgi.environ import template
 from penstock.wsgi.file_wrapper import FileWrapper
 from penstock.wsgi.observer import LogObserver
@@ -64,11 +64,12 @@ def build_runner(
     sockets are not needed. ``name``: how the log calls this process. ``is_one_of_many``: other processes
     serve the same application.
     """
+    kind = kind_of(settings)
     environs = [
         template(
             one.server_name,
             one.server_port,
-            multithread=settings.threads > 1,
+            multithread=kind.permits(settings) > 1,
             multiprocess=is_one_of_many,
             scheme=scheme,
         )
@@ -77,7 +78,7 @@ def build_runner(
         for one in listeners
     ]
     worker = _engine.Worker(link, application, environs, FileWrapper, LogObserver())
-    runner = ThreadsRunner(worker, settings.threads)
+    runner = kind.build(worker, settings)
     if not settings.request_timeout and not settings.worker_timeout:
         return runner
     return WatchedRunner(runner, Watch(worker, name=name))

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 use super::{PATIENCE, link, push};
-use crate::{FrontEnd, Scheduler, Wake, WorkerEnd};
+use crate::{FrontEnd, SPARE_THREADS, Scheduler, Wake, WorkerEnd};
 
 /// What the "application" does with a request, by its path.
 type Application = dyn Fn(&str) + Send + Sync;
@@ -185,5 +185,32 @@ fn threads_leave_from_every_role() {
 fn a_seat_is_given_once() {
     let (_half, end) = link(2);
     let scheduler = Scheduler::new(end, 2);
-    assert!(scheduler.seat(0).is_some() && scheduler.seat(0).is_none() && scheduler.seat(2).is_none());
+    assert!(scheduler.seat(0).is_some() && scheduler.seat(0).is_none());
+    assert!(scheduler.seat(2 + SPARE_THREADS).is_none() && scheduler.seat(1 + SPARE_THREADS).is_some());
+    let spare = scheduler.seat(2).unwrap();
+    scheduler.leave(spare);
+    assert!(scheduler.seat(2).is_some());
+}
+
+#[test]
+fn who_leaves_leaves_the_work_to_others() {
+    for _ in 0..200 {
+        let (mut half, end) = link(2);
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), 2));
+        let (taken, is_taken) = mpsc::channel();
+        let stays = {
+            let (end, scheduler) = (Arc::clone(&end), Arc::clone(&scheduler));
+            thread::spawn(move || serve(&end, &scheduler, 0, &move |_: &str| taken.send(()).unwrap()))
+        };
+        let mut seat = scheduler.seat(1).unwrap();
+        // Whichever role it has by now.
+        if let Some(taken) = scheduler.try_take(&mut seat) {
+            end.finish(taken, false);
+        }
+        scheduler.leave(seat);
+        feed(&mut half.end, ["after".to_owned()].into_iter());
+        is_taken.recv_timeout(PATIENCE).unwrap();
+        scheduler.stop();
+        stays.join().unwrap();
+    }
 }

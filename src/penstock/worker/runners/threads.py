@@ -5,10 +5,14 @@ Owns those threads. Which of them takes the next request is decided in the nativ
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from typing import Protocol
+
+from penstock.config.settings import Settings
+from penstock.worker.runners.base import Runner
 
 LOGGER = logging.getLogger("penstock")
 
@@ -16,8 +20,8 @@ LOGGER = logging.getLogger("penstock")
 class ServingWorker(Protocol):
     """The part of the native worker that is used here."""
 
-    def serve(self, thread: int) -> None:
-        """Run requests on the calling thread until `stop`."""
+    def serve(self, thread: int, *, once: bool = False) -> None:
+        """Run requests on the calling thread until `stop`, or one only."""
 
     def stop(self) -> None:
         """Let every serving thread return."""
@@ -26,37 +30,79 @@ class ServingWorker(Protocol):
 class ThreadsRunner:
     """``count`` threads named penstock-0, penstock-1, …, which the application sees as the current thread."""
 
-    kind = "threads"
-
-    def __init__(self, worker: ServingWorker, count: int) -> None:
+    def __init__(self, worker: ServingWorker, count: int, kind: str = "threads") -> None:
         self._worker = worker
-        # Daemons: code of the application that never returns must not keep the process from ending.
-        self._threads = [
-            threading.Thread(target=self._serve, args=(number,), name=f"penstock-{number}", daemon=True)
-            for number in range(count)
-        ]
+        self._kind = kind
+        self._count = count
+        # By their numbers; guarded by the lock, as extra ones come and go.
+        self._threads: dict[int, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    @property
+    def kind(self) -> str:
+        """As it was made."""
+        return self._kind
 
     def start(self) -> None:
         """Start the threads; they wait for requests."""
-        for thread in self._threads:
-            thread.start()
+        for _ in range(self._count):
+            self._begin(once=False)
+
+    def add_thread(self, *, once: bool = False) -> None:
+        """One thread more: for another one that has left its duty, or, with ``once``, for one request.
+
+        Raises RuntimeError where the system has no thread left. Does nothing after `stop`.
+        """
+        self._begin(once=once)
 
     def stop(self) -> None:
         """Let each thread end after the request that it runs."""
+        with self._lock:
+            self._stopped = True
         self._worker.stop()
 
     def join(self, timeout: float) -> list[threading.Thread]:
         """Wait at most ``timeout`` seconds for all threads together; returns those that still run."""
         deadline = time.monotonic() + timeout
+        with self._lock:
+            threads = list(self._threads.values())
         # A request may itself stop penstock: its thread cannot wait for its own end.
-        others = [one for one in self._threads if one is not threading.current_thread() and one.is_alive()]
+        others = [one for one in threads if one is not threading.current_thread() and one.is_alive()]
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
         return [thread for thread in others if thread.is_alive()]
 
-    def _serve(self, number: int) -> None:
+    def _begin(self, *, once: bool) -> None:
+        with self._lock:
+            if self._stopped:
+                return
+            number = next(number for number in itertools.count() if number not in self._threads)
+            # Daemons: code of the application that never returns must not keep the process from ending.
+            thread = threading.Thread(
+                target=self._serve, args=(number, once), name=f"penstock-{number}", daemon=True
+            )
+            thread.start()
+            self._threads[number] = thread
+
+    def _serve(self, number: int, once: bool) -> None:
         try:
-            self._worker.serve(number)
+            self._worker.serve(number, once=once)
         except BaseException:
             # Faults of the application end in the observer, so this one is ours. The other threads go on.
             LOGGER.critical("A serving thread ended by a fault of penstock; please report it.", exc_info=True)
+        finally:
+            # Who is told to stop is waited for by its entry; any other leaves its number to the next.
+            with self._lock:
+                if not self._stopped:
+                    self._threads.pop(number, None)
+
+
+def threads(worker: ServingWorker, settings: Settings) -> Runner:
+    """As many threads as the settings say."""
+    return ThreadsRunner(worker, settings.threads)
+
+
+def one_thread(worker: ServingWorker, settings: Settings) -> Runner:
+    """The kind "sync": one request at a time."""
+    return ThreadsRunner(worker, 1, kind="sync")
