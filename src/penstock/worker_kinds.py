@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import enum
 import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -20,6 +21,7 @@ from penstock.config.settings import Settings
 if TYPE_CHECKING:
     from penstock import _engine
     from penstock.worker.runners.base import Runner
+    from penstock.worker.worker import Application
 
 # Where other packages announce theirs: name = "module:KIND", an object of the class below.
 ENTRY_POINTS: Final = "penstock.worker_kinds"
@@ -40,13 +42,17 @@ class Kind:
     ``name`` is what the log calls it. ``runner`` names a function, as ``module:function``, that makes the
     runner over a native worker: ``(worker, settings) -> Runner``, not started. ``preparation`` names another,
     ``(settings) -> None``: the first act of the process that will load the application, before anything of
-    that is imported; it raises ConfigError where something is missing, with what to install.
+    that is imported; it raises ConfigError where something is missing, with what to install. ``surroundings``
+    names one that is called with the loaded application, ``(application, settings) -> application``: what it
+    returns is called instead. ``library``: the package that has to be installed for it.
     """
 
     name: str
     concurrency: Concurrency
     runner: str
     preparation: str | None = None
+    surroundings: str | None = None
+    library: str | None = None
 
     def permits(self, settings: Settings) -> int:
         """How many requests run at the same time in one worker."""
@@ -64,10 +70,23 @@ class Kind:
         what = "connection" if self.concurrency is Concurrency.CONNECTIONS else "thread"
         return f"{self.name}, {number} {what}{'' if number == 1 else 's'}"
 
+    def require(self) -> None:
+        """Raise ConfigError if its library is not installed; nothing is imported."""
+        if self.library is not None and not _is_installed(self.library):
+            raise missing(self.name, self.library)
+
     def prepare(self, settings: Settings) -> None:
         """Do what comes first in the process that will load the application. Raises ConfigError."""
+        self.require()
         if self.preparation is not None:
             _function(self.preparation)(settings)
+
+    def surround(self, application: Application, settings: Settings) -> Application:
+        """What is called for each request: the application, or what the kind puts around it."""
+        if self.surroundings is None:
+            return application
+        surrounded: Application = _function(self.surroundings)(application, settings)
+        return surrounded
 
     def build(self, worker: _engine.Worker, settings: Settings) -> Runner:
         """The runner, not started."""
@@ -75,13 +94,35 @@ class Kind:
         return runner
 
 
-_THREADS = "penstock.worker.runners.threads"
+def missing(kind: str, library: str) -> ConfigError:
+    """What is raised where a kind's library is not installed: names it, and says what to type."""
+    return ConfigError(
+        f'worker_kind: "{kind}" needs the package {library}, which is not installed here.',
+        f"Type: pip install 'penstock[{kind}]'",
+    )
+
+
+_RUNNERS: Final = "penstock.worker.runners"
+
+
+def _green(name: str) -> Kind:
+    return Kind(
+        name=name,
+        concurrency=Concurrency.CONNECTIONS,
+        runner=f"{_RUNNERS}.{name}:{name}",
+        preparation=f"{_RUNNERS}.{name}:prepare",
+        library=name,
+    )
+
+
 KINDS: Final = {
-    "threads": Kind(name="threads", concurrency=Concurrency.THREADS, runner=f"{_THREADS}:threads"),
-    "sync": Kind(name="sync", concurrency=Concurrency.ONE, runner=f"{_THREADS}:one_thread"),
+    "threads": Kind(name="threads", concurrency=Concurrency.THREADS, runner=f"{_RUNNERS}.threads:threads"),
+    "sync": Kind(name="sync", concurrency=Concurrency.ONE, runner=f"{_RUNNERS}.threads:one_thread"),
+    "gevent": _green("gevent"),
+    "eventlet": _green("eventlet"),
 }
 # Other names for the same, as gunicorn's users know them.
-ALIASES: Final = {"gthread": "threads"}
+ALIASES: Final = {"gthread": "threads", "gevent_wsgi": "gevent", "gevent_pywsgi": "gevent"}
 
 
 def kind_of(settings: Settings) -> Kind:
@@ -107,3 +148,11 @@ def _function(place: str) -> Callable[..., Any]:
     module, _, name = place.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except (ImportError, ValueError):
+        # A package around it is missing, or what stands in its place is no real module.
+        return False

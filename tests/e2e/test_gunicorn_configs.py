@@ -27,7 +27,7 @@ REMARKS: dict[str, tuple[str, ...]] = {
     "django_nginx": ("one request at a time",),
     "flask_container": ("keepalive = 5", "worker_tmp_dir:", "capture_output:", "enable_stdio_inheritance:"),
     "from_environment": ("keepalive = 5", "worker_tmp_dir:"),
-    "gevent_psycogreen": ("worker_class gevent",),
+    "gevent_psycogreen": (),
     "logconfig": (),
     "old_style": ("one request at a time",),
     "paas": ("forwarded_allow_ips: ",),
@@ -122,7 +122,7 @@ def test_the_driver_is_patched_in_each_worker(live: StartLive, shop: Path) -> No
     server = start(live, shop, "gevent_psycogreen", "shop:app", "--bind", "127.0.0.1:0")
     server.ready_workers(2)
     server.log.wait_for(r"\[worker \d\] Made Psycopg2 Green", 2)
-    server.log.wait_for("64 threads in each of 2 workers")
+    server.log.wait_for("gevent, 500 connections in each of 2 workers")
 
 
 def test_a_platform(live: StartLive, shop: Path) -> None:

@@ -155,8 +155,62 @@ def test_gunicorns_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert invoke("app", "--workers", "2", "--timeout", "7", "-k", "gevent", "-Dp", "x.pid").exit_code == 0
     [(settings, notes)] = seen
     assert settings.workers == 2
-    assert settings.worker_timeout == 7
-    assert any("worker_class gevent" in note for note in notes)
+    assert (settings.worker_timeout, settings.request_timeout) == (7, Settings.request_timeout)
+    assert settings.worker_kind == "gevent"
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["-k", "gthread"], "threads"),
+        (["-k", "sync"], "sync"),
+        (["-k", "sync", "--threads", "1"], "sync"),
+        # As gunicorn does it, whoever says which of the two.
+        (["-k", "sync", "--threads", "4"], "threads"),
+        (["-c", "g.conf.py", "--threads", "4"], "threads"),
+        (["-c", "g.conf.py"], "sync"),
+        (["-c", "g.conf.py", "-k", "tornado"], "tornado"),
+        (["-k", "gunicorn.workers.ggevent.GeventWorker"], "gevent"),
+        (["-k", "egg:gunicorn#gevent_pywsgi"], "gevent"),
+        (["--worker-class", "of_another_package"], "of_another_package"),
+    ],
+)
+def test_the_worker_kind(
+    arguments: list[str], kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "g.conf.py").write_text("worker_class = 'sync'\n")
+    seen: list[Settings] = []
+    monkeypatch.setattr("penstock.cli._serve_checked", lambda _, settings, notes: seen.append(settings))
+    assert invoke("app", *arguments).exit_code == 0
+    assert seen[0].worker_kind == kind
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit"),
+    [
+        ([], 7.0),
+        (["-k", "sync"], 7.0),
+        (["-k", "sync", "--threads", "2"], Settings.request_timeout),
+        (["-k", "gthread"], Settings.request_timeout),
+        (["--threads", "8"], Settings.request_timeout),
+        (["-c", "g.conf.py"], Settings.request_timeout),
+    ],
+)
+def test_what_a_timeout_means_depends_on_the_kind(
+    arguments: list[str], limit: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "g.conf.py").write_text("worker_class = 'gthread'\nthreads = 2\n")
+    seen: list[Settings] = []
+    monkeypatch.setattr("penstock.cli._serve_checked", lambda _, settings, notes: seen.append(settings))
+    assert invoke("app", "--timeout", "7", *arguments).exit_code == 0
+    assert (seen[0].worker_timeout, seen[0].request_timeout) == (7.0, limit)
+
+
+def test_a_worker_class_for_asgi() -> None:
+    result = invoke("app", "-k", "uvicorn.workers.UvicornWorker")
+    assert result.exit_code == 2
+    assert "option --worker-class: worker_class uvicorn.workers.UvicornWorker serves ASGI" in result.output
 
 
 def test_a_refused_option_of_gunicorn() -> None:

@@ -84,12 +84,32 @@ def test_what_a_file_does_not_say_is_as_with_gunicorn(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("worker_class = 'sync'\ntimeout = 90", {"threads": 1, "worker_timeout": 90, "request_timeout": 90}),
-        ("worker_class = 'gthread'\nthreads = 6\ntimeout = 90", {"threads": 6, "worker_timeout": 90}),
-        ("worker_class = 'gevent'\nworker_connections = 20", {"threads": 20}),
-        ("worker_class = 'gunicorn.workers.ggevent.GeventWorker'", {"threads": 64}),
-        ("worker_class = 'gevent'\nthreads = 1", {"threads": 64}),
-        ("worker_class = 'eventlet'\nthreads = 8", {"threads": 8}),
+        (
+            "worker_class = 'sync'\ntimeout = 90",
+            {"worker_kind": "sync", "threads": 1, "worker_timeout": 90, "request_timeout": 90},
+        ),
+        ("worker_class = 'sync'\nthreads = 3", {"worker_kind": "threads", "threads": 3}),
+        (
+            "worker_class = 'gthread'\nthreads = 6\ntimeout = 90",
+            {"worker_kind": "threads", "threads": 6, "worker_timeout": 90},
+        ),
+        (
+            "worker_class = 'gevent'\nworker_connections = 20\ntimeout = 90",
+            {"worker_kind": "gevent", "worker_connections": 20, "threads": 1, "worker_timeout": 90},
+        ),
+        ("worker_class = 'gunicorn.workers.ggevent.GeventWorker'", {"worker_kind": "gevent", "threads": 1}),
+        (
+            "worker_class = 'geventwebsocket.gunicorn.workers.GeventWebSocketWorker'",
+            {"worker_kind": "gevent", "threads": 1},
+        ),
+        ("worker_class = 'eventlet'\nthreads = 8", {"worker_kind": "eventlet", "threads": 8}),
+        ("worker_class = 'egg:gunicorn#tornado'", {"worker_kind": "tornado", "threads": 1}),
+        ("worker_class = 'of_another_package'", {"worker_kind": "of_another_package", "threads": 1}),
+        ("worker_class = 'shop.workers.Own'", {"threads": 1}),
+        (
+            "class ThreadWorker: pass\nclass Own(ThreadWorker): pass\nworker_class = Own",
+            {"worker_kind": "threads", "threads": 1},
+        ),
         ("timeout = 0", {"worker_timeout": 0, "request_timeout": 0, "threads": 1}),
         ("keepalive = 5", {"keep_alive_seconds": 5, "threads": 1}),
         ("keepalive = 0", {"requests_per_connection": 1, "threads": 1}),
@@ -236,8 +256,15 @@ def test_the_command_line() -> None:
         ["shop:app", "-w", "4", "--bind=:80", "-k", "gthread", "-t60", "--preload", "--worker-tmp-dir", "/x",
          "--no-sendfile", "-c", "-k", "--", "--spew"]
     )  # fmt: skip
-    assert rest == ["shop:app", "-w", "4", "--bind=:80", "--preload", "-c", "-k", "--", "--spew"]
-    assert loaded.values == {"worker_timeout": (60.0, "the command line: -t")}
+    assert rest == [
+        *("shop:app", "-w", "4", "--bind=:80", "-k", "gthread", "--preload", "-c", "-k", "--", "--spew")
+    ]
+    assert loaded.values == {
+        "worker_timeout": (60.0, "the command line: -t"),
+        "request_timeout": (60.0, "the command line: -t"),
+    }
+    beside, _ = from_arguments(["-t60"], {"worker_class": "gthread"})
+    assert beside.values == {"worker_timeout": (60.0, "the command line: -t")}
     assert loaded.notes == ["the command line: --worker-tmp-dir: " + loaded.notes[0].split(": ", 2)[2]]
 
 

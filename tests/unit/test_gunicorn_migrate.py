@@ -65,13 +65,13 @@ def test_gunicorns_file() -> None:
 
 
 def test_gunicorns_command() -> None:
-    command, table, remarks = read(migrate("gunicorn -w 4 -k gevent -b :80 shop:app --timeout 120"))
+    command, table, _ = read(migrate("gunicorn -w 4 -k gevent -b :80 shop:app --timeout 120"))
     assert command == [
-        *("penstock", "shop:app", "--workers", "4", "--threads", "64"),
-        *("--bind", ":80", "--worker-timeout", "120s"),
+        *("penstock", "shop:app", "--workers", "4", "--worker-class", "gevent"),
+        *("--bind", ":80", "--worker-timeout", "120s", "--threads", "1"),
     ]
     assert table["worker_timeout"] == "120s"
-    assert "worker_class gevent" in remarks
+    assert table["worker_kind"] == "gevent"
     command, _, _ = read(migrate("/usr/bin/gunicorn shop:app"))
     assert command == ["penstock", "shop:app", "--workers", "1", "--threads", "1"]
 

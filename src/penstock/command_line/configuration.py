@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.command_line.worker_kind import said_beside, settle_kind
 from penstock.config import sources
 from penstock.config.errors import ConfigError
 from penstock.config.settings import Settings
@@ -70,15 +71,14 @@ def read_configuration(
         layers.append(_layer(loaded[-1]))
     layers.append(own.layer)
     if gunicorn_words:
-        loaded.append(from_arguments(gunicorn_words)[0])
+        loaded.append(from_arguments(gunicorn_words, said_beside(layers, values))[0])
         layers.append(_layer(loaded[-1]))
     layers.append(sources.from_command_line(values))
     all_loaded = Loaded()
     for one in loaded:
         all_loaded = all_loaded.overridden_by(one)
-    return Configuration(
-        sources.resolve(layers), (*notes, *all_loaded.notes), all_loaded.hooks, all_loaded.target
-    )
+    resolved, remarks = settle_kind(sources.resolve(layers))
+    return Configuration(resolved, (*notes, *all_loaded.notes, *remarks), all_loaded.hooks, all_loaded.target)
 
 
 def _toml(file: str | None, directory: Path) -> tuple[Layer, list[str]]:

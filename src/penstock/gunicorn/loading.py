@@ -97,14 +97,15 @@ def load_config_file(path: str) -> Loaded:
     return loaded
 
 
-def from_arguments(argv: Sequence[str]) -> tuple[Loaded, list[str]]:
+def from_arguments(argv: Sequence[str], beside: Mapping[str, Any] | None = None) -> tuple[Loaded, list[str]]:
     """Take gunicorn's own flags out of a command line; the rest, which is penstock's, is returned in order.
 
     Flags that both have (``--bind``, ``--workers``, …) mean the same and stay in the rest, as do ``-c`` and
-    ``--config``. Raises ConfigError.
+    ``--config``. ``beside``: what such flags and the weaker sources say, in gunicorn's words, where it
+    changes what another option means (timeout is another thing to sync workers). Raises ConfigError.
     """
     given, rest = _parsed(argv, "the command line", leave=_own_flags())
-    return translate(given), rest
+    return translate(given, beside=beside), rest
 
 
 def from_environment(environ: Mapping[str, str]) -> Loaded:
@@ -135,11 +136,12 @@ def from_words(words: Sequence[str], source: str, *, complete: bool = False) -> 
     return load_config_file(config[0]).overridden_by(loaded) if config else loaded
 
 
-def translate(given: Given, *, complete: bool = False) -> Loaded:
+def translate(given: Given, *, complete: bool = False, beside: Mapping[str, Any] | None = None) -> Loaded:
     """What gunicorn's options come to.
 
     ``complete``: what is not given has gunicorn's default, where that differs in what it means for the
-    application (one worker, one thread, PORT). Raises ConfigError that says where the option is written.
+    application (one worker, one thread, PORT). ``beside``: options that are said elsewhere, and are only
+    looked at. Raises ConfigError that says where the option is written.
     """
     if complete and "forwarded_allow_ips" not in given and os.environ.get("FORWARDED_ALLOW_IPS"):
         given = {**given, "forwarded_allow_ips": (os.environ["FORWARDED_ALLOW_IPS"], "FORWARDED_ALLOW_IPS")}
@@ -153,7 +155,7 @@ def translate(given: Given, *, complete: bool = False) -> Loaded:
                 if value is not None:
                     functions[name] = _function(option, value)
                 continue
-            found = option.translate(value, values)
+            found = option.translate(value, {**(beside or {}), **values})
         except ConfigError as error:
             raise ConfigError(f"{source}: {_naming(name, error.what)}", *error.lines) from None
         for setting, one in found.values.items():
@@ -296,7 +298,8 @@ def _refuse_patched(where: str) -> None:
     ):
         raise ConfigError(
             f"{where}: it patches the standard library (monkey patching), in the supervisor.",
-            "penstock needs no green threads: leave that out. If the application insists, patch in it.",
+            'Leave that out: with worker_class = "gevent" (or eventlet) each worker is patched by itself, '
+            "before anything of the application is imported.",
         )
 
 

@@ -38,10 +38,11 @@ What is different:
 
 - A config file without `workers` means one worker, without `threads` one thread, as with gunicorn. In
   penstock's own configuration it is everything in one process, with eight threads.
-- There is one kind of worker, with threads. The front holds all connections, so nothing like gevent is
-  needed for slow clients or keep-alive. A config file that patches the standard library
-  (`monkey.patch_all()`) is refused, as it is executed in the supervisor; in the application it is
-  allowed.
+- `worker_class` has the same names; what each kind is, and what it cannot do, is in
+  [worker-kinds.md](worker-kinds.md). The front holds all connections, so nothing like gevent is needed for
+  slow clients or keep-alive. With gevent and eventlet, patching is the worker's first act: a config file
+  that patches the standard library itself (`monkey.patch_all()`) is refused, as it is executed in the
+  supervisor. psycogreen belongs into `post_fork`, as before.
 - gunicorn trusts proxies on 127.0.0.1 without being told, for `wsgi.url_scheme` only. penstock trusts
   nobody unless `forwarded_allow_ips` (or `trusted_proxies`) says so, and then also for the client's
   address, the host and the prefix. The proxy has to set or remove `X-Forwarded-For`, `-Proto`, `-Host` and

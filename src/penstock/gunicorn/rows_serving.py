@@ -6,29 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.config.errors import ConfigError
 from penstock.gunicorn.option import Fate, Option, Takes, Translation, count, switch, texts, to
-
-# Greenlets cost nothing, threads a little; more at once than this help no application that Python runs.
-MOST_THREADS = 64
-_GREEN = ("gevent", "eventlet", "gevent_wsgi", "gevent_pywsgi", "ggevent", "geventlet")
-_OTHER_PROTOCOL = ("uvicorn", "asgi", "hypercorn", "daphne")
-
-
-def kind_of(worker_class: Any) -> str:
-    """``sync``, ``threads``, ``green`` or ``asgi``: what the worker class means for the application."""
-    if worker_class is None:
-        return "sync"
-    name = worker_class if isinstance(worker_class, str) else getattr(worker_class, "__name__", "")
-    words = set(re.split(r"[^a-z_]+", name.removeprefix("egg:gunicorn#").lower()))
-    whole = name.lower()
-    if any(one in whole for one in _OTHER_PROTOCOL):
-        return "asgi"
-    if "gthread" in words or "threadworker" in words:
-        return "threads"
-    if any(one in words for one in _GREEN) or "gevent" in whole or "eventlet" in whole:
-        return "green"
-    return "sync"
+from penstock.gunicorn.worker_class import GREEN, SYNC, is_path, kind_for, name_of
 
 
 def _bind(value: Any, given: Mapping[str, Any]) -> Translation:
@@ -60,47 +39,41 @@ def _workers(value: Any, given: Mapping[str, Any]) -> Translation:
 def _worker_class(value: Any, given: Mapping[str, Any]) -> Translation:
     if value is None:
         return Translation()
-    kind = kind_of(value)
-    name = value if isinstance(value, str) else getattr(value, "__name__", repr(value))
-    if kind == "asgi":
-        raise ConfigError(
-            f"worker_class {name} serves ASGI applications; penstock serves WSGI.",
-            "Serve that application with its own server, or wrap it (a2wsgi).",
-        )
-    if kind == "green":
-        threads = min(count(given.get("worker_connections") or 1000), MOST_THREADS)
+    kind = kind_for(value)
+    name = name_of(value)
+    if kind is None:
+        if isinstance(value, str) and not is_path(value):
+            # One that another package brings, perhaps (`penstock.worker_kinds`).
+            return Translation({"worker_kind": value})
         return Translation(
-            {} if (count(given.get("threads") or 1)) > 1 else {"threads": threads},
-            [
-                f"worker_class {name}: penstock runs requests on threads ({threads} here, see threads), and "
-                "keeps idle and slow connections outside of Python. Monkey patching is not needed; leave it "
-                "out, with psycogreen and the like.",
-            ],
+            notes=[f"worker_class {name}: penstock does not know what it does; requests run on threads."]
         )
-    if kind == "sync" and name not in ("sync", "SyncWorker", "gunicorn.workers.sync.SyncWorker"):
-        return Translation(notes=[f"worker_class {name}: penstock has one kind of worker, with threads."])
-    if kind == "sync" and count(given.get("threads") or 1) <= 1:
+    if kind == SYNC:
+        if _threads_given(given) > 1:
+            return Translation({"worker_kind": "threads"})
         return Translation(
-            {"threads": 1},
+            {"worker_kind": SYNC, "threads": 1},
             [
                 "worker_class sync: one request at a time in each worker, as with gunicorn. If the "
                 "application is safe for threads, raise threads."
             ],
         )
-    return Translation()
+    return Translation({"worker_kind": kind})
+
+
+def _threads_given(given: Mapping[str, Any]) -> int:
+    return count(given.get("threads") or 1)
 
 
 def _threads(value: Any, given: Mapping[str, Any]) -> Translation:
-    number = count(value)
-    # 1 is gunicorn's default also for green workers, where it does not say how much runs at once.
-    if number <= 1 and kind_of(given.get("worker_class")) == "green":
-        return Translation()
-    return Translation({"threads": max(1, number)})
+    return Translation({"threads": max(1, count(value))})
 
 
 def _worker_connections(value: Any, given: Mapping[str, Any]) -> Translation:
     number = count(value)
-    if kind_of(given.get("worker_class")) == "green":
+    if kind_for(given.get("worker_class")) in GREEN:
+        return Translation({"worker_connections": max(1, number)})
+    if number == 1000:
         return Translation()
     return Translation(
         notes=[
@@ -114,7 +87,7 @@ def _timeout(value: Any, given: Mapping[str, Any]) -> Translation:
     seconds = count(value)
     values = {"worker_timeout": float(seconds)}
     # A sync worker is killed when one request takes longer; the others only when they show no life.
-    if kind_of(given.get("worker_class")) == "sync" and count(given.get("threads") or 1) <= 1:
+    if kind_for(given.get("worker_class")) == SYNC and _threads_given(given) <= 1:
         values["request_timeout"] = float(seconds)
     return Translation(values)
 
@@ -183,10 +156,10 @@ SERVING = (
         name="worker_class",
         flags=("-k", "--worker-class"),
         fate=Fate.MAPPED,
-        target="threads",
-        about="sync becomes one thread; gthread the given threads; gevent and eventlet up to "
-        f"{MOST_THREADS} threads (from worker_connections), as the front holds the connections. Workers for "
-        "ASGI are refused.",
+        target="worker_kind",
+        about="The same names: sync (with threads > 1 it is gthread, as with gunicorn), gthread, gevent, "
+        "eventlet, tornado; the paths of gunicorn's classes, too. docs/worker-kinds.md says what each is. "
+        "Workers for ASGI are refused.",
         convert=_worker_class,
     ),
     Option(
@@ -200,10 +173,10 @@ SERVING = (
     Option(
         name="worker_connections",
         flags=("--worker-connections",),
-        fate=Fate.NEEDLESS,
-        harmless=(1000, "1000"),
-        about="Connections belong to the front and not to workers (max_connections limits them). With green "
-        "workers it gives the number of threads.",
+        fate=Fate.MAPPED,
+        target="worker_connections",
+        about="With gevent and eventlet: how many requests run at the same time in each worker. The others "
+        "have threads for that. Connections belong to the front (max_connections limits them).",
         convert=_worker_connections,
     ),
     Option(

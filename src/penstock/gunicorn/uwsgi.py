@@ -78,6 +78,8 @@ _NEEDLESS = {
     "ignore-sigpipe": "A client that has gone is no error.",
     "ignore-write-errors": "A client that has gone is no error.",
     "disable-write-exception": "A client that has gone is no error.",
+    "gevent-monkey-patch": "Patching is the first act of a worker of the kind gevent.",
+    "gevent-early-monkey-patch": "Patching is the first act of a worker of the kind gevent.",
     "no-orphans": "Workers end with the supervisor.",
 }
 _ELSEWHERE = {
@@ -87,7 +89,6 @@ _ELSEWHERE = {
     "mule": "Use a queue (Celery, RQ) for background work.",
     "spooler": "Use a queue (Celery, RQ) for background work.",
     "cron": "Use the system's cron or a queue's.",
-    "gevent": "Requests run on threads: give --threads instead.",
     "emperor": "Start one service for each application (systemd).",
     "cheaper": "The number of workers is fixed; SIGTTIN and SIGTTOU change it.",
     "py-autoreload": "Files are not watched yet; kill -HUP loads the code again.",
@@ -191,7 +192,7 @@ def translate(pairs: Sequence[tuple[str, str]]) -> Found:
             found.notes.append(f"{name} = {value}: not known to penstock; left out.")
     if not any(flag == "--workers" for flag, _ in found.options):
         found.options.append(("--workers", "1"))
-    if not any(flag == "--threads" for flag, _ in found.options):
+    if not any(flag in ("--threads", "--worker-class") for flag, _ in found.options):
         found.options.append(("--threads", "1"))
         found.notes.append(
             "uWSGI runs one request at a time in each process unless told otherwise; so does this."
@@ -249,6 +250,12 @@ def _path(found: Found, name: str, value: str) -> None:
     found.options.append(("--pythonpath", value))
 
 
+def _green(found: Found, name: str, value: str) -> None:
+    found.options.append(("--worker-class", "gevent"))
+    if value.isdigit() and int(value):
+        found.options.append(("--worker-connections", value))
+
+
 def _mode(found: Found, name: str, value: str) -> None:
     digits = re.sub(r"\D", "", value) or "666"
     found.options.append(("--umask", f"{0o777 & ~int(digits, 8):03o}"))
@@ -272,5 +279,6 @@ _SPECIAL: dict[str, Callable[[Found, str, str], None]] = {
     "log-format": _format,
     **dict.fromkeys(("pythonpath", "python-path", "pp"), _path),
     "chmod-socket": _mode,
+    "gevent": _green,
     "ini": _ini,
 }

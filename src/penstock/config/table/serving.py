@@ -38,9 +38,12 @@ class Serving:
     worker_kind: str = setting(
         "threads",
         Unit.TEXT, Group.SERVING, Part.WORKER, "--worker-class -k",
-        help="The way to run requests: threads (also called gthread), or sync (one at a time).",
+        help="The way to run requests: threads (gthread), sync, gevent, eventlet, tornado or asyncio.",
         reason="Threads suit every application, and cost nothing while they wait.",
         first=True,
+        more="What each is for, and what it cannot do, is in worker-kinds.md. sync runs one request at a "
+        "time; together with more than one thread it is gthread, as with gunicorn. The paths of gunicorn's "
+        "worker classes are understood.",
     )  # fmt: skip
     worker_connections: int = setting(
         1000,
