@@ -115,11 +115,25 @@ def _green(name: str) -> Kind:
     )
 
 
+def _on_loop(name: str, *, library: str | None) -> Kind:
+    return Kind(
+        name=name,
+        concurrency=Concurrency.THREADS,
+        runner=f"{_RUNNERS}.{name}:runner",
+        preparation=f"{_RUNNERS}.{name}:prepare",
+        surroundings=f"{_RUNNERS}.{name}:surround",
+        library=library,
+    )
+
+
 KINDS: Final = {
     "threads": Kind(name="threads", concurrency=Concurrency.THREADS, runner=f"{_RUNNERS}.threads:threads"),
     "sync": Kind(name="sync", concurrency=Concurrency.ONE, runner=f"{_RUNNERS}.threads:one_thread"),
     "gevent": _green("gevent"),
     "eventlet": _green("eventlet"),
+    "tornado": _on_loop("tornado", library="tornado"),
+    # uvloop is used where it is installed, and not needed.
+    "asyncio": _on_loop("asyncio", library=None),
 }
 # Other names for the same, as gunicorn's users know them.
 ALIASES: Final = {"gthread": "threads", "gevent_wsgi": "gevent", "gevent_pywsgi": "gevent"}

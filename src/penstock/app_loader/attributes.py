@@ -66,6 +66,11 @@ def _checked(thing: Any, expression: str, target: Target) -> Any:
             f'"{expression}" in "{target.module}" is an ASGI application; penstock serves WSGI.',
             "Flask, Django (get_wsgi_application), Bottle and Pyramid make WSGI applications.",
         )
+    if candidates.is_tornado(thing):
+        raise ApplicationError(
+            f'"{expression}" in "{target.module}" is a tornado.web.Application; penstock serves WSGI.',
+            *candidates.NO_TORNADO,
+        )
     if isinstance(thing, FunctionType) and not candidates.can_call(thing, (None, None), {}):
         if candidates.is_factory(thing):
             raise ApplicationError(

@@ -14,6 +14,11 @@ from typing import Any
 
 USUAL_NAMES = ("app", "application")
 FACTORY_NAMES = ("create_app", "make_app")
+# What to do with an application of tornado's.
+NO_TORNADO = (
+    "Serve it with tornado's own server (its listen()), beside penstock behind the same proxy.",
+    "The worker kind tornado is for WSGI applications that use tornado's clients and callbacks.",
+)
 
 
 def is_asgi(thing: object) -> bool:
@@ -23,6 +28,12 @@ def is_asgi(thing: object) -> bool:
         return False
     names = list(inspect.signature(function).parameters)
     return inspect.iscoroutinefunction(function) or names[-3:] == ["scope", "receive", "send"]
+
+
+def is_tornado(thing: object) -> bool:
+    """Whether it is an application of tornado's own kind; tornado itself is not imported for that."""
+    classes = type(thing).__mro__
+    return any((one.__module__, one.__name__) == ("tornado.web", "Application") for one in classes)
 
 
 def is_application(thing: object) -> bool:

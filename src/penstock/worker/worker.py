@@ -77,7 +77,8 @@ def build_runner(
         for scheme in ("http", "https")
         for one in listeners
     ]
-    worker = _engine.Worker(link, application, environs, FileWrapper, LogObserver())
+    called = kind.surround(application, settings)
+    worker = _engine.Worker(link, called, environs, FileWrapper, LogObserver())
     runner = kind.build(worker, settings)
     if not settings.request_timeout and not settings.worker_timeout:
         return runner

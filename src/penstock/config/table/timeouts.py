@@ -95,3 +95,12 @@ class Timeouts:
         zero="as long as it likes",
         first=True,
     )  # fmt: skip
+    hub_block_seconds: float = setting(
+        1.0,
+        Unit.SECONDS, Group.TIMEOUTS, Part.WORKER, "--hub-block-timeout",
+        help="How long code may block the hub or the event loop of a worker that has one, before the log "
+        "shows the stack of who does it.",
+        reason="Everybody else in that worker waits meanwhile; what takes a second was not meant to run "
+        "there.",
+        zero="never",
+    )  # fmt: skip
