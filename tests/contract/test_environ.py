@@ -15,6 +15,7 @@ import penstock
 from conftest import Start
 from support.apps import collected, echo, hello, report
 from support.client import chunked, request
+from support.kinds import KIND
 from support.serving import Server
 
 
@@ -31,6 +32,7 @@ def test_the_whole_environ_of_a_get(start: Start, transport: str) -> None:
     (environ,) = keep
     wsgi = {name: environ.pop(name) for name in list(environ) if name.startswith("wsgi.")}
     assert environ.pop("penstock.client_gone")() is True
+    assert (environ.pop("penstock.loop", None) is not None) is (KIND in ("asyncio", "tornado"))
     if transport == "unix":
         expected = {"SERVER_NAME": "localhost", "SERVER_PORT": "80", "REMOTE_ADDR": "", "REMOTE_PORT": ""}
     else:
@@ -61,7 +63,7 @@ def test_the_whole_environ_of_a_get(start: Start, transport: str) -> None:
     assert wsgi == {
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
-        "wsgi.multithread": True,
+        "wsgi.multithread": KIND != "sync",
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,

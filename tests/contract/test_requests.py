@@ -90,7 +90,7 @@ def test_ten_requests_in_one_packet_are_answered_in_order(start: Start) -> None:
 
 
 def test_a_slow_request_is_not_overtaken_by_those_behind_it(start: Start, gate: Gate) -> None:
-    server = start(routes({"/0": held(gate)}, default=target_back))
+    server = start(routes({"/0": held(gate)}, default=target_back), threads=2)
     client = server.connect()
     client.send(b"".join(request(target=f"/{number}") for number in range(10)))
     gate.wait_for()

@@ -15,6 +15,7 @@ import pytest
 
 from support.apps import pattern
 from support.client import chunked, request
+from support.kinds import WAYS_HERE
 from support.live import Live
 from support.scene import Scene
 from support.serving import Serve, Server
@@ -34,7 +35,7 @@ def processes() -> Iterator[Live]:
         yield Scene.processes(stack, request_buffering="off")
 
 
-@pytest.fixture(params=["one process", "workers"])
+@pytest.fixture(params=WAYS_HERE)
 def play(request: pytest.FixtureRequest, tmp_path: Path, serve: Serve) -> Iterator[Play]:
     """Sets the scene in each way of serving; called with settings."""
     with contextlib.ExitStack() as stack:

@@ -12,10 +12,14 @@ from wsgiref.types import WSGIApplication
 
 import penstock
 from penstock import Running
+from penstock.config.settings import settings_from
 from support.client import Client, Response
+from support.kinds import FRONT, IS_ONE_OF_MANY, settings_of_the_kind
+from support.process_front import ProcessFront
 from support.waiting import DEADLINE, eventually
 
-TRANSPORTS = ("ipv4", "ipv6", "unix")
+# Which of them it is makes no difference to a worker kind.
+TRANSPORTS = ("ipv4",) if IS_ONE_OF_MANY else ("ipv4", "ipv6", "unix")
 
 # Unless a test is about them. A timer wakes the front, and so would hide that nobody else did when he should.
 FAR_AWAY = dict.fromkeys(
@@ -29,7 +33,7 @@ LEVELS = ("connections_open", "slots_in_use", "body_chunks_in_use", "requests_qu
 class Server:
     """A running penstock and the connections that a test has to it."""
 
-    def __init__(self, running: Running, stack: contextlib.ExitStack) -> None:
+    def __init__(self, running: Running | ProcessFront, stack: contextlib.ExitStack) -> None:
         self.running = running
         self.address = running.addresses[0]
         self._stack = stack
@@ -69,7 +73,12 @@ class Serve:
     def __call__(self, app: WSGIApplication, *, transport: str = "ipv4", **settings: Any) -> Server:
         """Serve ``app`` over one of `TRANSPORTS`."""
         bind = self._stack.enter_context(address_of(transport))
-        running = penstock.start(app, bind=bind, **{**FAR_AWAY, **settings})
+        given = settings_of_the_kind({**FAR_AWAY, **settings})
+        running: Running | ProcessFront
+        if FRONT == "process":
+            running = ProcessFront(app, settings_from({"bind": bind, **given}))
+        else:
+            running = penstock.start(app, bind=bind, **given)
         self._stack.callback(_stopped, running)
         return Server(running, self._stack)
 
@@ -98,7 +107,7 @@ def has_ipv6() -> bool:
     return True
 
 
-def _stopped(running: Running) -> None:
+def _stopped(running: Running | ProcessFront) -> None:
     running.stop()
     assert running.wait(DEADLINE), "the front has not ended"
     assert running.counters()["connections_open"] == 0

@@ -1,0 +1,57 @@
+"""The contract suite once more for each worker kind and each place of the front.
+
+In processes of their own: some kinds change the whole interpreter before anything else is imported. What one
+of them fails with is in its output, and can be run by hand (`tests/support/kinds.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock.worker_kinds import KINDS
+from support.kinds import FRONTS, IS_ONE_OF_MANY, exists
+
+ROOT = Path(__file__).parents[2]
+HERE = [name for name in KINDS if exists(name)]
+# This combination is the run itself.
+PLAIN = ("threads", "thread")
+# Fewer would mean that files are not collected, or skip themselves.
+LEAST = 400
+
+pytestmark = pytest.mark.skipif(IS_ONE_OF_MANY, reason="this is one of them")
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_its_library_is_installed_for_the_tests(name: str) -> None:
+    # Without it nothing below would be about this kind, so that is a fault and not a reason to skip.
+    KINDS[name].require()
+
+
+# Most of it is the suite's own waiting for what must not happen; the machine may be busy.
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("name", "front"),
+    [(name, front) for name in HERE for front in FRONTS if (name, front) != PLAIN],
+)
+def test_the_contract_suite(name: str, front: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--maxfail=20", "tests/contract"],
+        cwd=ROOT,
+        env={**os.environ, "PENSTOCK_TEST_KIND": name, "PENSTOCK_TEST_FRONT": front},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=850,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-2000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None
+    assert int(passed[1]) >= LEAST
