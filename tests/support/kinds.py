@@ -1,8 +1,8 @@
 """Which worker kind, and which place of the front, this run of the tests is about.
 
 The suites run for the kind "threads" with the front in the test's own process, unless two variables say
-otherwise: PENSTOCK_TEST_KIND, PENSTOCK_TEST_FRONT. `tests/contract/test_every_kind.py` runs the contract suite
-again for each other combination; a person can do the same for one::
+otherwise: PENSTOCK_TEST_KIND, PENSTOCK_TEST_FRONT. `tests/contract/test_every_kind.py` runs the contract
+suite again for each other combination; a person can do the same for one::
 
     PENSTOCK_TEST_KIND=asyncio PENSTOCK_TEST_FRONT=process pytest tests/contract
 """
@@ -43,8 +43,10 @@ def settings_of_the_kind(given: dict[str, Any]) -> dict[str, Any]:
     """The settings for a server in the test's process, whose test gives these.
 
     ``threads`` stands for how many requests run at once, whatever the kind calls it. For sync, more than one
-    is gthread, as with gunicorn: such a test is about several at once.
+    is gthread, as with gunicorn: such a test is about several at once. A test may also name its kind.
     """
+    if "worker_kind" in given:
+        return given
     if given.get("threads", 1) > 1 and KIND == "sync":
         return {**given, "worker_kind": "threads"}
     if KINDS[KIND].concurrency is Concurrency.CONNECTIONS:

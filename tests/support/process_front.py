@@ -55,7 +55,7 @@ class ProcessFront:
             link = _engine.Link.joined(permits, memory, bodies, doorbell, worker_end.fileno())
         for one in (memory, bodies, doorbell):
             os.close(one)
-        self._runner = build_runner(app, link, opened.listeners, settings)  # type: ignore[arg-type]
+        self._runner = build_runner(app, link, opened.listeners, settings)
         self._runner.start()
         self._opened: Opened = opened
         self._counters: dict[str, int] = {}

@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Final, TypeVar
 
 from penstock.diagnostics.holders import Holder, holders_of
@@ -31,9 +31,20 @@ _MOST_TEXT: Final = 64 * 1024
 
 _Result = TypeVar("_Result")
 
+# What runs elsewhere for a thread that is in this code, as lines; see `continues`.
+_CONTINUATIONS: Final[dict[CodeType, Callable[[FrameType], list[str]]]] = {}
+
 _GONE: Final = "  (it has just ended)"
 # Above the application's own frames are only how the thread was started and how it calls.
 _OURS: Final = (f"{Path(__file__).parent.parent}/", threading.__file__)
+
+
+def continues(code: CodeType, told: Callable[[FrameType], list[str]]) -> None:
+    """Say that what a thread waits for in ``code`` runs elsewhere; ``told`` gives the lines about it.
+
+    It is called with the thread's frame of that code, while the thread may go on.
+    """
+    _CONTINUATIONS[code] = told
 
 
 def stack_of(ident: int) -> str:
@@ -55,7 +66,8 @@ def report(thread_ident: int) -> str:
     text = stack_of(thread_ident)
     nothing: list[str] = []
     lines = _safely(lambda: _locks(thread_ident, frames), nothing)
-    text = "\n".join([text, *lines])
+    more = _safely(lambda: _elsewhere(frames.get(thread_ident)), nothing)
+    text = "\n".join([text, *lines, *map(_clean, more)])
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}\n  …"
 
 
@@ -82,6 +94,15 @@ def _locks(ident: int, frames: dict[int, FrameType]) -> list[str]:
     if waiting in waits and _unmoved(frames, waits):
         lines.append(_deadlock(waiting, waits))
     return lines
+
+
+def _elsewhere(frame: FrameType | None) -> list[str]:
+    while frame is not None:
+        told = _CONTINUATIONS.get(frame.f_code)
+        if told is not None:
+            return told(frame)
+        frame = frame.f_back
+    return []
 
 
 def _waits(thread: int, wait: Wait) -> str:

@@ -14,9 +14,12 @@ import asyncio
 import contextvars
 import logging
 import threading
+import traceback
 from collections.abc import Coroutine
+from types import FrameType
 from typing import Any, Final, TypeVar
 
+from penstock.diagnostics.stacks import continues, stack_of
 from penstock.worker.event_loop import EventLoop
 
 LOGGER = logging.getLogger("penstock.request")
@@ -127,3 +130,23 @@ class _Call:
         for variable, value in self._context.items():
             if variable.get(_MISSING) is not value:
                 variable.set(value)
+
+
+def _where_it_is(frame: FrameType) -> list[str]:
+    """For the report about a thread in `_Call.wait`: where its coroutine is. Any thread."""
+    call = frame.f_locals["self"]
+    awaited: Any = call._coroutine
+    if getattr(awaited, "cr_running", False):
+        return [
+            f"{name_of(awaited)} runs on the event loop, whose thread is here:",
+            *stack_of(call._on.thread.ident or 0).splitlines(),
+        ]
+    lines = [f"{name_of(awaited)} waits on the event loop, here:"]
+    # From what the thread has called to what that awaits, and so on; other awaitables have no frame.
+    while isinstance(at := getattr(awaited, "cr_frame", None), FrameType):
+        lines += "".join(traceback.format_stack(at, 1)).splitlines()
+        awaited = awaited.cr_await
+    return lines
+
+
+continues(_Call.wait.__code__, _where_it_is)
