@@ -177,6 +177,8 @@ def _serve_checked(target: Target, settings: Settings, notes: Sequence[str]) -> 
     for note in notes:
         LOGGER.info("%s", note)
     directory = _working_directory()
+    # Here once, and not in each worker in turn.
+    kind_of(settings).require()
     if settings.workers:
         from penstock.supervisor.entry import serve
 

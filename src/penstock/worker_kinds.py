@@ -146,7 +146,13 @@ def kind_of(settings: Settings) -> Kind:
         return KINDS[name]
     others = {one.name: one for one in entry_points(group=ENTRY_POINTS)}
     if name in others:
-        found = others[name].load()
+        try:
+            found = others[name].load()
+        except Exception as error:
+            raise ConfigError(
+                f'worker_kind: "{name}" is {others[name].value}, which cannot be loaded: '
+                f"{type(error).__name__}: {error}"
+            ) from error
         if not isinstance(found, Kind):
             raise ConfigError(f'worker_kind: "{name}" is {others[name].value}, which is no worker kind.')
         return found

@@ -21,6 +21,7 @@ from penstock.config.units import format_bytes, format_seconds
 from penstock.daemon import PidFile, identity_of, umask_of, variables_of
 from penstock.listeners import open_listeners
 from penstock.resources import automatic_workers
+from penstock.worker_kinds import kind_of
 
 # What a front has open besides clients and requests: listeners, logs, control sockets, the poller.
 _OF_THE_FRONT: Final = 32
@@ -46,6 +47,10 @@ def check_settings(settings: Settings, sources: Mapping[str, str]) -> Iterator[F
 def _disagreements(settings: Settings) -> Iterator[Finding]:
     if not settings.bind:
         yield fault("There is no address to listen on.")
+    try:
+        kind_of(settings).require()
+    except ConfigError as error:
+        yield fault(error.what, *error.lines)
     if settings.body_memory_bytes > settings.max_body_bytes:
         yield doubtful(
             f"body_memory_bytes ({format_bytes(settings.body_memory_bytes)}) is more than any body may have: "
