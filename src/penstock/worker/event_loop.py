@@ -11,6 +11,7 @@ A loop begins before the application is imported (`begin`), ends when the last o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -120,6 +121,9 @@ class EventLoop:
 
     def _wind_up(self) -> None:
         try:
+            # The order to stop may still be there, where something else has ended the last run.
+            with contextlib.suppress(RuntimeError):
+                self.loop.run_until_complete(asyncio.sleep(0))
             tasks = asyncio.all_tasks(self.loop)
             for one in tasks:
                 one.cancel()
