@@ -34,7 +34,7 @@ async def in_the_background() -> None:
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
-        found = asyncio.get_event_loop_policy().get_event_loop()
+        found = asyncio.get_event_loop()
     except RuntimeError:
         return None
     return found if found.is_running() else None

@@ -28,6 +28,8 @@ NAMES: Final[dict[str, Elsewhere]] = {
     "threads": Elsewhere(
         gunicorn="threads", uwsgi="threads", granian="blocking-threads", werkzeug="threaded"
     ),
+    "worker_kind": Elsewhere(gunicorn="worker-class", uwsgi="gevent"),
+    "worker_connections": Elsewhere(gunicorn="worker-connections", uwsgi="gevent"),
     "graceful_timeout": Elsewhere(
         gunicorn="graceful-timeout", uwsgi="worker-reload-mercy", granian="workers-kill-timeout"
     ),
