@@ -256,3 +256,19 @@ def test_the_loop_ends_after_the_last_request(live: StartLive, workers: str) -> 
     assert server.exit_code() == 0
     assert "background task cleaned up" in server.log.text
     assert not server.log.all("WARNING|ERROR|Traceback|left behind")
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["uvloop", "without"])
+def test_uvloop_is_used_where_it_is_installed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    if not installed:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    app = Flask(__name__)
+
+    @app.get("/")
+    async def view() -> ResponseReturnValue:
+        return type(asyncio.get_running_loop()).__module__
+
+    module = serve(app, worker_kind="asyncio").ask(request()).text
+    assert module.startswith("uvloop") is installed

@@ -94,7 +94,9 @@ class EventLoop:
                 del _LOOPS[self.kind]
         if self._watch is not None:
             self._watch.stop()
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        # Closed already where code of the application has stopped it in this very moment.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.loop.stop)
 
     def join(self, timeout: float) -> bool:
         """Wait for the end of the loop if it was asked to end; False: its thread still runs then."""
