@@ -19,10 +19,12 @@ from dataclasses import replace
 from penstock import _engine
 from penstock.config.errors import StartError
 from penstock.config.settings import Settings
+from penstock.diagnostics.socket_owners import owners
 from penstock.line import Line, LineClosedError, Message
 from penstock.logs.access import OFF, open_access_log
 from penstock.logs.setup import label_process
 from penstock.opening import Opened
+from penstock.worker_kinds import self_call_of
 
 LOGGER = logging.getLogger("penstock")
 
@@ -44,7 +46,7 @@ def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settin
         faulthandler.enable()
     try:
         front = _engine.Front(
-            replace(settings, access_log_descriptor=opened.access_log),
+            replace(settings, access_log_descriptor=opened.access_log, self_call=self_call_of(settings)),
             opened.descriptors,
             None,
             bodies=bodies,
@@ -154,6 +156,9 @@ class _Front:
         while (notice := self._front.next_notice()) is not None:
             if notice.message:
                 LOGGER.log(levels[notice.level.upper()], "%s", notice.message)
+            if notice.event == "waiting":
+                for number, pid in owners(notice.local_calls, notice.processes, with_children=True).items():
+                    self._front.called_itself(number, pid)
             if notice.event is not None and notice.worker is not None:
                 self._tell(notice.event, notice.worker)
         self._front.join()

@@ -47,6 +47,8 @@ class Kind:
     concurrency: Concurrency
     runner: str
     preparation: str | None = None
+    # Whether a request can be lent a permit beyond those: the runner has ``add_thread``.
+    lends: bool = False
 
     def permits(self, settings: Settings) -> int:
         """How many requests run at the same time in one worker."""
@@ -77,8 +79,10 @@ class Kind:
 
 _THREADS = "penstock.worker.runners.threads"
 KINDS: Final = {
-    "threads": Kind(name="threads", concurrency=Concurrency.THREADS, runner=f"{_THREADS}:threads"),
-    "sync": Kind(name="sync", concurrency=Concurrency.ONE, runner=f"{_THREADS}:one_thread"),
+    "threads": Kind(
+        name="threads", concurrency=Concurrency.THREADS, runner=f"{_THREADS}:threads", lends=True
+    ),
+    "sync": Kind(name="sync", concurrency=Concurrency.ONE, runner=f"{_THREADS}:one_thread", lends=True),
 }
 # Other names for the same, as gunicorn's users know them.
 ALIASES: Final = {"gthread": "threads"}
@@ -101,6 +105,11 @@ def kind_of(settings: Settings) -> Kind:
         f'worker_kind: there is no worker kind "{name}".',
         f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}.",
     )
+
+
+def self_call_of(settings: Settings) -> str:
+    """What is done about calls of the application to its own server, as far as the worker kind can."""
+    return settings.self_call if kind_of(settings).lends else "off"
 
 
 def _function(place: str) -> Callable[..., Any]:

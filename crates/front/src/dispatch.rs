@@ -47,8 +47,8 @@ pub enum Dispatched {
 pub struct Dispatch {
     /// Memory for bodies.
     pub bodies: BodyPool,
-    workers: Vec<Option<Worker>>,
-    queue: VecDeque<Waiting>,
+    pub(crate) workers: Vec<Option<Worker>>,
+    pub(crate) queue: VecDeque<Waiting>,
     queue_length: usize,
     turns: u64,
     /// Requests wait although a worker had room for one: its ready ring is full of entries that were taken back, or no descriptor can be sent.
@@ -218,7 +218,7 @@ impl Dispatch {
             && let Some(seat) = choose(&self.workers, now_ms)
             && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
         {
-            let request = Placing { id, turn: self.turns, since_ms: now_ms, holding };
+            let request = Placing { id, turn: self.turns, since_ms: now_ms, errand: None, holding };
             holding = match worker.place(request, now_ms, fill) {
                 Ok(slot) => return Dispatched::Placed(Place { seat: seat as u16, slot }),
                 Err((Some(_), mut holding)) => {
@@ -252,7 +252,7 @@ impl Dispatch {
         }
         let seat = choose(&self.workers, now_ms)?;
         let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
-        match worker.place_waiting(self.queue.pop_front()?, now_ms) {
+        match worker.place_waiting(self.queue.pop_front()?, now_ms, None) {
             Ok((id, slot)) => Some((id, Place { seat: seat as u16, slot })),
             Err(waiting) => {
                 self.queue.push_front(waiting);

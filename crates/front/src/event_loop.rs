@@ -29,6 +29,7 @@ use crate::exchange::State;
 use crate::listener::Listener;
 use crate::notices::Level;
 use crate::receive::{SCRATCH, Turn};
+use crate::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::timers::Timers;
@@ -80,6 +81,8 @@ pub(crate) struct EventLoop {
     pub(crate) uploads: Uploads,
     /// Clients who have gone, and what is to be done about their requests.
     pub(crate) departures: Vec<Departure>,
+    /// Requests that the application makes to its own server.
+    pub(crate) self_calls: SelfCalls,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) draining: bool,
     /// The last turn's requests have not been announced yet.
@@ -158,6 +161,7 @@ impl EventLoop {
             behind: VecDeque::new(),
             uploads: Uploads::default(),
             departures: Vec::new(),
+            self_calls: SelfCalls::default(),
             draining: false,
             looked_again: false,
             again: Vec::new(),
@@ -209,6 +213,7 @@ impl EventLoop {
             self.follow_departures();
             self.help_slow_readers();
             self.serve_queue();
+            self.look_for_self_calls();
             self.report_workers();
 
             self.show_levels();
@@ -252,6 +257,7 @@ impl EventLoop {
             self.next_behind_ms(),
             self.next_upload_ms(),
             self.next_departure_ms(),
+            self.next_self_call_ms(),
         ];
         for limit in looks.into_iter().flatten() {
             wait = Some(wait.map_or(limit, |wait| wait.min(limit)));
