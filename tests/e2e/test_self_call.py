@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import re
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from penstock.worker.self_calls import caller
 from support.client import Response, request
 from support.gates import Gates
 from support.live import Live
-from support.serving import Serve
+from support.serving import Serve, has_ipv6
 from support.waiting import DEADLINE, Gate, eventually
 
 APP = Path(__file__).parents[1] / "support" / "self_call_app.py"
@@ -36,10 +37,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts the command with the application above; ``start(option, …)``."""
     with contextlib.ExitStack() as stack:
 
-        def live(*arguments: str, environment: dict[str, str] | None = None) -> Live:
-            gates = Gates(tmp_path).environment
+        def live(*arguments: str, environment: dict[str, str] | None = None, **others: Any) -> Live:
+            environment = {**Gates(tmp_path).environment, **(environment or {})}
             command = (f"{APP}:app", *PATIENT, *arguments)
-            return stack.enter_context(Live(*command, environment={**gates, **(environment or {})}))
+            return stack.enter_context(Live(*command, environment=environment, **others))
 
         yield live
 
@@ -191,12 +192,18 @@ def test_by_a_unix_socket(start: Start, workers: tuple[str, ...]) -> None:
         live.log.wait_for(r"GET /by-unix-socket/inner in .* calls this server itself")
 
 
-def test_by_the_address_of_both_families(start: Start) -> None:
-    live = start("--threads", "1", "--bind=[::]:0")
-    port = live.addresses[0].rsplit(":", 1)[1]
-    for host in ("127.0.0.1", "[::1]"):
-        answer = requests.get(f"http://{host}:{port}/outer/requests/inner", timeout=DEADLINE)
-        assert " got inner in " in answer.text
+@pytest.mark.skipif(not has_ipv6(), reason="this host has no IPv6")
+def test_by_a_socket_for_both_families(start: Start) -> None:
+    with socket.socket(socket.AF_INET6) as both:
+        both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        both.bind(("::", 0))
+        both.listen()
+        live = start("--threads", "1", f"--bind=fd://{both.fileno()}", descriptors=(both.fileno(),))
+        live.log.wait_for("listens on")
+        for host in ("127.0.0.1", "[::1]"):
+            url = f"http://{host}:{both.getsockname()[1]}/outer/requests/inner"
+            assert " got inner in " in requests.get(url, timeout=DEADLINE).text
+    live.log.wait_for(r"GET /outer/requests/inner in .* calls this server itself")
 
 
 def test_embedded_it_helps_requests_and_no_other_part_of_the_process(

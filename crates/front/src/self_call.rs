@@ -29,7 +29,7 @@ const FIRST_MS: u64 = 50;
 /// The longest pause between two questions.
 const LAST_MS: u64 = 1000;
 /// Requests in one question; the others come in the next.
-const MOST_ASKED: usize = 256;
+const MOST_ASKED: usize = 1024;
 /// Recognised requests that wait until a lent permit is given back; further ones wait like any other request.
 const MOST_WANTING: usize = 1024;
 /// Permits that may be lent however few threads there are: with one thread, a view that calls one that calls a third is no recursion yet.

@@ -121,6 +121,8 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
 
 /// An address and a port.
 type Address = (String, u16);
+/// A request's number, the process at the other end of its connection, or the addresses of both ends.
+type Call = (u64, Option<u32>, Option<(Address, Address)>);
 
 /// Something the front wants a person to know.
 #[pyclass(frozen, module = "penstock._engine")]
@@ -169,7 +171,7 @@ impl Notice {
 
     /// Requests that wait and were made on this machine: number, and either the process at the other end or the addresses of both ends.
     #[getter]
-    fn local_calls(&self) -> Vec<(u64, Option<u32>, Option<(Address, Address)>)> {
+    fn local_calls(&self) -> Vec<Call> {
         let told = |call: &LocalCall| match call.origin {
             Origin::Process(pid) => (call.number, Some(pid), None),
             Origin::Tcp(peer, own) => {

@@ -38,6 +38,8 @@ def owners(
     ``with_children``: also from what these have started, and whatever that has started; the process is then
     the one of ``processes`` that is its ancestor.
     """
+    if not processes:
+        return {}
     wanted = {number: pair for number, _, pair in connections if pair is not None}
     holders = {number: pid for number, pid, _ in connections if pid is not None}
     found = {number: pid for number, pid in holders.items() if pid in processes}

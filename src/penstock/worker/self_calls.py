@@ -161,8 +161,8 @@ class SelfCallLog:
         lines = [
             f"{who} in {self._name} calls this server itself: it waits for {called}, which waits for a "
             f"thread. {outcome} It is a trap: {at_once} {takes} {threads}, and none is left for what they "
-            "wait for. Call the function instead of the URL, or call after the answer. More --threads make "
-            "it rarer."
+            "wait for. Call the function instead of the URL, or make the call outside of the request. More "
+            "--threads only make it rarer."
         ]
         if thread is None:
             lines.append("Which thread calls could not be found: its socket is in none of the Python stacks.")
