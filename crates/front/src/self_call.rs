@@ -88,6 +88,35 @@ pub(crate) struct SelfCalls {
     complain_at: u64,
 }
 
+impl SelfCalls {
+    /// Milliseconds until the next look.
+    pub(crate) fn due_in(&self, now_ms: u64) -> u64 {
+        self.look_at.saturating_sub(now_ms)
+    }
+
+    /// There is a look now; gives the number after which requests have not been asked about.
+    pub(crate) fn begin_look(&mut self, now_ms: u64) -> u64 {
+        // Nothing has waited for a while: what the last answers said is over.
+        if now_ms >= self.look_at + LAST_MS {
+            self.pause = 0;
+        }
+        self.look_at = now_ms + FIRST_MS;
+        self.asked
+    }
+
+    /// It has led to a question: the next one comes later, unless this one is answered.
+    pub(crate) fn note_question(&mut self, now_ms: u64) {
+        self.pause = (self.pause * 2).clamp(FIRST_MS, LAST_MS);
+        self.look_at = now_ms + self.pause;
+    }
+
+    /// A request was recognised: where there is one, there may be more.
+    pub(crate) fn note_answer(&mut self, now_ms: u64) {
+        self.pause = 0;
+        self.look_at = self.look_at.min(now_ms + FIRST_MS);
+    }
+}
+
 impl Dispatch {
     /// Whether requests wait and no worker has a permit for them.
     pub fn is_short(&self) -> bool {
@@ -197,7 +226,7 @@ impl EventLoop {
         if !self.self_calls.wanting.is_empty() && self.dispatch.lent() < self.most_lent() {
             self.lend_to_the_wanting();
         }
-        if self.now_ms >= self.self_calls.look_at && self.dispatch.is_short() {
+        if self.self_calls.due_in(self.now_ms) == 0 && self.dispatch.is_short() {
             self.ask_about_the_waiting();
         }
     }
@@ -205,18 +234,14 @@ impl EventLoop {
     /// Milliseconds until [`EventLoop::look_for_self_calls`] has something to do although nothing happens.
     pub(crate) fn next_self_call_ms(&self) -> Option<u64> {
         let must = self.settings.self_call != SelfCallPolicy::Off && self.dispatch.is_short();
-        must.then(|| self.self_calls.look_at.saturating_sub(self.now_ms))
+        must.then(|| self.self_calls.due_in(self.now_ms))
     }
 
     #[cold]
     fn ask_about_the_waiting(&mut self) {
         let now = self.now_ms;
-        // Nothing has waited for a while: what the last answers said is over.
-        if now >= self.self_calls.look_at + LAST_MS {
-            self.self_calls.pause = 0;
-        }
-        self.self_calls.look_at = now + FIRST_MS;
-        let waiting = self.dispatch.waiting(self.self_calls.asked, now.saturating_sub(FIRST_MS));
+        let after = self.self_calls.begin_look(now);
+        let waiting = self.dispatch.waiting(after, now.saturating_sub(FIRST_MS));
         let mut question = LocalCalls::default();
         for (number, id) in waiting {
             if question.calls.len() == MOST_ASKED {
@@ -231,16 +256,13 @@ impl EventLoop {
         }
         question.workers =
             self.dispatch.all().filter(|worker| !worker.is_dead).map(|worker| worker.pid).collect();
-        self.self_calls.pause = (self.self_calls.pause * 2).clamp(FIRST_MS, LAST_MS);
-        self.self_calls.look_at = now + self.self_calls.pause;
+        self.self_calls.note_question(now);
         self.shared.notices.ask(question);
     }
 
     /// The answer to a question: a request was made by the worker process `pid`.
     pub(crate) fn on_self_call(&mut self, number: u64, pid: u32) {
-        // Where there is one, there may be more.
-        self.self_calls.pause = 0;
-        self.self_calls.look_at = self.self_calls.look_at.min(self.now_ms + FIRST_MS);
+        self.self_calls.note_answer(self.now_ms);
         match self.settings.self_call {
             SelfCallPolicy::Off => {}
             SelfCallPolicy::Warn => self.have_reported(number, pid),

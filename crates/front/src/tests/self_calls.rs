@@ -5,6 +5,7 @@ use penstock_link::{Errand, Taken};
 use super::dispatching::Scene;
 use crate::connection_table::ConnectionId;
 use crate::dispatch::{Dispatched, Place, STALL_MS};
+use crate::self_call::SelfCalls;
 
 const LENT: Errand = Errand { is_report: false, caller_port: 40_000 };
 const REPORT: Errand = Errand { is_report: true, caller_port: 40_000 };
@@ -175,4 +176,37 @@ fn the_caller_s_own_worker_is_preferred_and_what_cannot_be_placed_goes_back_into
     scene.dispatch.put_back(middle);
     let order: Vec<u64> = scene.dispatch.queue.iter().map(|waiting| waiting.turn).collect();
     assert_eq!(order, [2, 3, 4]);
+}
+
+#[test]
+fn questions_become_rare_while_the_answer_is_no() {
+    let mut calls = SelfCalls::default();
+    let mut now = 10_000;
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        assert_eq!(calls.due_in(now), 0);
+        calls.begin_look(now);
+        calls.note_question(now);
+        pauses.push(calls.due_in(now));
+        now += calls.due_in(now);
+    }
+    assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000]);
+    // Who has nothing to ask looks again soon, and is not forgiven.
+    calls.begin_look(now);
+    assert_eq!(calls.due_in(now), 50);
+    now += 50;
+    calls.begin_look(now);
+    calls.note_question(now);
+    assert_eq!(calls.due_in(now), 1000);
+    // One that was recognised is.
+    calls.note_answer(now + 1);
+    assert_eq!(calls.due_in(now + 1), 50);
+    calls.begin_look(now + 51);
+    calls.note_question(now + 51);
+    assert_eq!(calls.due_in(now + 51), 50);
+    // So is a time in which nothing waited.
+    calls.note_question(now + 101);
+    calls.begin_look(now + 5_000);
+    calls.note_question(now + 5_000);
+    assert_eq!(calls.due_in(now + 5_000), 50);
 }
