@@ -167,7 +167,9 @@ impl Dispatch {
             return self.queue.remove(index);
         }
         let place = self.slot_of(turn)?;
-        self.worker(place.seat)?.take_back(place.slot)
+        let waiting = self.worker(place.seat)?.take_back(place.slot)?;
+        self.in_use -= 1;
+        Some(waiting)
     }
 
     /// A copy of a waiting request, without its body.
@@ -206,7 +208,18 @@ impl Dispatch {
     ) -> Result<(ConnectionId, Place), Waiting> {
         let Some(worker) = self.worker(seat) else { return Err(waiting) };
         let (id, slot) = worker.place_waiting(waiting, now_ms, Some(errand))?;
+        self.in_use += 1;
         Ok((id, Place { seat, slot }))
+    }
+
+    /// The process of a worker has gone, and with it the spare threads: what they were to take waits like any other request.
+    pub fn revoke_spare(&mut self, seat: u16) {
+        if let Some(worker) = self.worker(seat) {
+            let before = worker.in_use();
+            worker.revoke_spare();
+            let voided = before - worker.in_use();
+            self.in_use -= voided;
+        }
     }
 
     /// Puts a request back where it was in the queue.

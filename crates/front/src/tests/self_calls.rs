@@ -128,7 +128,7 @@ fn a_worker_that_dies_gives_back_what_was_lent_and_loses_reports() {
     lend(&mut scene, 2, 0, LENT, 60);
     lend(&mut scene, 3, 0, REPORT, 60);
     assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (2, 4));
-    scene.dispatch.worker(0).unwrap().revoke_spare();
+    scene.dispatch.revoke_spare(0);
     assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (0, 3));
     let back = scene.dispatch.take_back_all(0);
     assert_eq!(back, [(ConnectionId::from_token(1), 5), (ConnectionId::from_token(2), 6)]);
