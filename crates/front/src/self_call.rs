@@ -119,7 +119,13 @@ impl SelfCalls {
 
 impl Dispatch {
     /// Whether requests wait and no worker has a permit for them.
+    #[inline]
     pub fn is_short(&self) -> bool {
+        // Asked in each turn, and nearly always this is all.
+        self.slots_in_use() + self.queued() > self.permits() && self.is_really_short()
+    }
+
+    fn is_really_short(&self) -> bool {
         let mut waits = !self.queue.is_empty();
         for worker in self.workers.iter().flatten() {
             if worker.is_willing() && worker.free_permits() > 0 {
@@ -236,21 +242,28 @@ impl EventLoop {
         if self.settings.self_call == SelfCallPolicy::Off {
             return;
         }
+        if self.dispatch.is_short() {
+            self.help_self_calls();
+        }
+    }
+
+    #[cold]
+    fn help_self_calls(&mut self) {
         if !self.self_calls.wanting.is_empty() && self.dispatch.lent() < self.most_lent() {
             self.lend_to_the_wanting();
         }
-        if self.self_calls.due_in(self.now_ms) == 0 && self.dispatch.is_short() {
+        if self.self_calls.due_in(self.now_ms) == 0 {
             self.ask_about_the_waiting();
         }
     }
 
     /// Milliseconds until [`EventLoop::look_for_self_calls`] has something to do although nothing happens.
+    #[inline]
     pub(crate) fn next_self_call_ms(&self) -> Option<u64> {
         let must = self.settings.self_call != SelfCallPolicy::Off && self.dispatch.is_short();
         must.then(|| self.self_calls.due_in(self.now_ms))
     }
 
-    #[cold]
     fn ask_about_the_waiting(&mut self) {
         let now = self.now_ms;
         let after = self.self_calls.begin_look(now);
