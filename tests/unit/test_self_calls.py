@@ -169,11 +169,15 @@ def test_the_report_names_both_and_shows_the_caller(caplog: pytest.LogCaptureFix
 
 def test_a_caller_that_is_not_found(caplog: pytest.LogCaptureFixture) -> None:
     log = SelfCallLog([], name="this process", permits=1)
-    log.called_itself(("GET", "/inner"), 4711, True, {-1: ("GET", "/b"), -2: ("GET", "/a")})
+    with in_a_call(Gate.hold) as ident:
+        log.called_itself(("GET", "/inner"), 4711, True, {-1: ("GET", "/b"), ident: ("GET", "/a")})
     (message,) = caplog.messages
     assert message.startswith("The application (perhaps GET /a or GET /b) in this process calls")
     assert "one such request takes its only thread" in message
     assert "Which thread calls could not be found" in message
+    # So those that it could be are shown.
+    assert "GET /a is here:\n  File " in message
+    assert "in hold" in message
 
 
 def test_a_thread_for_each_and_what_happens_without(caplog: pytest.LogCaptureFixture) -> None:

@@ -38,7 +38,7 @@ _MOST_PATHS: Final = 1000
 _MOST_PATH: Final = 200
 _MOST_FRAMES: Final = 200
 _MOST_VARIABLES: Final = 200
-# Requests that are named where it could be any of them.
+# Requests that are named, each with its stack, where it could be any of them.
 _MOST_NAMED: Final = 5
 # Under which http.client, urllib3, httpcore and the like keep the socket.
 _ATTRIBUTES: Final = ("_sock", "sock", "_socket", "socket")
@@ -166,8 +166,8 @@ class SelfCallLog:
         ]
         if thread is None:
             lines.append("Which thread calls could not be found: its socket is in none of the Python stacks.")
-        else:
-            lines.append(f"{who} is here:\n{stack_of(thread)}")
+        shown = list(running) if thread is None else [thread]
+        lines += [f"{_named(running[one])} is here:\n{stack_of(one)}" for one in shown[:_MOST_NAMED]]
         lines.append(f"{called} has no stack: it had not begun.")
         return "\n".join(lines)
 
