@@ -73,6 +73,30 @@ def test_a_connection_of_this_process(pair: tuple[socket.socket, socket.socket])
     assert owners([(5, None, ends)], [me], with_children=True) == {}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_was_root_is_hidden() -> None:
+    # A process that drops its privileges, has a child, and looks at it.
+    program = """
+import os, sys
+from penstock.diagnostics.socket_owners import are_hidden
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+reader, writer = os.pipe()
+child = os.fork()
+if child == 0:
+    os.close(writer)
+    os.read(reader, 1)
+    os._exit(0)
+print(are_hidden([os.getpid()]), are_hidden([child]))
+os.close(writer)
+os.waitpid(child, 0)
+print(are_hidden([child]))
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert found.stdout.split() == ["False", "True", "False"]
+
+
 def test_a_connection_of_a_child(pair: tuple[socket.socket, socket.socket]) -> None:
     client, served = pair
     ends = (served.getpeername()[:2], served.getsockname()[:2])

@@ -52,6 +52,23 @@ def owners(
     return found
 
 
+def are_hidden(processes: Iterable[int]) -> bool:
+    """Whether the system keeps the sockets of one of them from us, so that `owners` cannot find them.
+
+    So it does with whoever was root and has become another user (proc(5), on /proc/PID/fd), even towards the
+    same user.
+    """
+    for pid in processes:
+        try:
+            next((_PROC / str(pid) / "fd").iterdir(), None)
+        except PermissionError:
+            return True
+        except OSError:
+            # It has gone.
+            continue
+    return False
+
+
 def _match(found: dict[int, int], inodes: dict[str, int], processes: Mapping[int, int]) -> None:
     """Move what these processes (each with the one that stands for it) hold from ``inodes`` to ``found``."""
     for pid, ancestor in processes.items():
