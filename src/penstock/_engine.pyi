@@ -96,12 +96,17 @@ class _FrontSettings(Protocol):
     def worker_timeout(self) -> float: ...
     @property
     def health_path(self) -> str | None: ...
+    @property
+    def self_call(self) -> str: ...
 
 class _Observer(Protocol):
     """Where the worker reports what an application did wrong; called on the request's thread."""
 
     def failed(self, environ: _Environ, error: BaseException) -> None: ...
     def misused(self, environ: _Environ, message: str) -> None: ...
+    def called_itself(
+        self, called: tuple[str, str], port: int, is_lent: bool, running: dict[int, tuple[str, str]]
+    ) -> None: ...
 
 class IncompleteBodyError(ConnectionError):
     """The body of a request will never be complete; raised by ``wsgi.input`` where bodies are streamed.
@@ -169,8 +174,8 @@ class Notice:
     def message(self) -> str:
         """What happened; empty when there is nothing to log beside the event."""
     @property
-    def event(self) -> Literal["quiet", "spent", "stuck", "frozen"] | None:
-        """What happened to a worker, if that is it.
+    def event(self) -> Literal["quiet", "spent", "stuck", "frozen", "waiting"] | None:
+        """What happened to a worker, if that is it; or "waiting": there are ``local_calls`` to be looked at.
 
         quiet: it was retired and nothing of it runs. spent: it has had ``request_limit`` requests. stuck: a
         thread did not let go of an overdue request in time. frozen: its heart stopped while requests run.
@@ -178,6 +183,16 @@ class Notice:
     @property
     def worker(self) -> int | None:
         """The number of that worker."""
+    @property
+    def local_calls(self) -> list[tuple[int, int | None, tuple[tuple[str, int], tuple[str, int]] | None]]:
+        """Requests that wait although no worker has a free thread, and that were made on this machine.
+
+        Of each: a number for `Front.called_itself`; for a unix socket the process that connected it; else
+        the client's address and that of the connection's own end, as (host, port).
+        """
+    @property
+    def processes(self) -> list[int]:
+        """The pids of the workers, where there are ``local_calls``."""
 
 @final
 class Front:
@@ -223,6 +238,12 @@ class Front:
 
         What it was running is answered 502, what it had not started goes to another worker.
         """
+    def called_itself(self, number: int, pid: int) -> None:
+        """One of a notice's ``local_calls`` was made by this worker process, or by what it has started.
+
+        The worker reports it and, with ``self_call`` "lend", gets a permit more for it. Requests that do not
+        wait any more are left alone.
+        """
     def set_ready(self, ready: bool) -> None:
         """Whether readiness checks may succeed."""
     def set_access_log(self, descriptor: int) -> None:
@@ -255,7 +276,10 @@ class Worker:
         Raises ValueError when the link has a worker already.
         """
     def serve(self, thread: int, *, once: bool = False) -> None:
-        """Run requests on this thread until `stop`; with ``once``, return after the first one.
+        """Run requests on this thread until `stop`; with ``once``, only one that was lent a permit.
+
+        Such a request is reported to the observer first, and only that where it was not lent one. Without
+        any, ``once`` returns at once.
 
         ``thread`` is its number, which no other serving thread has: 0 to threads - 1, and from there on for
         threads beyond those that were planned. Raises ValueError when there is no such number or it is used.
@@ -268,7 +292,12 @@ class Worker:
         Each is given once: those that the front has answered 504, and those whose client has gone while they
         are asked for further pieces of an answer without an end. None when ``timeout`` (seconds) is over.
         Proves to the front that the interpreter runs, so call it again and again, from one thread, with no
-        pause as long as ``worker_timeout``.
+        pause as long as ``worker_timeout``. Also returns None when there are spares to be taken.
+        """
+    def take_spares(self) -> int:
+        """How many requests were lent a permit, or are to be reported, that nobody was told of before.
+
+        Each of them needs a thread in `serve` with ``once``.
         """
     def interrupt(self, overdue: Overdue, exception: type[BaseException]) -> bool:
         """Raise ``exception`` at the next bytecode of the request's thread, once in a request.

@@ -31,7 +31,7 @@ from penstock.signals import STOP, Signals, on_main_thread
 from penstock.systemd import Notifier
 from penstock.version import VERSION
 from penstock.worker.worker import Application, build_runner
-from penstock.worker_kinds import kind_of
+from penstock.worker_kinds import kind_of, self_call_of
 
 LOGGER = logging.getLogger("penstock")
 
@@ -80,8 +80,8 @@ def run(
     run_with(app, _settings(host, port, threads, bind, settings), on_start)
 
 
-def start_with(app: Application, settings: Settings) -> Running:
-    """As `start`, with all settings in one object."""
+def start_with(app: Application, settings: Settings, *, owns_process: bool = False) -> Running:
+    """As `start`, with all settings in one object. ``owns_process``: this process does nothing else."""
     if not callable(app):
         raise TypeError(
             f"app is not callable: {app!r}. Pass the application object itself, such as Flask(__name__)."
@@ -90,7 +90,9 @@ def start_with(app: Application, settings: Settings) -> Running:
     with contextlib.ExitStack() as undo:
         opened = open_all(settings)
         undo.callback(opened.close)
-        settings = replace(settings, access_log_descriptor=opened.access_log)
+        settings = replace(
+            settings, access_log_descriptor=opened.access_log, self_call=self_call_of(settings)
+        )
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
             front = _engine.Front(
@@ -103,7 +105,14 @@ def start_with(app: Application, settings: Settings) -> Running:
         undo.callback(front.stop)
         runner = build_runner(app, link, opened.listeners, settings)
         undo.callback(runner.stop)
-        running = Running(front, runner, opened.listeners, settings, opened.admin_listeners)
+        running = Running(
+            front,
+            runner,
+            opened.listeners,
+            settings,
+            opened.admin_listeners,
+            owns_process=owns_process,
+        )
         running._start()
         for listener in opened.all_listeners:
             listener.hand_over()
@@ -124,7 +133,7 @@ def run_with(
     with contextlib.ExitStack() as stack:
         # Before the start, so that a signal in the middle of it is not lost.
         signals = stack.enter_context(Signals(STOP, unclaimed=[SIGUSR1])) if on_main_thread() else None
-        running = start_with(app, settings)
+        running = start_with(app, settings, owns_process=on_main_thread())
         stack.callback(running.stop)
         _announce(running)
         notifier.ready("serves in one process")

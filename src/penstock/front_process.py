@@ -19,10 +19,12 @@ from dataclasses import replace
 from penstock import _engine
 from penstock.config.errors import StartError
 from penstock.config.settings import Settings
+from penstock.diagnostics.socket_owners import are_hidden, owners
 from penstock.line import Line, LineClosedError, Message
 from penstock.logs.access import OFF, open_access_log
 from penstock.logs.setup import label_process
 from penstock.opening import Opened
+from penstock.worker_kinds import self_call_of
 
 LOGGER = logging.getLogger("penstock")
 
@@ -44,7 +46,7 @@ def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settin
         faulthandler.enable()
     try:
         front = _engine.Front(
-            replace(settings, access_log_descriptor=opened.access_log),
+            replace(settings, access_log_descriptor=opened.access_log, self_call=self_call_of(settings)),
             opened.descriptors,
             None,
             bodies=bodies,
@@ -73,6 +75,7 @@ class _Front:
         self._line = line
         self._settings = settings
         self._was_asked = False
+        self._has_told_of_hidden = False
         self._has_ended = threading.Event()
         self._notices = threading.Thread(target=self._pass_on, name="penstock-notices", daemon=True)
 
@@ -154,12 +157,26 @@ class _Front:
         while (notice := self._front.next_notice()) is not None:
             if notice.message:
                 LOGGER.log(levels[notice.level.upper()], "%s", notice.message)
+            if notice.event == "waiting":
+                self._look_at(notice)
             if notice.event is not None and notice.worker is not None:
                 self._tell(notice.event, notice.worker)
         self._front.join()
         self._has_ended.set()
         # The main thread waits for the supervisor, which has nothing more to say.
         self._line.shut_down()
+
+    def _look_at(self, notice: _engine.Notice) -> None:
+        """Which of the requests that wait were made by workers."""
+        for number, pid in owners(notice.local_calls, notice.processes, with_children=True).items():
+            self._front.called_itself(number, pid)
+        if not self._has_told_of_hidden and are_hidden(notice.processes):
+            self._has_told_of_hidden = True
+            LOGGER.warning(
+                "Requests wait for a thread, and whether the application has made them cannot be seen: "
+                "the system hides the sockets of processes that began as root and became another user. Start "
+                "penstock as that user (User= of systemd, USER of a container) instead of with --user."
+            )
 
     def _tell(self, event: str, worker: int) -> None:
         # Without a supervisor there is nobody to tell, and the main thread finds that out.

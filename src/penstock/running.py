@@ -20,11 +20,13 @@ from penstock import _engine
 from penstock.config.address import TcpAddress
 from penstock.config.errors import StartError
 from penstock.config.settings import Settings
+from penstock.diagnostics.socket_owners import owners
 from penstock.diagnostics.stacks import stack_of
 from penstock.left_behind import leave_behind
 from penstock.listeners import Listener
 from penstock.logs.access import open_access_log
 from penstock.worker.runners.base import Runner
+from penstock.worker.self_calls import OwnAddresses, caller, serving_threads
 
 LOGGER = logging.getLogger("penstock")
 
@@ -47,12 +49,15 @@ class Running:
         listeners: Sequence[Listener],
         settings: Settings,
         admin_listeners: Sequence[Listener] = (),
+        *,
+        owns_process: bool = False,
     ) -> None:
         self._front = front
         self._runner = runner
         self._listeners = tuple(listeners)
         self._all_listeners = (*listeners, *admin_listeners)
         self._settings = settings
+        self._owns_process = owns_process
         self._ended = threading.Event()
         self._asked_to_end = False
         # Held while stopping, so that whoever comes second returns when all is done. Reentrant, because the
@@ -196,6 +201,8 @@ class Running:
             while (notice := self._front.next_notice()) is not None:
                 if notice.message:
                     LOGGER.log(logging.getLevelNamesMapping()[notice.level.upper()], "%s", notice.message)
+                if notice.event == "waiting":
+                    self._look_at(notice)
                 if notice.event == "stuck":
                     LOGGER.error(
                         "A thread does not let go of a request that timed out and is lost for others; with "
@@ -207,3 +214,19 @@ class Running:
             # end.
             self._runner.stop()
             self._ended.set()
+
+    def _look_at(self, notice: _engine.Notice) -> None:
+        """Which of the requests that wait were made by requests of this process."""
+        calls = notice.local_calls
+        found = owners(calls, notice.processes, with_children=self._owns_process)
+        if found and not self._owns_process:
+            # The process does other things as well: a test, or a window, may be a client like any other.
+            addresses, threads = OwnAddresses(self._listeners), serving_threads()
+            ports = {number: pair[0][1] if pair is not None else 0 for number, _, pair in calls}
+            found = {
+                number: pid
+                for number, pid in found.items()
+                if caller(ports[number], addresses, threads) is not None
+            }
+        for number, pid in found.items():
+            self._front.called_itself(number, pid)

@@ -53,6 +53,8 @@ class Kind:
     preparation: str | None = None
     surroundings: str | None = None
     library: str | None = None
+    # Whether a request can be lent a permit beyond those: the runner has ``add_thread``.
+    lends: bool = False
 
     def permits(self, settings: Settings) -> int:
         """How many requests run at the same time in one worker."""
@@ -123,12 +125,17 @@ def _on_loop(name: str, *, library: str | None) -> Kind:
         preparation=f"{_RUNNERS}.{name}:prepare",
         surroundings=f"{_RUNNERS}.{name}:surround",
         library=library,
+        lends=True,
     )
 
 
 KINDS: Final = {
-    "threads": Kind(name="threads", concurrency=Concurrency.THREADS, runner=f"{_RUNNERS}.threads:threads"),
-    "sync": Kind(name="sync", concurrency=Concurrency.ONE, runner=f"{_RUNNERS}.threads:one_thread"),
+    "threads": Kind(
+        name="threads", concurrency=Concurrency.THREADS, runner=f"{_RUNNERS}.threads:threads", lends=True
+    ),
+    "sync": Kind(
+        name="sync", concurrency=Concurrency.ONE, runner=f"{_RUNNERS}.threads:one_thread", lends=True
+    ),
     "gevent": _green("gevent"),
     "eventlet": _green("eventlet"),
     "tornado": _on_loop("tornado", library="tornado"),
@@ -162,6 +169,11 @@ def kind_of(settings: Settings) -> Kind:
         f'worker_kind: there is no worker kind "{name}".',
         f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}.",
     )
+
+
+def self_call_of(settings: Settings) -> str:
+    """What is done about calls of the application to its own server, as far as the worker kind can."""
+    return settings.self_call if kind_of(settings).lends else "off"
 
 
 def _function(place: str) -> Callable[..., Any]:

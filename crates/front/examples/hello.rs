@@ -74,6 +74,7 @@ fn main() -> std::io::Result<()> {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        self_call: penstock_front::SelfCallPolicy::Off,
     };
     let FrontHalf { end: front_end, bodies, doorbell } = half;
     let front = penstock_front::start(settings, vec![listener.into()], 0, Common { bodies, doorbell })?;

@@ -38,6 +38,7 @@ pub(crate) enum Order {
     Add(Box<WorkerLink>),
     Retire(u64),
     Died(u64, String),
+    CalledItself(u64, u32),
 }
 
 /// What all workers of a front have in common.
@@ -176,6 +177,11 @@ impl FrontHandle {
     /// Its process has ended, as `how` says ("was killed by SIGSEGV").
     pub fn worker_died(&self, number: u64, how: String) {
         self.order(Order::Died(number, how));
+    }
+
+    /// One of the [`crate::LocalCalls`] was made by the worker process `pid`, or by a child of it.
+    pub fn called_itself(&self, number: u64, pid: u32) {
+        self.order(Order::CalledItself(number, pid));
     }
 
     /// Closes listeners and idle connections; requests already received are still answered, then the front ends.

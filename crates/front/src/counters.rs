@@ -69,6 +69,8 @@ counters! {
     requests_lost,
     /// Requests moved from a worker that had not started them.
     requests_moved,
+    /// Permits lent to requests that the application made to its own server.
+    permits_lent,
     /// Health checks answered.
     health_answers,
     /// Requests answered 408 because their head was late.

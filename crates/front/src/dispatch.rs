@@ -47,8 +47,8 @@ pub enum Dispatched {
 pub struct Dispatch {
     /// Memory for bodies.
     pub bodies: BodyPool,
-    workers: Vec<Option<Worker>>,
-    queue: VecDeque<Waiting>,
+    pub(crate) workers: Vec<Option<Worker>>,
+    pub(crate) queue: VecDeque<Waiting>,
     queue_length: usize,
     turns: u64,
     /// Requests wait although a worker had room for one: its ready ring is full of entries that were taken back, or no descriptor can be sent.
@@ -61,7 +61,7 @@ pub struct Dispatch {
     /// Requests handed over and not announced yet.
     unannounced: usize,
     /// Slots of all workers that are not free.
-    in_use: usize,
+    pub(crate) in_use: usize,
     /// Threads of the workers that take requests.
     permits: usize,
     path: Vec<u8>,
@@ -276,7 +276,7 @@ impl Dispatch {
             && let Some(seat) = choose(&self.workers, now_ms)
             && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
         {
-            let request = Placing { id, turn: self.turns, since_ms: now_ms, holding };
+            let request = Placing { id, turn: self.turns, since_ms: now_ms, errand: None, holding };
             holding = match worker.place(request, now_ms, fill) {
                 Ok(slot) => {
                     self.in_use += 1;
@@ -319,7 +319,7 @@ impl Dispatch {
     fn place_first(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
         let seat = choose(&self.workers, now_ms)?;
         let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
-        match worker.place_waiting(self.queue.pop_front()?, now_ms) {
+        match worker.place_waiting(self.queue.pop_front()?, now_ms, None) {
             Ok((id, slot)) => {
                 self.in_use += 1;
                 self.unannounced += 1;

@@ -29,6 +29,7 @@ use crate::exchange::State;
 use crate::listener::Listener;
 use crate::notices::Level;
 use crate::receive::{SCRATCH, Turn};
+use crate::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::timers::Timers;
@@ -84,6 +85,8 @@ pub(crate) struct EventLoop {
     pub(crate) uploads: Uploads,
     /// Clients who have gone, and what is to be done about their requests.
     pub(crate) departures: Vec<Departure>,
+    /// Requests that the application makes to its own server.
+    pub(crate) self_calls: SelfCalls,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) draining: bool,
     /// The last turn's requests have not been announced yet.
@@ -164,6 +167,7 @@ impl EventLoop {
             behind: VecDeque::new(),
             uploads: Uploads::default(),
             departures: Vec::new(),
+            self_calls: SelfCalls::default(),
             draining: false,
             looked_again: false,
             again: Vec::new(),
@@ -221,6 +225,7 @@ impl EventLoop {
             self.follow_departures();
             self.help_slow_readers();
             self.serve_queue();
+            self.look_for_self_calls();
             self.report_workers();
 
             self.show_levels();
@@ -291,7 +296,8 @@ impl EventLoop {
         wait = soonest(wait, self.next_watch_ms());
         wait = soonest(wait, self.next_behind_ms());
         wait = soonest(wait, self.next_upload_ms());
-        soonest(wait, self.next_departure_ms())
+        wait = soonest(wait, self.next_departure_ms());
+        soonest(wait, self.next_self_call_ms())
     }
 
     /// Gives a connection so much time from now on; what it is for follows from its state.

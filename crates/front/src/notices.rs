@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::self_call::LocalCalls;
+
 /// How serious it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -41,6 +43,8 @@ pub struct Notice {
     pub message: String,
     /// What happened to which worker (by the supervisor's number).
     pub news: Option<(News, u64)>,
+    /// Something that this thread cannot find out itself.
+    pub question: Option<Box<LocalCalls>>,
 }
 
 /// More than this many unread notices say the same thing over and over.
@@ -73,15 +77,30 @@ impl Notices {
             inside.dropped += 1;
             return;
         }
-        inside.waiting.push_back(Notice { level, message, news: None });
+        inside.waiting.push_back(Notice { level, message, news: None, question: None });
         self.changed.notify_one();
     }
 
     /// Adds news; never dropped, since each of them comes once in a worker's life.
     pub fn tell(&self, news: News, worker: u64, message: String) {
         let level = if message.is_empty() { Level::Debug } else { Level::Error };
-        self.lock().waiting.push_back(Notice { level, message, news: Some((news, worker)) });
+        self.lock().waiting.push_back(Notice { level, message, news: Some((news, worker)), question: None });
         self.changed.notify_one();
+    }
+
+    /// Adds a question; dropped like a line when nobody reads: there is a next one.
+    pub fn ask(&self, question: LocalCalls) {
+        let question = Some(Box::new(question));
+        let mut inside = self.lock();
+        if inside.waiting.len() < CAPACITY {
+            inside.waiting.push_back(Notice {
+                level: Level::Debug,
+                message: String::new(),
+                news: None,
+                question,
+            });
+            self.changed.notify_one();
+        }
     }
 
     /// No more will come.
@@ -101,7 +120,7 @@ impl Notices {
                 let message =
                     format!("{} notices of the front were dropped: the log is too slow", inside.dropped);
                 inside.dropped = 0;
-                return Some(Notice { level: Level::Warning, message, news: None });
+                return Some(Notice { level: Level::Warning, message, news: None, question: None });
             }
             if inside.closed {
                 return None;

@@ -41,6 +41,7 @@ impl EventLoop {
                 Order::Add(link) => self.dispatch.add(*link),
                 Order::Retire(number) => self.retire(number),
                 Order::Died(number, how) => self.on_death(number, &how),
+                Order::CalledItself(number, pid) => self.on_self_call(number, pid),
             }
         }
     }
@@ -55,6 +56,7 @@ impl EventLoop {
     /// 502, or a cut where the answer has begun.
     fn on_death(&mut self, number: u64, how: &str) {
         let Some(seat) = self.dispatch.seat_of(number) else { return };
+        self.dispatch.revoke_spare(seat);
         self.move_back(seat);
         self.dispatch.declare_dead(seat);
         let Some(worker) = self.dispatch.worker(seat) else { return };
@@ -64,7 +66,8 @@ impl EventLoop {
         let mut lines = Vec::new();
         for (slot, place) in worker.used_slots() {
             slots.push(slot);
-            if place.is_done || worker.end.answer(u32::from(slot)).1 != Progress::Open {
+            let is_report = place.is_spare && place.owner.is_none();
+            if is_report || place.is_done || worker.end.answer(u32::from(slot)).1 != Progress::Open {
                 continue;
             }
             let age = worker.end.started_ms(u32::from(slot)).map_or(0, |started| now.saturating_sub(started));
@@ -92,7 +95,7 @@ impl EventLoop {
     }
 
     /// Puts what a worker has not started back into the queue.
-    fn move_back(&mut self, seat: u16) {
+    pub(crate) fn move_back(&mut self, seat: u16) {
         for (id, since_ms) in self.dispatch.take_back_all(seat) {
             self.shared.counters.requests_moved.up();
             if let Some(connection) = self.table.get_mut(id) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use penstock_http::UnderscorePolicy;
 
 use crate::forwarding::Proxies;
+use crate::self_call::SelfCallPolicy;
 use crate::upload::Streams;
 
 /// See `_FrontSettings` in the Python stub for the meaning of each.
@@ -74,6 +75,8 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// What is done about requests that the application makes to its own server.
+    pub self_call: SelfCallPolicy,
 }
 
 /// How long a closed connection is still read, so that the client can take its last answer: a close with unread bytes makes the

@@ -4,7 +4,9 @@
 
 use std::os::fd::AsFd;
 
-use penstock_link::{BodyEnd, BodyPool, BodyWindow, Frame, FrontEnd, Phase, REQUEST_BYTES, Why, request};
+use penstock_link::{
+    BodyEnd, BodyPool, BodyWindow, Errand, Frame, FrontEnd, Phase, REQUEST_BYTES, Why, request,
+};
 
 use crate::connection_table::ConnectionId;
 use crate::spool::SpoolFile;
@@ -70,6 +72,8 @@ pub struct SlotUse {
     pub turn: u64,
     /// When the request was complete.
     pub since_ms: u64,
+    /// It has a permit beyond the worker's own: a spare thread runs it, nobody else can (see `self_call`).
+    pub is_spare: bool,
     holding: Holding,
 }
 
@@ -110,6 +114,8 @@ pub struct Worker {
     uses: Vec<SlotUse>,
     in_use: usize,
     busy: usize,
+    /// How many of these have permits beyond the worker's own.
+    spare: usize,
     /// How many requests it may have beyond its threads: more while it gets on, few when it does not.
     ahead: usize,
     /// When it last let go of a slot, or got work after having had none.
@@ -144,6 +150,7 @@ impl Worker {
             told: Told::default(),
             in_use: 0,
             busy: 0,
+            spare: 0,
             ahead: LEAST_AHEAD,
             progress_ms: 0,
         }
@@ -161,12 +168,17 @@ impl Worker {
 
     /// Threads without a request, or less than nothing when requests wait for one.
     pub fn free_permits(&self) -> isize {
-        self.threads as isize - self.busy as isize
+        self.threads as isize - (self.busy - self.spare) as isize
     }
 
     /// Requests that have no thread yet.
     pub fn beyond(&self) -> usize {
-        self.busy.saturating_sub(self.threads)
+        (self.busy - self.spare).saturating_sub(self.threads)
+    }
+
+    /// Requests that have permits beyond its own.
+    pub fn spare(&self) -> usize {
+        self.spare
     }
 
     /// Whether it may be given a request for which it has no thread free.
@@ -214,8 +226,10 @@ impl Worker {
         now_ms: u64,
         fill: impl FnOnce(&mut [u8], Option<u64>, &Holding) -> Result<usize, E>,
     ) -> Result<u16, (Option<E>, Holding)> {
-        let Placing { id, turn, since_ms, mut holding } = request;
-        let Some(slot) = self.end.claim() else { return Err((None, holding)) };
+        let Placing { id, turn, since_ms, errand, mut holding } = request;
+        let claimed = if errand.is_some() { self.end.claim_spare() } else { self.end.claim() };
+        let Some(slot) = claimed else { return Err((None, holding)) };
+        let is_report = errand.is_some_and(|errand| errand.is_report);
         let token = match &holding.file {
             None => None,
             Some(file) => match self.end.give_file(slot, file.file().as_fd()) {
@@ -233,12 +247,13 @@ impl Worker {
                 }
                 if let Some(place) = self.uses.get_mut(slot as usize) {
                     *place = SlotUse {
-                        owner: Some(id),
+                        owner: (!is_report).then_some(id),
                         is_used: true,
                         is_done: false,
                         overdue_since: None,
                         turn,
                         since_ms,
+                        is_spare: errand.is_some(),
                         holding,
                     };
                 }
@@ -247,8 +262,14 @@ impl Worker {
                 }
                 self.in_use += 1;
                 self.busy += 1;
-                self.left = self.left.map(|left| left.saturating_sub(1));
-                self.end.submit(slot, len);
+                self.left = self.left.map(|left| left.saturating_sub(u64::from(!is_report)));
+                match errand {
+                    None => self.end.submit(slot, len),
+                    Some(errand) => {
+                        self.spare += 1;
+                        self.end.submit_spare(slot, len, errand);
+                    }
+                }
                 Ok(slot as u16)
             }
             Err(error) => {
@@ -259,9 +280,14 @@ impl Worker {
     }
 
     /// Puts a request that has waited into a slot, if it can be; gives it back otherwise.
-    pub fn place_waiting(&mut self, waiting: Waiting, now_ms: u64) -> Result<(ConnectionId, u16), Waiting> {
+    pub fn place_waiting(
+        &mut self,
+        waiting: Waiting,
+        now_ms: u64,
+        errand: Option<Errand>,
+    ) -> Result<(ConnectionId, u16), Waiting> {
         let Waiting { id, turn, since_ms, record, holding } = waiting;
-        let request = Placing { id, turn, since_ms, holding };
+        let request = Placing { id, turn, since_ms, errand, holding };
         let placed = self.place(request, now_ms, |area, token, _| {
             area.get_mut(..record.len()).ok_or(())?.copy_from_slice(&record);
             if let Some(token) = token {
@@ -292,10 +318,30 @@ impl Worker {
         Some(Waiting { id, turn, since_ms, record, holding })
     }
 
-    /// The slots whose requests no thread has started.
+    /// The slots whose requests wait for one of its own threads.
     pub fn ready_slots(&self) -> Vec<u16> {
-        let is_ready = |slot: &u16| self.end.phase(u32::from(*slot)) == Some(Phase::Ready);
-        self.used_slots().map(|(slot, _)| slot).filter(is_ready).collect()
+        self.slots_in(Phase::Ready).filter(|(_, place)| !place.is_spare).map(|(slot, _)| slot).collect()
+    }
+
+    fn slots_in(&self, phase: Phase) -> impl Iterator<Item = (u16, &SlotUse)> {
+        self.used_slots().filter(move |(slot, _)| self.end.phase(u32::from(*slot)) == Some(phase))
+    }
+
+    /// Its process is gone, and with it the spare threads: what they were to take is like any other request now, and reports are void.
+    pub fn revoke_spare(&mut self) {
+        let slots: Vec<_> = self
+            .slots_in(Phase::Ready)
+            .filter(|(_, place)| place.is_spare)
+            .map(|(slot, place)| (slot, place.owner.is_some()))
+            .collect();
+        for (slot, has_owner) in slots {
+            if !has_owner && self.end.reclaim(u32::from(slot)) {
+                self.forget(slot);
+            } else if let Some(place) = self.uses.get_mut(slot as usize) {
+                place.is_spare = false;
+                self.spare -= 1;
+            }
+        }
     }
 
     fn forget(&mut self, slot: u16) -> SlotUse {
@@ -303,6 +349,7 @@ impl Worker {
         if place.is_used {
             self.in_use -= 1;
             self.busy -= usize::from(!place.is_done);
+            self.spare -= usize::from(!place.is_done && place.is_spare);
         }
         place
     }
@@ -314,6 +361,11 @@ impl Worker {
         if place.is_used && !place.is_done && (self.is_dead || self.end.is_done(u32::from(slot))) {
             place.is_done = true;
             self.busy -= 1;
+            if std::mem::take(&mut place.is_spare) {
+                // It says nothing of how the worker gets on with the others.
+                self.spare -= 1;
+                return;
+            }
             self.progress_ms = now_ms;
             // What it has shown to be able to, and as much again.
             self.ahead = (self.ahead * 2).min(self.end.slots());
@@ -425,6 +477,8 @@ pub struct Placing {
     pub turn: u64,
     /// See [`Waiting`].
     pub since_ms: u64,
+    /// For a spare thread.
+    pub errand: Option<Errand>,
     /// See [`Waiting`].
     pub holding: Holding,
 }

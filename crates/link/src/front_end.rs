@@ -54,7 +54,7 @@ pub struct FrontEnd {
     region: Arc<Region>,
     layout: Layout,
     /// Last freed, first used: its lines are still in the cache.
-    free: Vec<u32>,
+    pub(crate) free: Vec<u32>,
     generations: Vec<u32>,
     /// Each record's length as submitted: what lies in the region is the worker's to damage.
     lengths: Vec<u32>,
@@ -167,6 +167,18 @@ impl FrontEnd {
 
     /// Makes a claimed and filled slot ready. Nobody is woken until [`FrontEnd::ring_bell`].
     pub fn submit(&mut self, slot: u32, record_len: usize) {
+        let generation = self.make_ready(slot, record_len, 0);
+        // SAFETY: an AtomicU64 in the ready ring.
+        let entry: &AtomicU64 = unsafe { self.region.atomics(self.layout.ring_entry(self.tail)) };
+        entry.store(u64::from(generation) << 32 | u64::from(slot), Ordering::Relaxed);
+        self.tail = self.tail.wrapping_add(1);
+        self.control().ready_tail.0.store(self.tail, Ordering::Release);
+        self.pushed += 1;
+    }
+
+    /// Makes a claimed and filled slot ready; gives its generation. Whoever is to take it has to be told then.
+    #[inline]
+    pub(crate) fn make_ready(&mut self, slot: u32, record_len: usize, spare: u32) -> u32 {
         let record_len = record_len.min(REQUEST_BYTES);
         if let Some(len) = self.lengths.get_mut(slot as usize) {
             *len = record_len as u32;
@@ -176,16 +188,12 @@ impl FrontEnd {
         words.answerer.0.answer.store(ANSWER_OPEN, Ordering::Relaxed);
         words.answerer.0.started_ms.store(0, Ordering::Relaxed);
         words.asker.0.request_len.store(record_len as u32, Ordering::Relaxed);
+        words.asker.0.spare.store(spare, Ordering::Relaxed);
         words.asker.0.consumed.store(0, Ordering::Relaxed);
         words.asker.0.gone.store(AWAITED, Ordering::Relaxed);
         let generation = self.generations.get(slot as usize).copied().unwrap_or_default();
         words.answerer.0.state.store(state_word(generation, Phase::Ready), Ordering::Release);
-        // SAFETY: an AtomicU64 in the ready ring.
-        let entry: &AtomicU64 = unsafe { self.region.atomics(self.layout.ring_entry(self.tail)) };
-        entry.store(u64::from(generation) << 32 | u64::from(slot), Ordering::Relaxed);
-        self.tail = self.tail.wrapping_add(1);
-        self.control().ready_tail.0.store(self.tail, Ordering::Release);
-        self.pushed += 1;
+        generation
     }
 
     /// Requests pushed since the last [`FrontEnd::ring_bell`].

@@ -17,6 +17,7 @@
 //! | response ring, `produced`     | front resets | nobody           | worker writes    | front reads |
 //! | `answer`                      | front resets | nobody           | worker writes    | front reads |
 //! | `started_ms`                  | front resets | nobody           | worker writes once, front reads | nobody |
+//! | `spare`                       | front writes | worker reads     | nobody           | nobody      |
 //! | `consumed`, `gone`            | front writes | front writes     | front writes, worker reads | front writes |
 //! | `space`, `space_wanted`       | front resets | nobody           | both (eventcount)| nobody      |
 //!
@@ -50,7 +51,7 @@
 //! but `body_wanted`, which costs that one a wake-up too many.
 //!
 //! Words of the whole link, in any phase: `ready_tail` is the front's, `ready_head` the worker's; `pulse.alarm` is counted up by either end and
-//! slept on by the worker's watch; `pulse.heartbeat_ms` is written by the worker's watch and read by the front. Beside the region, on
+//! slept on by the worker's watch; `pulse.spares` is the front's; `pulse.heartbeat_ms` is written by the worker's watch and read by the front. Beside the region, on
 //! the link's socket, travel descriptors: each names its slot and generation, so a late one is not mistaken either (`descriptors`).
 //!
 //! During Running the front reads the response ring from `consumed` to `produced` (acquire), the worker writes beyond it: a
@@ -111,8 +112,10 @@ pub(crate) struct Control {
 /// What the worker's watch and the front tell each other; touched about once a second.
 #[repr(C)]
 pub(crate) struct Pulse {
-    /// Futex: counts up whenever a request has become overdue.
+    /// Futex: counts up whenever a request has become overdue, or is handed to a spare thread.
     pub alarm: AtomicU32,
+    /// Requests ever handed to spare threads (wraps); see `spare`.
+    pub spares: AtomicU32,
     /// When the worker's watch was last seen holding the GIL, by [`coarse_ms`](crate::coarse_ms); 0 before the first time.
     pub heartbeat_ms: AtomicU64,
 }
@@ -145,6 +148,8 @@ pub(crate) struct SlotAnswer {
 #[repr(C)]
 pub(crate) struct SlotAsk {
     pub request_len: AtomicU32,
+    /// 0 for a request in the ready ring; otherwise what a spare thread is to do with it (see `spare`).
+    pub spare: AtomicU32,
     /// Bytes ever taken from the response ring for this request (wraps).
     pub consumed: AtomicU32,
     /// [`AWAITED`], [`LEFT`], [`GONE`], [`DEPARTED`] or [`OVERDUE`]; only grows while the slot runs.

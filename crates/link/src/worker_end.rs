@@ -178,20 +178,20 @@ impl WorkerEnd {
                 continue;
             }
             // Fails where the front has taken the request back: the entry was stale.
-            let (from, to) = (state_word(generation, Phase::Ready), state_word(generation, Phase::Running));
-            let words = &self.slot(slot).answerer.0;
-            if words.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                words.started_ms.store(coarse_ms(), Ordering::Relaxed);
-                return Some(Taken {
-                    slot,
-                    generation,
-                    produced: 0,
-                    published: true,
-                    verdict_given: false,
-                    lent_until: None,
-                });
+            if let Some(taken) = self.begin(slot, generation) {
+                return Some(taken);
             }
         }
+    }
+
+    /// Makes a Ready request this thread's; None where it is that no more.
+    #[inline]
+    pub(crate) fn begin(&self, slot: u32, generation: u32) -> Option<Taken> {
+        let (from, to) = (state_word(generation, Phase::Ready), state_word(generation, Phase::Running));
+        let words = &self.slot(slot).answerer.0;
+        words.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        words.started_ms.store(coarse_ms(), Ordering::Relaxed);
+        Some(Taken { slot, generation, produced: 0, published: true, verdict_given: false, lent_until: None })
     }
 
     /// The request's record; None when it is damaged.

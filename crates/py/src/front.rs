@@ -5,12 +5,16 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use penstock_front::{Common, FrontHandle, Level, News, Proxies, Settings, Streams, WorkerLink};
+use penstock_front::{
+    Common, FrontHandle, Level, LocalCall, News, Origin, Proxies, SelfCallPolicy, Settings, Streams,
+    WorkerLink,
+};
 use penstock_http::{TrustedProxies, UnderscorePolicy};
 use penstock_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -106,8 +110,19 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         interrupt_grace: seconds(from, "request_timeout_grace")?,
         worker_time: limit(from, "worker_timeout")?,
         health_path: from.getattr("health_path")?.extract()?,
+        self_call: match &*from.getattr("self_call")?.extract::<String>()? {
+            "off" => SelfCallPolicy::Off,
+            "warn" => SelfCallPolicy::Warn,
+            "lend" => SelfCallPolicy::Lend,
+            other => return Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
+        },
     })
 }
+
+/// An address and a port.
+type Address = (String, u16);
+/// A request's number, the process at the other end of its connection, or the addresses of both ends.
+type Call = (u64, Option<u32>, Option<(Address, Address)>);
 
 /// Something the front wants a person to know.
 #[pyclass(frozen, module = "penstock._engine")]
@@ -137,6 +152,9 @@ impl Notice {
     /// What happened to a worker, if that is it.
     #[getter]
     fn event(&self) -> Option<&'static str> {
+        if self.notice.question.is_some() {
+            return Some("waiting");
+        }
         self.notice.news.map(|(news, _)| match news {
             News::Quiet => "quiet",
             News::Spent => "spent",
@@ -149,6 +167,25 @@ impl Notice {
     #[getter]
     fn worker(&self) -> Option<u64> {
         self.notice.news.map(|(_, worker)| worker)
+    }
+
+    /// Requests that wait and were made on this machine: number, and either the process at the other end or the addresses of both ends.
+    #[getter]
+    fn local_calls(&self) -> Vec<Call> {
+        let told = |call: &LocalCall| match call.origin {
+            Origin::Process(pid) => (call.number, Some(pid), None),
+            Origin::Tcp(peer, own) => {
+                let told = |address: SocketAddr| (address.ip().to_string(), address.port());
+                (call.number, None, Some((told(peer), told(own))))
+            }
+        };
+        self.notice.question.iter().flat_map(|question| &question.calls).map(told).collect()
+    }
+
+    /// The processes of all workers, where there are such requests.
+    #[getter]
+    fn processes(&self) -> Vec<u32> {
+        self.notice.question.iter().flat_map(|question| &question.workers).copied().collect()
     }
 }
 
@@ -284,6 +321,12 @@ impl Front {
     /// A worker's process has ended.
     fn worker_died(&self, worker: u64, how: String) -> PyResult<()> {
         self.started()?.worker_died(worker, how);
+        Ok(())
+    }
+
+    /// One of a notice's local calls was made by this worker process.
+    fn called_itself(&self, number: u64, pid: u32) -> PyResult<()> {
+        self.started()?.called_itself(number, pid);
         Ok(())
     }
 

@@ -24,15 +24,19 @@
 //! What was raised lands in the application, in whatever it calls, or in a destructor, where Python can only print it: then the request
 //! goes on, and its writes find that nobody waits.
 
+use std::collections::HashMap;
 use std::ffi::{c_long, c_ulong};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use penstock_link::request::RequestView;
 use penstock_link::{Taken, Why, WorkerEnd};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyType};
+
+use crate::overdue::named;
 
 /// The window's word: generation << 32 | marks | slot + 1; 0 while it is closed.
 fn word_of(slot: u32, generation: u32) -> u64 {
@@ -102,6 +106,18 @@ impl Watched {
             let (record, started_ms) = end.look_at(slot, generation).unwrap_or_default();
             Some(Found { why, thread: running.thread, slot, generation, record, started_ms })
         })
+    }
+
+    /// The threads in which the application runs now, each with method and path of its request.
+    pub(crate) fn running(&self, py: Python<'_>, end: &WorkerEnd) -> HashMap<c_ulong, (String, String)> {
+        let threads = self.lock(py);
+        let request_of = |running: &Arc<Running>| {
+            let word = running.word.load(Ordering::Acquire) & !MARKS;
+            let slot = ((word & 0xFFFF_FFFF) as u32).checked_sub(1)?;
+            let (record, _) = end.look_at(slot, (word >> 32) as u32)?;
+            Some((running.thread, named(&RequestView::new(&record)?)))
+        };
+        threads.iter().filter_map(request_of).collect()
     }
 
     /// Raises `exception` in the thread that is at the request, once; false when its window is closed (to this reason), it was not found

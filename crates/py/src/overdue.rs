@@ -11,6 +11,12 @@ use pyo3::prelude::*;
 
 use crate::interrupt::Found;
 
+/// Method and decoded path of a request, for people.
+pub(crate) fn named(request: &RequestView<'_>) -> (String, String) {
+    let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+    (text(request.method()), text(request.path()))
+}
+
 /// A request that still runs although the front has answered it 504, or its client has gone.
 #[pyclass(frozen, module = "penstock._engine")]
 pub struct Overdue {

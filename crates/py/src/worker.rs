@@ -4,9 +4,10 @@
 //! `serve` runs on threads that Python made, never on the main thread, so signals are not its concern; `next_overdue` on the watch's own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use penstock_link::{Scheduler, Wake, WorkerEnd};
+use penstock_link::{Errand, Scheduler, Taken, Wake, WorkerEnd};
 use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
@@ -15,7 +16,7 @@ use crate::desk::Desk;
 use crate::front::timeout_of;
 use crate::interrupt::Watched;
 use crate::link::Link;
-use crate::overdue::Overdue;
+use crate::overdue::{Overdue, named};
 
 /// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ pub struct Worker {
     pub(crate) file_wrapper: Py<PyType>,
     pub(crate) observer: Py<PyAny>,
     pub(crate) watched: Watched,
+    /// Requests for spare threads that the watch has been told of (wraps).
+    spares_told: AtomicU32,
 }
 
 #[pymethods]
@@ -45,24 +48,26 @@ impl Worker {
         let (end, threads) = link.get().take_worker_end()?;
         let scheduler = Scheduler::new(Arc::clone(&end), threads);
         let watched = Watched::default();
-        Ok(Worker { end, scheduler, application, environs, file_wrapper, observer, watched })
+        let spares_told = AtomicU32::new(0);
+        Ok(Worker { end, scheduler, application, environs, file_wrapper, observer, watched, spares_told })
     }
 
-    /// Run requests on the calling thread until `stop`, or one request only.
+    /// Run requests on the calling thread until `stop`, or one only: that for which it was made.
     #[pyo3(signature = (thread, *, once = false))]
     fn serve(&self, py: Python<'_>, thread: usize, once: bool) -> PyResult<()> {
         let Some(mut seat) = self.scheduler.seat(thread) else {
             return Err(PyValueError::new_err(format!("there is no free seat for thread {thread}")));
         };
+        if once {
+            let result = self.run_errand(py);
+            self.scheduler.leave(seat);
+            return result;
+        }
         let mut desk = Desk::new(py, self)?;
         loop {
             // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
             while let Some(taken) = self.scheduler.try_take(&mut seat) {
                 desk.run_guarded(taken)?;
-                if once {
-                    self.scheduler.leave(seat);
-                    return Ok(());
-                }
             }
             match py.detach(|| self.scheduler.wait(&mut seat)) {
                 Wake::Retry => {}
@@ -92,12 +97,23 @@ impl Worker {
             if let Some(found) = self.watched.find(py, &self.end) {
                 return Ok(Some(Overdue::new(&self.end, found)));
             }
+            if self.end.spares() != self.spares_told.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(None);
             }
             py.detach(|| self.end.wait_alarm(ticket, left.min(LONGEST_PAUSE)));
         }
+    }
+
+    /// How many requests need a thread of their own that nobody was told of before.
+    fn take_spares(&self) -> u32 {
+        let all = self.end.spares();
+        let new = all.wrapping_sub(self.spares_told.swap(all, Ordering::Relaxed));
+        // More cannot be there, whatever the other end has written.
+        new.min(self.end.slots() as u32)
     }
 
     /// Raise an exception in the thread of such a request; False when that is over.
@@ -112,6 +128,33 @@ impl Worker {
 }
 
 impl Worker {
+    /// Runs a request for which a permit was lent, or reports one that waits; nothing, if it has been taken back meanwhile.
+    fn run_errand(&self, py: Python<'_>) -> PyResult<()> {
+        let Some((taken, errand)) = self.end.take_spare() else { return Ok(()) };
+        // First the log: as long as the called request does not run, its caller waits and can be found.
+        if let Err(error) = self.report_self_call(py, &taken, errand) {
+            error.write_unraisable(py, Some(self.observer.bind(py)));
+        }
+        if errand.is_report {
+            self.end.finish(taken, true);
+            return Ok(());
+        }
+        match Desk::new(py, self) {
+            Ok(mut desk) => desk.run_guarded(taken),
+            Err(error) => {
+                self.end.finish(taken, true);
+                Err(error)
+            }
+        }
+    }
+
+    fn report_self_call(&self, py: Python<'_>, taken: &Taken, errand: Errand) -> PyResult<()> {
+        let called = self.end.request(taken).map(|request| named(&request)).unwrap_or_default();
+        let running = self.watched.running(py, &self.end);
+        let arguments = (called, errand.caller_port, !errand.is_report, running);
+        self.observer.bind(py).call_method1("called_itself", arguments).map(drop)
+    }
+
     /// The worker's end of the link.
     pub fn link_end(&self) -> Arc<WorkerEnd> {
         Arc::clone(&self.end)

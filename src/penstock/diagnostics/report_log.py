@@ -19,10 +19,13 @@ _MOST_WAITING: Final = 100
 
 
 class ReportLog:
-    """Errors for ``logger``, from any thread."""
+    """Reports for ``logger``, from any thread; errors, unless ``level`` says otherwise."""
 
-    def __init__(self, logger: logging.Logger, *, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self, logger: logging.Logger, *, patience: float = _PATIENCE, level: int = logging.ERROR
+    ) -> None:
         self._logger = logger
+        self._level = level
         self._patience = patience
         self._waiting: queue.Queue[tuple[str, threading.Event]] = queue.Queue(_MOST_WAITING)
         self._lock = threading.Lock()
@@ -50,7 +53,7 @@ class ReportLog:
         while True:
             message, written = self._waiting.get()
             try:
-                self._logger.error("%s", message)
+                self._logger.log(self._level, "%s", message)
             except Exception:
                 # A filter or handler of the application; there is nowhere else to say it.
                 pass

@@ -2,8 +2,9 @@
 
 Owns what happens to each of them, and in which order. One that took too long, which the front has decided and
 answered: report, then interrupt. One whose client has gone in the middle of an endless answer: interrupt,
-and rouse it. Each turn of the loop also is the worker's heartbeat: so
-nothing in it may wait for what the application could hold, such as the lock of a logging handler.
+and rouse it. It also has the threads made that lent permits need. Each turn of the loop is the worker's
+heartbeat, too: so nothing in it may wait for what the application could hold, such as the lock of a logging
+handler.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from penstock.disconnects import ClientDisconnected
 from penstock.left_behind import leave_behind
 from penstock.timeouts import RequestTimeout
 from penstock.worker.rouse import rouse
+from penstock.worker.spare_threads import SpareThreads
 from penstock.wsgi.observer import printable
 
 LOGGER = logging.getLogger("penstock.request")
@@ -74,12 +76,20 @@ class Watch:
     """Interrupts such requests of one worker, on a thread named "penstock-watch".
 
     ``name``: how the log calls this process, for example ``worker 3``. ``interval``: seconds between two
-    heartbeats at most.
+    heartbeats at most. ``spares``: who makes threads for requests that were lent a permit, if any are.
     """
 
-    def __init__(self, worker: WatchedWorker[_Overdue], *, name: str, interval: float = 1.0) -> None:
+    def __init__(
+        self,
+        worker: WatchedWorker[_Overdue],
+        *,
+        name: str,
+        interval: float = 1.0,
+        spares: SpareThreads | None = None,
+    ) -> None:
         self._name = name
         self._interval = interval
+        self._spares = spares
         self._ended = threading.Event()
         self._log = ReportLog(LOGGER)
         self._thread = threading.Thread(target=self._run, args=(worker,), name="penstock-watch", daemon=True)
@@ -105,11 +115,12 @@ class Watch:
             while not self._ended.is_set():
                 before = time.monotonic()
                 overdue = worker.next_overdue(self._interval)
+                has_provided = self._spares is not None and self._spares.provide()
                 if overdue is not None and overdue.client_gone:
                     self._dismiss(worker, overdue)
                 elif overdue is not None:
                     self._end(worker, overdue)
-                elif time.monotonic() - before < _BREATH:
+                elif not has_provided and time.monotonic() - before < _BREATH:
                     self._ended.wait(_BREATH)
         except BaseException:
             # Without heartbeats the front takes the worker for frozen, and it is replaced: rightly so.

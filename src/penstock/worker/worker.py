@@ -13,8 +13,11 @@ from penstock import _engine
 from penstock.config.settings import Settings
 from penstock.listeners import Listener
 from penstock.worker.runners.base import Runner
+from penstock.worker.runners.threads import ThreadsRunner
+from penstock.worker.self_calls import SelfCallLog
+from penstock.worker.spare_threads import SpareThreads
 from penstock.worker.watch import Watch
-from penstock.worker_kinds import kind_of
+from penstock.worker_kinds import kind_of, self_call_of
 from penstock.wsgi.environ import template
 from penstock.wsgi.file_wrapper import FileWrapper
 from penstock.wsgi.observer import LogObserver
@@ -78,8 +81,12 @@ def build_runner(
         for one in listeners
     ]
     called = kind.surround(application, settings)
-    worker = _engine.Worker(link, called, environs, FileWrapper, LogObserver())
+    self_calls = SelfCallLog(listeners, name=name, permits=kind.permits(settings))
+    worker = _engine.Worker(link, called, environs, FileWrapper, LogObserver(self_calls))
     runner = kind.build(worker, settings)
-    if not settings.request_timeout and not settings.worker_timeout:
+    spares = None
+    if self_call_of(settings) != "off" and isinstance(runner, ThreadsRunner):
+        spares = SpareThreads(worker, runner)
+    if not settings.request_timeout and not settings.worker_timeout and spares is None:
         return runner
-    return WatchedRunner(runner, Watch(worker, name=name))
+    return WatchedRunner(runner, Watch(worker, name=name, spares=spares))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from traceback import walk_tb
-from typing import Any
+from typing import Any, Protocol
 
 from penstock._engine import IncompleteBodyError
 from penstock.disconnects import ClientDisconnected
@@ -18,8 +18,20 @@ from penstock.timeouts import RequestTimeout
 LOGGER = logging.getLogger("penstock.request")
 
 
+class SelfCallReporter(Protocol):
+    """Whom to tell of calls of the application to its own server."""
+
+    def called_itself(
+        self, called: tuple[str, str], port: int, is_lent: bool, running: Mapping[int, tuple[str, str]]
+    ) -> None:
+        """See `penstock.worker.self_calls`."""
+
+
 class LogObserver:
     """Writes one record for each fault, with the request's method and path."""
+
+    def __init__(self, self_calls: SelfCallReporter | None = None) -> None:
+        self._self_calls = self_calls
 
     def failed(self, environ: Mapping[str, Any], error: BaseException) -> None:
         """The application raised: a record with the traceback; only a line if it is an exception of ours."""
@@ -39,6 +51,13 @@ class LogObserver:
     def misused(self, environ: Mapping[str, Any], message: str) -> None:
         """The application broke a rule of WSGI; ``message`` says which."""
         LOGGER.warning("%s: %s", _request_line(environ), message)
+
+    def called_itself(
+        self, called: tuple[str, str], port: int, is_lent: bool, running: Mapping[int, tuple[str, str]]
+    ) -> None:
+        """A request waits for which another one of this worker waits; called on its own, extra thread."""
+        if self._self_calls is not None:
+            self._self_calls.called_itself(called, port, is_lent, running)
 
 
 def printable(text: str) -> str:

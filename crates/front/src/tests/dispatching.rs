@@ -49,7 +49,7 @@ impl Scene {
     }
 
     /// Submits `GET /N`, where N counts up.
-    fn ask(&mut self, now_ms: u64) -> Dispatched {
+    pub(super) fn ask(&mut self, now_ms: u64) -> Dispatched {
         self.ask_with(Load::Inline(&[]), now_ms)
     }
 

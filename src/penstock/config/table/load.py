@@ -79,3 +79,12 @@ class Load:
         help="What such a 503 tells the client to wait before it tries again (whole seconds).",
         reason="The queue empties quickly; the smallest value that the header can say.",
     )  # fmt: skip
+    self_call: str = setting(
+        "lend",
+        Unit.TEXT, Group.LOAD, Part.FRONT, "--self-call",
+        help="When the application calls its own server and all threads are taken: lend one more and say so,"
+        " only say so, or do not look.",
+        reason="Otherwise both requests wait for each other until the queue's timeout, and nobody knows why.",
+        choices=("lend", "warn", "off"),
+        more="See [self-calls](self-calls.md).",
+    )  # fmt: skip

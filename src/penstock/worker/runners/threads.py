@@ -21,7 +21,7 @@ class ServingWorker(Protocol):
     """The part of the native worker that is used here."""
 
     def serve(self, thread: int, *, once: bool = False) -> None:
-        """Run requests on the calling thread until `stop`, or one only."""
+        """Run requests on the calling thread until `stop`; with ``once`` one that was lent a permit."""
 
     def stop(self) -> None:
         """Let every serving thread return."""
@@ -50,7 +50,8 @@ class ThreadsRunner:
             self._begin(once=False)
 
     def add_thread(self, *, once: bool = False) -> None:
-        """One thread more: for another one that has left its duty, or, with ``once``, for one request.
+        """One thread more: for another one that has left its duty, or, with ``once``, for one
+        request that was lent a permit (see `penstock.worker.spare_threads`).
 
         Raises RuntimeError where the system has no thread left. Does nothing after `stop`.
         """

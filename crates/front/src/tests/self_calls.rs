@@ -1,0 +1,212 @@
+//! Permits beyond a worker's own: who is looked at, who takes what is lent, and that everything is as before afterwards.
+
+use penstock_link::{Errand, Taken};
+
+use super::dispatching::Scene;
+use crate::connection_table::ConnectionId;
+use crate::dispatch::{Dispatched, Place, STALL_MS};
+use crate::self_call::SelfCalls;
+
+const LENT: Errand = Errand { is_report: false, caller_port: 40_000 };
+const REPORT: Errand = Errand { is_report: true, caller_port: 40_000 };
+
+fn placed(dispatched: Dispatched) -> Place {
+    match dispatched {
+        Dispatched::Placed(place) => place,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Requests are `/0`, `/1`, …; `/N` has the connection N and the number N + 1.
+fn numbers(scene: &Scene, after: u64, until_ms: u64) -> Vec<u64> {
+    let found = scene.dispatch.waiting(after, until_ms);
+    assert!(found.iter().all(|(number, id)| *id == ConnectionId::from_token(*number as usize - 1)));
+    found.into_iter().map(|(number, _)| number).collect()
+}
+
+fn lend(scene: &mut Scene, number: u64, seat: u16, errand: Errand, now_ms: u64) -> Place {
+    let waiting = match errand.is_report {
+        true => scene.dispatch.copy_of(number),
+        false => scene.dispatch.extract(number),
+    };
+    let (id, place) = scene.dispatch.place_spare(seat, waiting.unwrap(), errand, now_ms).unwrap();
+    assert_eq!(id, ConnectionId::from_token(number as usize - 1));
+    place
+}
+
+fn take_spare(scene: &Scene, seat: usize) -> (Taken, String) {
+    let (taken, _) = scene.ends[seat].take_spare().expect("a request for a spare thread");
+    let path = scene.ends[seat].request(&taken).unwrap().path().to_vec();
+    (taken, String::from_utf8(path).unwrap())
+}
+
+#[test]
+fn only_what_waits_where_no_permit_is_free_is_looked_at_and_once() {
+    let mut scene = Scene::new(2, 1, 100);
+    assert!(!scene.dispatch.is_short());
+    placed(scene.ask(10));
+    // The other worker is free.
+    assert!(!scene.dispatch.is_short());
+    placed(scene.ask(10));
+    assert!(!scene.dispatch.is_short(), "nobody waits");
+    let (_zero, _) = scene.start(0);
+    let (_one, _) = scene.start(1);
+    placed(scene.ask(11));
+    placed(scene.ask(12));
+    assert_eq!(scene.ask(20), Dispatched::Queued);
+    assert!(scene.dispatch.is_short());
+    assert_eq!(numbers(&scene, 0, 11), [3]);
+    assert_eq!(numbers(&scene, 0, 20), [3, 4, 5]);
+    assert_eq!(numbers(&scene, 3, 20), [4, 5]);
+}
+
+#[test]
+fn what_is_lent_a_permit_is_run_beside_the_others_and_leaves_everything_as_it_was() {
+    let mut scene = Scene::new(1, 1, 100);
+    let outer = placed(scene.ask(0));
+    let (outer_taken, _) = scene.start(0);
+    // A stranger waits in front of it.
+    let stranger = placed(scene.ask(1));
+    placed(scene.ask(2));
+    let place = lend(&mut scene, 3, 0, LENT, 60);
+    assert_eq!(scene.dispatch.lent(), 1);
+    let worker = scene.dispatch.worker(0).unwrap();
+    assert_eq!((worker.free_permits(), worker.beyond(), worker.in_use()), (-1, 1, 3));
+    let (taken, path) = take_spare(&scene, 0);
+    assert_eq!(path, "/2");
+    assert_eq!(scene.dispatch.owner(place), Some(ConnectionId::from_token(2)));
+    scene.end(0, taken, 61);
+    let worker = scene.dispatch.worker(0).unwrap();
+    assert_eq!((worker.spare(), worker.free_permits(), worker.beyond(), worker.in_use()), (0, -1, 1, 2));
+    scene.end(0, outer_taken, 62);
+    let (taken, path) = scene.start(0);
+    assert_eq!((&*path, u32::from(stranger.slot)), ("/1", taken.slot()));
+    scene.end(0, taken, 63);
+    let worker = scene.dispatch.worker(0).unwrap();
+    assert_eq!((worker.free_permits(), worker.in_use()), (1, 0));
+    assert_eq!(scene.dispatch.owner(outer), None);
+}
+
+#[test]
+fn it_can_be_lent_from_the_queue_and_stays_where_it_is_put() {
+    let mut scene = Scene::new(2, 1, 100);
+    let both = [placed(scene.ask(0)), placed(scene.ask(0))];
+    let (_zero, _) = scene.start(0);
+    let (_one, _) = scene.start(1);
+    // One in advance for each, the third in the queue.
+    placed(scene.ask(1));
+    placed(scene.ask(1));
+    assert_eq!(scene.ask(1), Dispatched::Queued);
+    let place = lend(&mut scene, 5, both[0].seat, LENT, STALL_MS + 1);
+    assert_eq!(scene.dispatch.queued(), 0);
+    let back = scene.dispatch.take_back_all(place.seat);
+    assert_eq!(back, [(ConnectionId::from_token(2), 1)], "what is lent is not for another worker");
+    assert_eq!(take_spare(&scene, 0).1, "/4");
+    // Neither one that runs nor one that is lent already is to be had.
+    assert!(scene.dispatch.extract(1).is_none() && scene.dispatch.extract(5).is_none());
+}
+
+#[test]
+fn a_client_that_goes_takes_the_permit_with_it() {
+    let mut scene = Scene::new(1, 1, 100);
+    placed(scene.ask(0));
+    let (_outer, _) = scene.start(0);
+    placed(scene.ask(0));
+    let place = lend(&mut scene, 2, 0, LENT, 60);
+    assert!(scene.dispatch.discard(place));
+    assert!(scene.ends[0].take_spare().is_none());
+    assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (0, 1));
+}
+
+#[test]
+fn a_worker_that_dies_gives_back_what_was_lent_and_loses_reports() {
+    let mut scene = Scene::new(1, 1, 100);
+    placed(scene.ask(0));
+    let (_outer, _) = scene.start(0);
+    placed(scene.ask(5));
+    placed(scene.ask(6));
+    lend(&mut scene, 2, 0, LENT, 60);
+    lend(&mut scene, 3, 0, REPORT, 60);
+    assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (2, 4));
+    scene.dispatch.revoke_spare(0);
+    assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (0, 3));
+    let back = scene.dispatch.take_back_all(0);
+    assert_eq!(back, [(ConnectionId::from_token(1), 5), (ConnectionId::from_token(2), 6)]);
+    assert_eq!(scene.dispatch.slots_in_use(), 1);
+}
+
+#[test]
+fn a_report_is_a_copy_that_nobody_waits_for() {
+    let mut scene = Scene::new(1, 1, 100);
+    placed(scene.ask(0));
+    let (outer, _) = scene.start(0);
+    let waiting = placed(scene.ask(1));
+    let report = lend(&mut scene, 2, 0, REPORT, 60);
+    assert_ne!(report, waiting);
+    assert_eq!((scene.dispatch.owner(report), scene.dispatch.queued()), (None, 0));
+    let (taken, path) = take_spare(&scene, 0);
+    assert_eq!(path, "/1");
+    scene.ends[0].finish(taken, true);
+    scene.dispatch.look(report, 61);
+    scene.dispatch.reap(report, 61);
+    assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (0, 2));
+    // The request itself has stayed where it was.
+    scene.end(0, outer, 62);
+    assert_eq!(scene.start(0).1, "/1");
+}
+
+#[test]
+fn the_caller_s_own_worker_is_preferred_and_what_cannot_be_placed_goes_back_into_its_place() {
+    let mut scene = Scene::new(2, 1, 100);
+    scene.dispatch.worker(1).unwrap().pid = 77;
+    assert_eq!(scene.dispatch.seat_for(77), Some(1));
+    assert_eq!(scene.dispatch.seat_for(78), Some(0));
+    // It still runs what calls, although it gets nothing new.
+    scene.dispatch.worker(1).unwrap().is_retiring = true;
+    assert_eq!(scene.dispatch.seat_for(77), Some(1));
+    scene.dispatch.worker(1).unwrap().is_dead = true;
+    assert_eq!(scene.dispatch.seat_for(77), Some(0));
+    placed(scene.ask(0));
+    let (_outer, _) = scene.start(0);
+    scene.dispatch.worker(0).unwrap().is_retiring = true;
+    assert_eq!([scene.ask(1), scene.ask(1), scene.ask(1)], [Dispatched::Queued; 3]);
+    assert_eq!(scene.dispatch.seat_for(78), None);
+    let middle = scene.dispatch.extract(3).unwrap();
+    assert_eq!(numbers(&scene, 0, 1), [2, 4]);
+    scene.dispatch.put_back(middle);
+    let order: Vec<u64> = scene.dispatch.queue.iter().map(|waiting| waiting.turn).collect();
+    assert_eq!(order, [2, 3, 4]);
+}
+
+#[test]
+fn questions_become_rare_while_the_answer_is_no() {
+    let mut calls = SelfCalls::default();
+    let mut now = 10_000;
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        assert_eq!(calls.due_in(now), 0);
+        calls.begin_look(now);
+        calls.note_question(now);
+        pauses.push(calls.due_in(now));
+        now += calls.due_in(now);
+    }
+    assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000]);
+    // Who has nothing to ask looks again soon, and is not forgiven.
+    calls.begin_look(now);
+    assert_eq!(calls.due_in(now), 50);
+    now += 50;
+    calls.begin_look(now);
+    calls.note_question(now);
+    assert_eq!(calls.due_in(now), 1000);
+    // One that was recognised is.
+    calls.note_answer(now + 1);
+    assert_eq!(calls.due_in(now + 1), 50);
+    calls.begin_look(now + 51);
+    calls.note_question(now + 51);
+    assert_eq!(calls.due_in(now + 51), 50);
+    // So is a time in which nothing waited.
+    calls.note_question(now + 101);
+    calls.begin_look(now + 5_000);
+    calls.note_question(now + 5_000);
+    assert_eq!(calls.due_in(now + 5_000), 50);
+}
