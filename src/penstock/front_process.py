@@ -20,7 +20,7 @@ from penstock import _engine
 from penstock.config.errors import StartError
 from penstock.config.settings import Settings
 from penstock.line import Line, LineClosedError, Message
-from penstock.logs.access import OFF, open_access_log
+from penstock.logs.access import OFF, open_access_log_of
 from penstock.logs.setup import label_process
 from penstock.opening import Opened
 
@@ -137,11 +137,7 @@ class _Front:
         if self._settings.access_log is None:
             return
         try:
-            descriptor = open_access_log(
-                self._settings.access_log,
-                self._settings.access_log_format,
-                trust_request_id=self._settings.trust_request_id,
-            )
+            descriptor = open_access_log_of(self._settings)
         except StartError as error:
             LOGGER.error("%s The old file is used on.", error)
             return

@@ -23,7 +23,7 @@ from penstock.config.settings import Settings
 from penstock.diagnostics.stacks import stack_of
 from penstock.left_behind import leave_behind
 from penstock.listeners import Listener
-from penstock.logs.access import open_access_log
+from penstock.logs.access import open_access_log_of
 from penstock.worker.runners.base import Runner
 
 LOGGER = logging.getLogger("penstock")
@@ -106,14 +106,10 @@ class Running:
 
     def reopen_logs(self) -> None:
         """Open the access log again by its name, after it was moved away; the old one stays if not."""
-        target = self._settings.access_log
-        if target is None:
+        if self._settings.access_log is None:
             return
         try:
-            settings = self._settings
-            descriptor = open_access_log(
-                target, settings.access_log_format, trust_request_id=settings.trust_request_id
-            )
+            descriptor = open_access_log_of(self._settings)
         except StartError as error:
             LOGGER.error("%s", error)
             return

@@ -17,7 +17,6 @@ use penstock_http::{DateCache, Head, Limits};
 use penstock_link::Why;
 
 use crate::accept::descriptor_limit;
-use crate::access_line::Ending;
 use crate::access_log::AccessLog;
 use crate::backlog::Backlog;
 use crate::close::CloseReason;
@@ -29,6 +28,7 @@ use crate::exchange::State;
 use crate::listener::Listener;
 use crate::notices::Level;
 use crate::receive::{SCRATCH, Turn};
+use crate::request_ids::RequestIds;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::timers::Timers;
@@ -81,6 +81,9 @@ pub(crate) struct EventLoop {
     /// Clients who have gone, and what is to be done about their requests.
     pub(crate) departures: Vec<Departure>,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) ids: RequestIds,
+    /// The head of a request with its id behind it; reused.
+    pub(crate) identified: Vec<u8>,
     pub(crate) draining: bool,
     /// The last turn's requests have not been announced yet.
     looked_again: bool,
@@ -98,6 +101,8 @@ pub(crate) struct EventLoop {
     pub(crate) now_ms: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
+    /// The same in milliseconds.
+    pub(crate) unix_ms: u64,
 }
 
 impl EventLoop {
@@ -141,6 +146,8 @@ impl EventLoop {
                 .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
             watch_at: 0,
             access_log: AccessLog::new(settings.access_log)?,
+            ids: RequestIds::new(),
+            identified: Vec::new(),
             settings,
             limits,
             shared,
@@ -168,6 +175,7 @@ impl EventLoop {
             started: Instant::now(),
             now_ms: 0,
             unix_seconds: 0,
+            unix_ms: 0,
         })
     }
 
@@ -302,7 +310,8 @@ impl EventLoop {
 
     fn read_clocks(&mut self) {
         self.now_ms = self.started.elapsed().as_millis() as u64;
-        self.unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (self.unix_seconds, self.unix_ms) = (since.as_secs(), since.as_millis() as u64);
     }
 
     fn show_levels(&mut self) {
@@ -393,11 +402,9 @@ impl EventLoop {
         if let Some(mut pending) = exchange.pending.take() {
             pending.body.discard(&mut self.dispatch.bodies);
         }
-        if let (Some(record), Some(log)) = (exchange.record.take(), &mut self.access_log) {
-            let now_us = self.started.elapsed().as_micros() as u64;
-            let how = reason.for_the_log();
-            let ending = Ending { bytes: exchange.passed, how, now_us, unix_seconds: self.unix_seconds };
-            log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
+        if let Some(record) = exchange.record.take() {
+            let bytes = exchange.body_bytes();
+            self.note_end(record, bytes, reason.for_the_log());
         }
     }
 }

@@ -17,7 +17,7 @@ from penstock.config.settings import Settings
 from penstock.forking import fork
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line
-from penstock.logs.access import OFF, open_access_log
+from penstock.logs.access import OFF, open_access_log_of
 from penstock.opening import Opened
 from penstock.signals import Signals
 from penstock.supervisor.crew import Child, Crew, Front, Worker
@@ -331,11 +331,7 @@ class Performer:
         if self._opened.access_log == OFF:
             return
         try:
-            descriptor = open_access_log(
-                self._settings.access_log,
-                self._settings.access_log_format,
-                trust_request_id=self._settings.trust_request_id,
-            )
+            descriptor = open_access_log_of(self._settings)
         except StartError as error:
             LOGGER.error("%s", error)
             return

@@ -72,6 +72,26 @@ class Observing:
     trust_request_id: bool = setting(
         False,
         Unit.FLAG, Group.LOGS, Part.FRONT, "--trust-request-id",
-        help="Take X-Request-ID over from clients; otherwise each request gets a new one.",
+        help="Take X-Request-ID over from any client, and not from trusted proxies only.",
         reason="Anybody could send the id of somebody else's request.",
+    )  # fmt: skip
+    request_id: bool = setting(
+        False,
+        Unit.FLAG, Group.LOGS, Part.FRONT, "--request-id",
+        help="Give each request an id, in penstock.request_id and X-Request-ID, also where no log has it.",
+        reason="An access log that has it brings it along; without one, only some applications look at it.",
+    )  # fmt: skip
+    access_log_health: bool = setting(
+        False,
+        Unit.FLAG, Group.LOGS, Part.FRONT, "--access-log-health",
+        help="Write access lines for health checks, too.",
+        reason="They come every few seconds for ever, and never reach the application.",
+    )  # fmt: skip
+    server_timing: bool = setting(
+        False,
+        Unit.FLAG, Group.LOGS, Part.FRONT, "--server-timing",
+        help="Tell clients in Server-Timing how long a request waited for a thread, and how long it took.",
+        reason="For developers, whose browsers show it; others need not know how busy a server is.",
+        more="In milliseconds: queue;dur=0.00, app;dur=12.34, up to the head of the response. One that "
+        "has such a field of its own keeps it.",
     )  # fmt: skip
