@@ -15,13 +15,14 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from typing import Any
 
 from penstock import _engine
 from penstock.config.errors import StartError
 from penstock.config.settings import Settings
 from penstock.line import Line, LineClosedError, Message
 from penstock.logs.access import OFF, open_access_log_of
-from penstock.logs.setup import label_process
+from penstock.logs.setup import LOG_SETTINGS, change_logs, label_process
 from penstock.opening import Opened
 
 LOGGER = logging.getLogger("penstock")
@@ -116,6 +117,8 @@ class _Front:
                 front.stop()
             case "reopen_logs":
                 self._reopen_log()
+            case "change_logs":
+                self._change_logs({name: fields[name] for name in LOG_SETTINGS})
             case other:
                 LOGGER.warning("The supervisor says something unknown: %r.", other)
 
@@ -143,6 +146,12 @@ class _Front:
             return
         self._front.set_access_log(descriptor)
         os.close(descriptor)
+
+    def _change_logs(self, values: dict[str, Any]) -> None:
+        before, self._settings = self._settings, replace(self._settings, **values)
+        with contextlib.suppress(StartError):
+            # The supervisor has said what is wrong.
+            change_logs(before, self._settings)
 
     def _pass_on(self) -> None:
         """Runs on "penstock-notices"."""

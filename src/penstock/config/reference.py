@@ -84,7 +84,9 @@ def _entry(row: Setting) -> Iterator[str]:
     yield f"- option: {flags}"
     yield f"- takes {_escaped(row.takes)}{'; may be repeated' if row.repeatable else ''}"
     yield f"- default: {_default(row)}. {_escaped(row.reason)}"
-    yield f"- applies to {where}{f'; while running: {row.while_running}' if row.while_running else ''}"
+    changes = [one for one in ("HUP reads it again" if row.reloadable else None, row.while_running) if one]
+    running = f"; while running: {', '.join(changes)}" if changes else ""
+    yield f"- applies to {where}{running}"
     yield ""
     if row.more:
         yield _escaped(row.more) + "\n"

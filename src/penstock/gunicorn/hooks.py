@@ -68,6 +68,18 @@ class Hooks:
             except Exception as error:
                 raise StartError(f"The hook on_starting failed:\n{users_traceback(error).rstrip()}") from None
 
+    def follow(self, before: Hooks, settings: Any) -> None:
+        """Take the place of ``before``, whose file was read again; the server that hooks see stays."""
+        if not self:
+            return
+        from penstock.gunicorn.views import ConfigView, LogView, ServerView
+
+        self._settings = settings
+        self._log, self._cfg = LogView(), ConfigView(self.options, settings)
+        self._server = before._server or ServerView(settings, self._cfg, self._log)
+        self._server.cfg = self._cfg
+        self._workers = before._workers
+
     def alone(self) -> None:
         """Everything runs in one process, where no hook is called. Raises ConfigError."""
         if not self:

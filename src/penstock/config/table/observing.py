@@ -35,6 +35,7 @@ class Observing:
         reason="Says what was started, what failed and what was refused; nothing for each request.",
         choices=("debug", "info", "warning", "error"),
         first=True,
+        reloadable=True,
     )  # fmt: skip
     access_log: str | None = setting(
         None,
@@ -50,18 +51,21 @@ class Observing:
         help="The form of messages: lines for people, or JSON with OpenTelemetry's names.",
         reason="Whoever starts it by hand reads it.",
         choices=("text", "json"),
+        reloadable=True,
     )  # fmt: skip
     error_log: str = setting(
         "-",
         Unit.PATH, Group.LOGS, Part.SUPERVISOR, "--error-log",
         help="Where to write messages: a file to append to, or - for the standard error output.",
         reason="Containers, systemd and people look there.",
+        reloadable=True,
     )  # fmt: skip
     log_syslog: str | None = setting(
         None,
         Unit.ADDRESS, Group.LOGS, Part.SUPERVISOR, "--log-syslog",
         help="Send messages to a syslog instead: unix:/dev/log or host:port (UDP).",
         reason="The journal takes the standard error output, and few machines have anything else.",
+        reloadable=True,
     )  # fmt: skip
     access_log_format: str = setting(
         "combined",

@@ -34,6 +34,7 @@ class Serving:
         first=True,
         more="An SQLAlchemy pool gives 15 connections at most unless it is told otherwise; "
         "`penstock check` compares.",
+        reloadable=True,
     )  # fmt: skip
     worker_kind: str = setting(
         "threads",
@@ -41,6 +42,7 @@ class Serving:
         help="The way to run requests: threads (also called gthread), or sync (one at a time).",
         reason="Threads suit every application, and cost nothing while they wait.",
         first=True,
+        reloadable=True,
     )  # fmt: skip
     worker_connections: int = setting(
         1000,
@@ -48,6 +50,7 @@ class Serving:
         help="How many requests run at the same time in each worker of a kind that has no threads for them.",
         reason="gunicorn's default. Idle connections do not count: only requests that run.",
         minimum=1,
+        reloadable=True,
     )  # fmt: skip
     graceful_timeout: float = setting(
         30.0,
@@ -58,6 +61,7 @@ class Serving:
         first=True,
         more="Together with drain_delay it has to be shorter than terminationGracePeriodSeconds (Kubernetes) "
         "or TimeoutStopSec (systemd).",
+        reloadable=True,
     )  # fmt: skip
     drain_delay: float = setting(
         0.0,
@@ -65,4 +69,5 @@ class Serving:
         help="After SIGTERM, how long connections are still accepted while the readiness check fails.",
         reason="Load balancers that look at the readiness check need some seconds to look elsewhere; "
         "without one the end should come at once.",
+        reloadable=True,
     )  # fmt: skip
