@@ -16,6 +16,7 @@ from typing import TextIO
 
 from penstock.config.errors import ConfigError, StartError
 from penstock.logs.formats import Form, ForPeople, in_one_line
+from penstock.logs.journal import SOCKET, Journal
 
 # As syslog and the journal number them.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -37,20 +38,44 @@ class Output(logging.Handler):
 class StandardError(Output):
     """Looks up ``sys.stderr`` for each record, for tests and shells replace it during the run.
 
-    Under systemd each line carries its priority, and the journal adds the time.
+    Under systemd that is the journal, which then gets records with fields in its own protocol; or, where it
+    listens to nobody at ``journal`` and for JSON, lines that carry their priority.
     """
+
+    def __init__(self, form: Form, journal: str = SOCKET) -> None:
+        super().__init__(form)
+        self._path = journal
+        self._journal: Journal | None = None
+        self._was_tried = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
         try:
             stream = sys.stderr
             if goes_to_journal(stream):
+                journal = self._native()
+                if journal is not None:
+                    journal.send(record, self.form, _priority(record))
+                    return
                 stream.write(_for_journal(self.form, record))
             else:
                 stream.write(self.form.text(record, colour=wants_colour(stream)) + "\n")
             stream.flush()
         except Exception:
             self.handleError(record)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._journal is not None:
+            self._journal.close()
+        super().close()
+
+    def _native(self) -> Journal | None:
+        if not self._was_tried and isinstance(self.form, ForPeople):
+            self._was_tried = True
+            with suppress(OSError):
+                self._journal = Journal(self._path)
+        return self._journal
 
 
 class File(Output):
