@@ -101,6 +101,18 @@ def test_what_a_file_does_not_say_is_as_with_gunicorn(monkeypatch: pytest.Monkey
             {"max_head_bytes": 2**20, "max_line_bytes": 256, "threads": 1},
         ),
         ("limit_request_fields = 200", {"max_fields": 200, "threads": 1}),
+        (
+            "syslog = True\nsyslog_addr = 'unix:///dev/log#dgram'",
+            {"log_syslog": "unix:/dev/log", "access_log": "syslog", "threads": 1},
+        ),
+        (
+            "syslog = True\naccesslog = 'a.log'",
+            {"log_syslog": "localhost:514", "access_log": "a.log", "threads": 1},
+        ),
+        (
+            "syslog = True\ndisable_redirect_access_to_syslog = True",
+            {"log_syslog": "localhost:514", "threads": 1},
+        ),
         ("loglevel = 'CRITICAL'", {"log_level": "error", "threads": 1}),
         ("accesslog = '-'", {"access_log": "-", "threads": 1}),
         ("tmp_upload_dir = '/var/tmp'", {"spool_directory": "/var/tmp", "threads": 1}),
