@@ -32,7 +32,8 @@ more than an earlier one:
 4. the command line.
 
 `penstock config` shows each value with its source, `penstock check shop:app` tries everything that can be
-tried without serving. `penstock.run` and `penstock.start` take keywords only, no files and no variables.
+tried without serving. `penstock.run` and `penstock.start` take keywords only, no files and no variables;
+what would have no effect there (the process, and for `start` the log) is refused.
 
 ```toml
 # penstock.toml; in pyproject.toml the same below [tool.penstock]

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -90,12 +90,23 @@ class File(Output):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
+        if self._descriptor < 0:
+            # Replaced while another thread was on its way here.
+            return
         try:
             self._follow()
             line = self.form.text(record) + "\n"
             os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
         except Exception:
             self.handleError(record)
+
+    def close(self) -> None:
+        """Close the file; records that still come are lost."""
+        with self.lock or nullcontext():
+            descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        super().close()
 
     def hand_to(self, user: int, group: int) -> None:
         """Give the file to a user, who will have to open it again."""

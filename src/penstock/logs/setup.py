@@ -26,13 +26,16 @@ def set_up_logging(level: str) -> None:
     _set_up(level, outputs.StandardError(formats.ForPeople()))
 
 
-def set_up_logs(settings: Settings) -> None:
+def set_up_logs(settings: Settings) -> bool:
     """As `set_up_logging`, with format and place as ``settings`` say. Raises StartError, ConfigError.
 
-    With a file or a syslog named there, that is done even if the root logger has a handler.
+    With a file or a syslog named there, that is done even if the root logger has a handler. Whether messages
+    go where the settings say, as they also do when it was done before.
     """
+    if any(isinstance(one, outputs.Output) for one in LOGGER.handlers):
+        return True
     is_explicit = settings.log_syslog is not None or settings.error_log != "-"
-    _set_up(settings.log_level, _output(settings), explicitly=is_explicit)
+    return _set_up(settings.log_level, _output(settings), explicitly=is_explicit)
 
 
 def change_logs(before: Settings, after: Settings) -> None:
@@ -61,13 +64,15 @@ def _output(settings: Settings) -> outputs.Output:
     return outputs.StandardError(form)
 
 
-def _set_up(level: str, handler: logging.Handler, *, explicitly: bool = False) -> None:
+def _set_up(level: str, handler: logging.Handler, *, explicitly: bool = False) -> bool:
     if LOGGER.handlers or (LOGGER.hasHandlers() and not explicitly):
-        return
+        handler.close()
+        return False
     LOGGER.addHandler(handler)
     LOGGER.setLevel(level.upper())
     # An application that configures the root logger later would show every line a second time.
     LOGGER.propagate = False
+    return True
 
 
 def label_process(label: str) -> None:
