@@ -21,34 +21,32 @@ def write(directory: Path, *lines: str) -> Path:
 
 
 def reload(server: Live, count: int) -> None:
-    """Reload for the ``count``th time, and wait until the old workers have gone."""
+    """Reload for the ``count``th time, and wait until the new workers serve."""
     server.send_signal(signal.SIGHUP)
     server.log.wait_for("reload: done", count)
+
+
+def wait_for_permits(server: Live, count: int) -> None:
+    """Wait until the front has workers that run so many requests at a time, all together."""
     eventually(
-        lambda: server.verdict()["workers"]["retiring"] == 0,
-        lambda: f"nobody retires: {server.verdict()}",
+        lambda: server.verdict()["permits"]["total"] == count,
+        lambda: f"{count} permits: {server.verdict()}",
     )
-
-
-def permits(server: Live) -> int:
-    total = server.verdict()["permits"]["total"]
-    assert isinstance(total, int)
-    return total
 
 
 def test_workers_get_the_new_settings(live: StartLive, tmp_path: Path) -> None:
     config = write(tmp_path, "workers = 1", "threads = 2")
     server = live(PROCESS_APP, "-c", config, *HEALTH)
     before = server.ready_workers(1)
-    assert permits(server) == 2
+    wait_for_permits(server, 2)
     write(tmp_path, "workers = 2", "threads = 3")
     reload(server, 1)
     server.log.wait_for(r"settings that have changed: .*threads = 3")
-    eventually(lambda: permits(server) == 6, lambda: f"six: {server.verdict()}")
+    wait_for_permits(server, 6)
     assert server.ask(request()).text != str(before[1])
     # A worker that comes later is one of them.
     server.send_signal(signal.SIGTTIN)
-    eventually(lambda: permits(server) == 9, lambda: f"nine: {server.verdict()}")
+    wait_for_permits(server, 9)
     assert server.ask(request()).status == 200
 
 
@@ -58,7 +56,7 @@ def test_what_the_command_line_says_still_counts_more(live: StartLive, tmp_path:
     server.ready_workers(1)
     write(tmp_path, "threads = 3")
     reload(server, 1)
-    assert permits(server) == 4
+    wait_for_permits(server, 4)
     assert "settings that have changed" not in server.log.text
 
 
@@ -81,10 +79,10 @@ def test_a_file_that_is_wrong_changes_nothing(live: StartLive, tmp_path: Path) -
     write(tmp_path, "workers = 1", "threads = 0")
     reload(server, 1)
     server.log.wait_for("the settings stay as they were: .*threads")
-    assert permits(server) == 2
+    wait_for_permits(server, 2)
     config.unlink()
     reload(server, 2)
-    assert permits(server) == 2
+    wait_for_permits(server, 2)
 
 
 def test_a_reload_that_fails_leaves_the_old_workers_their_settings(live: StartLive, tmp_path: Path) -> None:
@@ -113,7 +111,7 @@ def test_a_reload_that_fails_leaves_the_old_workers_their_settings(live: StartLi
     # One that dies is replaced by one of the same generation.
     os.kill(pid, signal.SIGKILL)
     server.log.wait_for(r"worker \d+ \(pid \d+\) is ready", 2)
-    eventually(lambda: permits(server) == 2, lambda: f"two: {server.verdict()}")
+    wait_for_permits(server, 2)
     assert server.ask(request()).status == 200
 
 
@@ -157,7 +155,7 @@ def test_hooks_of_a_gunicorn_file_are_read_again(live: StartLive, tmp_path: Path
     server.log.wait_for("1 became 2")
     server.log.wait_for("forked 2")
     server.log.wait_for("reload: done")
-    eventually(lambda: permits(server) == 4, lambda: f"four: {server.verdict()}")
+    wait_for_permits(server, 4)
     assert "the old hook" not in server.log.text
     config.write_text("raise SystemExit('I want to end')\n")
     server.send_signal(signal.SIGHUP)
@@ -179,6 +177,6 @@ def test_a_front_that_dies_comes_back_to_workers_of_both_kinds(live: StartLive, 
         os.kill(server.front_pid(2), signal.SIGKILL)
         server.log.wait_for(r"front .* was killed by SIGKILL")
         gates.open("late")
-    eventually(lambda: permits(server) == 3, "the new front has the new worker")
+    wait_for_permits(server, 3)
     for _ in range(5):
         assert server.ask(request()).status == 200
