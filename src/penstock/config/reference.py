@@ -31,6 +31,8 @@ more than an earlier one:
    number of workers; it counts more than a TOML file, less than `PENSTOCK_WORKERS`,
 4. the command line.
 
+`penstock --help` [shows the usual ones](images/help.png), `--help-all` all of them.
+
 `penstock config` shows each value with its source, `penstock check shop:app` tries everything that can be
 tried without serving. `penstock.run` and `penstock.start` take keywords only, no files and no variables;
 what would have no effect there (the process, and for `start` the log) is refused.
