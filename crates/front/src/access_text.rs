@@ -30,8 +30,8 @@ fn any_needs_escape(word: u64) -> bool {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
     let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    let (quote, backslash) = (is_zero(word ^ ONES * 0x22), is_zero(word ^ ONES * 0x5C));
-    (controls | quote | backslash | is_zero(word ^ ONES * 0x7F) | word) & HIGH != 0
+    let (quote, backslash) = (is_zero(word ^ (ONES * 0x22)), is_zero(word ^ (ONES * 0x5C)));
+    (controls | quote | backslash | is_zero(word ^ (ONES * 0x7F)) | word) & HIGH != 0
 }
 
 /// Whatever could end the field, forge a line or drive a terminal is written as `\xHH`; nothing at all as a dash.
