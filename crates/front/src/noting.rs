@@ -84,9 +84,9 @@ impl EventLoop {
 
     /// An exchange has ended: its line, where there is a log.
     pub(crate) fn note_end(&mut self, record: Box<AccessRecord>, bytes: u64, how: &'static str) {
-        let now_us = self.now_us();
+        let (now_us, unix_ms) = (self.now_us(), self.unix_ms());
         if let Some(log) = &mut self.access_log {
-            let ending = Ending { bytes, how, now_us, unix_ms: self.unix_ms };
+            let ending = Ending { bytes, how, now_us, unix_ms };
             log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
         }
     }

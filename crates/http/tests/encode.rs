@@ -260,6 +260,9 @@ fn how_long_it_took_is_told_unless_the_application_tells() {
     assert_eq!(told(304, "Not Modified", &[]), [expected]);
     let own = told(200, "OK", &[("Content-Length", "0"), ("server-Timing", "db;dur=1")]);
     assert_eq!(own, ["content-length: 0", "server-timing: db;dur=1"]);
+    let mut out = Vec::new();
+    let fields = [(&b"server\rtiming"[..], &b"x"[..])];
+    assert_eq!(encode_head(&mut out, 200, b"OK", fields, &context), Err(ResponseError::FieldName));
     // Interim answers have no such fields.
     let (interim, _) = encode(103, "Early Hints", &[], &context);
     assert_eq!(String::from_utf8(interim).unwrap(), "HTTP/1.1 103 Early Hints\r\n\r\n");
