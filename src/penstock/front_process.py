@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from penstock import _engine
-from penstock.config.errors import StartError
+from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.line import Line, LineClosedError, Message
 from penstock.logs.access import OFF, open_access_log_of
@@ -141,7 +141,7 @@ class _Front:
             return
         try:
             descriptor = open_access_log_of(self._settings)
-        except StartError as error:
+        except PenstockError as error:
             LOGGER.error("%s The old file is used on.", error)
             return
         self._front.set_access_log(descriptor)
@@ -149,7 +149,7 @@ class _Front:
 
     def _change_logs(self, values: dict[str, Any]) -> None:
         before, self._settings = self._settings, replace(self._settings, **values)
-        with contextlib.suppress(StartError):
+        with contextlib.suppress(PenstockError):
             # The supervisor has said what is wrong.
             change_logs(before, self._settings)
 

@@ -18,7 +18,7 @@ from typing import Self
 
 from penstock import _engine
 from penstock.config.address import TcpAddress
-from penstock.config.errors import StartError
+from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.diagnostics.stacks import stack_of
 from penstock.left_behind import leave_behind
@@ -110,7 +110,7 @@ class Running:
             return
         try:
             descriptor = open_access_log_of(self._settings)
-        except StartError as error:
+        except PenstockError as error:
             LOGGER.error("%s", error)
             return
         self._front.set_access_log(descriptor)

@@ -148,6 +148,7 @@ def test_hooks_of_a_gunicorn_file_are_read_again(live: StartLive, tmp_path: Path
         "workers = 2\nthreads = 2\n"
         "def on_reload(server):\n    server.log.info('the new hook')\n"
         "def post_fork(server, worker):\n    server.log.info('forked %d', worker.age)\n"
+        "def on_exit(server):\n    server.log.info('the end of %d', server.num_workers)\n"
         "def nworkers_changed(server, new, old):\n    server.log.info('%s became %s', old, new)\n"
     )
     server.send_signal(signal.SIGHUP)
@@ -161,6 +162,9 @@ def test_hooks_of_a_gunicorn_file_are_read_again(live: StartLive, tmp_path: Path
     server.send_signal(signal.SIGHUP)
     server.log.wait_for("the settings stay as they were: I want to end")
     server.log.wait_for("reload: done", 2)
+    server.send_signal(signal.SIGTERM)
+    assert server.exit_code() == 0
+    assert server.log.all("the end of 2")
 
 
 def test_a_front_that_dies_comes_back_to_workers_of_both_kinds(live: StartLive, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import random
 import socket
 from collections.abc import Callable
 
-from penstock.config.errors import StartError
+from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.forking import fork
 from penstock.gunicorn.hooks import hooks_of
@@ -345,7 +345,7 @@ class Performer:
             return
         try:
             descriptor = open_access_log_of(self._settings)
-        except StartError as error:
+        except PenstockError as error:
             LOGGER.error("%s", error)
             return
         # Under the same number, which the next front is given.
