@@ -20,11 +20,12 @@ from typing import Any
 
 from penstock import _engine
 from penstock.config.address import DEFAULT_HOST, DEFAULT_PORT, tcp_address
+from penstock.config.calls import check_call
 from penstock.config.errors import ConfigError, EndedError, StartError
 from penstock.config.settings import Settings, check_one_process, settings_from
 from penstock.config.units import format_seconds
 from penstock.logs.access import OFF
-from penstock.logs.setup import set_up_logging
+from penstock.logs.setup import LOG_SETTINGS, set_up_logs
 from penstock.opening import open_all
 from penstock.running import Running
 from penstock.signals import STOP, Signals, on_main_thread
@@ -56,7 +57,9 @@ def start(
     Raises ConfigError for a wrong setting, StartError when an address is in use or the like, TypeError when
     ``app`` cannot be called.
     """
-    return start_with(app, _settings(host, port, threads, bind, settings))
+    checked = _settings(host, port, threads, bind, settings)
+    check_call(checked, serves_alone=False)
+    return start_with(app, checked)
 
 
 def run(
@@ -77,7 +80,9 @@ def run(
     thread other than the main one, signals are left alone. Unless logging is configured already, messages go
     to the standard error output.
     """
-    run_with(app, _settings(host, port, threads, bind, settings), on_start)
+    checked = _settings(host, port, threads, bind, settings)
+    check_call(checked, serves_alone=True)
+    run_with(app, checked, on_start)
 
 
 def start_with(app: Application, settings: Settings, *, owns_process: bool = False) -> Running:
@@ -127,7 +132,10 @@ def run_with(
     app: Application, settings: Settings, on_start: Callable[[Running], object] | None = None
 ) -> None:
     """As `run`, with all settings in one object."""
-    set_up_logging(settings.log_level)
+    if not set_up_logs(settings):
+        for name in LOG_SETTINGS:
+            if getattr(settings, name) != getattr(Settings, name):
+                LOGGER.warning("%s has no effect: logging was configured before.", name)
     # On another thread this is a part of a program that is the service itself.
     notifier = Notifier.from_environment() if on_main_thread() else Notifier(None)
     with contextlib.ExitStack() as stack:

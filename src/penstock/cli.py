@@ -138,12 +138,19 @@ def _migrate(argument: tuple[str, ...]) -> None:
 def _configured(config: str | None, given: dict[str, Any]) -> tuple[Configuration, Settings]:
     """What was said, and the settings that follow. Raises ConfigError."""
     values, words = split_values(given)
-    found = read_configuration(values, words, config, os.environ, _directory_of_the_start())
-    settings = replace(found.settings, hooks=found.hooks if found.hooks else None)
-    if not found.resolved.given("bind") and (descriptors := inherited_descriptors()):
-        # A systemd socket unit has opened them for exactly this.
-        settings = replace(settings, bind=tuple(f"fd://{descriptor}" for descriptor in descriptors))
-    return found, settings
+    # As it was at the start: --env adds to it, and a second reading must not see that.
+    environ, directory = dict(os.environ), _directory_of_the_start()
+
+    def read() -> tuple[Configuration, Settings]:
+        found = read_configuration(values, words, config, environ, directory)
+        settings = replace(found.settings, hooks=found.hooks if found.hooks else None)
+        if not found.resolved.given("bind") and (descriptors := inherited_descriptors()):
+            # A systemd socket unit has opened them for exactly this.
+            settings = replace(settings, bind=tuple(f"fd://{descriptor}" for descriptor in descriptors))
+        return found, settings
+
+    found, settings = read()
+    return found, replace(settings, read_again=lambda: read()[1])
 
 
 def _directory_of_the_start() -> Path:

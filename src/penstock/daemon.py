@@ -26,6 +26,7 @@ from penstock.config.address import UnixAddress
 from penstock.config.errors import ConfigError, StartError
 from penstock.config.settings import Settings
 from penstock.listeners import Listener
+from penstock.logs.access import SYSLOG
 from penstock.logs.outputs import File
 from penstock.logs.setup import set_up_logs
 from penstock.opening import Opened
@@ -92,7 +93,7 @@ def drop_privileges(settings: Settings, opened: Opened) -> None:
     try:
         for listener in opened.all_listeners:
             _give(listener, user, group)
-        if settings.access_log is not None and settings.access_log != "-":
+        if settings.access_log is not None and settings.access_log not in ("-", SYSLOG):
             _give_file(settings.access_log, user, group)
         for handler in LOGGER.handlers:
             if isinstance(handler, File):

@@ -15,14 +15,15 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from typing import Any
 
 from penstock import _engine
-from penstock.config.errors import StartError
+from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.diagnostics.socket_owners import are_hidden, owners
 from penstock.line import Line, LineClosedError, Message
-from penstock.logs.access import OFF, open_access_log
-from penstock.logs.setup import label_process
+from penstock.logs.access import OFF, open_access_log_of
+from penstock.logs.setup import LOG_SETTINGS, change_logs, label_process
 from penstock.opening import Opened
 from penstock.worker_kinds import self_call_of
 
@@ -119,6 +120,8 @@ class _Front:
                 front.stop()
             case "reopen_logs":
                 self._reopen_log()
+            case "change_logs":
+                self._change_logs({name: fields[name] for name in LOG_SETTINGS})
             case other:
                 LOGGER.warning("The supervisor says something unknown: %r.", other)
 
@@ -140,16 +143,18 @@ class _Front:
         if self._settings.access_log is None:
             return
         try:
-            descriptor = open_access_log(
-                self._settings.access_log,
-                self._settings.access_log_format,
-                trust_request_id=self._settings.trust_request_id,
-            )
-        except StartError as error:
+            descriptor = open_access_log_of(self._settings)
+        except PenstockError as error:
             LOGGER.error("%s The old file is used on.", error)
             return
         self._front.set_access_log(descriptor)
         os.close(descriptor)
+
+    def _change_logs(self, values: dict[str, Any]) -> None:
+        before, self._settings = self._settings, replace(self._settings, **values)
+        with contextlib.suppress(PenstockError):
+            # The supervisor has said what is wrong.
+            change_logs(before, self._settings)
 
     def _pass_on(self) -> None:
         """Runs on "penstock-notices"."""

@@ -16,7 +16,7 @@ from penstock.config.address import parse_address
 from penstock.config.errors import ConfigError, StartError
 from penstock.config.settings import Settings
 from penstock.listeners import Inherited, Listener, open_listeners
-from penstock.logs.access import OFF, open_access_log
+from penstock.logs.access import OFF, open_access_log_of
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = ()) -> Opened:
         raise ConfigError("There is no address to listen on.")
     _check_spool_directory(settings.spool_directory)
     with contextlib.ExitStack() as undo:
-        access_log = open_access_log(
-            settings.access_log, settings.access_log_format, trust_request_id=settings.trust_request_id
-        )
+        access_log = open_access_log_of(settings)
         if access_log != OFF:
             undo.callback(os.close, access_log)
         listeners = open_listeners(addresses, inherited)

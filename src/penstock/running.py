@@ -18,13 +18,13 @@ from typing import Self
 
 from penstock import _engine
 from penstock.config.address import TcpAddress
-from penstock.config.errors import StartError
+from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.diagnostics.socket_owners import owners
 from penstock.diagnostics.stacks import stack_of
 from penstock.left_behind import leave_behind
 from penstock.listeners import Listener
-from penstock.logs.access import open_access_log
+from penstock.logs.access import open_access_log_of
 from penstock.worker.runners.base import Runner
 from penstock.worker.self_calls import OwnAddresses, caller, serving_threads
 
@@ -111,15 +111,11 @@ class Running:
 
     def reopen_logs(self) -> None:
         """Open the access log again by its name, after it was moved away; the old one stays if not."""
-        target = self._settings.access_log
-        if target is None:
+        if self._settings.access_log is None:
             return
         try:
-            settings = self._settings
-            descriptor = open_access_log(
-                target, settings.access_log_format, trust_request_id=settings.trust_request_id
-            )
-        except StartError as error:
+            descriptor = open_access_log_of(self._settings)
+        except PenstockError as error:
             LOGGER.error("%s", error)
             return
         self._front.set_access_log(descriptor)

@@ -7,15 +7,16 @@ import os
 import random
 import re
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import StartLive
-from support.client import CutOffError, WrongAnswerError, request
+from support.client import Client, CutOffError, WrongAnswerError, request
 from support.live import PROCESS_APP
-from support.waiting import eventually
+from support.waiting import DEADLINE, eventually
 
 
 def lines_of(path: Path, count: int) -> list[dict[str, Any]]:
@@ -185,3 +186,40 @@ def test_a_form_that_means_nothing(live: StartLive, form: str, what: str) -> Non
     server = live(PROCESS_APP, "--access-log", "-", "--access-log-format", form)
     assert server.exit_code() == 2
     assert what in server.log.text
+
+
+@pytest.mark.parametrize("workers", ["0", "1"], ids=["one process", "a worker"])
+@pytest.mark.parametrize("form", ["combined", "json"])
+def test_a_syslog_gets_a_datagram_for_each_line(
+    live: StartLive, tmp_path: Path, workers: str, form: str
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(str(tmp_path / "syslog"))
+        syslog.settimeout(DEADLINE)
+        server = live(
+            *(PROCESS_APP, "--workers", workers, "--access-log", "syslog", "--access-log-format", form),
+            *("--log-syslog", f"unix:{tmp_path}/syslog", "--bind", f"unix:{tmp_path}/socket"),
+        )
+        # Messages go there, too.
+        while "listens on" not in syslog.recv(9000).decode():
+            pass
+        with Client(f"unix:{tmp_path}/socket") as client:
+            for _ in range(2):
+                assert client.ask(request(target="/a")).status == 200
+        lines: list[str] = []
+        while len(lines) < 2:
+            text = syslog.recv(9000).decode()
+            if text.startswith("<30>penstock: "):
+                lines.append(text.removeprefix("<30>penstock: "))
+        if form == "json":
+            assert {json.loads(line)["url.path"] for line in lines} == {"/a"}
+        else:
+            assert all('"GET /a HTTP/1.1" 200' in line and "\n" not in line for line in lines)
+        server.send_signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+
+
+def test_a_syslog_that_is_not_named(live: StartLive) -> None:
+    server = live(PROCESS_APP, "--access-log", "syslog")
+    assert server.exit_code() == 2
+    assert "--log-syslog" in server.log.text

@@ -23,7 +23,7 @@ def app(environ, start_response):
 """
 # The words of the log that say what was not mapped, for each file.
 REMARKS: dict[str, tuple[str, ...]] = {
-    "access_format": ("disable_redirect_access_to_syslog:",),
+    "access_format": (),
     "all_hooks": ("one request at a time",),
     "django_nginx": ("one request at a time",),
     "flask_container": ("keepalive = 5", "worker_tmp_dir:", "capture_output:", "enable_stdio_inheritance:"),

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from penstock.config.settings import settings_from
+from penstock.config.settings import Settings, settings_from
 from penstock.line import Line, LineClosedError
 from penstock.opening import open_all
 from penstock.signals import Signals
@@ -45,7 +45,7 @@ class Parts:
                 return 0
         return 1
 
-    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         line.send({"event": "hello", "pid": os.getpid()})
         return self.serve(line)
 
@@ -59,10 +59,10 @@ class Parts:
                     line.send({"event": "attached"})
         return 1
 
-    def template(self, line: Line) -> int:
+    def template(self, line: Line, settings: Settings) -> int:
         raise NotImplementedError
 
-    def link_memory(self) -> int:
+    def link_memory(self, permits: int) -> int:
         return os.memfd_create("play")
 
     def body_memory(self) -> int:
@@ -72,7 +72,7 @@ class Parts:
 class Broken(Parts):
     """The application cannot be loaded: the last word and the end come together."""
 
-    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         line.send({"event": "failed", "what": "It is broken.", "traceback": "Traceback"})
         return 3
 
@@ -80,14 +80,14 @@ class Broken(Parts):
 class NoMemory(Parts):
     """There is no link for anybody."""
 
-    def link_memory(self) -> int:
+    def link_memory(self, permits: int) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 class Curious(Parts):
     """A worker looks at what it holds besides its own, and fails if there is more."""
 
-    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         known = {0, 1, 2, line.fileno(), *link}
         kinds = []
         for one in Path("/proc/self/fd").iterdir():
@@ -105,7 +105,7 @@ class Curious(Parts):
 class Deaf(Parts):
     """The first worker closes its line and lives on."""
 
-    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         if number > 1:
             return self.serve(line)
         line.send({"event": "ready"})
@@ -117,7 +117,7 @@ class Deaf(Parts):
 class Babbling(Parts):
     """What a worker says makes no sense, before it does its part."""
 
-    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         for nonsense in ({}, {"event": 7}, {"event": "failed"}, {"event": "quiet", "worker": 1}):
             line.send(nonsense)
         return self.serve(line)

@@ -1,7 +1,10 @@
 """Starting, asking and ending, with the native module and real requests."""
 
 import http.client
+import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +13,10 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.config import calls
 from penstock.config.errors import ConfigError, StartError
+from penstock.config.setting import Group
+from penstock.config.settings import TABLE
 
 
 def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -120,3 +126,53 @@ def test_faults(tmp_path: Path) -> None:
         penstock.start(not_callable)
     with penstock.start(hello, port=0) as running, pytest.raises(StartError, match="already in use"):
         penstock.start(hello, port=running.port)
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"daemon": True}, "service manager"),
+        ({"pid_file": "x.pid"}, "getpid"),
+        ({"user": "nobody"}, "as that user"),
+        ({"group": "nogroup"}, "as that group"),
+        ({"umask": "007"}, "os.umask"),
+        ({"chdir": "/"}, "os.chdir"),
+        ({"environment": ["A=b"]}, "os.environ"),
+        ({"python_path": ["/x"]}, "sys.path"),
+        ({"process_name": "x"}, "setproctitle"),
+    ],
+)
+def test_what_the_program_does_for_itself(settings: dict[str, Any], advice: str) -> None:
+    for call in (penstock.start, penstock.run):
+        with pytest.raises(ConfigError, match=f"(?s)means nothing in a call.*{advice}"):
+            call(hello, port=0, **settings)
+
+
+def test_every_setting_of_the_process_has_an_advice() -> None:
+    assert {row.name for row in TABLE if row.group is Group.PROCESS} == calls._INSTEAD.keys()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"log_level": "debug"}, {"log_format": "json"}, {"error_log": "x"}, {"log_syslog": "localhost:514"}],
+)
+def test_an_embedded_server_does_not_configure_the_log(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="the log is your program's"):
+        penstock.start(hello, port=0, **settings)
+
+
+def test_a_program_of_its_own_gets_the_log_that_it_asks_for(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    program = (
+        "import penstock, sys\n"
+        "penstock.run(lambda e, s: [], port=0, log_format='json', error_log=sys.argv[1],\n"
+        "             on_start=lambda running: running.close())\n"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=True, timeout=60)
+    assert "listens on" in json.loads(path.read_text().splitlines()[0])["body"]
+    # Where logging is configured already, what cannot be done is said.
+    program = "import logging\nlogging.basicConfig()\n" + program.replace(", error_log=sys.argv[1]", "")
+    said = subprocess.run(
+        [sys.executable, "-c", program], check=True, timeout=60, capture_output=True, text=True
+    )
+    assert "log_format has no effect: logging was configured before." in said.stderr

@@ -248,6 +248,12 @@ def test_no_target() -> None:
     assert "No application is named" in result.output
 
 
+def test_config_shows_no_secrets() -> None:
+    result = invoke("config", "app", "-e", "PASSWORD=s3cret", "--env", "A=")
+    assert "PASSWORD=*** A=***" in result.output
+    assert "s3cret" not in result.output
+
+
 def test_config_shows_value_source_and_meaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "penstock.toml").write_text("threads = 3\nkeep_alive_seconds = 5\nqueue-length = 9\n")
     monkeypatch.setenv("PENSTOCK_KEEP_ALIVE_SECONDS", "7s")

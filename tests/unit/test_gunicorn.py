@@ -115,9 +115,24 @@ def test_what_a_file_does_not_say_is_as_with_gunicorn(monkeypatch: pytest.Monkey
         ("keepalive = 0", {"requests_per_connection": 1, "threads": 1}),
         ("preload_app = True", {"preload": True, "threads": 1}),
         ("limit_request_field_size = 100_000", {"max_head_bytes": 116_384, "threads": 1}),
-        ("limit_request_line = 8190", {"threads": 1}),
-        ("limit_request_field_size = 0\nlimit_request_line = 8190", {"max_head_bytes": 2**20, "threads": 1}),
+        ("limit_request_line = 8190", {"max_line_bytes": 8190, "threads": 1}),
+        (
+            "limit_request_field_size = 0\nlimit_request_line = 100",
+            {"max_head_bytes": 2**20, "max_line_bytes": 256, "threads": 1},
+        ),
         ("limit_request_fields = 200", {"max_fields": 200, "threads": 1}),
+        (
+            "syslog = True\nsyslog_addr = 'unix:///dev/log#dgram'",
+            {"log_syslog": "unix:/dev/log", "access_log": "syslog", "threads": 1},
+        ),
+        (
+            "syslog = True\naccesslog = 'a.log'",
+            {"log_syslog": "localhost:514", "access_log": "a.log", "threads": 1},
+        ),
+        (
+            "syslog = True\ndisable_redirect_access_to_syslog = True",
+            {"log_syslog": "localhost:514", "threads": 1},
+        ),
         ("loglevel = 'CRITICAL'", {"log_level": "error", "threads": 1}),
         ("accesslog = '-'", {"access_log": "-", "threads": 1}),
         ("tmp_upload_dir = '/var/tmp'", {"spool_directory": "/var/tmp", "threads": 1}),

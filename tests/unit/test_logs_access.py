@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.errors import ConfigError
+from penstock.config.errors import ConfigError, StartError
 from penstock.logs.access import OFF, check_form, open_access_log
 
 
@@ -21,9 +21,8 @@ def test_the_usual_form_needs_no_envelope(tmp_path: Path) -> None:
     assert open_access_log(None, "json") == OFF
 
 
-@pytest.mark.parametrize("trust", [False, True])
-def test_an_envelope_can_be_looked_at_more_than_once(tmp_path: Path, trust: bool) -> None:
-    descriptor = open_access_log(str(tmp_path / "log"), "%(h)s é", trust_request_id=trust)
+def test_an_envelope_can_be_looked_at_more_than_once(tmp_path: Path) -> None:
+    descriptor = open_access_log(str(tmp_path / "log"), "%(h)s é")
     with socket.socket(fileno=descriptor) as envelope:
         for _ in range(2):
             text, beside, _, _ = envelope.recvmsg(9000, socket.CMSG_LEN(4), socket.MSG_PEEK)
@@ -32,7 +31,7 @@ def test_an_envelope_can_be_looked_at_more_than_once(tmp_path: Path, trust: bool
             inside = int.from_bytes(data, sys.byteorder)
             assert text.decode().split("\n") == [
                 "penstock access log 1",
-                "trust-request-id" if trust else "",
+                "",
                 "%(h)s é",
             ]
             os.write(inside, b"line\n")
@@ -72,3 +71,25 @@ def test_forms_that_mean_nothing(form: str, what: str, tmp_path: Path) -> None:
 )
 def test_forms(form: str) -> None:
     check_form(form)
+
+
+def test_a_syslog_gets_a_socket_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "syslog"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(str(path))
+        descriptor = open_access_log("syslog", "combined", syslog=f"unix:{path}")
+        with socket.socket(fileno=descriptor) as envelope:
+            text, descriptors, _, _ = socket.recv_fds(envelope, 9000, 1)
+        (inside,) = descriptors
+        assert text.decode().split("\n")[1:] == ["datagrams <30>penstock: ", "combined"]
+        assert not os.get_blocking(inside)
+        os.write(inside, b"line")
+        os.close(inside)
+        assert syslog.recv(100) == b"line"
+
+
+def test_a_syslog_has_to_be_named_and_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no syslog"):
+        open_access_log("syslog")
+    with pytest.raises(StartError, match="Cannot reach the syslog"):
+        open_access_log("syslog", syslog=f"unix:{tmp_path}/none")

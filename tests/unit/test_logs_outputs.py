@@ -139,6 +139,8 @@ def test_no_syslog(target: str) -> None:
 
 
 def test_the_journal_gets_priorities(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # What it gets otherwise is in test_logs_journal.py.
+    monkeypatch.setattr(outputs.StandardError, "_native", lambda _: None)
     path = tmp_path / "journal"
     with path.open("w") as stream:
         status = os.fstat(stream.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -412,6 +413,21 @@ class TestNumber:
         assert started(story) == [3]
         story.tell(ev.WorkerReady(3))
         assert started(story) == [4]
+
+    def test_another_number_of_workers_holds_when_the_new_code_does(self) -> None:
+        story = Story()
+        story.serve()
+        story.tell(ev.Reload(replace(story.state.rules, workers=3, preload=True, graceful_timeout=7.0)))
+        # The canary, and not a third worker with the old code.
+        assert started(story) == [3]
+        assert story.state.rules.graceful_timeout == 7.0
+        assert not story.state.rules.preload
+        story.tell(ev.WorkerFailed(3, "broken", ""), ev.WorkerExited(3, ev.Exit(code=3)))
+        assert story.state.wanted == 2
+        # What was asked for then is not forgotten.
+        story.tell(ev.Reload(story.state.rules))
+        story.tell(ev.WorkerReady(4))
+        assert story.state.wanted == 3
 
     def test_withdrawn_and_a_reload_that_fails(self) -> None:
         story = Story()

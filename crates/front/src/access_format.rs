@@ -2,6 +2,8 @@
 //!
 //! Must not know where lines go. Names of fields are compared without regard to case.
 
+use penstock_http::Known;
+
 /// One value of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -75,6 +77,8 @@ pub struct Format {
     pub is_json: bool,
     /// Which fields of a request are to be kept, in small letters.
     pub request_fields: Vec<Box<[u8]>>,
+    /// The same as numbers, at the same places; `Other` for unusual ones.
+    pub request_known: Vec<Known>,
     /// Which fields of an answer are to be kept, in small letters.
     pub answer_fields: Vec<Box<[u8]>>,
     /// Whether a line says the request's id.
@@ -99,6 +103,7 @@ impl Format {
             "combined" => format.read(COMBINED)?,
             _ => format.read(text)?,
         }
+        format.request_known = format.request_fields.iter().map(|name| Known::lookup(name)).collect();
         Ok(format)
     }
 

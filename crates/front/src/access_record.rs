@@ -3,16 +3,13 @@
 //! One piece of memory holds all texts, and records are used again, so that a request costs no allocation for its line. Only those fields
 //! are kept which the format asks for. Runs on the front's thread.
 
-use penstock_http::{Field, Head, Known, Span, Version};
+use penstock_http::{Head, Known, Timing, Version};
 use penstock_link::coarse_ms;
 
 use crate::access_format::Format;
 
 /// More of one field, or of a first line that cannot be understood, is not kept.
 const MOST_BYTES: usize = 8 * 1024;
-
-/// The name of the field that the application sees.
-const ID_FIELD: &[u8] = b"X-Request-ID";
 
 /// A part of a record's memory; `None` for what was not sent.
 type Piece = Option<(u32, u32)>;
@@ -21,7 +18,9 @@ type Piece = Option<(u32, u32)>;
 #[derive(Debug, Default)]
 pub struct AccessRecord {
     text: Vec<u8>,
-    peer: Piece,
+    client: Piece,
+    /// The other end of the connection, where that is not the client.
+    proxy: Piece,
     method: Piece,
     target: Piece,
     /// Length of the target up to the query.
@@ -34,7 +33,6 @@ pub struct AccessRecord {
     pub status: u16,
     /// The request's id, as 32 characters or as it was sent; empty for none.
     id: Piece,
-    id_is_ours: bool,
     /// How it came to the present answer, where the front made it.
     pub cause: Option<&'static str>,
     /// The worker that answered: number and process.
@@ -67,26 +65,51 @@ impl AccessRecord {
         *self = AccessRecord { text, request_fields, answer_fields, ..AccessRecord::default() };
     }
 
-    /// A request whose head is complete.
-    pub fn begin(&mut self, format: &Format, head: &Head, bytes: &[u8], peer: &[u8], now_us: u64) {
-        self.began_us = now_us;
-        self.is_complete(now_us);
-        self.peer = self.keep(peer);
+    /// A request whose head is complete, of `client`, which came by a connection of `peer`.
+    pub fn begin(
+        &mut self,
+        format: &Format,
+        head: &Head,
+        bytes: &[u8],
+        client: &[u8],
+        peer: &[u8],
+        now_us: u64,
+    ) {
+        self.begin_clock(now_us);
+        self.client = self.keep(client);
+        if client != peer {
+            self.proxy = self.keep(peer);
+        }
         self.version = head.version;
         let target = head.target.of(bytes);
         self.method = self.keep(head.method.of(bytes));
         // The whole line lies together, as most formats want it.
         self.text.push(b' ');
         self.target = self.keep(target);
-        self.path_len = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()) as u32;
+        // The path may also come from an absolute target, so its length is that of what stands before the query.
+        self.path_len = match head.query.is_empty() {
+            true => target.strip_suffix(b"?").unwrap_or(target).len(),
+            false => target.len().saturating_sub(head.query.len() + 1),
+        } as u32;
         self.text.push(b' ');
         let protocol = self.keep(head.version.as_str().as_bytes());
         self.line = self.method.zip(protocol).map(|((start, _), (_, end))| (start, end));
-        for wanted in &format.request_fields {
-            let found = head.fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(wanted));
+        for (known, wanted) in format.request_known.iter().zip(&format.request_fields) {
+            let found = match known {
+                Known::Other => {
+                    head.fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(wanted))
+                }
+                known => head.fields.iter().find(|field| field.known == *known),
+            };
             let piece = found.and_then(|field| self.keep(field.value.of(bytes)));
             self.request_fields.push(piece);
         }
+    }
+
+    /// Only the times; for what is no line.
+    pub fn begin_clock(&mut self, now_us: u64) {
+        self.began_us = now_us;
+        self.is_complete(now_us);
     }
 
     /// Its body is complete, too.
@@ -98,32 +121,29 @@ impl AccessRecord {
     /// Something that is no request: `bytes` are what there is of it.
     pub fn begin_without_head(&mut self, bytes: &[u8], peer: &[u8], now_us: u64) {
         self.began_us = now_us;
-        self.peer = self.keep(peer);
+        self.client = self.keep(peer);
         let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
         self.line = self.keep(bytes.get(..end).unwrap_or_default()).filter(|(start, end)| start < end);
+    }
+
+    /// The head of the answer is there. `started_ms`: when a thread took the request, by the shared clock.
+    pub fn is_answered(&mut self, status: u16, now_us: u64, started_ms: u64) {
+        self.status = status;
+        self.answered_us = now_us;
+        let waited_us = started_ms.saturating_sub(self.complete_coarse_ms) * 1000;
+        // The shared clock is coarse: it must not say more than there was.
+        self.queue_us = waited_us.min(now_us.saturating_sub(self.complete_us));
+    }
+
+    /// What there is to tell with the head of the answer.
+    pub fn timing(&self) -> Timing {
+        let all_us = self.answered_us.saturating_sub(self.complete_us);
+        Timing { queue_us: self.queue_us, application_us: all_us.saturating_sub(self.queue_us) }
     }
 
     /// The id of the request.
     pub fn set_id(&mut self, id: &[u8]) {
         self.id = self.keep(id);
-    }
-
-    /// An id that was made here. The head's field for it has its name and value behind the `length` bytes that there are, and is the only one.
-    pub fn make_id(&mut self, id: &[u8], head: &mut Head, length: usize) {
-        self.set_id(id);
-        self.id_is_ours = true;
-        head.fields.retain(|field| field.known != Known::XRequestId);
-        let name_end = (length + ID_FIELD.len()) as u32;
-        head.fields.push(Field {
-            name: Span { start: length as u32, end: name_end },
-            value: Span { start: name_end, end: name_end + id.len() as u32 },
-            known: Known::XRequestId,
-        });
-    }
-
-    /// The bytes of the head with the id behind them; None when no id was made.
-    pub fn identified(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        self.id_is_ours.then(|| [bytes, ID_FIELD, self.id()].concat())
     }
 
     /// The fields of the answer that are wanted.
@@ -149,9 +169,14 @@ impl AccessRecord {
         piece.and_then(|(start, end)| self.text.get(start as usize..end as usize)).unwrap_or_default()
     }
 
-    /// Client address.
-    pub fn peer(&self) -> &[u8] {
-        self.read(self.peer)
+    /// The client's address, as the application sees it.
+    pub fn client(&self) -> &[u8] {
+        self.read(self.client)
+    }
+
+    /// The address of whom the connection came from, where that is a proxy.
+    pub fn proxy(&self) -> &[u8] {
+        self.read(self.proxy)
     }
 
     /// Empty where there was no head.

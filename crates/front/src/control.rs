@@ -34,7 +34,7 @@ pub enum Command {
 pub(crate) enum Order {
     Accept,
     SetReady(bool),
-    SetAccessLog(Option<AccessLog>),
+    SetAccessLog(Box<Option<AccessLog>>),
     Add(Box<WorkerLink>),
     Retire(u64),
     Died(u64, String),
@@ -160,7 +160,7 @@ impl FrontHandle {
 
     /// Access lines go to `descriptor` (a duplicate of it) from now on; to nowhere, if it is negative.
     pub fn set_access_log(&self, descriptor: RawFd) -> io::Result<()> {
-        self.order(Order::SetAccessLog(AccessLog::new(descriptor)?));
+        self.order(Order::SetAccessLog(Box::new(AccessLog::new(descriptor)?)));
         Ok(())
     }
 

@@ -17,7 +17,6 @@ use penstock_http::{DateCache, Head, Limits};
 use penstock_link::Why;
 
 use crate::accept::descriptor_limit;
-use crate::access_line::Ending;
 use crate::access_log::AccessLog;
 use crate::backlog::Backlog;
 use crate::close::CloseReason;
@@ -29,6 +28,7 @@ use crate::exchange::State;
 use crate::listener::Listener;
 use crate::notices::Level;
 use crate::receive::{SCRATCH, Turn};
+use crate::request_ids::RequestIds;
 use crate::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::spool::Spool;
@@ -88,6 +88,9 @@ pub(crate) struct EventLoop {
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) ids: RequestIds,
+    /// The head of a request with its id behind it; reused.
+    pub(crate) identified: Vec<u8>,
     pub(crate) draining: bool,
     /// The last turn's requests have not been announced yet.
     looked_again: bool,
@@ -105,6 +108,8 @@ pub(crate) struct EventLoop {
     pub(crate) now_ms: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
+    /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
+    unix_ms_at_start: u64,
     /// When the wall clock is to be read again.
     wall_clock_at: u64,
 }
@@ -150,6 +155,8 @@ impl EventLoop {
                 .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
             watch_at: 0,
             access_log: AccessLog::new(settings.access_log)?,
+            ids: RequestIds::new(),
+            identified: Vec::new(),
             settings,
             limits,
             shared,
@@ -178,6 +185,7 @@ impl EventLoop {
             started: Instant::now(),
             now_ms: 0,
             unix_seconds: 0,
+            unix_ms_at_start: 0,
             wall_clock_at: 0,
         })
     }
@@ -312,6 +320,12 @@ impl EventLoop {
         self.started.elapsed().as_micros() as u64
     }
 
+    /// The wall clock in milliseconds, as of this turn.
+    #[inline]
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.unix_ms_at_start + self.now_ms
+    }
+
     fn flush_access_log(&mut self) {
         let Some(log) = &mut self.access_log else { return };
         let dropped = &self.shared.counters.access_lines_dropped;
@@ -328,6 +342,7 @@ impl EventLoop {
         if self.now_ms >= self.wall_clock_at {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.unix_seconds = since.as_secs();
+            self.unix_ms_at_start = (since.as_millis() as u64).saturating_sub(self.now_ms);
             // Read again for each new second, so that no date is late.
             let rest_of_second = 1000 - u64::from(since.subsec_millis());
             self.wall_clock_at = self.now_ms + rest_of_second.min(WALL_CLOCK_MS);
@@ -422,11 +437,9 @@ impl EventLoop {
         if let Some(mut pending) = exchange.pending.take() {
             pending.body.discard(&mut self.dispatch.bodies);
         }
-        if let (Some(record), Some(log)) = (exchange.record.take(), &mut self.access_log) {
-            let now_us = self.started.elapsed().as_micros() as u64;
-            let how = reason.for_the_log();
-            let ending = Ending { bytes: exchange.passed, how, now_us, unix_seconds: self.unix_seconds };
-            log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
+        if let Some(record) = exchange.record.take() {
+            let bytes = exchange.body_bytes();
+            self.note_end(record, bytes, reason.for_the_log());
         }
     }
 }

@@ -90,7 +90,7 @@ pub struct Exchange {
     pub pending: Option<Box<Pending>>,
     /// A body that is passed on while it comes, until it has ended.
     pub upload: Option<Box<Upload>>,
-    /// For the access log, where there is one.
+    /// For the access log and `Server-Timing`, where they are wanted.
     pub record: Option<Box<AccessRecord>>,
 }
 
@@ -118,6 +118,11 @@ impl Exchange {
     #[inline]
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// How much of a body has been passed on to the client.
+    pub fn body_bytes(&self) -> u64 {
+        if self.coding == Some(Coding::None) { 0 } else { self.passed }
     }
 
     /// The one place where it changes.

@@ -43,6 +43,9 @@ impl EventLoop {
             _ => return false,
         };
         self.shared.counters.health_answers.up();
+        if self.settings.log_health {
+            self.note_head(id, bytes);
+        }
         self.send_own(id, &own);
         true
     }

@@ -5,10 +5,15 @@
 #![deny(missing_docs)]
 
 mod accept;
+mod access_clock;
+mod access_envelope;
 mod access_format;
 mod access_line;
 mod access_log;
+mod access_output;
 mod access_record;
+mod access_text;
+mod access_trace;
 mod ask;
 mod backlog;
 mod body;
@@ -28,12 +33,14 @@ mod gather;
 mod health;
 mod listener;
 mod notices;
+mod noting;
 mod obituary;
 mod orders;
 mod output;
 mod own_answer;
 mod rates;
 mod receive;
+mod request_ids;
 mod respond;
 mod self_call;
 mod settings;

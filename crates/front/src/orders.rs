@@ -31,10 +31,10 @@ impl EventLoop {
                 Order::Accept => self.may_accept = true,
                 Order::SetReady(is_ready) => self.is_ready = is_ready,
                 Order::SetAccessLog(mut log) => {
-                    if let (Some(new), Some(old)) = (&mut log, &self.access_log) {
+                    if let (Some(new), Some(old)) = (&mut *log, &self.access_log) {
                         new.follow(old);
                     }
-                    if let Some(mut old) = std::mem::replace(&mut self.access_log, log) {
+                    if let Some(mut old) = std::mem::replace(&mut self.access_log, *log) {
                         old.flush(&self.shared.counters.access_lines_dropped);
                     }
                 }

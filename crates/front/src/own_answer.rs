@@ -113,22 +113,9 @@ impl EventLoop {
             self.shared.counters.requests_refused.up();
         }
         if self.access_log.is_some() {
-            self.note_own(id, own);
+            self.note_own(id, own.for_the_log());
         }
         self.send_own(id, &Own::text(own.status(), own.detail(), own.keeps_connection()));
-    }
-
-    /// What never became a request has a line in the access log, too.
-    fn note_own(&mut self, id: ConnectionId, own: OwnAnswer) {
-        let now_us = self.now_us();
-        if let Some(log) = &mut self.access_log
-            && let Some(connection) = self.table.get_mut(id)
-        {
-            let peer = connection.peer.text();
-            let record =
-                connection.exchange.record.get_or_insert_with(|| log.begin_without_head(&[], peer, now_us));
-            record.cause = Some(own.for_the_log());
-        }
     }
 
     /// See [`EventLoop::answer`].
@@ -149,12 +136,15 @@ impl EventLoop {
             keep_alive: keeps_connection && exchange.keep_alive && !self.draining,
             date: self.date.render(self.unix_seconds),
             known_length: None,
+            timing: None,
         };
         self.wire.clear();
         let encoded = canned_answer(&mut self.wire, own.status, own.media_type, &own.detail, extra, &context);
         exchange.become_state(State::Responding);
         exchange.received_whole = keeps_connection;
         exchange.coding = Some(encoded.coding);
+        // With the line end.
+        exchange.passed = own.detail.len() as u64 + 1;
         exchange.keep_alive = encoded.keep_alive;
         if let Some(record) = &mut exchange.record {
             record.status = own.status;

@@ -13,6 +13,7 @@ use crate::connection_table::ConnectionId;
 use crate::dispatch::{Dispatched, Place};
 use crate::event_loop::EventLoop;
 use crate::exchange::{Pending, State};
+use crate::forwarding::client_of;
 use crate::notices::Level;
 use crate::own_answer::OwnAnswer;
 
@@ -249,14 +250,20 @@ impl EventLoop {
             self.refuse(id, HttpError::Misdirected);
             return Some(after.len());
         }
-        let exchange = &mut connection.exchange;
-        if let Some(log) = &mut self.access_log {
-            let now_us = self.started.elapsed().as_micros() as u64;
-            exchange.record = Some(log.begin(&mut self.head, bytes, connection.peer.text(), now_us));
-        }
-        // With the request's id behind it, where one was made.
-        let identified = exchange.record.as_ref().and_then(|record| record.identified(bytes));
-        let bytes = identified.as_deref().unwrap_or(bytes);
+        let client = said.map_or(connection.peer, |said| client_of(&said, &connection.peer));
+        // With the request's id behind it, where it got one.
+        let mut identified = std::mem::take(&mut self.identified);
+        identified.clear();
+        self.note_request(id, bytes, &client, &mut identified);
+        let taken = self.collect(id, if identified.is_empty() { bytes } else { &identified }, after);
+        self.identified = identified;
+        taken
+    }
+
+    /// See [`EventLoop::begin`], which it is the rest of.
+    #[inline]
+    fn collect(&mut self, id: ConnectionId, bytes: &[u8], after: &[u8]) -> Option<usize> {
+        let connection = self.table.get_mut(id)?;
         match self.head.length {
             Length::None | Length::Exact(0) => {
                 self.submit(id, bytes, &[]);
@@ -394,17 +401,6 @@ impl EventLoop {
             format!("a request body could not be written to a file in {place}: {error}; the client gets 503"),
         );
         self.answer(id, OwnAnswer::NoRoom);
-    }
-
-    /// The access log is to show what was refused, which may be no request at all.
-    fn note_refused(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let now_us = self.now_us();
-        if let Some(log) = &mut self.access_log
-            && let Some(connection) = self.table.get_mut(id)
-        {
-            let peer = connection.peer.text();
-            connection.exchange.record.get_or_insert_with(|| log.begin_without_head(bytes, peer, now_us));
-        }
     }
 
     fn refuse(&mut self, id: ConnectionId, error: HttpError) {

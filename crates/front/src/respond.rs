@@ -11,7 +11,6 @@ use penstock_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, e
 use penstock_http::{Coding, ResponseContext};
 use penstock_link::{Damaged, Frame, Loan, Progress, Why};
 
-use crate::access_line::Ending;
 use crate::close::CloseReason;
 use crate::connection_table::ConnectionId;
 use crate::dispatch::Place;
@@ -121,6 +120,17 @@ impl EventLoop {
                     if exchange.coding.is_some() {
                         return Ok(Err(Damaged));
                     }
+                    if let Some(record) = &mut exchange.record {
+                        let now_us = self.started.elapsed().as_micros() as u64;
+                        record.is_answered(head.status, now_us, link.started_ms(slot).unwrap_or_default());
+                        if let Some(log) = &self.access_log {
+                            record.keep_answer(log.format(), head.fields());
+                        }
+                    }
+                    let timing = match &exchange.record {
+                        Some(record) if self.settings.server_timing => Some(record.timing()),
+                        _ => None,
+                    };
                     let context = ResponseContext {
                         version: exchange.version,
                         is_head: exchange.is_head,
@@ -129,6 +139,7 @@ impl EventLoop {
                             && exchange.upload.as_deref().is_none_or(Upload::may_be_followed),
                         date: self.date.render(self.unix_seconds),
                         known_length: head.known_length,
+                        timing,
                     };
                     let Ok(encoded) = encode_head(wire, head.status, head.reason, head.fields(), &context)
                     else {
@@ -139,18 +150,6 @@ impl EventLoop {
                     exchange.become_state(State::Responding);
                     // The clock of the queue, which means nothing for an answer.
                     self.timers.clear(id.key);
-                    if let Some(record) = &mut exchange.record {
-                        record.status = head.status;
-                        record.answered_us = self.started.elapsed().as_micros() as u64;
-                        let waited = link.started_ms(slot).unwrap_or_default();
-                        let waited_us = waited.saturating_sub(record.complete_coarse_ms) * 1000;
-                        // The shared clock is coarse: it must not say more than there was.
-                        let most = record.answered_us.saturating_sub(record.complete_us);
-                        record.queue_us = waited_us.min(most);
-                        if let Some(log) = &self.access_log {
-                            record.keep_answer(log.format(), head.fields());
-                        }
-                    }
                     gather.add_wire(wire, from);
                 }
                 Ok(Some(Frame::Data(first, second))) => {
@@ -348,13 +347,11 @@ impl EventLoop {
         }
         connection.exchange.become_state(State::Finished);
         self.shared.counters.answers_finished.up();
-        if let (Some(record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
-            let bytes =
-                if connection.exchange.coding == Some(Coding::None) { 0 } else { connection.exchange.passed };
-            let now_us = self.started.elapsed().as_micros() as u64;
-            let ending = Ending { bytes, how: "complete", now_us, unix_seconds: self.unix_seconds };
-            log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
+        if let Some(record) = connection.exchange.record.take() {
+            let bytes = connection.exchange.body_bytes();
+            self.note_end(record, bytes, "complete");
         }
+        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
         let nothing_unread = connection.input.is_empty() && !connection.readable;
         if !connection.exchange.keep_alive {
             if nothing_unread && connection.exchange.received_whole {

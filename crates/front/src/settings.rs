@@ -67,6 +67,14 @@ pub struct Settings {
     pub write_rate: u64,
     /// Where access lines go; -1 for nowhere. Duplicated by the front.
     pub access_log: RawFd,
+    /// Whether health checks have access lines.
+    pub log_health: bool,
+    /// Whether each request gets an id, also where no access line says it.
+    pub request_ids: bool,
+    /// Whether ids of clients are taken over from anybody, and not from trusted proxies only.
+    pub trust_request_id: bool,
+    /// Whether answers tell how long they took.
+    pub server_timing: bool,
     /// How long a request may run until its answer begins; None for as long as it likes.
     pub request_time: Option<Duration>,
     /// How long a thread may take to let go of a request whose time is over, before its worker counts as stuck.

@@ -92,6 +92,8 @@ known_fields! {
     // the fields' form.
     MountPoint "(mount point)" "SCRIPT_NAME",
     ServerPort "(server port)" "SERVER_PORT",
+    // Nor this: the id that the front has given the request, or has taken over.
+    RequestId "(request id)" "penstock.request_id",
 }
 
 impl Known {

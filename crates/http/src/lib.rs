@@ -36,7 +36,7 @@ pub use date::DateCache;
 pub use error::{HttpError, ResponseError};
 pub use forwarded::TrustedProxies;
 pub use h1::connection::{Event, Receiver, Step};
-pub use h1::encode::{Coding, Encoded, ResponseContext};
+pub use h1::encode::{Coding, Encoded, ResponseContext, Timing};
 pub use head::{Field, Head, Length, Version};
 pub use header_policy::UnderscorePolicy;
 pub use known::Known;

@@ -6,7 +6,7 @@ use penstock_http::h1::encode::{
     CHUNK_END, CONTINUE, Coding, Encoded, LAST_CHUNK, PLAIN_TEXT, ResponseContext, canned_answer,
     chunk_prefix, encode_head, reason_phrase,
 };
-use penstock_http::{ResponseError, Version};
+use penstock_http::{ResponseError, Timing, Version};
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -16,6 +16,7 @@ const CONTEXT: ResponseContext<'static> = ResponseContext {
     keep_alive: true,
     date: DATE,
     known_length: None,
+    timing: None,
 };
 const HTTP10: ResponseContext<'static> = ResponseContext { version: Version::Http10, ..CONTEXT };
 const HEAD: ResponseContext<'static> = ResponseContext { is_head: true, ..CONTEXT };
@@ -247,4 +248,22 @@ fn canned_answers() {
     let closing = ResponseContext { keep_alive: false, ..HTTP10 };
     assert!(!canned_answer(&mut out, 400, PLAIN_TEXT, "Bad.", &[], &closing).keep_alive);
     assert!(parse(&out).2.contains(&"connection: close".to_owned()));
+}
+
+#[test]
+fn how_long_it_took_is_told_unless_the_application_tells() {
+    let context =
+        ResponseContext { timing: Some(Timing { queue_us: 4_000, application_us: 1_234_567 }), ..CONTEXT };
+    let told = |status, reason, fields| fields_of(&encode(status, reason, fields, &context).0);
+    let expected = "server-timing: queue;dur=4.00, app;dur=1234.56";
+    assert_eq!(told(200, "OK", &[("Content-Length", "0")]), ["content-length: 0", expected]);
+    assert_eq!(told(304, "Not Modified", &[]), [expected]);
+    let own = told(200, "OK", &[("Content-Length", "0"), ("server-Timing", "db;dur=1")]);
+    assert_eq!(own, ["content-length: 0", "server-timing: db;dur=1"]);
+    let mut out = Vec::new();
+    let fields = [(&b"server\rtiming"[..], &b"x"[..])];
+    assert_eq!(encode_head(&mut out, 200, b"OK", fields, &context), Err(ResponseError::FieldName));
+    // Interim answers have no such fields.
+    let (interim, _) = encode(103, "Early Hints", &[], &context);
+    assert_eq!(String::from_utf8(interim).unwrap(), "HTTP/1.1 103 Early Hints\r\n\r\n");
 }

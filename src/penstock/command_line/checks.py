@@ -20,6 +20,7 @@ from penstock.config.settings import AUTO, Settings, check_one_process
 from penstock.config.units import format_bytes, format_seconds
 from penstock.daemon import PidFile, identity_of, umask_of, variables_of
 from penstock.listeners import open_listeners
+from penstock.logs.access import SYSLOG
 from penstock.resources import automatic_workers
 from penstock.worker_kinds import kind_of
 
@@ -167,8 +168,10 @@ def check_files(settings: Settings) -> Iterator[Finding]:
     for name in ("access_log", "error_log", "pid_file"):
         # Not all versions of the table have all of them.
         file = getattr(settings, name, None)
-        if isinstance(file, str) and file not in ("", "-"):
+        if isinstance(file, str) and file not in ("", "-") and (name, file) != ("access_log", SYSLOG):
             yield _check_writable(name, Path(file))
+    if settings.access_log == SYSLOG and settings.log_syslog is None:
+        yield fault("access_log is syslog, and there is none.", "Say where with --log-syslog unix:/dev/log.")
 
 
 def _check_writable(name: str, file: Path) -> Finding:

@@ -6,6 +6,7 @@ Owns the form of that list. Pure: text out. Main thread.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -34,9 +35,16 @@ def _lines(resolved: Resolved) -> Iterator[str]:
 
 
 def _of_row(row: Setting, resolved: Resolved, width: int) -> Iterator[str]:
-    value = row.show(getattr(resolved.settings, row.name))
+    value = row.show(_without_secrets(row, getattr(resolved.settings, row.name)))
     given = resolved.given(row.name)
     source = resolved.sources[row.name]
     name = click.style(row.name.ljust(width), fg="green" if given else None)
     yield f"  {name}  {value}  {click.style(f'({source})', dim=source == DEFAULT)}"
     yield click.wrap_text(row.help, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _without_secrets(row: Setting, value: Any) -> Any:
+    # Variables are how passwords reach an application; such a list ends up in tickets and in chats.
+    if row.name != "environment":
+        return value
+    return tuple(f"{one.partition('=')[0]}=***" for one in value)

@@ -40,10 +40,11 @@ NAMES: Final[dict[str, Elsewhere]] = {
     "max_rss_bytes": Elsewhere(uwsgi="reload-on-rss", granian="workers-max-rss"),
     "worker_lifetime": Elsewhere(uwsgi="max-worker-lifetime", granian="workers-lifetime"),
     "max_head_bytes": Elsewhere(
-        gunicorn="limit-request-line, limit-request-field_size",
+        gunicorn="limit-request-field_size",
         uwsgi="buffer-size",
         granian="http1-buffer-size",
     ),
+    "max_line_bytes": Elsewhere(gunicorn="limit-request-line"),
     "max_fields": Elsewhere(gunicorn="limit-request-fields"),
     "max_body_bytes": Elsewhere(uwsgi="limit-post"),
     "body_memory_bytes": Elsewhere(uwsgi="post-buffering"),

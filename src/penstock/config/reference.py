@@ -31,8 +31,11 @@ more than an earlier one:
    number of workers; it counts more than a TOML file, less than `PENSTOCK_WORKERS`,
 4. the command line.
 
+`penstock --help` [shows the usual ones](images/help.png), `--help-all` all of them.
+
 `penstock config` shows each value with its source, `penstock check shop:app` tries everything that can be
-tried without serving. `penstock.run` and `penstock.start` take keywords only, no files and no variables.
+tried without serving. `penstock.run` and `penstock.start` take keywords only, no files and no variables;
+what would have no effect there (the process, and for `start` the log) is refused.
 
 ```toml
 # penstock.toml; in pyproject.toml the same below [tool.penstock]
@@ -84,7 +87,9 @@ def _entry(row: Setting) -> Iterator[str]:
     yield f"- option: {flags}"
     yield f"- takes {_escaped(row.takes)}{'; may be repeated' if row.repeatable else ''}"
     yield f"- default: {_default(row)}. {_escaped(row.reason)}"
-    yield f"- applies to {where}{f'; while running: {row.while_running}' if row.while_running else ''}"
+    changes = [one for one in ("HUP reads it again" if row.reloadable else None, row.while_running) if one]
+    running = f"; while running: {', '.join(changes)}" if changes else ""
+    yield f"- applies to {where}{running}"
     yield ""
     if row.more:
         yield _escaped(row.more) + "\n"

@@ -66,7 +66,8 @@ class Setting:
     ``minimum`` is the smallest allowed number; ``zero`` says what 0 means where that is not just the number.
     ``words`` are texts that stand for a number, which may be below the minimum. ``first``: whether ``--help``
     shows it without ``--help-all``. ``more``: what the reference says beyond ``help`` and ``reason``.
-    ``while_running``: how it can be changed without a restart, None where it cannot.
+    ``while_running``: how it can be changed without a restart and without its source, None where it cannot.
+    ``reloadable``: whether SIGHUP reads it again (with worker processes).
     ``default_text`` stands for a default that differs from machine to machine.
     """
 
@@ -85,6 +86,7 @@ class Setting:
     first: bool = False
     more: str = ""
     while_running: str | None = None
+    reloadable: bool = False
     default_text: str | None = None
 
     @property
@@ -231,6 +233,7 @@ def setting(
     first: bool = False,
     more: str = "",
     while_running: str | None = None,
+    reloadable: bool = False,
     default_text: str | None = None,
 ) -> _Default:
     """A field of `Settings` that carries its row of the table; ``flags`` are separated by spaces."""
@@ -249,6 +252,7 @@ def setting(
         "first": first,
         "more": more,
         "while_running": while_running,
+        "reloadable": reloadable,
         "default_text": default_text,
     }
     made: _Default = field(default=default, metadata={_METADATA_KEY: row})

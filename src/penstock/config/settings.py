@@ -8,8 +8,8 @@ attributes by the names used here. Must not know who uses a setting.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.config.errors import ConfigError
@@ -35,6 +35,8 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     access_log_descriptor: int = -1
     # No setting either: the functions of gunicorn's config file (`penstock.gunicorn.Hooks`), None without.
     hooks: Any = None
+    # Nor this: how to read every source again (`penstock.supervisor.rereading`), None where nobody can.
+    read_again: Callable[[], Settings] | None = field(default=None, compare=False, repr=False)
 
 
 TABLE: tuple[Setting, ...] = table_of(Settings)

@@ -33,6 +33,7 @@ class Hooks:
     ) -> None:
         self.functions = dict(functions or {})
         self.options = dict(options or {})
+        self._followed_by: Hooks | None = None
         self._server: ServerView | None = None
         self._workers: dict[int, WorkerView] = {}
         self._settings: Any = None
@@ -67,6 +68,19 @@ class Hooks:
                 hook(self._server)
             except Exception as error:
                 raise StartError(f"The hook on_starting failed:\n{users_traceback(error).rstrip()}") from None
+
+    def follow(self, before: Hooks, settings: Any) -> None:
+        """Take the place of ``before``, whose file was read again; the server that hooks see stays."""
+        if not self:
+            return
+        from penstock.gunicorn.views import ConfigView, LogView, ServerView
+
+        self._settings = settings
+        self._log, self._cfg = LogView(), ConfigView(self.options, settings)
+        self._server = before._server or ServerView(settings, self._cfg, self._log)
+        self._server.cfg = self._cfg
+        self._workers = before._workers
+        before._followed_by = self
 
     def alone(self) -> None:
         """Everything runs in one process, where no hook is called. Raises ConfigError."""
@@ -130,8 +144,11 @@ class Hooks:
             self._workers.pop(number, None)
 
     def ended(self) -> None:
-        """The supervisor ends."""
-        self._call("on_exit", self._server)
+        """The supervisor ends; whoever started it knows the first of several that followed each other."""
+        if self._followed_by is not None:
+            self._followed_by.ended()
+        else:
+            self._call("on_exit", self._server)
 
     @property
     def wants_interrupts(self) -> bool:

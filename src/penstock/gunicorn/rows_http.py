@@ -9,9 +9,10 @@ from penstock.config.errors import ConfigError
 from penstock.gunicorn.option import Fate, Option, Takes, Translation, count, exists, texts
 
 _LOCAL: tuple[Any, ...] = ("127.0.0.1,::1", "127.0.0.1", ["127.0.0.1", "::1"], ("127.0.0.1", "::1"), [], "")
-# What penstock allows for a request line and for a whole head unless told otherwise; room for the other
-# fields beside a large one.
-_LINE, _HEAD, _ROOM, _UNLIMITED = 16 * 1024, 64 * 1024, 16 * 1024, 2**20
+# What penstock allows for a whole head unless told otherwise; room for the other fields beside a large one.
+_HEAD, _ROOM, _UNLIMITED = 64 * 1024, 16 * 1024, 2**20
+# Less cannot be set.
+_SHORTEST_LINE = 256
 _MORE_TRUST = (
     "gunicorn takes only the scheme from these proxies, penstock also the client's address, the host and the "
     "prefix (X-Forwarded-For, -Host, -Prefix). They have to set or remove those fields."
@@ -24,8 +25,8 @@ def _line(value: Any, given: Mapping[str, Any]) -> Translation:
     found = _head(value, given)
     if limit == 0:
         limit = _UNLIMITED - _ROOM
-    if limit > _LINE and exists("max_line_bytes"):
-        found.values["max_line_bytes"] = limit
+    if exists("max_line_bytes"):
+        found.values["max_line_bytes"] = max(limit, _SHORTEST_LINE)
     return found
 
 
@@ -128,10 +129,9 @@ HTTP = (
         flags=("--limit-request-line",),
         fate=Fate.MAPPED,
         target="max_line_bytes, max_head_bytes",
-        about="penstock allows 16 KiB for the line and 64 KiB for the whole head; that is raised where this "
-        "asks for more, never lowered.",
+        about="The same for the line, not below 256; not written, it is 16 KiB. The 64 KiB for the whole "
+        "head are raised where this asks for more, never lowered.",
         convert=_line,
-        harmless=(4094,),
     ),
     Option(
         name="limit_request_fields",

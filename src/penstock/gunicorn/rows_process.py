@@ -197,9 +197,11 @@ PROCESS = (
         name="disable_redirect_access_to_syslog",
         flags=("--disable-redirect-access-to-syslog",),
         takes=Takes.SWITCH,
-        fate=Fate.NEEDLESS,
-        harmless=(False,),
-        about="Access records go only where access_log says.",
+        fate=Fate.MAPPED,
+        target="access_log",
+        about="Belongs to syslog, which takes access lines, too, unless they have a file of their own.",
+        # What it changes is decided with the syslog itself.
+        convert=lambda value, given: Translation(),
     ),
     Option(
         name="access_log_format",
@@ -271,7 +273,8 @@ PROCESS = (
         takes=Takes.SWITCH,
         fate=Fate.MAPPED,
         target="log_syslog",
-        about="To the address of syslog_addr.",
+        about="To the address of syslog_addr. Access lines go there, too, unless accesslog or "
+        "disable_redirect_access_to_syslog says otherwise.",
         convert=lambda value, given: _syslog(value, given),
     ),
     Option(
@@ -381,11 +384,18 @@ def _syslog(value: Any, given: Mapping[str, Any]) -> Translation:
         return Translation()
     if not exists("log_syslog"):
         return to("log_syslog", switch)(value, given)
-    address = text(given.get("syslog_addr") or "udp://localhost:514")
+    values = {"log_syslog": _syslog_address(text(given.get("syslog_addr") or "udp://localhost:514"))}
+    redirects = not switch(given.get("disable_redirect_access_to_syslog") or False)
+    if redirects and not given.get("accesslog") and exists("access_log"):
+        values["access_log"] = "syslog"
+    return Translation(values)
+
+
+def _syslog_address(address: str) -> str:
     if address.startswith("tcp://"):
         raise ConfigError(f"syslog_addr {address}: only UDP and unix sockets.", "Write udp://host:port.")
     if address.startswith("unix:"):
         # What follows # is the kind of socket, which is found out.
-        return Translation({"log_syslog": f"unix:{address[5:].partition('#')[0].replace('//', '', 1)}"})
+        return f"unix:{address[5:].partition('#')[0].replace('//', '', 1)}"
     address = address.removeprefix("udp://")
-    return Translation({"log_syslog": address if ":" in address else f"{address}:514"})
+    return address if ":" in address else f"{address}:514"

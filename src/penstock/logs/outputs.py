@@ -10,17 +10,18 @@ import logging
 import os
 import socket
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
 from penstock.config.errors import ConfigError, StartError
 from penstock.logs.formats import Form, ForPeople, in_one_line
+from penstock.logs.journal import SOCKET, Journal
 
 # As syslog and the journal number them.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 # The facility "daemon", where the priority's three bits end.
-_DAEMON = 3 << 3
+DAEMON = 3 << 3
 _SYSLOG_PORT = 514
 # What every syslog takes over UDP and unix sockets alike.
 _LONGEST_DATAGRAM = 8192
@@ -37,20 +38,44 @@ class Output(logging.Handler):
 class StandardError(Output):
     """Looks up ``sys.stderr`` for each record, for tests and shells replace it during the run.
 
-    Under systemd each line carries its priority, and the journal adds the time.
+    Under systemd that is the journal, which then gets records with fields in its own protocol; or, where it
+    listens to nobody at ``journal`` and for JSON, lines that carry their priority.
     """
+
+    def __init__(self, form: Form, journal: str = SOCKET) -> None:
+        super().__init__(form)
+        self._path = journal
+        self._journal: Journal | None = None
+        self._was_tried = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
         try:
             stream = sys.stderr
             if goes_to_journal(stream):
+                journal = self._native()
+                if journal is not None:
+                    journal.send(record, self.form, _priority(record))
+                    return
                 stream.write(_for_journal(self.form, record))
             else:
                 stream.write(self.form.text(record, colour=wants_colour(stream)) + "\n")
             stream.flush()
         except Exception:
             self.handleError(record)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._journal is not None:
+            self._journal.close()
+        super().close()
+
+    def _native(self) -> Journal | None:
+        if not self._was_tried and isinstance(self.form, ForPeople):
+            self._was_tried = True
+            with suppress(OSError):
+                self._journal = Journal(self._path)
+        return self._journal
 
 
 class File(Output):
@@ -65,12 +90,23 @@ class File(Output):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
+        if self._descriptor < 0:
+            # Replaced while another thread was on its way here.
+            return
         try:
             self._follow()
             line = self.form.text(record) + "\n"
             os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
         except Exception:
             self.handleError(record)
+
+    def close(self) -> None:
+        """Close the file; records that still come are lost."""
+        with self.lock or nullcontext():
+            descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        super().close()
 
     def hand_to(self, user: int, group: int) -> None:
         """Give the file to a user, who will have to open it again."""
@@ -94,13 +130,13 @@ class Syslog(Output):
         """Raises OSError."""
         super().__init__(form)
         self._address = address
-        self._socket = self._connect()
+        self._socket = connect_syslog(self._address)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send the record."""
         try:
             text = in_one_line(f"penstock[{record.process}]: {self.form.text(record, timed=False)}")
-            message = f"<{_DAEMON | _priority(record)}>{text}".encode()[:_LONGEST_DATAGRAM]
+            message = f"<{DAEMON | _priority(record)}>{text}".encode()[:_LONGEST_DATAGRAM]
             try:
                 self._socket.send(message)
             except BlockingIOError:
@@ -108,7 +144,7 @@ class Syslog(Output):
             except OSError:
                 # It was started again.
                 self._socket.close()
-                self._socket = self._connect()
+                self._socket = connect_syslog(self._address)
                 with suppress(BlockingIOError):
                     self._socket.send(message)
         except Exception:
@@ -119,22 +155,23 @@ class Syslog(Output):
         self._socket.close()
         super().close()
 
-    def _connect(self) -> socket.socket:
-        if isinstance(self._address, str):
-            family, where = socket.AF_UNIX, self._address
-            made = socket.socket(family, socket.SOCK_DGRAM)
-        else:
-            host, port = self._address
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-            made = socket.socket(found[0][0], socket.SOCK_DGRAM)
-            where = found[0][4]  # type: ignore[assignment]  # (as its family wants it)
-        try:
-            made.setblocking(False)
-            made.connect(where)
-        except OSError:
-            made.close()
-            raise
-        return made
+
+def connect_syslog(address: str | tuple[str, int]) -> socket.socket:
+    """A datagram socket that does not block, connected to a path or to host and port. Raises OSError."""
+    if isinstance(address, str):
+        where, made = address, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    else:
+        host, port = address
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        made = socket.socket(found[0][0], socket.SOCK_DGRAM)
+        where = found[0][4]  # type: ignore[assignment]  # (as its family wants it)
+    try:
+        made.setblocking(False)
+        made.connect(where)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def open_file(path: str, form: Form) -> File:
@@ -148,22 +185,29 @@ def open_file(path: str, form: Form) -> File:
 
 
 def open_syslog(target: str, form: Form) -> Syslog:
-    """Send to ``unix:/dev/log``, ``/dev/log``, ``host`` or ``host:port`` (UDP). Raises PenstockError."""
-    address: str | tuple[str, int]
+    """Send to the syslog that ``target`` names, as `syslog_address` reads it. Raises PenstockError."""
+    try:
+        return Syslog(syslog_address(target), form)
+    except OSError as error:
+        raise no_syslog(target, error) from None
+
+
+def syslog_address(target: str) -> str | tuple[str, int]:
+    """What ``unix:/dev/log``, ``/dev/log``, ``host`` or ``host:port`` (UDP) means. Raises ConfigError."""
     path = target.removeprefix("unix:")
     if path.startswith("/"):
-        address = path
-    else:
-        host, _, port = target.removeprefix("udp://").partition(":")
-        if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
-            raise ConfigError(
-                f'log_syslog: "{target}" is no address of a syslog; write unix:/dev/log or host:514.'
-            )
-        address = (host, int(port) if port else _SYSLOG_PORT)
-    try:
-        return Syslog(address, form)
-    except OSError as error:
-        raise StartError(f"Cannot reach the syslog at {target}: {error.strerror or error}.") from None
+        return path
+    host, _, port = target.removeprefix("udp://").partition(":")
+    if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+        raise ConfigError(
+            f'log_syslog: "{target}" is no address of a syslog; write unix:/dev/log or host:514.'
+        )
+    return (host, int(port) if port else _SYSLOG_PORT)
+
+
+def no_syslog(target: str, error: OSError) -> StartError:
+    """What to say when it cannot be reached."""
+    return StartError(f"Cannot reach the syslog at {target}: {error.strerror or error}.")
 
 
 def wants_colour(stream: TextIO) -> bool:

@@ -13,6 +13,8 @@ from penstock.config.settings import Settings
 from penstock.logs import formats, outputs
 
 LOGGER = logging.getLogger("penstock")
+# The rows of the table that decide about messages.
+LOG_SETTINGS = ("log_level", "log_format", "error_log", "log_syslog")
 
 
 def set_up_logging(level: str) -> None:
@@ -24,27 +26,53 @@ def set_up_logging(level: str) -> None:
     _set_up(level, outputs.StandardError(formats.ForPeople()))
 
 
-def set_up_logs(settings: Settings) -> None:
+def set_up_logs(settings: Settings) -> bool:
     """As `set_up_logging`, with format and place as ``settings`` say. Raises StartError, ConfigError.
 
-    With a file or a syslog named there, that is done even if the root logger has a handler.
+    With a file or a syslog named there, that is done even if the root logger has a handler. Whether messages
+    go where the settings say, as they also do when it was done before.
     """
+    if any(isinstance(one, outputs.Output) for one in LOGGER.handlers):
+        return True
+    is_explicit = settings.log_syslog is not None or settings.error_log != "-"
+    return _set_up(settings.log_level, _output(settings), explicitly=is_explicit)
+
+
+def change_logs(before: Settings, after: Settings) -> None:
+    """Go over to other format, level and place. Raises StartError, ConfigError, and then nothing has changed.
+
+    Does nothing where somebody else has configured the logger.
+    """
+    ours = [one for one in LOGGER.handlers if isinstance(one, outputs.Output)]
+    if not ours or all(getattr(before, name) == getattr(after, name) for name in LOG_SETTINGS):
+        return
+    new = _output(after)
+    new.form.label = ours[0].form.label
+    LOGGER.setLevel(after.log_level.upper())
+    # In one step, for other threads log meanwhile.
+    LOGGER.handlers = [new, *(one for one in LOGGER.handlers if one not in ours)]
+    for one in ours:
+        one.close()
+
+
+def _output(settings: Settings) -> outputs.Output:
     form = formats.Json() if settings.log_format == "json" else formats.ForPeople()
     if settings.log_syslog is not None:
-        _set_up(settings.log_level, outputs.open_syslog(settings.log_syslog, form), explicitly=True)
-    elif settings.error_log != "-":
-        _set_up(settings.log_level, outputs.open_file(settings.error_log, form), explicitly=True)
-    else:
-        _set_up(settings.log_level, outputs.StandardError(form))
+        return outputs.open_syslog(settings.log_syslog, form)
+    if settings.error_log != "-":
+        return outputs.open_file(settings.error_log, form)
+    return outputs.StandardError(form)
 
 
-def _set_up(level: str, handler: logging.Handler, *, explicitly: bool = False) -> None:
+def _set_up(level: str, handler: logging.Handler, *, explicitly: bool = False) -> bool:
     if LOGGER.handlers or (LOGGER.hasHandlers() and not explicitly):
-        return
+        handler.close()
+        return False
     LOGGER.addHandler(handler)
     LOGGER.setLevel(level.upper())
     # An application that configures the root logger later would show every line a second time.
     LOGGER.propagate = False
+    return True
 
 
 def label_process(label: str) -> None:

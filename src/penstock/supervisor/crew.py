@@ -83,9 +83,13 @@ class Front(Child):
 
 @dataclass
 class Worker(Child):
-    """A worker, with the front's end of its newest link until the front has got it."""
+    """A worker, with the front's end of its newest link until the front has got it.
+
+    ``permits``: how many requests it runs at a time.
+    """
 
     template: int | None = None
+    permits: int = 1
     memory: int = -1
     front_end: socket.socket | None = None
 

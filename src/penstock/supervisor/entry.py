@@ -14,15 +14,15 @@ from pathlib import Path
 from penstock import _engine
 from penstock.app_loader import ApplicationError, Target
 from penstock.config.errors import ConfigError, PenstockError, StartError
-from penstock.config.settings import AUTO, Settings
+from penstock.config.settings import Settings
 from penstock.daemon import drop_privileges
 from penstock.gunicorn.hooks import hooks_of
 from penstock.opening import Opened, open_all
-from penstock.resources import automatic_workers
 from penstock.signals import Signals
 from penstock.supervisor.plan import Rules
 from penstock.supervisor.plan.actions import End
 from penstock.supervisor.programs import RealPrograms
+from penstock.supervisor.rules import rules_from
 from penstock.supervisor.successor import Succession, inherited_succession
 from penstock.supervisor.supervisor import SIGNALS, Supervisor
 from penstock.systemd import Notifier
@@ -57,21 +57,6 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
     if end.what or end.traceback:
         raise _error_of(end)
     return end.code
-
-
-def rules_from(settings: Settings) -> Rules:
-    """What the plan works with."""
-    return Rules(
-        workers=automatic_workers() if settings.workers == AUTO else settings.workers,
-        preload=settings.preload,
-        max_requests=settings.max_requests,
-        max_requests_jitter=settings.max_requests_jitter,
-        max_rss_bytes=settings.max_rss_bytes,
-        worker_lifetime=settings.worker_lifetime,
-        graceful_timeout=settings.graceful_timeout,
-        drain_delay=settings.drain_delay,
-        is_init=os.getpid() == 1,
-    )
 
 
 def _supervise(

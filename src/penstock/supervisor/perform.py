@@ -12,12 +12,13 @@ import random
 import socket
 from collections.abc import Callable
 
-from penstock.config.errors import StartError
+from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.forking import fork
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line
-from penstock.logs.access import OFF, open_access_log
+from penstock.logs.access import OFF, open_access_log_of
+from penstock.logs.setup import LOG_SETTINGS
 from penstock.opening import Opened
 from penstock.signals import Signals
 from penstock.supervisor.crew import Child, Crew, Front, Worker
@@ -52,6 +53,9 @@ class Performer:
         self.end: do.End | None = None
         self._programs = programs
         self._settings = settings
+        # Of each generation of the code: those that held when its first process was started, so that a reload
+        # that fails leaves the old code with the old ones.
+        self._by_generation: dict[int, Settings] = {}
         self._hooks = hooks_of(settings)
         self._opened = opened
         self._signals = signals
@@ -66,10 +70,10 @@ class Performer:
                 LOGGER.log(_LEVELS[level.upper()], "%s", message)
             case do.StartFront():
                 self._start_front()
-            case do.StartWorker(number, template):
-                self._start_worker(number, template)
-            case do.StartTemplate(number):
-                self._start_template(number)
+            case do.StartWorker(number, template, generation):
+                self._start_worker(number, template, self._settings_of(generation))
+            case do.StartTemplate(number, generation):
+                self._start_template(number, self._settings_of(generation))
             case do.AttachWorker(number):
                 self._attach(number)
             case do.AddWorker(number, request_limit):
@@ -134,6 +138,15 @@ class Performer:
             for listener in self._opened.all_listeners:
                 listener.close()
 
+    def change_settings(self, settings: Settings) -> None:
+        """Start the next generation with these. The front is told where messages go, and keeps the rest."""
+        self._settings = settings
+        self._hooks = hooks_of(settings)
+        self._tell_front({"do": "change_logs", **{name: getattr(settings, name) for name in LOG_SETTINGS}})
+
+    def _settings_of(self, generation: int) -> Settings:
+        return self._by_generation.setdefault(generation, self._settings)
+
     # Processes. Each is forked with its own end of a control socket; a child closes everything else first.
 
     def _start_front(self) -> None:
@@ -164,7 +177,7 @@ class Performer:
             front.close()
             self.crew.front = None
 
-    def _start_template(self, number: int) -> None:
+    def _start_template(self, number: int, settings: Settings) -> None:
         try:
             ours, theirs = Line.pair()
         except OSError as error:
@@ -175,7 +188,7 @@ class Performer:
 
         def child() -> int:
             self._leave_to_parent(listens=False)
-            return self._programs.template(theirs)
+            return self._programs.template(theirs, settings)
 
         if self._fork(template, child, theirs, lambda error: ev.TemplateExited(number, _unstarted(error))):
             assert template.pid is not None
@@ -184,13 +197,13 @@ class Performer:
             template.close()
             del self.crew.templates[number]
 
-    def _start_worker(self, number: int, template: int | None) -> None:
+    def _start_worker(self, number: int, template: int | None, settings: Settings) -> None:
         try:
             ours, theirs = Line.pair()
         except OSError as error:
             self._happened(ev.WorkerExited(number, _unstarted(error)))
             return
-        worker = Worker(number, ours, template=template)
+        worker = Worker(number, ours, template=template, permits=kind_of(settings).permits(settings))
         self.crew.workers[number] = worker
         end = self._new_link(worker)
         front = self.crew.front
@@ -209,7 +222,7 @@ class Performer:
             worker.memory = front.bodies = front.doorbell = -1
             end.detach()
             self._leave_to_parent(listens=False)
-            return self._programs.worker(number, theirs, link)
+            return self._programs.worker(number, theirs, link, settings)
 
         if self._fork(worker, child, theirs, lambda error: ev.WorkerExited(number, _unstarted(error))):
             assert worker.pid is not None
@@ -279,7 +292,7 @@ class Performer:
         if self.crew.front is None:
             return None
         try:
-            memory = self._programs.link_memory()
+            memory = self._programs.link_memory(worker.permits)
             try:
                 front_end, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             except BaseException:
@@ -313,7 +326,7 @@ class Performer:
             "do": "add",
             "worker": number,
             "pid": worker.pid,
-            "threads": kind_of(self._settings).permits(self._settings),
+            "threads": worker.permits,
             "request_limit": request_limit,
         }
         self._tell_front(fields, (worker.memory, worker.front_end.fileno()))
@@ -331,12 +344,8 @@ class Performer:
         if self._opened.access_log == OFF:
             return
         try:
-            descriptor = open_access_log(
-                self._settings.access_log,
-                self._settings.access_log_format,
-                trust_request_id=self._settings.trust_request_id,
-            )
-        except StartError as error:
+            descriptor = open_access_log_of(self._settings)
+        except PenstockError as error:
             LOGGER.error("%s", error)
             return
         # Under the same number, which the next front is given.

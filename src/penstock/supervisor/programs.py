@@ -14,7 +14,6 @@ from penstock.app_loader import Target
 from penstock.config.settings import Settings
 from penstock.line import Line
 from penstock.opening import Opened
-from penstock.worker_kinds import kind_of
 
 if TYPE_CHECKING:
     from penstock.worker.process import Surroundings
@@ -26,21 +25,21 @@ class Programs(Protocol):
     def front(self, line: Line, bodies: int, doorbell: int) -> int:
         """Be the front."""
 
-    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         """Be a worker. ``link``: the descriptors of memory, bodies, doorbell and socket."""
 
-    def template(self, line: Line) -> int:
+    def template(self, line: Line, settings: Settings) -> int:
         """Be the preloading process."""
 
-    def link_memory(self) -> int:
-        """A new file for one link; in the supervisor."""
+    def link_memory(self, permits: int) -> int:
+        """A new file for the link of a worker that runs so many requests at a time; in the supervisor."""
 
     def body_memory(self) -> int:
         """A new file for request bodies; in the supervisor."""
 
 
 class RealPrograms:
-    """Those of penstock. ``supervisor``: its pid."""
+    """Those of penstock. ``settings`` are the front's; ``supervisor``: its pid."""
 
     def __init__(
         self, target: Target, directory: Path, settings: Settings, opened: Opened, supervisor: int
@@ -57,23 +56,23 @@ class RealPrograms:
 
         return run(line, self._opened, bodies, doorbell, self._settings, self._supervisor)
 
-    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         """See `Programs`."""
         from penstock.worker.process import LinkEnd, run
 
-        return run(number, line, LinkEnd(*link), self._surroundings(), self._load)
+        return run(number, line, LinkEnd(*link), self._surroundings(settings), self._load)
 
-    def template(self, line: Line) -> int:
+    def template(self, line: Line, settings: Settings) -> int:
         """See `Programs`."""
         from penstock.worker.template import run
 
-        return run(line, self._surroundings(), self._load)
+        return run(line, self._surroundings(settings), self._load)
 
-    def link_memory(self) -> int:
+    def link_memory(self, permits: int) -> int:
         """See `Programs`."""
         from penstock._engine import link_memory
 
-        return link_memory(kind_of(self._settings).permits(self._settings))
+        return link_memory(permits)
 
     def body_memory(self) -> int:
         """See `Programs`."""
@@ -87,7 +86,7 @@ class RealPrograms:
 
         return lambda: load_application(self._target, self._directory)
 
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self, settings: Settings) -> Surroundings:
         from penstock.worker.process import Surroundings
 
-        return Surroundings(self._settings, self._opened.listeners, self._supervisor)
+        return Surroundings(settings, self._opened.listeners, self._supervisor)

@@ -28,6 +28,8 @@ from penstock.supervisor.plan import Rules, State, decide, next_deadline
 from penstock.supervisor.plan import actions as do
 from penstock.supervisor.plan import events as ev
 from penstock.supervisor.programs import Programs
+from penstock.supervisor.rereading import Rereading
+from penstock.supervisor.rules import rules_from
 from penstock.systemd import Notifier
 
 LOGGER = logging.getLogger("penstock")
@@ -48,7 +50,6 @@ _MEANINGS: dict[signal.Signals, ev.Event] = {
     signal.SIGTERM: ev.Drain("SIGTERM"),
     signal.SIGINT: ev.StopNow("SIGINT"),
     signal.SIGQUIT: ev.StopNow("SIGQUIT"),
-    signal.SIGHUP: ev.Reload(),
     signal.SIGTTIN: ev.MoreWorkers(),
     signal.SIGTTOU: ev.FewerWorkers(),
     signal.SIGUSR1: ev.ReopenLogs(),
@@ -84,6 +85,7 @@ class Supervisor:
     ) -> None:
         self._state = State(rules)
         self._hooks = hooks_of(settings)
+        self._rereading = Rereading(settings)
         self._signals = signals
         self._events: deque[ev.Event] = deque()
         self._performer = Performer(
@@ -258,13 +260,28 @@ class Supervisor:
             # The window's size has changed; that is all it means there.
             return
         if number == signal.SIGHUP:
+            self._events.append(ev.Reload(self._read_again()))
             self._hooks.reloading()
-        elif number in (signal.SIGINT, signal.SIGQUIT) and self._hooks.wants_interrupts:
+            return
+        if number in (signal.SIGINT, signal.SIGQUIT) and self._hooks.wants_interrupts:
             for worker in self._crew.workers.values():
                 worker.kill(number)
         event = _MEANINGS.get(number)
         if event is not None:
             self._events.append(event)
+
+    def _read_again(self) -> Rules | None:
+        """What the settings say now; None where that is not known."""
+        settings = self._rereading.again()
+        if settings is None:
+            return None
+        hooks = hooks_of(settings)
+        hooks.follow(self._hooks, settings)
+        self._hooks = hooks
+        self._performer.change_settings(settings)
+        rules = rules_from(settings)
+        self._next_measure = time.monotonic() if rules.max_rss_bytes else None
+        return rules
 
     def _keep_time(self) -> None:
         now = time.monotonic()

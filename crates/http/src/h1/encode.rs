@@ -32,6 +32,17 @@ pub struct ResponseContext<'a> {
     pub date: &'a [u8; 29],
     /// Length of the body, if the front knows it although the application gave no Content-Length.
     pub known_length: Option<u64>,
+    /// What to tell of in `Server-Timing`, unless the application has one of its own.
+    pub timing: Option<Timing>,
+}
+
+/// How long a request took up to the head of its answer, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Waiting for a thread.
+    pub queue_us: u64,
+    /// In the application.
+    pub application_us: u64,
 }
 
 /// How the body goes on the wire (RFC 9112 section 6.3).
@@ -62,6 +73,7 @@ enum Special {
     No,
     Date,
     Server,
+    ServerTiming,
     Connection,
     ContentLength,
     Upgrade,
@@ -80,6 +92,7 @@ fn special(name: &[u8]) -> Special {
         7 => (is_named(name, b"trailer"), Special::HopByHop),
         10 if is_named(name, b"connection") => (true, Special::Connection),
         10 => (is_named(name, b"keep-alive"), Special::HopByHop),
+        13 => (is_named(name, b"server-timing"), Special::ServerTiming),
         14 => (is_named(name, b"content-length"), Special::ContentLength),
         16 => (is_named(name, b"proxy-connection"), Special::HopByHop),
         17 => (is_named(name, b"transfer-encoding"), Special::HopByHop),
@@ -89,7 +102,7 @@ fn special(name: &[u8]) -> Special {
 }
 
 /// Compares as `eq_ignore_ascii_case` does, but for a length known to the compiler, which makes a few wide comparisons of it. One bit less is
-/// looked at, so that CR passes for `-`: of the names with a `-` in them none is copied, and all are left out or written anew.
+/// looked at, so that CR passes for `-`: of the names with a `-` in them, those that are copied are looked at again.
 #[inline]
 fn is_named<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     <&[u8; N]>::try_from(name).is_ok_and(|name| {
@@ -134,6 +147,7 @@ fn write_head<'f>(
     let switching = status == 101;
     let mut has_date = interim;
     let mut has_server = interim;
+    let mut timing = context.timing.filter(|_| !interim);
     let mut close = false;
     let mut length = None;
     for (name, value) in fields {
@@ -145,6 +159,9 @@ fn write_head<'f>(
             }
             Special::Date => has_date = true,
             Special::Server => has_server = true,
+            // Copied, and so looked at as any other name.
+            Special::ServerTiming if !valid_name(name) => return Err(ResponseError::FieldName),
+            Special::ServerTiming => timing = None,
             Special::ContentLength => {
                 let given = parse_content_length(value).ok_or(ResponseError::ContentLength)?;
                 match length.replace(given) {
@@ -172,6 +189,9 @@ fn write_head<'f>(
     }
     if !has_date {
         write_field(out, b"Date", context.date);
+    }
+    if let Some(timing) = timing {
+        write_timing(out, timing);
     }
     let coding = write_framing(out, status, length, context);
     let keep_alive = context.keep_alive && !close && !switching && coding != Coding::UntilClose;
@@ -280,6 +300,26 @@ pub fn chunk_prefix(out: &mut Vec<u8>, len: usize) {
     }
     out.extend_from_slice(text.get(at..).unwrap_or(&[]));
     out.extend_from_slice(b"\r\n");
+}
+
+/// `Server-Timing` (W3C): durations are milliseconds. Hundredths are more than a person sees and less than a client needs for finding
+/// out secrets by their time.
+#[cold]
+fn write_timing(out: &mut Vec<u8>, timing: Timing) {
+    out.extend_from_slice(b"Server-Timing: queue;dur=");
+    write_milliseconds(out, timing.queue_us);
+    out.extend_from_slice(b", app;dur=");
+    write_milliseconds(out, timing.application_us);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Microseconds as `12.05`.
+fn write_milliseconds(out: &mut Vec<u8>, us: u64) {
+    let hundredths = us / 10;
+    write_decimal(out, hundredths / 100);
+    out.push(b'.');
+    out.push(b'0' + (hundredths / 10 % 10) as u8);
+    out.push(b'0' + (hundredths % 10) as u8);
 }
 
 /// Appends a number in decimal without the formatting machinery.

@@ -35,6 +35,7 @@ class Observing:
         reason="Says what was started, what failed and what was refused; nothing for each request.",
         choices=("debug", "info", "warning", "error"),
         first=True,
+        reloadable=True,
     )  # fmt: skip
     access_log: str | None = setting(
         None,
@@ -50,18 +51,21 @@ class Observing:
         help="The form of messages: lines for people, or JSON with OpenTelemetry's names.",
         reason="Whoever starts it by hand reads it.",
         choices=("text", "json"),
+        reloadable=True,
     )  # fmt: skip
     error_log: str = setting(
         "-",
         Unit.PATH, Group.LOGS, Part.SUPERVISOR, "--error-log",
         help="Where to write messages: a file to append to, or - for the standard error output.",
         reason="Containers, systemd and people look there.",
+        reloadable=True,
     )  # fmt: skip
     log_syslog: str | None = setting(
         None,
         Unit.ADDRESS, Group.LOGS, Part.SUPERVISOR, "--log-syslog",
         help="Send messages to a syslog instead: unix:/dev/log or host:port (UDP).",
         reason="The journal takes the standard error output, and few machines have anything else.",
+        reloadable=True,
     )  # fmt: skip
     access_log_format: str = setting(
         "combined",
@@ -72,6 +76,26 @@ class Observing:
     trust_request_id: bool = setting(
         False,
         Unit.FLAG, Group.LOGS, Part.FRONT, "--trust-request-id",
-        help="Take X-Request-ID over from clients; otherwise each request gets a new one.",
+        help="Take X-Request-ID over from any client, and not from trusted proxies only.",
         reason="Anybody could send the id of somebody else's request.",
+    )  # fmt: skip
+    request_id: bool = setting(
+        False,
+        Unit.FLAG, Group.LOGS, Part.FRONT, "--request-id",
+        help="Give each request an id, in penstock.request_id and X-Request-ID, also where no log has it.",
+        reason="An access log that has it brings it along; without one, only some applications look at it.",
+    )  # fmt: skip
+    access_log_health: bool = setting(
+        False,
+        Unit.FLAG, Group.LOGS, Part.FRONT, "--access-log-health",
+        help="Write access lines for health checks, too.",
+        reason="They come every few seconds for ever, and never reach the application.",
+    )  # fmt: skip
+    server_timing: bool = setting(
+        False,
+        Unit.FLAG, Group.LOGS, Part.FRONT, "--server-timing",
+        help="Tell clients in Server-Timing how long a request waited for a thread, and how long it took.",
+        reason="For developers, whose browsers show it; others need not know how busy a server is.",
+        more="In milliseconds: queue;dur=0.00, app;dur=12.34, up to the head of the response. One that "
+        "has such a field of its own keeps it.",
     )  # fmt: skip

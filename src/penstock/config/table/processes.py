@@ -30,6 +30,7 @@ class Processes:
         "application; the front gives each request to the one with the most free threads. "
         "WEB_CONCURRENCY is taken too.",
         while_running="TTIN starts one more, TTOU ends one",
+        reloadable=True,
     )  # fmt: skip
     preload: bool = setting(
         False,
@@ -46,12 +47,14 @@ class Processes:
         reason="Only applications that leak need it.",
         zero="never",
         first=True,
+        reloadable=True,
     )  # fmt: skip
     max_requests_jitter: int = setting(
         0,
         Unit.COUNT, Group.PROCESSES, Part.SUPERVISOR, "--max-requests-jitter",
         help="Up to so many requests more, drawn for each worker.",
         reason="Workers are replaced one after the other anyway; it only spreads that over time.",
+        reloadable=True,
     )  # fmt: skip
     max_rss_bytes: int = setting(
         0,
@@ -60,6 +63,7 @@ class Processes:
         reason="Only applications that leak need it; what is too much, only their owner knows.",
         zero="never",
         first=True,
+        reloadable=True,
     )  # fmt: skip
     worker_lifetime: float = setting(
         0.0,
@@ -67,4 +71,5 @@ class Processes:
         help="Replace a worker after this time (and up to a tenth more, drawn for each worker).",
         reason="A healthy process needs no end.",
         zero="never",
+        reloadable=True,
     )  # fmt: skip

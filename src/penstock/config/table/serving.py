@@ -34,6 +34,7 @@ class Serving:
         first=True,
         more="An SQLAlchemy pool gives 15 connections at most unless it is told otherwise; "
         "`penstock check` compares.",
+        reloadable=True,
     )  # fmt: skip
     worker_kind: str = setting(
         "threads",
@@ -44,6 +45,7 @@ class Serving:
         more="What each is for, and what it cannot do, is in worker-kinds.md. sync runs one request at a "
         "time; together with more than one thread it is gthread, as with gunicorn. The paths of gunicorn's "
         "worker classes are understood.",
+        reloadable=True,
     )  # fmt: skip
     worker_connections: int = setting(
         1000,
@@ -51,6 +53,7 @@ class Serving:
         help="How many requests run at the same time in each worker of a kind that has no threads for them.",
         reason="gunicorn's default. Idle connections do not count: only requests that run.",
         minimum=1,
+        reloadable=True,
     )  # fmt: skip
     graceful_timeout: float = setting(
         30.0,
@@ -61,6 +64,7 @@ class Serving:
         first=True,
         more="Together with drain_delay it has to be shorter than terminationGracePeriodSeconds (Kubernetes) "
         "or TimeoutStopSec (systemd).",
+        reloadable=True,
     )  # fmt: skip
     drain_delay: float = setting(
         0.0,
@@ -68,4 +72,5 @@ class Serving:
         help="After SIGTERM, how long connections are still accepted while the readiness check fails.",
         reason="Load balancers that look at the readiness check need some seconds to look elsewhere; "
         "without one the end should come at once.",
+        reloadable=True,
     )  # fmt: skip

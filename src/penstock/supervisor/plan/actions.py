@@ -6,7 +6,7 @@ meanwhile does nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class StartWorker:
 
     worker: int
     template: int | None
+    # By which the performer finds the settings that it is to have.
+    generation: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class StartTemplate:
     """Fork a process that loads the application and forks workers."""
 
     template: int
+    generation: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,9 @@ def _about_all(turn: Turn, event: ev.Event) -> None:
             ending.successor_ready(turn, pid)
         case ev.SuccessorFailed(how):
             ending.successor_failed(turn, how)
-        case ev.Reload():
+        case ev.Reload(rules):
+            if rules is not None:
+                state.obey(rules)
             reload.begin(turn)
         case ev.MoreWorkers():
             _change_wanted(turn, +1)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from penstock.supervisor.plan.state import Rules
+
 
 @dataclass(frozen=True)
 class Exit:
@@ -224,7 +226,9 @@ class SuccessorFailed:
 
 @dataclass(frozen=True)
 class Reload:
-    """Load the application's code again (SIGHUP)."""
+    """Load the application's code again (SIGHUP). ``rules``: what the settings say now, if they were read."""
+
+    rules: Rules | None = None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ def proved(turn: Turn, canary: Worker) -> None:
     state.reload = None
     state.is_withdrawn = False
     state.is_reloading = True
+    if state.wanted_next is not None:
+        state.wanted, state.wanted_next = state.wanted_next, None
     turn.log("info", f"reload: {canary.name} works with the new code; the others are replaced")
     for worker in state.workers.values():
         if worker.generation == state.generation:

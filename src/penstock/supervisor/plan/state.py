@@ -13,7 +13,7 @@ A worker that is to be replaced stays READY, with a `Reason`, and serves on unti
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +170,8 @@ class State:
 
     rules: Rules
     wanted: int = field(init=False)
+    # From the next code on that is proved.
+    wanted_next: int | None = None
     stage: Stage = Stage.STARTING
     # When the drain delay or the graceful timeout of the whole is over.
     deadline: float | None = None
@@ -196,6 +198,16 @@ class State:
 
     def __post_init__(self) -> None:
         self.wanted = self.rules.workers
+
+    def obey(self, rules: Rules) -> None:
+        """Other settings hold from now on; another number of workers when the new code has been proved.
+
+        A number that signals have changed stays, unless there is a new one.
+        """
+        if rules.workers != self.rules.workers:
+            self.wanted_next = rules.workers
+        # How the present code was loaded, and what process this is, does not change.
+        self.rules = replace(rules, preload=self.rules.preload, is_init=self.rules.is_init)
 
     @property
     def target(self) -> int:

@@ -15,7 +15,7 @@ def start(turn: Turn, generation: int) -> Template:
     state.last_template += 1
     template = Template(state.last_template, generation, turn.now)
     state.templates[template.number] = template
-    turn.do(StartTemplate(template.number))
+    turn.do(StartTemplate(template.number, generation))
     return template
 
 

@@ -28,7 +28,7 @@ def start(turn: Turn, generation: int, template: int | None) -> Worker:
     state.last_worker += 1
     worker = Worker(state.last_worker, generation, turn.now)
     state.workers[worker.number] = worker
-    turn.do(StartWorker(worker.number, template))
+    turn.do(StartWorker(worker.number, template, worker.generation))
     return worker
 
 

@@ -1,0 +1,253 @@
+//! Where access lines end up: a file, a pipe or terminal, or a syslog's socket. Nothing here ever waits.
+//!
+//! Owns the descriptor. What is not taken now is left to the caller, who keeps a bounded part of it. Runs on the front's thread.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::counters::Counter;
+
+/// How lines are written.
+#[derive(Debug)]
+enum Kind {
+    /// At once: a file takes everything.
+    File,
+    /// By whole lines that do not mix with those of other writers, where there is room.
+    Stream,
+    /// Each line on its own.
+    Datagrams(Box<Datagrams>),
+}
+
+/// What it takes to send to a syslog.
+#[derive(Debug)]
+struct Datagrams {
+    prefix: Box<[u8]>,
+    /// The one that is sent; reused.
+    datagram: Vec<u8>,
+    /// Whom the socket was connected to.
+    receiver: libc::sockaddr_storage,
+    receiver_length: libc::socklen_t,
+}
+
+/// What became of a piece.
+enum Sent {
+    /// So many bytes have been taken.
+    Taken(usize),
+    /// There is no room.
+    Later,
+    /// It never will be taken.
+    Lost,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Output {
+    descriptor: OwnedFd,
+    kind: Kind,
+}
+
+impl Output {
+    /// With a prefix it is a connected datagram socket.
+    pub fn new(descriptor: OwnedFd, datagram_prefix: Option<Box<[u8]>>) -> Self {
+        let kind = match datagram_prefix {
+            Some(prefix) => {
+                // SAFETY: all zeros is a valid value.
+                let mut receiver: libc::sockaddr_storage = unsafe { mem::zeroed() };
+                let mut receiver_length = mem::size_of_val(&receiver) as libc::socklen_t;
+                // SAFETY: room for any address, and its size. A socket without one has an empty one, and is not connected again.
+                let failed = unsafe {
+                    libc::getpeername(
+                        descriptor.as_raw_fd(),
+                        (&raw mut receiver).cast(),
+                        &raw mut receiver_length,
+                    )
+                } != 0;
+                if failed {
+                    receiver_length = 0;
+                }
+                Kind::Datagrams(Box::new(Datagrams {
+                    prefix,
+                    datagram: Vec::new(),
+                    receiver,
+                    receiver_length,
+                }))
+            }
+            None if is_file(&descriptor) => Kind::File,
+            None => Kind::Stream,
+        };
+        Output { descriptor, kind }
+    }
+
+    /// Writes what it takes of `lines`, and removes that from them. What is lost for good is counted.
+    pub fn write(&mut self, lines: &mut Vec<u8>, dropped: &Counter) {
+        let mut written = 0;
+        while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
+            let sent = match &mut self.kind {
+                Kind::File => write_some(&self.descriptor, rest),
+                // The descriptor may be anything, blocking too: ask before writing. A pipe that reports room takes at least one page.
+                Kind::Stream if !has_room(&self.descriptor) => Sent::Later,
+                Kind::Stream => {
+                    let some = whole_lines(rest, libc::PIPE_BUF);
+                    write_some(&self.descriptor, rest.get(..some).unwrap_or(rest))
+                }
+                Kind::Datagrams(datagrams) => {
+                    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len() - 1);
+                    let line = rest.get(..end).unwrap_or(rest);
+                    match datagrams.send(&self.descriptor, line) {
+                        Sent::Taken(_) => Sent::Taken(end + 1),
+                        Sent::Lost => {
+                            dropped.up();
+                            Sent::Taken(end + 1)
+                        }
+                        Sent::Later => Sent::Later,
+                    }
+                }
+            };
+            match sent {
+                Sent::Taken(count) => written += count,
+                Sent::Later => break,
+                // Disk full, reader gone: these lines are lost, the next turn tries again.
+                Sent::Lost => {
+                    dropped.add(rest.iter().filter(|byte| **byte == b'\n').count() as u64);
+                    written = lines.len();
+                }
+            }
+        }
+        lines.drain(..written);
+    }
+}
+
+impl Datagrams {
+    fn send(&mut self, descriptor: &OwnedFd, line: &[u8]) -> Sent {
+        self.datagram.clear();
+        self.datagram.extend_from_slice(&self.prefix);
+        self.datagram.extend_from_slice(line);
+        match send(descriptor, &self.datagram) {
+            // A syslog that was started again has another socket under the same name. Connecting a datagram socket waits for nobody.
+            Sent::Lost if self.receiver_length > 0 => {
+                // SAFETY: an address of this length, as getpeername gave it.
+                let failed = unsafe {
+                    libc::connect(
+                        descriptor.as_raw_fd(),
+                        (&raw const self.receiver).cast(),
+                        self.receiver_length,
+                    )
+                } != 0;
+                if failed { Sent::Lost } else { send(descriptor, &self.datagram) }
+            }
+            sent => sent,
+        }
+    }
+}
+
+fn write_some(descriptor: &OwnedFd, bytes: &[u8]) -> Sent {
+    // SAFETY: so many readable bytes.
+    told(unsafe { libc::write(descriptor.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
+}
+
+fn send(descriptor: &OwnedFd, bytes: &[u8]) -> Sent {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: so many readable bytes.
+    told(unsafe { libc::send(descriptor.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// The result of a write, right after it.
+fn told(count: libc::ssize_t) -> Sent {
+    match usize::try_from(count) {
+        Ok(count) if count > 0 => Sent::Taken(count),
+        _ => match io::Error::last_os_error().kind() {
+            io::ErrorKind::Interrupted => Sent::Taken(0),
+            io::ErrorKind::WouldBlock => Sent::Later,
+            _ => Sent::Lost,
+        },
+    }
+}
+
+fn is_file(descriptor: &OwnedFd) -> bool {
+    // SAFETY: all zeros is a valid value.
+    let mut status: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: an open descriptor and memory for the answer.
+    let is_known = unsafe { libc::fstat(descriptor.as_raw_fd(), &raw mut status) } == 0;
+    is_known && status.st_mode & libc::S_IFMT == libc::S_IFREG
+}
+
+fn has_room(descriptor: &OwnedFd) -> bool {
+    let mut ready = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one pollfd, no waiting.
+    unsafe { libc::poll(&raw mut ready, 1, 0) == 1 }
+}
+
+/// How much of `bytes` to write at once: up to the last line end within `most`, so that lines of several writers to a pipe do not mix.
+fn whole_lines(bytes: &[u8], most: usize) -> usize {
+    let some = bytes.get(..most).unwrap_or(bytes);
+    some.iter().rposition(|byte| *byte == b'\n').map_or(some.len(), |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn lines_are_not_torn_for_a_pipe() {
+        assert_eq!(whole_lines(b"ab\ncd\nef", 7), 6);
+        assert_eq!(whole_lines(b"abcdef", 4), 4);
+        assert_eq!(whole_lines(b"ab\n", 100), 3);
+    }
+
+    /// A syslog of the test's own, which a sender reaches by its name.
+    fn syslog(directory: &tempfile::TempDir) -> UnixDatagram {
+        let path = directory.path().join("log");
+        let _ = std::fs::remove_file(&path);
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        receiver
+    }
+
+    fn received(receiver: &UnixDatagram) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 1000];
+        let count = receiver.recv(&mut buffer).ok()?;
+        buffer.truncate(count);
+        Some(buffer)
+    }
+
+    #[test]
+    fn a_syslog_gets_a_datagram_for_each_line_also_after_it_was_started_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (receiver, dropped) = (syslog(&directory), Counter::default());
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.connect(directory.path().join("log")).unwrap();
+        let mut output = Output::new(sender.into(), Some(Box::from(*b"<30>x: ")));
+        let mut lines = b"one\ntwo\n".to_vec();
+        output.write(&mut lines, &dropped);
+        assert_eq!(received(&receiver).unwrap(), b"<30>x: one");
+        assert_eq!(received(&receiver).unwrap(), b"<30>x: two");
+        drop(receiver);
+        lines.extend_from_slice(b"lost\n");
+        output.write(&mut lines, &dropped);
+        assert_eq!((lines.len(), dropped.get()), (0, 1));
+        let receiver = syslog(&directory);
+        lines.extend_from_slice(b"three\n");
+        output.write(&mut lines, &dropped);
+        assert_eq!(received(&receiver).unwrap(), b"<30>x: three");
+        assert_eq!(dropped.get(), 1);
+    }
+
+    #[test]
+    fn a_syslog_that_does_not_listen_keeps_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let (receiver, dropped) = (syslog(&directory), Counter::default());
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.connect(directory.path().join("log")).unwrap();
+        let mut output = Output::new(sender.into(), Some(Box::default()));
+        let mut lines = b"line\n".repeat(10_000);
+        output.write(&mut lines, &dropped);
+        assert!(!lines.is_empty() && lines.len() < 50_000, "{}", lines.len());
+        let (left, mut count) = (lines.len() / 5, 0);
+        while received(&receiver).is_some() {
+            count += 1;
+        }
+        assert_eq!((count + left, dropped.get()), (10_000, 0));
+    }
+}
