@@ -192,8 +192,12 @@ impl Dispatch {
             Load::Inline(bytes) => (bytes, 0),
             Load::Collected(body) => {
                 let (chunks, file, len) = std::mem::take(body).into_parts();
-                holding = Holding { chunks, file, window: None };
+                holding = Holding { chunks, file, ..Holding::default() };
                 (&[][..], len)
+            }
+            Load::Socket(socket) => {
+                holding.socket = Some(socket);
+                (&[][..], 0)
             }
             Load::Stream { window, length, waits_for_leave } => {
                 holding.window = Some(window);
@@ -208,6 +212,7 @@ impl Dispatch {
                     BodyParts::Stream { chunks: window.chunks(), length, waits_for_leave }
                 }
                 _ if !inline.is_empty() => BodyParts::Inline(inline),
+                Some(token) if holding.socket.is_some() => BodyParts::Socket(token),
                 Some(token) => BodyParts::File(token, collected),
                 None if collected == 0 => BodyParts::None,
                 None => BodyParts::Chunks(&holding.chunks, collected),
@@ -230,7 +235,8 @@ impl Dispatch {
             self.is_stalled = true;
         }
         self.record.resize(Worker::RECORD_BYTES, 0);
-        match fill(&mut self.record, holding.file.as_ref().map(|_| 0), &holding) {
+        // With any token: the right one is put in when it is placed.
+        match fill(&mut self.record, holding.travels().then_some(0), &holding) {
             Ok(len) => {
                 let record = self.record.get(..len).unwrap_or_default().to_vec();
                 let (turn, since_ms) = (self.turns, now_ms);

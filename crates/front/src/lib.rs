@@ -29,6 +29,7 @@ mod health;
 mod listener;
 mod notices;
 mod obituary;
+mod offers;
 mod orders;
 mod output;
 mod own_answer;

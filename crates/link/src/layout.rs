@@ -19,6 +19,7 @@
 //! | `started_ms`                  | front resets | nobody           | worker writes once, front reads | nobody |
 //! | `consumed`, `gone`            | front writes | front writes     | front writes, worker reads | front writes |
 //! | `space`, `space_wanted`       | front resets | nobody           | both (eventcount)| nobody      |
+//! | `socket`                      | front writes | front CAS        | both CAS, once (see `socket`) | front reads |
 //!
 //! Of a request whose body is streamed (`BodyPlace::Stream`); for all others these words are never looked at:
 //!
@@ -163,6 +164,8 @@ pub(crate) struct SlotAsk {
     pub body: AtomicU32,
     /// 1 while the worker waits for bytes: set by the worker, taken back by the front.
     pub body_wanted: AtomicU32,
+    /// Whose the client's socket is, where it is offered: [`SOCKET_NONE`], [`SOCKET_OFFERED`], [`SOCKET_TAKEN`] or [`SOCKET_REFUSED`].
+    pub socket: AtomicU32,
 }
 
 pub(crate) const AWAITED: u32 = 0;
@@ -178,6 +181,15 @@ pub(crate) const OVERDUE: u32 = 4;
 pub(crate) const BODY_OPEN: u32 = 0;
 /// All of a streamed body is in its window.
 pub(crate) const BODY_COMPLETE: u32 = 1;
+
+/// The request has no use for its client's socket.
+pub(crate) const SOCKET_NONE: u32 = 0;
+/// The worker may take it.
+pub(crate) const SOCKET_OFFERED: u32 = 1;
+/// It is the worker's for good.
+pub(crate) const SOCKET_TAKEN: u32 = 2;
+/// It is the front's for good.
+pub(crate) const SOCKET_REFUSED: u32 = 3;
 
 pub(crate) const ANSWER_OPEN: u32 = 0;
 /// All of the response is in the ring.

@@ -19,6 +19,7 @@ mod pulse;
 mod region;
 pub mod request;
 mod scheduler;
+mod socket;
 mod streaming;
 mod wake;
 mod worker_end;

@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
+use crate::client_socket::Duty;
 use crate::desk::Desk;
 use crate::front::timeout_of;
 use crate::interrupt::Watched;
@@ -24,41 +25,57 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[pyclass(frozen, module = "penstock._engine")]
 pub struct Worker {
     pub(crate) end: Arc<WorkerEnd>,
-    scheduler: Scheduler,
+    scheduler: Arc<Scheduler>,
     pub(crate) application: Py<PyAny>,
     pub(crate) environs: Vec<Py<PyDict>>,
     pub(crate) file_wrapper: Py<PyType>,
     pub(crate) observer: Py<PyAny>,
+    /// Makes the sockets that applications see; without it there are none.
+    pub(crate) client_sockets: Option<Py<PyAny>>,
     pub(crate) watched: Watched,
 }
 
 #[pymethods]
 impl Worker {
     #[new]
+    #[pyo3(signature = (link, application, environs, file_wrapper, observer, client_sockets=None))]
     fn new(
         link: &Bound<'_, Link>,
         application: Py<PyAny>,
         environs: Vec<Py<PyDict>>,
         file_wrapper: Py<PyType>,
         observer: Py<PyAny>,
+        client_sockets: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let (end, threads) = link.get().take_worker_end()?;
-        let scheduler = Scheduler::new(Arc::clone(&end), threads);
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads));
         let watched = Watched::default();
-        Ok(Worker { end, scheduler, application, environs, file_wrapper, observer, watched })
+        Ok(Worker { end, scheduler, application, environs, file_wrapper, observer, client_sockets, watched })
     }
 
     /// Run requests on the calling thread until `stop`, or one request only.
-    #[pyo3(signature = (thread, *, once = false))]
-    fn serve(&self, py: Python<'_>, thread: usize, once: bool) -> PyResult<()> {
+    #[pyo3(signature = (thread, *, once = false, on_departure = None))]
+    fn serve(
+        &self,
+        py: Python<'_>,
+        thread: usize,
+        once: bool,
+        on_departure: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
         let Some(mut seat) = self.scheduler.seat(thread) else {
             return Err(PyValueError::new_err(format!("there is no free seat for thread {thread}")));
         };
         let mut desk = Desk::new(py, self)?;
+        if let Some(on_departure) = on_departure {
+            desk.set_duty(Duty::new(Arc::clone(&self.scheduler), seat.number(), on_departure));
+        }
         loop {
             // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
             while let Some(taken) = self.scheduler.try_take(&mut seat) {
-                desk.run_guarded(taken)?;
+                if desk.run_guarded(taken)? {
+                    self.scheduler.give_up(seat);
+                    return Ok(());
+                }
                 if once {
                     self.scheduler.leave(seat);
                     return Ok(());

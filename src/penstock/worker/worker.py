@@ -12,6 +12,7 @@ from typing import Any
 from penstock import _engine
 from penstock.config.settings import Settings
 from penstock.listeners import Listener
+from penstock.worker.client_sockets import ClientSockets
 from penstock.worker.runners.base import Runner
 from penstock.worker.watch import Watch
 from penstock.worker_kinds import kind_of
@@ -20,6 +21,32 @@ from penstock.wsgi.file_wrapper import FileWrapper
 from penstock.wsgi.observer import LogObserver
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class SocketsRunner:
+    """A runner and the sockets that its requests have taken, which end with it."""
+
+    def __init__(self, runner: Runner, sockets: ClientSockets) -> None:
+        self._runner = runner
+        self._sockets = sockets
+
+    @property
+    def kind(self) -> str:
+        """The runner's."""
+        return self._runner.kind
+
+    def start(self) -> None:
+        """Start the runner."""
+        self._runner.start()
+
+    def stop(self) -> None:
+        """Stop it, and have whoever reads from a client's socket see its end."""
+        self._runner.stop()
+        self._sockets.shut_down()
+
+    def join(self, timeout: float) -> list[threading.Thread]:
+        """Wait for the requests, those that have taken their sockets among them."""
+        return self._runner.join(timeout)
 
 
 class WatchedRunner:
@@ -77,8 +104,9 @@ def build_runner(
         for scheme in ("http", "https")
         for one in listeners
     ]
-    worker = _engine.Worker(link, application, environs, FileWrapper, LogObserver())
-    runner = kind.build(worker, settings)
+    sockets = ClientSockets(settings.websocket_threads, name)
+    worker = _engine.Worker(link, application, environs, FileWrapper, LogObserver(), sockets)
+    runner: Runner = SocketsRunner(kind.build(worker, settings), sockets)
     if not settings.request_timeout and not settings.worker_timeout:
         return runner
     return WatchedRunner(runner, Watch(worker, name=name))

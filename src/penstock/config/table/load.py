@@ -56,6 +56,15 @@ class Load:
         " spreads the load better.",
         zero="no limit",
     )  # fmt: skip
+    websocket_threads: int = setting(
+        1000,
+        Unit.COUNT, Group.LOAD, Part.WORKER, "--websocket-threads",
+        help="Most WebSockets at once in each worker, beside its threads; more are answered 503.",
+        reason="Each has a thread of its own, which sleeps most of the time and then costs a few dozen"
+        " kilobytes; a thousand of them still fit into a small machine, and a client cannot have more.",
+        zero="none: requests for a WebSocket are plain requests",
+        more="The most that is allowed is 4000. See docs/websockets.md.",
+    )  # fmt: skip
     queue_length: int = setting(
         1024,
         Unit.COUNT, Group.LOAD, Part.FRONT, "--queue-length",
