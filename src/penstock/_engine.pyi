@@ -323,8 +323,8 @@ class SocketOffer:
     def finish(descriptor: int, timeout: float) -> None:
         """Shut its sending direction, wait for the client to close, shut the other one.
 
-        Waits, without the GIL, ``timeout`` seconds at most. The descriptor may be closed meanwhile. Raises
-        OSError when it is none, or there is none left.
+        Waits, without the GIL, ``timeout`` seconds at most. The descriptor must not be closed meanwhile.
+        Raises ValueError when ``timeout`` is not a number.
         """
 
 @final

@@ -5,6 +5,7 @@
 //! advance, so that it finds the next one without waiting for the front; the others wait in the one queue, first come first served. A worker that
 //! has let go of nothing for [`STALL_MS`] while requests wait in its slots gives those back, and they are the first of the queue: no request waits
 //! behind a long one while another worker has room. With one worker there is nobody else, and all of its slots are used.
+//! A request for a WebSocket stays for long where it goes, on a thread of its own: so the WebSockets that a worker has count against it there.
 //!
 //! What is in slots and in the queue together is bounded by `threads + queue_length`.
 
@@ -220,7 +221,7 @@ impl Dispatch {
             encode(area, ask, path, body)
         };
         if self.queue.is_empty()
-            && let Some(seat) = choose(&self.workers, now_ms)
+            && let Some(seat) = choose(&self.workers, holding.socket.is_some(), now_ms)
             && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
         {
             let request = Placing { id, turn: self.turns, since_ms: now_ms, holding };
@@ -253,10 +254,8 @@ impl Dispatch {
     /// Moves the first of the queue to a worker; None when no worker has room, or there is no queue.
     pub fn place_next(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
         self.is_stalled = false;
-        if self.queue.is_empty() {
-            return None;
-        }
-        let seat = choose(&self.workers, now_ms)?;
+        let has_socket = self.queue.front()?.holding.socket.is_some();
+        let seat = choose(&self.workers, has_socket, now_ms)?;
         let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
         match worker.place_waiting(self.queue.pop_front()?, now_ms) {
             Ok((id, slot)) => Some((id, Place { seat: seat as u16, slot })),
@@ -377,9 +376,9 @@ impl Dispatch {
     }
 }
 
-/// The worker for the next request, if there is one with room.
+/// The worker for the next request, if there is one with room; `has_socket` if that is for a WebSocket.
 #[inline]
-fn choose(workers: &[Option<Worker>], now_ms: u64) -> Option<usize> {
+fn choose(workers: &[Option<Worker>], has_socket: bool, now_ms: u64) -> Option<usize> {
     let mut willing = workers.iter().enumerate().filter_map(|(seat, worker)| {
         worker.as_ref().filter(|worker| worker.is_willing()).map(|worker| (seat, worker))
     });
@@ -390,8 +389,9 @@ fn choose(workers: &[Option<Worker>], now_ms: u64) -> Option<usize> {
     let mut best: Option<(usize, isize)> = None;
     for (seat, worker) in [first, second].into_iter().chain(willing) {
         let free = worker.free_permits();
-        if has_room(worker) && (free > 0 || gets_on(worker)) && best.is_none_or(|(_, most)| free > most) {
-            best = Some((seat, free));
+        let worth = if has_socket { free - worker.end.sockets_held() as isize } else { free };
+        if has_room(worker) && (free > 0 || gets_on(worker)) && best.is_none_or(|(_, most)| worth > most) {
+            best = Some((seat, worth));
         }
     }
     best.map(|(seat, _)| seat)

@@ -51,7 +51,8 @@
 //! but `body_wanted`, which costs that one a wake-up too many.
 //!
 //! Words of the whole link, in any phase: `ready_tail` is the front's, `ready_head` the worker's; `pulse.alarm` is counted up by either end and
-//! slept on by the worker's watch; `pulse.heartbeat_ms` is written by the worker's watch and read by the front. Beside the region, on
+//! slept on by the worker's watch; `pulse.heartbeat_ms` is written by the worker's watch and read by the front, `pulse.sockets` by the worker's
+//! threads. Beside the region, on
 //! the link's socket, travel descriptors: each names its slot and generation, so a late one is not mistaken either (`descriptors`).
 //!
 //! During Running the front reads the response ring from `consumed` to `produced` (acquire), the worker writes beyond it: a
@@ -116,6 +117,8 @@ pub(crate) struct Pulse {
     pub alarm: AtomicU32,
     /// When the worker's watch was last seen holding the GIL, by [`coarse_ms`](crate::coarse_ms); 0 before the first time.
     pub heartbeat_ms: AtomicU64,
+    /// Clients' sockets that the worker has taken and still has: written by the worker, a hint for the front.
+    pub sockets: AtomicU32,
 }
 
 /// A slot's words; its bytes lie in the areas.

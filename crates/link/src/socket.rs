@@ -41,6 +41,11 @@ impl FrontEnd {
         self.slot(slot).asker.0.socket.load(Ordering::Acquire) == SOCKET_TAKEN
     }
 
+    /// How many clients' sockets the worker says it has. For a choice between workers: it may say anything.
+    pub fn sockets_held(&self) -> u32 {
+        self.control().pulse.0.sockets.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn forget_socket(&self, slot: u32) {
         self.slot(slot).asker.0.socket.store(SOCKET_NONE, Ordering::Relaxed);
     }
@@ -60,7 +65,13 @@ impl WorkerEnd {
     /// Ends a request whose socket was taken. The front is woken at once: it holds the connection until it knows, and the thread that
     /// serves it may look after no other request for hours.
     pub fn hand_over(&self, taken: Taken) {
+        self.control().pulse.0.sockets.fetch_add(1, Ordering::Relaxed);
         self.finish(taken, false);
         self.settle();
+    }
+
+    /// A socket that was taken is no longer used.
+    pub fn socket_ended(&self) {
+        self.control().pulse.0.sockets.fetch_sub(1, Ordering::Relaxed);
     }
 }

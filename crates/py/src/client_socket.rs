@@ -5,18 +5,18 @@
 //! it. That may be on any thread of the application; everything else here runs on the thread that serves the request, with the GIL.
 
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use penstock_link::Scheduler;
+use penstock_link::{Scheduler, WorkerEnd};
 use pyo3::exceptions::{PyConnectionError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::front::timeout_of;
-use crate::link::duplicate;
 use crate::responder::Responder;
 
 /// Whether a serving thread leaves its duty because the request that it runs has become something else.
@@ -87,7 +87,9 @@ impl Duty {
 /// The offer of a client's socket to the application that answers its request.
 #[pyclass(frozen, module = "penstock._engine")]
 pub struct SocketOffer {
+    end: Arc<WorkerEnd>,
     responder: Py<Responder>,
+    is_taken: AtomicBool,
     duty: Option<Arc<Duty>>,
 }
 
@@ -104,6 +106,9 @@ impl SocketOffer {
             *departing = Departing::Pending;
         }
         let taken = self.responder.get().take_socket();
+        if taken.is_ok() {
+            self.is_taken.store(true, Ordering::Relaxed);
+        }
         match (&self.duty, &taken) {
             (Some(duty), Ok(())) => duty.leave(py),
             (Some(duty), Err(_)) => duty.decide(Departing::No),
@@ -121,7 +126,6 @@ impl SocketOffer {
     /// Shut the receiving direction of a socket: whoever reads from it sees its end. Waits for nothing.
     #[staticmethod]
     fn shut_reading(descriptor: RawFd) {
-        // The interpreter is not let go of between the caller's look at the number and this: a number cannot come to mean another socket.
         shut(descriptor, libc::SHUT_RD);
     }
 
@@ -131,16 +135,14 @@ impl SocketOffer {
         shut(descriptor, libc::SHUT_WR);
     }
 
-    /// End a socket in good order: no more is sent, the client has `timeout` seconds to close its side, then all is over. Other threads may
-    /// read from it meanwhile, and close it.
+    /// End a socket in good order: no more is sent, the client has `timeout` seconds to close its side, then all is over. The descriptor has to
+    /// stay the caller's; other threads may use others of the same socket.
     #[staticmethod]
     fn finish(py: Python<'_>, descriptor: RawFd, timeout: f64) -> PyResult<()> {
         let timeout = timeout_of(timeout)?;
-        // Of our own, as the caller's may be closed and its number used again while we wait.
-        let socket = duplicate(descriptor)?;
-        shut(socket.as_raw_fd(), libc::SHUT_WR);
-        py.detach(|| is_closed(socket.as_raw_fd(), timeout));
-        shut(socket.as_raw_fd(), libc::SHUT_RDWR);
+        shut(descriptor, libc::SHUT_WR);
+        py.detach(|| is_closed(descriptor, timeout));
+        shut(descriptor, libc::SHUT_RDWR);
         Ok(())
     }
 }
@@ -169,6 +171,7 @@ fn is_closed(descriptor: RawFd, timeout: Duration) -> bool {
 pub(crate) struct Visit<'py> {
     sockets: Bound<'py, PyAny>,
     socket: Bound<'py, PyAny>,
+    offer: Bound<'py, SocketOffer>,
 }
 
 impl<'py> Visit<'py> {
@@ -181,11 +184,13 @@ impl<'py> Visit<'py> {
         duty: Option<Arc<Duty>>,
     ) -> PyResult<Option<Self>> {
         let py = sockets.py();
-        let offer = Bound::new(py, SocketOffer { responder: responder.clone_ref(py), duty })?;
+        let end = Arc::clone(responder.get().link_end());
+        let is_taken = AtomicBool::new(false);
+        let offer = Bound::new(py, SocketOffer { end, responder: responder.clone_ref(py), is_taken, duty })?;
         // From here on the descriptor is Python's, also where it fails.
         let descriptor = descriptor.into_raw_fd();
-        let socket = sockets.call_method1(intern!(py, "offer"), (environ, descriptor, offer))?;
-        Ok((!socket.is_none()).then(|| Visit { sockets: sockets.clone(), socket }))
+        let socket = sockets.call_method1(intern!(py, "offer"), (environ, descriptor, &offer))?;
+        Ok((!socket.is_none()).then(|| Visit { sockets: sockets.clone(), socket, offer }))
     }
 }
 
@@ -194,6 +199,10 @@ impl Drop for Visit<'_> {
         let py = self.sockets.py();
         if let Err(error) = self.sockets.call_method1(intern!(py, "end"), (&self.socket,)) {
             error.write_unraisable(py, Some(&self.sockets));
+        }
+        let offer = self.offer.get();
+        if offer.is_taken.load(Ordering::Relaxed) {
+            offer.end.socket_ended();
         }
     }
 }

@@ -62,6 +62,11 @@ impl Responder {
         }
     }
 
+    /// The link that answers go to.
+    pub(crate) fn link_end(&self) -> &Arc<WorkerEnd> {
+        &self.end
+    }
+
     /// A request begins.
     pub(crate) fn begin(&self, taken: Taken, is_head_request: bool) {
         let mut answer = self.lock();

@@ -9,7 +9,9 @@ Used by the native worker, on the threads of the requests. `shut_down` is for wh
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import socket
 import threading
 import time
@@ -92,8 +94,9 @@ class ClientSockets:
     def end(self, made: ClientSocket) -> None:
         """The request is over. A socket that was taken and is still open is ended with it, as by Werkzeug."""
         try:
-            if made.give_back() and (descriptor := made.descriptor()) >= 0:
-                _finish(descriptor, made)
+            # With a descriptor of our own: the application's other threads may close theirs meanwhile.
+            if made.give_back() and (descriptor := made.duplicate()) is not None:
+                _finish(descriptor)
         finally:
             self._free()
 
@@ -131,7 +134,7 @@ class ClientSockets:
                 return
             refused, self._refused, self._told_at = self._refused, 0, now
         LOGGER.warning(
-            "%s has %d WebSockets, as many as it may (--websocket-threads): %d more got 503, the last one %s.",
+            "%s has %d WebSockets, as many as it may (--websocket-threads): %d more got 503, the last at %s.",
             self._name,
             self._limit,
             refused,
@@ -139,25 +142,24 @@ class ClientSockets:
         )
 
 
-def _descriptor(taken: socket.socket) -> int:
-    return taken.descriptor() if isinstance(taken, ClientSocket) else taken.fileno()
-
-
 def _shut(taken: socket.socket) -> None:
-    # Not by the object's own method, which gevent's forbids to other threads.
-    descriptor = _descriptor(taken)
-    if descriptor >= 0:
-        _engine.SocketOffer.shut_reading(descriptor)
-
-
-def _finish(descriptor: int, made: ClientSocket) -> None:
-    if socket.socket is _SYSTEM_SOCKET:
-        _engine.SocketOffer.finish(descriptor, _LINGER)
+    if isinstance(taken, ClientSocket):
+        taken.shut_reading()
         return
-    deadline = time.monotonic() + _LINGER
-    _engine.SocketOffer.shut_writing(descriptor)
-    while (descriptor := made.descriptor()) >= 0:
-        if _engine.SocketOffer.is_closed(descriptor) or time.monotonic() > deadline:
-            _engine.SocketOffer.finish(descriptor, 0.0)
+    # A copy that the application has made.
+    with contextlib.suppress(OSError):
+        taken.shutdown(socket.SHUT_RD)
+
+
+def _finish(descriptor: int) -> None:
+    try:
+        if socket.socket is _SYSTEM_SOCKET:
+            _engine.SocketOffer.finish(descriptor, _LINGER)
             return
-        time.sleep(_GLANCE)
+        _engine.SocketOffer.shut_writing(descriptor)
+        deadline = time.monotonic() + _LINGER
+        while not _engine.SocketOffer.is_closed(descriptor) and time.monotonic() < deadline:
+            time.sleep(_GLANCE)
+        _engine.SocketOffer.finish(descriptor, 0.0)
+    finally:
+        os.close(descriptor)

@@ -13,6 +13,7 @@ when it is needed, as a worker kind may have put another class there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import socket
@@ -26,7 +27,7 @@ from penstock import _engine
 _TAKING: Final = (
     *("recv", "recvfrom", "recvmsg", "recv_into", "recvfrom_into", "recvmsg_into"),
     *("send", "sendall", "sendto", "sendmsg", "sendfile"),
-    *("makefile", "detach", "fileno", "shutdown"),
+    *("makefile", "fileno", "shutdown"),
 )
 
 
@@ -41,7 +42,7 @@ class Home(Protocol):
     """Who keeps an account of the sockets that were taken."""
 
     def add(self, taken: socket.socket) -> None:
-        """This one was, or is a copy of one that was."""
+        """Such a socket, or a copy of one."""
 
 
 def client_socket(descriptor: int, offer: Offer, home: Home, is_gone: Callable[[], bool]) -> ClientSocket:
@@ -61,7 +62,8 @@ class ClientSocket:
         self._offer = offer
         self._home = home
         self._is_gone_before = is_gone
-        self._change = threading.Lock()
+        # Held while the descriptor is used by its number, so that it does not come to mean another file.
+        self._change = threading.RLock()
         self._is_taken = False
         self._is_over = False
         try:
@@ -78,10 +80,24 @@ class ClientSocket:
 
     def client_gone(self) -> bool:
         """Whether the client has gone or sends nothing more; what ``environ["penstock.client_gone"]`` is."""
-        if not self._is_taken:
+        if not self.is_taken:
             return self._is_gone_before()
-        descriptor = self.descriptor()
-        return descriptor < 0 or _engine.SocketOffer.is_closed(descriptor)
+        with self._change:
+            descriptor = self.descriptor()
+            return descriptor < 0 or _engine.SocketOffer.is_closed(descriptor)
+
+    def shut_reading(self) -> None:
+        """Have whoever reads from it see the end, if it is open. From any thread."""
+        # Not by the object's own method, which gevent's does not allow to other threads.
+        with self._change:
+            if (descriptor := self.descriptor()) >= 0:
+                _engine.SocketOffer.shut_reading(descriptor)
+
+    def duplicate(self) -> int | None:
+        """Another descriptor for the same connection, the caller's to close; None if it is closed."""
+        with self._change:
+            descriptor = self.descriptor()
+            return os.dup(descriptor) if descriptor >= 0 else None
 
     def descriptor(self) -> int:
         """Its number, without taking it; -1 once it is closed."""
@@ -103,8 +119,6 @@ class ClientSocket:
 
     def take(self) -> None:
         """Make it the application's. Raises ConnectionError where that is too late."""
-        if self._is_taken:
-            return
         with self._change:
             if self._is_taken:
                 return
@@ -144,14 +158,25 @@ class ClientSocket:
     def dup(self) -> socket.socket:
         """Another object for the same connection."""
         self.take()
-        copy = socket.socket(fileno=os.dup(self.descriptor()))
+        descriptor = self.duplicate()
+        if descriptor is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        copy = socket.socket(fileno=descriptor)
         copy.settimeout(self.gettimeout())
         self._home.add(copy)
         return copy
 
     def close(self) -> None:
         """Close this descriptor. If the socket was not taken the client gets an answer all the same."""
-        self._plain("close")()
+        with self._change:
+            self._plain("close")()
+
+    def detach(self) -> int:
+        """Give the descriptor away: from now on it is the caller's to close."""
+        self.take()
+        with self._change:
+            number: int = self._plain("detach")()
+        return number
 
     def __repr__(self) -> str:
         state = "taken" if self._is_taken else "over" if self._is_over else "offered"
@@ -164,8 +189,8 @@ class ClientSocket:
 
     def _plain(self, name: str) -> Any:
         # gevent's class has some of its methods only by __getattr__, of which super() knows nothing.
-        parent = super()
-        return getattr(parent, name, None) or parent.__getattr__(name)  # type: ignore[misc]
+        parent: Any = super()
+        return getattr(parent, name, None) or parent.__getattr__(name)
 
 
 @functools.cache
@@ -175,7 +200,8 @@ def _class_over(base: type[socket.socket]) -> Callable[..., Any]:
 
 def _taking(name: str) -> Callable[..., Any]:
     def method(self: ClientSocket, *arguments: Any, **others: Any) -> Any:
-        self.take()
+        if not self.is_taken:
+            self.take()
         return self._plain(name)(*arguments, **others)
 
     method.__name__ = name
