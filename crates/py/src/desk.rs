@@ -373,7 +373,8 @@ impl<'py> Call<'_, 'py> {
     fn fail(&self, error: PyErr) -> bool {
         // Our own word to a `write` whose client has gone: the application did nothing wrong.
         let is_ours = error.is_instance_of::<PyBrokenPipeError>(self.py) && self.responder.is_gone(self.py);
-        if !is_ours && !(self.responder.is_handed_over() && is_farewell(&error, self.py)) {
+        let is_farewell = self.responder.is_handed_over() && is_farewell(&error, self.py);
+        if !is_ours && !is_farewell {
             self.report_failure(error);
         }
         self.responder.answer_error(self.py)
