@@ -21,7 +21,7 @@ from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from penstock import _engine
-from penstock.wsgi.client_socket import ClientSocket, client_socket
+from penstock.wsgi.client_socket import ClientSocket, client_socket, waits_in_system
 from penstock.wsgi.observer import printable
 
 LOGGER = logging.getLogger("penstock.request")
@@ -35,8 +35,6 @@ _GLANCE: Final = 0.05
 _QUIET: Final = 10.0
 
 _BUSY: Final = b"Too many WebSockets are open. Try again later.\n"
-# What the class was before anybody could put another one in its place.
-_SYSTEM_SOCKET: Final = socket.socket
 
 
 class ClientSockets:
@@ -73,7 +71,7 @@ class ClientSockets:
         # Under the name that Werkzeug gives it, which flask-sock and python-engineio know.
         environ["werkzeug.socket"] = made
         environ["penstock.client_gone"] = made.client_gone
-        if socket.socket is _SYSTEM_SOCKET:
+        if waits_in_system():
             # Another thread serves in this one's place, also where there is only one.
             environ["wsgi.multithread"] = True
         return made
@@ -153,7 +151,7 @@ def _shut(taken: socket.socket) -> None:
 
 def _finish(descriptor: int) -> None:
     try:
-        if socket.socket is _SYSTEM_SOCKET:
+        if waits_in_system():
             _engine.SocketOffer.finish(descriptor, _LINGER)
             return
         _engine.SocketOffer.shut_writing(descriptor)

@@ -12,6 +12,7 @@ when it is needed, as a worker kind may have put another class there.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import functools
@@ -191,6 +192,11 @@ class ClientSocket:
         # gevent's class has some of its methods only by __getattr__, of which super() knows nothing.
         parent: Any = super()
         return getattr(parent, name, None) or parent.__getattr__(name)
+
+
+def waits_in_system() -> bool:
+    """Whether calls wait in the system; not so where a worker kind has its own `socket.socket`."""
+    return issubclass(socket.socket, _socket.socket)
 
 
 @functools.cache
