@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from penstock.worker.client_sockets import ClientSockets
+from penstock.worker.client_sockets import ClientSockets, make_room
 from penstock.wsgi.client_socket import ClientSocket
 
 KEY = "werkzeug.socket"
@@ -130,12 +130,16 @@ def test_places_and_the_line_that_tells_of_them(
     sockets = ClientSockets(1, "worker 7")
     own, environ = offered(sockets)
     answered: list[str] = []
+
+    def start_response(status: str, fields: Any, exc_info: Any = None, /) -> Any:
+        answered.append(status)
+
     for _ in range(3):
         assert offered(sockets)[0] is None
-        assert sockets.refuse(environ, lambda status, fields, exc_info=None: answered.append(status)) != []
-    assert answered == ["503 Service Unavailable"] * 3
+        sockets.refuse(environ, start_response)
     now = 111.0
-    sockets.refuse(environ, lambda status, fields, exc_info=None: print)
+    sockets.refuse(environ, start_response)
+    assert answered == ["503 Service Unavailable"] * 4
     told = [record.getMessage() for record in caplog.records]
     assert [line.split(": ")[1].split(" more")[0] for line in told] == ["1", "3"]
     assert told[0].startswith("worker 7 has 1 WebSockets")
@@ -247,3 +251,35 @@ def test_a_socket_class_that_was_put_in_place_of_the_systems(
     own.close()
     assert own.descriptor() == -1
     assert environ["penstock.client_gone"]() is True
+
+
+def test_a_client_that_vanishes_without_a_word_is_found_out(client: socket.socket) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as front,
+    ):
+        _OTHER[0:1] = [front]
+        for is_set in (0, 1):
+            sockets = ClientSockets(1, "worker 1")
+            own, _ = offered(sockets)
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, is_set)
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 999)
+            own.send(b"x")
+            assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            # What the application has set itself stays.
+            assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == (999 if is_set else 60)
+            own.close()
+            sockets.end(own)
+
+
+def test_the_limit_of_open_files_is_raised_only_where_it_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    limits = (1024, 4096)
+    monkeypatch.setattr("penstock.worker.client_sockets.resource.getrlimit", lambda kind: limits)
+    monkeypatch.setattr(
+        "penstock.worker.client_sockets.resource.setrlimit", lambda kind, wanted: calls.append(wanted)
+    )
+    for sockets in (0, 100, 512, 1000, 4000):
+        make_room(sockets)
+    assert calls == [(1512, 4096), (4096, 4096)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import socket
 import threading
 import time
@@ -31,6 +32,8 @@ LOGGER = logging.getLogger("penstock.request")
 _LINGER: Final = 2.0
 # Between two looks at such a client where waiting must not stop the whole process.
 _GLANCE: Final = 0.05
+# Descriptors of a worker beside the sockets.
+_OTHERS: Final = 512
 # Seconds between two lines that tell of refused ones.
 _QUIET: Final = 10.0
 
@@ -138,6 +141,15 @@ class ClientSockets:
             refused,
             printable(str(environ.get("PATH_INFO", "")))[:200],
         )
+
+
+def make_room(sockets: int) -> None:
+    """Raise this process's limit of open files, if need be and as far as it may be, for so many sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = sockets + _OTHERS if hard == resource.RLIM_INFINITY else min(sockets + _OTHERS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _shut(taken: socket.socket) -> None:

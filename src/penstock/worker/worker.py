@@ -12,7 +12,7 @@ from typing import Any
 from penstock import _engine
 from penstock.config.settings import Settings
 from penstock.listeners import Listener
-from penstock.worker.client_sockets import ClientSockets
+from penstock.worker.client_sockets import ClientSockets, make_room
 from penstock.worker.runners.base import Runner
 from penstock.worker.watch import Watch
 from penstock.worker_kinds import kind_of
@@ -104,6 +104,7 @@ def build_runner(
         for scheme in ("http", "https")
         for one in listeners
     ]
+    make_room(settings.websocket_threads)
     sockets = ClientSockets(settings.websocket_threads, name)
     worker = _engine.Worker(link, application, environs, FileWrapper, LogObserver(), sockets)
     runner: Runner = SocketsRunner(kind.build(worker, settings), sockets)

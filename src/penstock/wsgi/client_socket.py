@@ -31,6 +31,9 @@ _TAKING: Final = (
     *("makefile", "fileno", "shutdown"),
 )
 
+# After a minute of silence, then every 20 s; given up after the sixth without an answer.
+_KEEP_ALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 6))
+
 
 class Offer(Protocol):
     """The part of `_engine.SocketOffer` that is used here."""
@@ -128,6 +131,7 @@ class ClientSocket:
             self._offer.take()
             # The front, which never waits, has had it until now: so this has to be set, whatever it is.
             self._plain("settimeout")(self._timeout)
+            self._stay_awake()
             self._is_taken = True
         self._home.add(self)  # type: ignore[arg-type]
 
@@ -187,6 +191,18 @@ class ClientSocket:
         # Without a warning: the server made it, and no rule says who closes it.
         with contextlib.suppress(Exception):
             self.close()
+
+    def _stay_awake(self) -> None:
+        # A client that vanishes without a word (a laptop that is shut) would keep its thread for ever, as
+        # WebSockets have no time-out of their own. The kernel asks from time to time; it costs no thread.
+        if self._plain("getsockopt")(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
+            # The application has done it, in its own way.
+            return
+        with contextlib.suppress(OSError):
+            set_option = self._plain("setsockopt")
+            set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEP_ALIVE:
+                set_option(socket.IPPROTO_TCP, option, value)
 
     def _plain(self, name: str) -> Any:
         # gevent's class has some of its methods only by __getattr__, of which super() knows nothing.
