@@ -3,6 +3,7 @@ want the connection at the same time."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
@@ -371,7 +372,9 @@ def test_what_was_taken_has_no_timeout(serve: Serve) -> None:
     assert gone == [False, True]
 
 
-def test_a_client_that_resets_while_its_socket_is_offered(serve: Serve, gate: Gate) -> None:
+def test_a_client_that_resets_while_its_socket_is_offered(
+    serve: Serve, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
     outcome: list[object] = []
     ended = threading.Event()
 
@@ -398,6 +401,8 @@ def test_a_client_that_resets_while_its_socket_is_offered(serve: Serve, gate: Ga
     assert isinstance(outcome[1], ConnectionError)
     server.wait_until_idle()
     assert server.counter("closed_handed_over") == 0
+    # It is nobody's fault.
+    assert caplog.records == []
 
 
 def test_a_client_that_closes_while_its_socket_is_offered(serve: Serve, gate: Gate) -> None:
@@ -660,3 +665,41 @@ def test_the_access_line_says_101(serve: Serve, tmp_path: Any) -> None:
     client = server.connect().send(request(target="/ws", fields=UPGRADE))
     assert read(client, len(HELLO)) == HELLO
     eventually(lambda: '"GET /ws HTTP/1.1" 101 0' in log.read_text(), log.read_text)
+
+
+def test_however_clients_go_each_connection_is_somebodys_until_its_end(
+    serve: Serve, belongings: Belongings
+) -> None:
+    """Clients that reset, close or stay, and an application that takes or answers at just that moment."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        match environ["PATH_INFO"]:
+            case "/take":
+                with contextlib.suppress(OSError):
+                    environ[KEY].sendall(HELLO)
+                    while environ[KEY].recv(100):
+                        pass
+                return []
+            case "/fail":
+                raise ConnectionError
+        return page(environ, start_response)
+
+    server = serve(app, threads=2)
+    assert server.ask(request()).text == "no"
+    before = belongings.now()
+    targets = ("/take", "/answer", "/take", "/fail")
+    for number in range(400):
+        client = Client(server.address).send(request(target=targets[number % 4], fields=UPGRADE))
+        match number % 3:
+            case 0:
+                reset(client)
+            case 1:
+                client.socket.close()
+            case _:
+                client.socket.recv(10)
+                client.socket.close()
+    server.wait_until_idle()
+    belongings.wait_for(before)
+    assert server.counter("sockets_offered") == 400
+    assert server.counter("closed_handed_over") <= 200
+    assert server.ask(request()).text == "no"

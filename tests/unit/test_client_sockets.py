@@ -96,6 +96,16 @@ def test_who_is_refused_never_reaches_the_client(client: socket.socket) -> None:
         client.recv(1)
 
 
+def test_what_was_closed_is_not_taken(client: socket.socket) -> None:
+    sockets, offer = ClientSockets(1, "worker 1"), Offer()
+    own, _ = offered(sockets, offer)
+    own.close()
+    with pytest.raises(OSError, match="Bad file"):
+        own.sendall(b"hello")
+    assert offer.taken == 0
+    sockets.end(own)
+
+
 def test_two_threads_take_it_once(client: socket.socket) -> None:
     start = threading.Barrier(2)
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use penstock_link::Taken;
 use penstock_link::request::BodyView;
-use pyo3::exceptions::{PyBrokenPipeError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyBrokenPipeError, PyConnectionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{ffi, intern};
@@ -103,8 +103,17 @@ impl<'a, 'py> Desk<'a, 'py> {
         let window = &self.window;
         let application = worker.application.bind(py).clone();
         let mut visit = None;
-        let mut call =
-            Call { py, worker, application, responder, window, input: None, environ: None, is_over: false };
+        let mut call = Call {
+            py,
+            worker,
+            application,
+            responder,
+            window,
+            input: None,
+            environ: None,
+            has_socket: false,
+            is_over: false,
+        };
         let environ = request
             .ok_or_else(|| PyRuntimeError::new_err("the request's record is damaged"))
             .and_then(|request| {
@@ -122,6 +131,7 @@ impl<'a, 'py> Desk<'a, 'py> {
                     let (descriptor, sockets) = (responder.take_file(token)?, sockets.bind(py));
                     let responder = &self.callables.responder;
                     visit = Visit::begin(sockets, &environ, descriptor, responder, self.duty.clone())?;
+                    call.has_socket = true;
                     if visit.is_none() {
                         call.application = sockets.getattr(intern!(py, "refuse"))?;
                     }
@@ -179,6 +189,8 @@ struct Call<'a, 'py> {
     window: &'a Window<'a>,
     input: Option<Bound<'py, Input>>,
     environ: Option<Bound<'py, PyDict>>,
+    /// It was offered its client's socket.
+    has_socket: bool,
     is_over: bool,
 }
 
@@ -371,8 +383,10 @@ impl<'py> Call<'_, 'py> {
 
     /// Reports what the application raised and answers 500; false if it is too late for that.
     fn fail(&self, error: PyErr) -> bool {
-        // Our own word to a `write` whose client has gone: the application did nothing wrong.
-        let is_ours = error.is_instance_of::<PyBrokenPipeError>(self.py) && self.responder.is_gone(self.py);
+        // Our own word to a `write`, or to whoever wants the socket, when the client has gone: the application did nothing wrong.
+        let is_ours = (error.is_instance_of::<PyBrokenPipeError>(self.py)
+            || self.has_socket && error.is_instance_of::<PyConnectionError>(self.py))
+            && self.responder.is_gone(self.py);
         let is_farewell = self.responder.is_handed_over() && is_farewell(&error, self.py);
         if !is_ours && !is_farewell {
             self.report_failure(error);

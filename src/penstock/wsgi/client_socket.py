@@ -128,6 +128,9 @@ class ClientSocket:
                 return
             if self._is_over:
                 raise ConnectionError("the request is over, and so is its socket")
+            if self.descriptor() < 0:
+                # Nobody would have it then.
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._offer.take()
             # The front, which never waits, has had it until now: so this has to be set, whatever it is.
             self._plain("settimeout")(self._timeout)
