@@ -700,6 +700,8 @@ def test_however_clients_go_each_connection_is_somebodys_until_its_end(
                 client.socket.close()
     server.wait_until_idle()
     belongings.wait_for(before)
-    assert server.counter("sockets_offered") == 400
+    # A reset may overtake its request.
+    assert 133 <= server.counter("closed_handed_over") + server.counter("answers_finished")
     assert server.counter("closed_handed_over") <= 200
+    assert server.counter("sockets_offered") <= 400
     assert server.ask(request()).text == "no"
