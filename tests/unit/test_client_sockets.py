@@ -181,6 +181,25 @@ def test_the_end_reaches_those_that_are_taken_later_too(client: socket.socket) -
     sockets.end(own)
 
 
+def test_the_end_does_not_wait_for_clients_that_keep_their_side_open(
+    client: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.worker.client_sockets._LINGER", 600.0)
+    sockets = ClientSockets(1, "worker 1")
+    own, _ = offered(sockets)
+    own.sendall(b"x")
+    thread = threading.Thread(target=sockets.end, args=(own,))
+    thread.start()
+    # It is being waited for.
+    assert (client.recv(1), client.recv(1)) == (b"x", b"")
+    own.close()
+    assert sockets.places == 1
+    sockets.shut_down()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert sockets.places == 0
+
+
 def test_nobody_is_warned_of_one_that_was_not_closed(client: socket.socket) -> None:
     sockets = ClientSockets(1, "worker 1")
     own, environ = offered(sockets)

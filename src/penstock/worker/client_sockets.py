@@ -49,6 +49,8 @@ class ClientSockets:
         self._lock = threading.Lock()
         self._places = 0
         self._taken: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        # Of sockets whose requests are over and whose clients have not closed their side yet.
+        self._lingering: set[int] = set()
         self._is_ending = False
         self._refused = 0
         self._told_at = float("-inf")
@@ -97,7 +99,7 @@ class ClientSockets:
         try:
             # With a descriptor of our own: the application's other threads may close theirs meanwhile.
             if made.give_back() and (descriptor := made.duplicate()) is not None:
-                _finish(descriptor)
+                self._finish(descriptor)
         finally:
             self._free()
 
@@ -114,6 +116,8 @@ class ClientSockets:
         with self._lock:
             self._is_ending = True
             taken = list(self._taken)
+            for descriptor in self._lingering:
+                _engine.SocketOffer.shut_reading(descriptor)
         for one in taken:
             _shut(one)
 
@@ -126,6 +130,17 @@ class ClientSockets:
     def _free(self) -> None:
         with self._lock:
             self._places -= 1
+
+    def _finish(self, descriptor: int) -> None:
+        with self._lock:
+            self._lingering.add(descriptor)
+            linger = 0.0 if self._is_ending else _LINGER
+        try:
+            _finish(descriptor, linger)
+        finally:
+            with self._lock:
+                self._lingering.remove(descriptor)
+            os.close(descriptor)
 
     def _tell(self, environ: WSGIEnvironment) -> None:
         now = time.monotonic()
@@ -161,15 +176,12 @@ def _shut(taken: socket.socket) -> None:
         taken.shutdown(socket.SHUT_RD)
 
 
-def _finish(descriptor: int) -> None:
-    try:
-        if waits_in_system():
-            _engine.SocketOffer.finish(descriptor, _LINGER)
-            return
-        _engine.SocketOffer.shut_writing(descriptor)
-        deadline = time.monotonic() + _LINGER
-        while not _engine.SocketOffer.is_closed(descriptor) and time.monotonic() < deadline:
-            time.sleep(_GLANCE)
-        _engine.SocketOffer.finish(descriptor, 0.0)
-    finally:
-        os.close(descriptor)
+def _finish(descriptor: int, linger: float) -> None:
+    if waits_in_system():
+        _engine.SocketOffer.finish(descriptor, linger)
+        return
+    _engine.SocketOffer.shut_writing(descriptor)
+    deadline = time.monotonic() + linger
+    while not _engine.SocketOffer.is_closed(descriptor) and time.monotonic() < deadline:
+        time.sleep(_GLANCE)
+    _engine.SocketOffer.finish(descriptor, 0.0)
