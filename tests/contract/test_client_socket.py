@@ -701,7 +701,7 @@ def test_however_clients_go_each_connection_is_somebodys_until_its_end(
     server.wait_until_idle()
     belongings.wait_for(before)
     # A reset may overtake its request.
-    assert 133 <= server.counter("closed_handed_over") + server.counter("answers_finished")
+    assert server.counter("closed_handed_over") + server.counter("answers_finished") >= 133
     assert server.counter("closed_handed_over") <= 200
     assert server.counter("sockets_offered") <= 400
     assert server.ask(request()).text == "no"
