@@ -60,8 +60,8 @@ class Load:
         1000,
         Unit.COUNT, Group.LOAD, Part.WORKER, "--websocket-threads",
         help="Most WebSockets at once in each worker, beside its threads; more are answered 503.",
-        reason="Each keeps a thread, and simple-websocket adds another: asleep most of the time, and some 65 KiB"
-        " together. A thousand fit into a small machine, and no client can make it more.",
+        reason="Each keeps a thread, and simple-websocket adds another: asleep most of the time, and some"
+        " 65 KiB together. A thousand fit into a small machine, and no client can make it more.",
         zero="none: requests for a WebSocket are plain requests",
         more="The most that is allowed is 4000. See docs/websockets.md.",
     )  # fmt: skip
