@@ -12,6 +12,7 @@ __all__ = [
     "Link",
     "Notice",
     "Overdue",
+    "SocketOffer",
     "Worker",
     "__version__",
     "adopt_orphans",
@@ -60,6 +61,8 @@ class _FrontSettings(Protocol):
     def connections_per_client(self) -> int: ...
     @property
     def requests_per_connection(self) -> int: ...
+    @property
+    def websocket_threads(self) -> int: ...
     @property
     def spool_bytes(self) -> int: ...
     @property
@@ -115,6 +118,15 @@ class _Observer(Protocol):
     def called_itself(
         self, called: tuple[str, str], port: int, is_lent: bool, running: dict[int, tuple[str, str]]
     ) -> None: ...
+
+class _ClientSockets(Protocol):
+    """Who makes the sockets that applications see; called on the request's thread."""
+
+    def offer(self, environ: _Environ, descriptor: int, offer: SocketOffer) -> Any | None:
+        """Own ``descriptor``, put it into the environ; None: `refuse` is to answer instead."""
+    def refuse(self, environ: _Environ, start_response: Callable[..., Any]) -> Iterable[bytes]: ...
+    def end(self, made: Any) -> None:
+        """The request of what `offer` gave is over."""
 
 class IncompleteBodyError(ConnectionError):
     """The body of a request will never be complete; raised by ``wsgi.input`` where bodies are streamed.
@@ -278,16 +290,26 @@ class Worker:
         environs: Sequence[_Environ],
         file_wrapper: type,
         observer: _Observer,
+        client_sockets: _ClientSockets | None = None,
     ) -> Worker:
         """``environs``: one template per listener, in the front's order, of what every request shares.
 
+        Without ``client_sockets`` no application gets its client's socket.
+
         Raises ValueError when the link has a worker already.
         """
-    def serve(self, thread: int, *, once: bool = False) -> None:
+    def serve(
+        self, thread: int, *, once: bool = False, on_departure: Callable[[], object] | None = None
+    ) -> None:
         """Run requests on this thread until `stop`; with ``once``, only one that was lent a permit.
 
         Such a request is reported to the observer first, and only that where it was not lent one. Without
         any, ``once`` returns at once.
+
+        When the application takes the client's socket the request stays on this thread, but is none any more:
+        ``on_departure`` is called then, on the thread that takes it, to start another thread which serves
+        in this one's place, and this one returns when the application comes back. Where it raises, or is
+        None, the thread goes on to serve.
 
         ``thread`` is its number, which no other serving thread has: 0 to threads - 1, and from there on for
         threads beyond those that were planned. Raises ValueError when there is no such number or it is used.
@@ -313,6 +335,33 @@ class Worker:
         False when the application has nothing left to run for it (or, where its client has gone, only what
         may matter to others), or it was interrupted before. True does not promise that it arrives: the
         request may end first. It never hits another request, or penstock's code.
+        """
+
+@final
+class SocketOffer:
+    """The offer of a client's socket to the application that answers its request."""
+
+    def take(self) -> None:
+        """Make the socket the application's for good; what it answers from now on is thrown away.
+
+        The front lets go of the connection. Raises ConnectionError when that is too late: the client has
+        gone, the front or the application has answered, the request is over.
+        """
+    @staticmethod
+    def is_closed(descriptor: int) -> bool:
+        """Whether nothing more comes from the other end of a socket."""
+    @staticmethod
+    def shut_reading(descriptor: int) -> None:
+        """Shut its receiving direction, whatever other threads do with it. Errors are passed over."""
+    @staticmethod
+    def shut_writing(descriptor: int) -> None:
+        """The same with its sending direction."""
+    @staticmethod
+    def finish(descriptor: int, timeout: float) -> None:
+        """Shut its sending direction, wait for the client to close, shut the other one.
+
+        Waits, without the GIL, ``timeout`` seconds at most. The descriptor must not be closed meanwhile.
+        Raises ValueError when ``timeout`` is not a number.
         """
 
 @final

@@ -1,6 +1,7 @@
 """The threads runner, with a worker that waits for its end and nothing else."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -18,7 +19,9 @@ class WaitingWorker:
         self.stopped = threading.Event()
         self.release = threading.Event()
 
-    def serve(self, thread: int, *, once: bool = False) -> None:
+    def serve(
+        self, thread: int, *, once: bool = False, on_departure: Callable[[], None] | None = None
+    ) -> None:
         self.names[thread] = threading.current_thread().name
         if once:
             return
@@ -55,7 +58,9 @@ def test_before_the_start() -> None:
 
 def test_a_fault_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Faulty(WaitingWorker):
-        def serve(self, thread: int, *, once: bool = False) -> None:
+        def serve(
+            self, thread: int, *, once: bool = False, on_departure: Callable[[], None] | None = None
+        ) -> None:
             raise RuntimeError("inside")
 
     runner = ThreadsRunner(Faulty(), 1)

@@ -123,7 +123,9 @@ def test_serving_threads_are_those_of_the_runner() -> None:
     gate = Gate()
 
     class Worker:
-        def serve(self, thread: int, *, once: bool = False) -> None:
+        def serve(
+            self, thread: int, *, once: bool = False, on_departure: Callable[[], None] | None = None
+        ) -> None:
             threading.current_thread().name = "renamed"
             gate.hold()
 

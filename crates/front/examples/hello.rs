@@ -59,6 +59,7 @@ fn main() -> std::io::Result<()> {
         max_connections: 0,
         connections_per_client: 0,
         requests_per_connection: 0,
+        offers_sockets: true,
         queue_length: 1024,
         queue_time: Duration::from_secs(30),
         retry_after_seconds: 1,

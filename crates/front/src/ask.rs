@@ -2,6 +2,8 @@
 //!
 //! Must not know slots or workers.
 
+use std::os::fd::OwnedFd;
+
 use penstock_http::{Head, Version};
 use penstock_link::BodyWindow;
 use penstock_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
@@ -19,6 +21,8 @@ pub enum Load<'b> {
     Inline(&'b [u8]),
     /// What has been collected; taken out.
     Collected(&'b mut Body),
+    /// None; the client's socket is offered.
+    Socket(OwnedFd),
     /// One that is still coming.
     Stream {
         /// Through which it will come.

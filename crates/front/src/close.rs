@@ -21,6 +21,8 @@ pub enum CloseReason {
     BrokenAnswer,
     /// A proxy did not begin with a PROXY header.
     NoProxyHeader,
+    /// The worker has taken the client's socket.
+    HandedOver,
     /// The front ends.
     Draining,
 }
@@ -36,6 +38,7 @@ impl CloseReason {
             CloseReason::WriteTimeout => "write timeout",
             CloseReason::BrokenAnswer => "answer cut off",
             CloseReason::NoProxyHeader => "no proxy header",
+            CloseReason::HandedOver => "handed over",
             CloseReason::Draining => "server stopped",
         }
     }
@@ -51,6 +54,7 @@ impl CloseReason {
             CloseReason::WriteTimeout => &counters.closed_write_timeout,
             CloseReason::BrokenAnswer => &counters.answers_broken,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
+            CloseReason::HandedOver => &counters.closed_handed_over,
             CloseReason::Draining => &counters.closed_draining,
         }
     }

@@ -39,6 +39,8 @@ pub struct Connection {
     pub awaits_proxy_header: bool,
     /// It counts for its address.
     pub is_counted: bool,
+    /// A worker has had, and may still have, a duplicate of the socket: to drop it closes nothing.
+    pub is_shared: bool,
     /// Requests that have begun on it.
     pub requests: u32,
     /// Bytes moved in the present window of its clock.
@@ -69,6 +71,7 @@ impl Connection {
             is_behind: false,
             awaits_proxy_header: false,
             is_counted: false,
+            is_shared: false,
             requests: 0,
             moved: 0,
             receiver: Receiver::new(),

@@ -73,6 +73,8 @@ counters! {
     permits_lent,
     /// Health checks answered.
     health_answers,
+    /// Requests whose client's socket was offered to a worker.
+    sockets_offered,
     /// Requests answered 408 because their head was late.
     heads_late,
     /// Requests answered 408 because their body was late.
@@ -117,6 +119,8 @@ counters! {
     closed_write_timeout,
     /// Connections of trusted proxies closed because they did not begin with a PROXY header.
     closed_no_proxy_header,
+    /// Connections that the front has forgotten because a worker has taken their sockets (WebSockets).
+    closed_handed_over,
     /// Connections closed because the front ends.
     closed_draining,
 }

@@ -79,6 +79,10 @@ impl EventLoop {
                     self.timers.set(id.key, self.now_ms + (limit - age));
                     return;
                 }
+                if !worker.withdraw(place.slot) {
+                    self.hand_over(id, place);
+                    return;
+                }
                 let message = format!(
                     "{} has run for {:.1} s in {}: answered 504",
                     describe(worker, place.slot),

@@ -5,6 +5,7 @@
 //! advance, so that it finds the next one without waiting for the front; the others wait in the one queue, first come first served. A worker that
 //! has let go of nothing for [`STALL_MS`] while requests wait in its slots gives those back, and they are the first of the queue: no request waits
 //! behind a long one while another worker has room. With one worker there is nobody else, and all of its slots are used.
+//! A request for a WebSocket stays for long where it goes, on a thread of its own: so the WebSockets that a worker has count against it there.
 //!
 //! What is in slots and in the queue together is bounded by `threads + queue_length`.
 
@@ -250,8 +251,12 @@ impl Dispatch {
             Load::Inline(bytes) => (bytes, 0),
             Load::Collected(body) => {
                 let (chunks, file, len) = std::mem::take(body).into_parts();
-                holding = Holding { chunks, file, window: None };
+                holding = Holding { chunks, file, ..Holding::default() };
                 (&[][..], len)
+            }
+            Load::Socket(socket) => {
+                holding.socket = Some(socket);
+                (&[][..], 0)
             }
             Load::Stream { window, length, waits_for_leave } => {
                 holding.window = Some(window);
@@ -266,6 +271,7 @@ impl Dispatch {
                     BodyParts::Stream { chunks: window.chunks(), length, waits_for_leave }
                 }
                 _ if !inline.is_empty() => BodyParts::Inline(inline),
+                Some(token) if holding.socket.is_some() => BodyParts::Socket(token),
                 Some(token) => BodyParts::File(token, collected),
                 None if collected == 0 => BodyParts::None,
                 None => BodyParts::Chunks(&holding.chunks, collected),
@@ -273,7 +279,7 @@ impl Dispatch {
             encode(area, ask, path, body)
         };
         if self.queue.is_empty()
-            && let Some(seat) = choose(&self.workers, now_ms)
+            && let Some(seat) = choose(&self.workers, holding.socket.is_some(), now_ms)
             && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
         {
             let request = Placing { id, turn: self.turns, since_ms: now_ms, errand: None, holding };
@@ -292,7 +298,8 @@ impl Dispatch {
             self.is_stalled = true;
         }
         self.record.resize(Worker::RECORD_BYTES, 0);
-        match fill(&mut self.record, holding.file.as_ref().map(|_| 0), &holding) {
+        // With any token: the right one is put in when it is placed.
+        match fill(&mut self.record, holding.travels().then_some(0), &holding) {
             Ok(len) => {
                 let record = self.record.get(..len).unwrap_or_default().to_vec();
                 let (turn, since_ms) = (self.turns, now_ms);
@@ -317,7 +324,8 @@ impl Dispatch {
     }
 
     fn place_first(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
-        let seat = choose(&self.workers, now_ms)?;
+        let has_socket = self.queue.front()?.holding.socket.is_some();
+        let seat = choose(&self.workers, has_socket, now_ms)?;
         let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
         match worker.place_waiting(self.queue.pop_front()?, now_ms, None) {
             Ok((id, slot)) => {
@@ -447,9 +455,9 @@ impl Dispatch {
     }
 }
 
-/// The worker for the next request, if there is one with room.
+/// The worker for the next request, if there is one with room; `has_socket` if that is for a WebSocket.
 #[inline]
-fn choose(workers: &[Option<Worker>], now_ms: u64) -> Option<usize> {
+fn choose(workers: &[Option<Worker>], has_socket: bool, now_ms: u64) -> Option<usize> {
     let mut willing = workers.iter().enumerate().filter_map(|(seat, worker)| {
         worker.as_ref().filter(|worker| worker.is_willing()).map(|worker| (seat, worker))
     });
@@ -460,8 +468,9 @@ fn choose(workers: &[Option<Worker>], now_ms: u64) -> Option<usize> {
     let mut best: Option<(usize, isize)> = None;
     for (seat, worker) in [first, second].into_iter().chain(willing) {
         let free = worker.free_permits();
-        if has_room(worker) && (free > 0 || gets_on(worker)) && best.is_none_or(|(_, most)| free > most) {
-            best = Some((seat, free));
+        let worth = if has_socket { free - worker.end.sockets_held() as isize } else { free };
+        if has_room(worker) && (free > 0 || gets_on(worker)) && best.is_none_or(|(_, most)| worth > most) {
+            best = Some((seat, worth));
         }
     }
     best.map(|(seat, _)| seat)

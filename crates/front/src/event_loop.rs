@@ -419,7 +419,13 @@ impl EventLoop {
 
     /// Ends a connection, whatever it was doing.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        if !self.keep_socket(id) {
+            return;
+        }
         let Some(mut connection) = self.table.remove(id) else { return };
+        if connection.is_shared {
+            self.part_with(&connection);
+        }
         self.timers.clear(id.key);
         self.forget_client(&connection);
         reason.counter(&self.shared.counters).up();

@@ -35,6 +35,7 @@ mod listener;
 mod notices;
 mod noting;
 mod obituary;
+mod offers;
 mod orders;
 mod output;
 mod own_answer;

@@ -199,6 +199,7 @@ impl EventLoop {
     pub(crate) fn on_news(&mut self, place: Place) {
         self.dispatch.look(place, self.now_ms);
         match self.dispatch.owner(place) {
+            Some(id) if self.dispatch.has_taken_socket(place) => self.hand_over(id, place),
             Some(id) => match self.pump(id, place) {
                 Turn::Again => self.drive(id),
                 // The news may be that there is room for more of its body.

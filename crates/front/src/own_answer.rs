@@ -22,6 +22,8 @@ pub enum OwnAnswer {
     Expired,
     /// Its body cannot be kept.
     NoRoom,
+    /// Its socket cannot be offered.
+    NoDescriptor,
     /// The rest of its head did not come in time.
     HeadLate,
     /// The rest of its body did not come in time.
@@ -39,7 +41,7 @@ impl OwnAnswer {
         match self {
             OwnAnswer::Refused(error) => error.status(),
             OwnAnswer::TooManyConnections => 429,
-            OwnAnswer::Shed | OwnAnswer::Expired | OwnAnswer::NoRoom => 503,
+            OwnAnswer::Shed | OwnAnswer::Expired | OwnAnswer::NoRoom | OwnAnswer::NoDescriptor => 503,
             OwnAnswer::HeadLate | OwnAnswer::BodyLate => 408,
             OwnAnswer::Damaged | OwnAnswer::Lost => 502,
             OwnAnswer::TimedOut => 504,
@@ -54,6 +56,7 @@ impl OwnAnswer {
             OwnAnswer::Shed => "queue full",
             OwnAnswer::Expired => "queue timeout",
             OwnAnswer::NoRoom => "no room for the body",
+            OwnAnswer::NoDescriptor => "no descriptor left",
             OwnAnswer::HeadLate => "head too late",
             OwnAnswer::BodyLate => "body too late",
             OwnAnswer::Damaged => "unusable answer",
@@ -68,6 +71,7 @@ impl OwnAnswer {
             OwnAnswer::TooManyConnections => "Too many connections from your address.",
             OwnAnswer::Shed => "Too many requests are waiting. Try again later.",
             OwnAnswer::Expired => "The request waited too long for a free thread. Try again later.",
+            OwnAnswer::NoDescriptor => "The server has too many files open. Try again later.",
             OwnAnswer::NoRoom => "The server has no room for the request's body. Try again later.",
             OwnAnswer::HeadLate => "The request's head did not arrive in time.",
             OwnAnswer::BodyLate => "The request's body did not arrive in time.",

@@ -266,7 +266,12 @@ impl EventLoop {
         let connection = self.table.get_mut(id)?;
         match self.head.length {
             Length::None | Length::Exact(0) => {
-                self.submit(id, bytes, &[]);
+                // What lies behind the head already was sent before anybody agreed to another protocol: it is taken for a request.
+                if self.head.asks_for_websocket && after.is_empty() && self.settings.offers_sockets {
+                    self.submit_with_socket(id, bytes);
+                } else {
+                    self.submit(id, bytes, Load::Inline(&[]));
+                }
                 Some(0)
             }
             Length::Exact(length) if length <= INLINE_BODY as u64 && length <= after.len() as u64 => {
@@ -274,7 +279,7 @@ impl EventLoop {
                 let step = connection.receiver.advance(after, &self.limits, &mut Head::default());
                 let length = length as usize;
                 debug_assert!(step.is_ok_and(|step| step.consumed == length));
-                self.submit(id, bytes, after.get(..length).unwrap_or_default());
+                self.submit(id, bytes, Load::Inline(after.get(..length).unwrap_or_default()));
                 Some(length)
             }
             _ => {
@@ -300,9 +305,9 @@ impl EventLoop {
         }
     }
 
-    /// Hands on a request whose head is in `self.head` and whose body is `body`.
+    /// Hands on a request whose head is in `self.head`.
     #[inline]
-    fn submit(&mut self, id: ConnectionId, bytes: &[u8], body: &[u8]) {
+    pub(crate) fn submit(&mut self, id: ConnectionId, bytes: &[u8], load: Load<'_>) {
         let Some(connection) = self.table.get_mut(id) else { return };
         let ask = Ask {
             head: &self.head,
@@ -312,7 +317,7 @@ impl EventLoop {
             proxies: &self.settings.proxies,
             listeners: self.first_admin,
         };
-        let dispatched = self.dispatch.submit(id, &ask, Load::Inline(body), self.now_ms);
+        let dispatched = self.dispatch.submit(id, &ask, load, self.now_ms);
         self.handed_on(id, dispatched);
     }
 

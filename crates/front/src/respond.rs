@@ -70,6 +70,9 @@ impl EventLoop {
                 Passed::Full => {}
                 Passed::More => return self.wait_for_reader(id),
                 Passed::Ended { broken } => {
+                    if !self.keep_socket(id) {
+                        return Turn::Closed;
+                    }
                     self.dispatch.let_go(place, self.now_ms);
                     if let Some(connection) = self.table.get_mut(id) {
                         connection.exchange.slot = None;
@@ -117,7 +120,9 @@ impl EventLoop {
                 Ok(None) => break,
                 Err(Damaged) => return Ok(Err(Damaged)),
                 Ok(Some(Frame::Head(head))) => {
-                    if exchange.coding.is_some() {
+                    // Who answers has given the socket up; a worker that has taken it nevertheless is not to be believed.
+                    let is_ours = !connection.is_shared || link.withdraw_socket(slot);
+                    if exchange.coding.is_some() || !is_ours {
                         return Ok(Err(Damaged));
                     }
                     if let Some(record) = &mut exchange.record {
@@ -285,6 +290,9 @@ impl EventLoop {
         );
         if let Some(worker) = self.dispatch.worker(place.seat) {
             worker.discard(place.slot);
+        }
+        if !self.keep_socket(id) {
+            return Turn::Closed;
         }
         let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
         if connection.exchange.state() != State::Running {

@@ -43,6 +43,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Open connections at once from one address; 0 for no limit.
     pub connections_per_client: usize,
+    /// Whether workers may take the sockets of clients who ask for a WebSocket.
+    pub offers_sockets: bool,
     /// Requests on one connection; 0 for no limit.
     pub requests_per_connection: u32,
     /// Requests that may wait for a thread.

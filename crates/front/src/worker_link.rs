@@ -2,7 +2,7 @@
 //!
 //! Must not know connections' states or HTTP. `dispatch` chooses between workers; here is only what concerns one of them.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use penstock_link::{
     BodyEnd, BodyPool, BodyWindow, Errand, Frame, FrontEnd, Phase, REQUEST_BYTES, Why, request,
@@ -21,6 +21,8 @@ pub struct Holding {
     pub chunks: Vec<u32>,
     /// The body's file. The worker gets a duplicate, so that another one can have the request if this one never starts it.
     pub file: Option<SpoolFile>,
+    /// A duplicate of the client's socket, which the worker may take (see `offers`); it gets another one.
+    pub socket: Option<OwnedFd>,
     /// Through which a streamed body comes.
     pub window: Option<Box<BodyWindow>>,
 }
@@ -29,13 +31,24 @@ impl Holding {
     /// Whether there is nothing to give back.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.file.is_none() && self.window.is_none()
+        self.chunks.is_empty() && self.file.is_none() && self.socket.is_none() && self.window.is_none()
     }
 
-    /// Gives the memory back and closes the file.
+    /// Whether a descriptor travels with the request.
+    pub fn travels(&self) -> bool {
+        self.travelling().is_some()
+    }
+
+    /// That descriptor: there is never more than one, as a request that offers its socket has no body.
+    fn travelling(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(|file| file.file().as_fd()).or(self.socket.as_ref().map(OwnedFd::as_fd))
+    }
+
+    /// Gives the memory back and closes the files.
     pub fn discard(&mut self, bodies: &mut BodyPool) {
         bodies.put_back(self.chunks.drain(..));
         self.file = None;
+        self.socket = None;
         if let Some(mut window) = self.window.take() {
             window.give_back(bodies);
         }
@@ -230,9 +243,9 @@ impl Worker {
         let claimed = if errand.is_some() { self.end.claim_spare() } else { self.end.claim() };
         let Some(slot) = claimed else { return Err((None, holding)) };
         let is_report = errand.is_some_and(|errand| errand.is_report);
-        let token = match &holding.file {
+        let token = match holding.travelling() {
             None => None,
-            Some(file) => match self.end.give_file(slot, file.file().as_fd()) {
+            Some(file) => match self.end.give_file(slot, file) {
                 Ok(token) => Some(token),
                 Err(_) => {
                     self.end.unclaim(slot);
@@ -244,6 +257,9 @@ impl Worker {
             Ok(len) => {
                 if let Some(window) = &mut holding.window {
                     self.end.open_body(slot, window);
+                }
+                if holding.socket.is_some() {
+                    self.end.offer_socket(slot);
                 }
                 if let Some(place) = self.uses.get_mut(slot as usize) {
                     *place = SlotUse {
@@ -404,6 +420,29 @@ impl Worker {
         {
             window.end(BodyEnd::Abandoned);
             self.end.publish_body(u32::from(slot), window);
+        }
+    }
+
+    /// Takes the offer of a request's socket back, where there is one; false when the worker has taken it.
+    pub fn withdraw(&self, slot: u16) -> bool {
+        match self.uses.get(slot as usize).filter(|place| place.is_used) {
+            Some(place) if place.holding.socket.is_some() => self.end.withdraw_socket(u32::from(slot)),
+            _ => true,
+        }
+    }
+
+    /// Whether the worker has taken the socket of a request.
+    #[inline]
+    pub fn has_taken_socket(&self, slot: u16) -> bool {
+        self.uses.get(slot as usize).is_some_and(|place| place.is_used && place.holding.socket.is_some())
+            && self.end.is_socket_taken(u32::from(slot))
+    }
+
+    /// The connection of a socket that the worker has taken is forgotten: what the front holds of it is closed.
+    pub fn forget_socket(&mut self, slot: u16) {
+        if let Some(place) = self.uses.get_mut(slot as usize) {
+            place.holding.socket = None;
+            place.owner = None;
         }
     }
 

@@ -75,6 +75,9 @@ pub struct Head {
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends a body that is not empty.
     pub expect_continue: bool,
+    /// Whether the client asks to go on as a WebSocket (RFC 6455 section 4.1): GET, version 1.1, `Connection: Upgrade` without `close`, `Upgrade:
+    /// websocket`, and no body. Other protocols are not offered here, so their Upgrade is ignored, as RFC 9110 section 7.8 allows.
+    pub asks_for_websocket: bool,
     /// Bytes of the head on the wire, including skipped empty lines before it.
     pub bytes: usize,
 }

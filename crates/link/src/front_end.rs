@@ -252,6 +252,7 @@ impl FrontEnd {
             *generation = generation.wrapping_add(1);
             let word = state_word(*generation, Phase::Free);
             self.slot(slot).answerer.0.state.store(word, Ordering::Relaxed);
+            self.forget_socket(slot);
             self.free.push(slot);
             self.post.forget(slot);
         }

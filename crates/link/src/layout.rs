@@ -20,6 +20,7 @@
 //! | `spare`                       | front writes | worker reads     | nobody           | nobody      |
 //! | `consumed`, `gone`            | front writes | front writes     | front writes, worker reads | front writes |
 //! | `space`, `space_wanted`       | front resets | nobody           | both (eventcount)| nobody      |
+//! | `socket`                      | front writes | front CAS        | both CAS, once (see `socket`) | front reads |
 //!
 //! Of a request whose body is streamed (`BodyPlace::Stream`); for all others these words are never looked at:
 //!
@@ -51,7 +52,8 @@
 //! but `body_wanted`, which costs that one a wake-up too many.
 //!
 //! Words of the whole link, in any phase: `ready_tail` is the front's, `ready_head` the worker's; `pulse.alarm` is counted up by either end and
-//! slept on by the worker's watch; `pulse.spares` is the front's; `pulse.heartbeat_ms` is written by the worker's watch and read by the front. Beside the region, on
+//! slept on by the worker's watch; `pulse.spares` is the front's; `pulse.heartbeat_ms` is written by the worker's watch and read by the front,
+//! `pulse.sockets` by the worker's threads. Beside the region, on
 //! the link's socket, travel descriptors: each names its slot and generation, so a late one is not mistaken either (`descriptors`).
 //!
 //! During Running the front reads the response ring from `consumed` to `produced` (acquire), the worker writes beyond it: a
@@ -118,6 +120,8 @@ pub(crate) struct Pulse {
     pub spares: AtomicU32,
     /// When the worker's watch was last seen holding the GIL, by [`coarse_ms`](crate::coarse_ms); 0 before the first time.
     pub heartbeat_ms: AtomicU64,
+    /// Clients' sockets that the worker has taken and still has: written by the worker, a hint for the front.
+    pub sockets: AtomicU32,
 }
 
 /// A slot's words; its bytes lie in the areas.
@@ -168,6 +172,8 @@ pub(crate) struct SlotAsk {
     pub body: AtomicU32,
     /// 1 while the worker waits for bytes: set by the worker, taken back by the front.
     pub body_wanted: AtomicU32,
+    /// Whose the client's socket is, where it is offered: [`SOCKET_NONE`], [`SOCKET_OFFERED`], [`SOCKET_TAKEN`] or [`SOCKET_REFUSED`].
+    pub socket: AtomicU32,
 }
 
 pub(crate) const AWAITED: u32 = 0;
@@ -183,6 +189,15 @@ pub(crate) const OVERDUE: u32 = 4;
 pub(crate) const BODY_OPEN: u32 = 0;
 /// All of a streamed body is in its window.
 pub(crate) const BODY_COMPLETE: u32 = 1;
+
+/// The request has no use for its client's socket.
+pub(crate) const SOCKET_NONE: u32 = 0;
+/// The worker may take it.
+pub(crate) const SOCKET_OFFERED: u32 = 1;
+/// It is the worker's for good.
+pub(crate) const SOCKET_TAKEN: u32 = 2;
+/// It is the front's for good.
+pub(crate) const SOCKET_REFUSED: u32 = 3;
 
 pub(crate) const ANSWER_OPEN: u32 = 0;
 /// All of the response is in the ring.

@@ -19,6 +19,7 @@ mod pulse;
 mod region;
 pub mod request;
 mod scheduler;
+mod socket;
 mod spare;
 mod streaming;
 mod wake;

@@ -42,6 +42,8 @@ pub enum BodyPlace {
     File = 3,
     /// It is still coming, through a window of chunks; the record holds their numbers.
     Stream = 4,
+    /// There is none, but the client's socket, whose descriptor travels beside the record (see `socket`).
+    Socket = 5,
 }
 
 /// What a field of the record says; `known` is the front's number for a well-known name, carried unread.
@@ -119,6 +121,8 @@ pub enum BodyParts<'a> {
     Chunks(&'a [u32], u64),
     /// Token of the file's descriptor and the length in bytes.
     File(u64, u64),
+    /// No body; token of the descriptor of the client's socket, which is offered.
+    Socket(u64),
     /// See [`BodyView::Stream`].
     Stream {
         /// Numbers of the window's chunks.
@@ -154,6 +158,7 @@ pub fn encode(
         BodyParts::Inline(bytes) => (BodyPlace::Inline, writer.put(bytes)?, bytes.len() as u64, 0),
         BodyParts::Chunks(chunks, len) => (BodyPlace::Chunks, writer.put_numbers(chunks)?, len, 0),
         BodyParts::File(token, len) => (BodyPlace::File, Span::default(), len, token),
+        BodyParts::Socket(token) => (BodyPlace::Socket, Span::default(), 0, token),
         BodyParts::Stream { chunks, length, waits_for_leave } => {
             asks_first = waits_for_leave;
             (BodyPlace::Stream, writer.put_numbers(chunks)?, length.unwrap_or(UNKNOWN_LENGTH), 0)
@@ -191,10 +196,11 @@ pub fn encode(
     Ok(len)
 }
 
-/// Changes the token of a body's file in a whole record that is moved to another worker; one that has no such body is not touched.
+/// Changes the token of a body's file, or of the client's socket, in a whole record that is moved to another worker; one that has neither is
+/// not touched.
 pub fn set_body_token(area: &mut [u8], token: u64) {
     let Some(mut header) = get_plain::<RequestHeader>(area, 0) else { return };
-    if header.body_place == BodyPlace::File as u32 {
+    if [BodyPlace::File, BodyPlace::Socket].iter().any(|place| header.body_place == *place as u32) {
         header.body_token = token;
         put_plain(area, 0, &header);
     }
@@ -277,6 +283,8 @@ pub enum BodyView<'a> {
     Chunks(&'a [u8], u64),
     /// Descriptor token and length.
     File(u64, u64),
+    /// No body; descriptor token of the client's socket.
+    Socket(u64),
     /// It is still coming: to be read by a [`BodyReader`](crate::BodyReader).
     Stream {
         /// Chunk numbers of the window, as above.
@@ -340,6 +348,7 @@ impl<'a> RequestView<'a> {
             p if p == BodyPlace::Inline as u32 => BodyView::Inline(bytes),
             p if p == BodyPlace::Chunks as u32 => BodyView::Chunks(bytes, self.header.body_len),
             p if p == BodyPlace::File as u32 => BodyView::File(self.header.body_token, self.header.body_len),
+            p if p == BodyPlace::Socket as u32 => BodyView::Socket(self.header.body_token),
             p if p == BodyPlace::Stream as u32 => BodyView::Stream {
                 chunks: bytes,
                 length: (self.header.body_len != UNKNOWN_LENGTH).then_some(self.header.body_len),
@@ -386,6 +395,7 @@ mod tests {
             BodyParts::Inline(b"hello"),
             BodyParts::Chunks(&[3, 9], 70_000),
             BodyParts::File(5, 1 << 40),
+            BodyParts::Socket(6),
             BodyParts::Stream { chunks: &[3, 9], length: None, waits_for_leave: true },
             BodyParts::Stream { chunks: &[3, 9], length: Some(70_000), waits_for_leave: false },
         ] {
@@ -408,6 +418,7 @@ mod tests {
                     assert_eq!((a, n), (&b[..], m));
                 }
                 (BodyParts::File(a, n), BodyView::File(b, m)) => assert_eq!((a, n), (b, m)),
+                (BodyParts::Socket(a), BodyView::Socket(b)) => assert_eq!(a, b),
                 (
                     BodyParts::Stream { chunks, length, waits_for_leave },
                     BodyView::Stream { chunks: b, length: m, waits_for_leave: leave },
@@ -423,11 +434,15 @@ mod tests {
     #[test]
     fn the_token_of_a_file_can_be_changed_and_nothing_else_changes() {
         let mut area = vec![0; 1024];
-        let len = encode(&mut area, &parts(BodyParts::File(5, 70)), fields().into_iter()).unwrap();
-        set_body_token(&mut area[..len], 6);
-        let mut expected = vec![0; 1024];
-        encode(&mut expected, &parts(BodyParts::File(6, 70)), fields().into_iter()).unwrap();
-        assert_eq!(area, expected);
+        for (old, new) in
+            [(BodyParts::File(5, 70), BodyParts::File(6, 70)), (BodyParts::Socket(5), BodyParts::Socket(6))]
+        {
+            let len = encode(&mut area, &parts(old), fields().into_iter()).unwrap();
+            set_body_token(&mut area[..len], 6);
+            let mut expected = vec![0; 1024];
+            encode(&mut expected, &parts(new), fields().into_iter()).unwrap();
+            assert_eq!(area, expected);
+        }
         encode(&mut area, &parts(BodyParts::Inline(b"x")), fields().into_iter()).unwrap();
         let before = area.clone();
         set_body_token(&mut area, 7);

@@ -69,6 +69,13 @@ pub struct Seat {
     pulled: bool,
 }
 
+impl Seat {
+    /// The number that it was asked for with.
+    pub fn number(&self) -> usize {
+        self.number as usize - 1
+    }
+}
+
 /// What a thread that waited is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
@@ -143,8 +150,22 @@ impl Scheduler {
     /// Gives the seat up, so that another thread can have its number. What it was to take is left to the others, of whom there has to be one.
     pub fn leave(&self, mut seat: Seat) {
         self.settle(&mut seat);
+        self.give_up(seat);
+    }
+
+    /// The same after a request that has gone on as something else (a WebSocket): how long it took says nothing about requests.
+    pub fn give_up(&self, seat: Seat) {
+        self.vacate(seat.number());
+        if let Some(clock) = self.clocks.get(seat.number()) {
+            clock.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// The thread of this seat is at something that is no request any more: the others need not wait until its silence is found out. There has to
+    /// be another thread. May be called from any thread while the seat's own is at a request that it took.
+    pub fn vacate(&self, number: usize) {
         let mut role = self.role.load(Ordering::SeqCst);
-        while puller_of(role) == seat.number {
+        while puller_of(role) as usize == number + 1 {
             match self.role.compare_exchange(role, with_puller(role, 0), Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     // Whoever watches or sleeps takes the vacant role when it comes to wait again.
@@ -154,9 +175,6 @@ impl Scheduler {
                 }
                 Err(now) => role = now,
             }
-        }
-        if let Some(clock) = self.clocks.get((seat.number as usize).wrapping_sub(1)) {
-            clock.store(0, Ordering::SeqCst);
         }
     }
 

@@ -6,7 +6,9 @@
 //! ```text
 //! Over ──begin──▶ Fresh ──start──▶ Started ──first piece, write or end──▶ Sent ──finish──▶ Over
 //!                   └──────────── the application failed ─▲
+//!               Fresh, Started ──the client's socket is taken──▶ HandedOver ──finish──▶ Over
 //! ```
+//! In HandedOver whatever the application says is accepted and thrown away: there is nobody to answer any more.
 //! Starting is an error in Over; in Started it needs exc_info (and replaces the head); in Sent it needs exc_info and raises it again.
 
 use penstock_link::{Loan, Taken, WorkerEnd};
@@ -22,6 +24,7 @@ pub(crate) enum Stage {
     Fresh,
     Started,
     Sent,
+    HandedOver,
 }
 
 #[derive(Default)]
@@ -107,7 +110,7 @@ impl Answer {
     pub(crate) fn put_head(&mut self, end: &WorkerEnd, known_length: Option<u64>) -> Result<(), Fault> {
         match self.stage {
             Stage::Sent => return Ok(()),
-            Stage::Over => return Err(Fault::Over),
+            Stage::Over | Stage::HandedOver => return Err(Fault::Over),
             Stage::Fresh => return Err(Fault::NotStarted),
             Stage::Started => {}
         }

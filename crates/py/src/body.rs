@@ -43,7 +43,7 @@ impl Body {
         take_file: impl FnOnce(u64) -> io::Result<OwnedFd>,
     ) -> io::Result<Option<Body>> {
         let (source, length) = match view {
-            BodyView::None => return Ok(None),
+            BodyView::None | BodyView::Socket(_) => return Ok(None),
             // Copied, so that it does not hang on the slot: it is small.
             BodyView::Inline(bytes) => (Source::Bytes(bytes.to_vec()), bytes.len() as u64),
             BodyView::Chunks(numbers, length) => {

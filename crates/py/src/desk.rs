@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use penstock_link::Taken;
 use penstock_link::request::BodyView;
-use pyo3::exceptions::{PyBrokenPipeError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyBrokenPipeError, PyConnectionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{ffi, intern};
@@ -24,6 +24,7 @@ use pyo3::{ffi, intern};
 use crate::answer::{Flow, More};
 use crate::body::Body;
 use crate::client_gone::ClientGone;
+use crate::client_socket::{Duty, Visit, is_farewell};
 use crate::errors::{report_failure, report_misuse, type_name};
 use crate::file_wrapper::file_part;
 use crate::head::borrowed_item;
@@ -42,6 +43,8 @@ pub struct Desk<'a, 'py> {
     callables: Callables,
     client_gone: ClientGone,
     window: Window<'a>,
+    /// Where the thread has something else to do when a client's socket was taken.
+    duty: Option<Arc<Duty>>,
 }
 
 /// Whether there may be more of an answer.
@@ -68,18 +71,28 @@ impl<'a, 'py> Desk<'a, 'py> {
             callables: Callables::new(py, Responder::new(Arc::clone(&worker.end)))?,
             client_gone,
             window: worker.watched.window(py),
+            duty: None,
         })
     }
 
-    /// Runs a request. A panic ends that request only; afterwards everything that it could have left half done is made anew.
-    pub fn run_guarded(&mut self, taken: Taken) -> PyResult<()> {
-        if catch_unwind(AssertUnwindSafe(|| self.run(taken))).is_err() {
-            *self = Desk::new(self.py, self.worker)?;
-        }
-        Ok(())
+    /// Lets the thread leave, by `duty`, when a request of it has taken its client's socket.
+    pub(crate) fn set_duty(&mut self, duty: Arc<Duty>) {
+        self.duty = Some(duty);
     }
 
-    fn run(&mut self, taken: Taken) {
+    /// Runs a request; true when the thread is to leave. A panic ends that request only; afterwards everything that it could have left half
+    /// done is made anew.
+    pub fn run_guarded(&mut self, taken: Taken) -> PyResult<bool> {
+        let had_socket = catch_unwind(AssertUnwindSafe(|| self.run(taken)));
+        if had_socket.is_err() {
+            let duty = self.duty.take();
+            *self = Desk { duty, ..Desk::new(self.py, self.worker)? };
+        }
+        Ok(had_socket.unwrap_or(true) && self.duty.as_ref().is_some_and(|duty| duty.is_left(self.py)))
+    }
+
+    /// Gives whether the client's socket was offered.
+    fn run(&mut self, taken: Taken) -> bool {
         let (py, worker) = (self.py, self.worker);
         let request = worker.end.request(&taken);
         let is_head = request.is_some_and(|request| request.method() == b"HEAD");
@@ -88,7 +101,19 @@ impl<'a, 'py> Desk<'a, 'py> {
         self.client_gone.begin(&taken);
         responder.begin(taken, is_head);
         let window = &self.window;
-        let mut call = Call { py, worker, responder, window, input: None, environ: None, is_over: false };
+        let application = worker.application.bind(py).clone();
+        let mut visit = None;
+        let mut call = Call {
+            py,
+            worker,
+            application,
+            responder,
+            window,
+            input: None,
+            environ: None,
+            has_socket: false,
+            is_over: false,
+        };
         let environ = request
             .ok_or_else(|| PyRuntimeError::new_err("the request's record is damaged"))
             .and_then(|request| {
@@ -101,7 +126,17 @@ impl<'a, 'py> Desk<'a, 'py> {
                         call.input = Some(Bound::new(py, Input::new(body))?);
                     }
                 }
-                self.environs.build(py, &request, call.input.as_ref())
+                let environ = self.environs.build(py, &request, call.input.as_ref())?;
+                if let (BodyView::Socket(token), Some(sockets)) = (request.body(), &worker.client_sockets) {
+                    let (descriptor, sockets) = (responder.take_file(token)?, sockets.bind(py));
+                    let responder = &self.callables.responder;
+                    visit = Visit::begin(sockets, &environ, descriptor, responder, self.duty.clone())?;
+                    call.has_socket = true;
+                    if visit.is_none() {
+                        call.application = sockets.getattr(intern!(py, "refuse"))?;
+                    }
+                }
+                Ok(environ)
             });
         match environ {
             Ok(environ) => {
@@ -117,6 +152,9 @@ impl<'a, 'py> Desk<'a, 'py> {
             }
         }
         drop(call);
+        // The environ has gone, and what else the application may have kept of the request is not ours.
+        let had_socket = visit.is_some();
+        drop(visit);
         if !self.callables.are_ours_alone() {
             match Callables::new(py, Responder::new(Arc::clone(&worker.end))) {
                 Ok(callables) => self.callables = callables,
@@ -130,6 +168,7 @@ impl<'a, 'py> Desk<'a, 'py> {
                 Err(error) => std::panic::panic_any(error),
             }
         }
+        had_socket
     }
 }
 
@@ -144,10 +183,14 @@ fn new_client_gone(py: Python<'_>, worker: &Worker, environs: &EnvironBuilder) -
 struct Call<'a, 'py> {
     py: Python<'py>,
     worker: &'a Worker,
+    /// Whom the request is for.
+    application: Bound<'py, PyAny>,
     responder: &'a Responder,
     window: &'a Window<'a>,
     input: Option<Bound<'py, Input>>,
     environ: Option<Bound<'py, PyDict>>,
+    /// It was offered its client's socket.
+    has_socket: bool,
     is_over: bool,
 }
 
@@ -197,7 +240,7 @@ impl<'py> Call<'_, 'py> {
         // or an exception comes back.
         unsafe {
             let result = ffi::PyObject_Vectorcall(
-                self.worker.application.as_ptr(),
+                self.application.as_ptr(),
                 arguments.as_ptr().add(1),
                 2 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
                 std::ptr::null_mut(),
@@ -340,8 +383,12 @@ impl<'py> Call<'_, 'py> {
 
     /// Reports what the application raised and answers 500; false if it is too late for that.
     fn fail(&self, error: PyErr) -> bool {
-        // Our own word to a `write` whose client has gone: the application did nothing wrong.
-        if !(error.is_instance_of::<PyBrokenPipeError>(self.py) && self.responder.is_gone(self.py)) {
+        // Our own word to a `write`, or to whoever wants the socket, when the client has gone: the application did nothing wrong.
+        let is_ours = (error.is_instance_of::<PyBrokenPipeError>(self.py)
+            || self.has_socket && error.is_instance_of::<PyConnectionError>(self.py))
+            && self.responder.is_gone(self.py);
+        let is_farewell = self.responder.is_handed_over() && is_farewell(&error, self.py);
+        if !is_ours && !is_farewell {
             self.report_failure(error);
         }
         self.responder.answer_error(self.py)

@@ -95,6 +95,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         max_connections: number(from, "max_connections")?,
         connections_per_client: number(from, "connections_per_client")?,
         requests_per_connection: number(from, "requests_per_connection")?,
+        offers_sockets: number::<u64>(from, "websocket_threads")? > 0,
         queue_length: number(from, "queue_length")?,
         queue_time: seconds(from, "queue_seconds")?,
         retry_after_seconds: number(from, "retry_after_seconds")?,

@@ -5,13 +5,14 @@
 //! `penstock_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
 //! Reading order: `worker` (the loop of a thread), `desk` (one request from slot to slot), `request` and `names` (environ), `start_response`,
-//! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `client_gone`, and
+//! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `client_socket` for WebSockets; `client_gone`, and
 //! `interrupt` and `overdue`, for requests whose answer nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
 
 mod answer;
 mod body;
 mod builtin;
 mod client_gone;
+mod client_socket;
 mod desk;
 mod errors;
 mod file_wrapper;
@@ -29,6 +30,7 @@ mod start_response;
 mod stream;
 mod worker;
 
+pub use client_socket::SocketOffer;
 pub use desk::Desk;
 pub use front::{Front, Notice};
 pub use link::Link;
@@ -49,6 +51,8 @@ mod engine {
     use super::Notice;
     #[pymodule_export]
     use super::Overdue;
+    #[pymodule_export]
+    use super::SocketOffer;
     #[pymodule_export]
     use super::Worker;
     #[pymodule_export]

@@ -361,7 +361,7 @@ fn port(ports: &mut [(u16, Option<Py<PyString>>)], py: Python<'_>, port: u16) ->
 /// None while nobody knows.
 fn body_length(request: &RequestView<'_>) -> Option<u64> {
     match request.body() {
-        BodyView::None => Some(0),
+        BodyView::None | BodyView::Socket(_) => Some(0),
         BodyView::Inline(bytes) => Some(bytes.len() as u64),
         BodyView::Chunks(_, length) | BodyView::File(_, length) => Some(length),
         BodyView::Stream { length, .. } => length,

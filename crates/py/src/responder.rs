@@ -62,6 +62,11 @@ impl Responder {
         }
     }
 
+    /// The link that answers go to.
+    pub(crate) fn link_end(&self) -> &Arc<WorkerEnd> {
+        &self.end
+    }
+
     /// A request begins.
     pub(crate) fn begin(&self, taken: Taken, is_head_request: bool) {
         let mut answer = self.lock();
@@ -86,6 +91,9 @@ impl Responder {
         let mut answer = self.enter(py);
         match answer.stage {
             Stage::Over => return Err(Fault::Over),
+            Stage::HandedOver => {
+                return answer.write.as_ref().map(|write| write.clone_ref(py)).ok_or(Fault::Over);
+            }
             Stage::Fresh => {}
             Stage::Started if has_exc_info => {}
             Stage::Sent if has_exc_info => return Err(Fault::TooLate),
@@ -107,6 +115,9 @@ impl Responder {
         more: More,
     ) -> Result<Flow, Fault> {
         let mut answer = self.enter(py);
+        if answer.stage == Stage::HandedOver {
+            return Ok(Flow::Gone);
+        }
         answer.put_head(&self.end, known_length)?;
         let mut rest = answer.admit(piece.as_bytes());
         if rest.len() >= LEND_FROM && self.end.can_lend() {
@@ -143,6 +154,10 @@ impl Responder {
     /// and `check_whole` would do again, where it is too large for that, something was sent before, or a broken rule is to be reported.
     pub(crate) fn answer_whole(&self, py: Python<'_>, body: &[u8]) -> Result<bool, Fault> {
         let mut answer = self.enter(py);
+        if answer.stage == Stage::HandedOver {
+            answer.finish(&self.end, false);
+            return Ok(true);
+        }
         let length = body.len() as u64;
         if body.len() > SURELY_FITS || answer.stage == Stage::Sent || !answer.is_length_right(length) {
             return Ok(false);
@@ -160,6 +175,9 @@ impl Responder {
     /// have to go as data.
     pub(crate) fn send_file(&self, py: Python<'_>, part: FilePart) -> Result<Option<Flow>, Fault> {
         let mut answer = self.enter(py);
+        if answer.stage == Stage::HandedOver {
+            return Ok(Some(Flow::Gone));
+        }
         answer.put_head(&self.end, Some(part.length))?;
         let length = answer.admit_length(part.length);
         if length > 0 {
@@ -187,6 +205,35 @@ impl Responder {
         }
     }
 
+    /// Takes the client's socket, in place of an answer; why not, where that is impossible. The slot is let go of at once.
+    pub(crate) fn take_socket(&self) -> Result<(), &'static str> {
+        let mut answer = self.lock();
+        match answer.stage {
+            Stage::Fresh | Stage::Started => {}
+            Stage::Sent => {
+                return Err("the application has begun to answer: its socket is not to be had any more");
+            }
+            Stage::Over => return Err("the request is over, and so is its socket"),
+            Stage::HandedOver => return Err("the socket has been taken before"),
+        }
+        // Present, because it is lent only while something is being sent.
+        let taken = answer.taken.take().ok_or("the request is over, and so is its socket")?;
+        if !self.end.take_socket(&taken) {
+            answer.taken = Some(taken);
+            return Err(
+                "the client has gone, or the server has answered it: its socket is not to be had any more",
+            );
+        }
+        answer.stage = Stage::HandedOver;
+        self.end.hand_over(taken);
+        Ok(())
+    }
+
+    /// Whether the client's socket was taken.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.lock().stage == Stage::HandedOver
+    }
+
     /// The request's body, where it is streamed.
     pub(crate) fn stream(&self, chunks: &[u8], waits_for_leave: bool) -> io::Result<Stream> {
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the request's body has no window");
@@ -199,6 +246,7 @@ impl Responder {
     /// `write`: sends at once, also the head alone.
     pub(crate) fn write(&self, py: Python<'_>, piece: &Bound<'_, PyBytes>) -> Result<(), Fault> {
         match self.send(py, piece, None, More::Unknown)? {
+            Flow::Gone if self.is_handed_over() => Ok(()),
             Flow::Gone => Err(Fault::Gone),
             Flow::Open => Ok(()),
             Flow::Complete => {
@@ -247,6 +295,9 @@ impl Responder {
     /// Whether the answer has everything that was announced; sends the head if there was no body at all.
     pub(crate) fn check_whole(&self, py: Python<'_>) -> Result<bool, Fault> {
         let mut answer = self.enter(py);
+        if answer.stage == Stage::HandedOver {
+            return Ok(true);
+        }
         let known_length = answer.worth_saying(0);
         answer.put_head(&self.end, known_length)?;
         match answer.declared {

@@ -12,6 +12,7 @@ use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
+use crate::client_socket::Duty;
 use crate::desk::Desk;
 use crate::front::timeout_of;
 use crate::interrupt::Watched;
@@ -25,11 +26,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[pyclass(frozen, module = "penstock._engine")]
 pub struct Worker {
     pub(crate) end: Arc<WorkerEnd>,
-    scheduler: Scheduler,
+    scheduler: Arc<Scheduler>,
     pub(crate) application: Py<PyAny>,
     pub(crate) environs: Vec<Py<PyDict>>,
     pub(crate) file_wrapper: Py<PyType>,
     pub(crate) observer: Py<PyAny>,
+    /// Makes the sockets that applications see; without it there are none.
+    pub(crate) client_sockets: Option<Py<PyAny>>,
     pub(crate) watched: Watched,
     /// Requests for spare threads that the watch has been told of (wraps).
     spares_told: AtomicU32,
@@ -38,23 +41,41 @@ pub struct Worker {
 #[pymethods]
 impl Worker {
     #[new]
+    #[pyo3(signature = (link, application, environs, file_wrapper, observer, client_sockets=None))]
     fn new(
         link: &Bound<'_, Link>,
         application: Py<PyAny>,
         environs: Vec<Py<PyDict>>,
         file_wrapper: Py<PyType>,
         observer: Py<PyAny>,
+        client_sockets: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let (end, threads) = link.get().take_worker_end()?;
-        let scheduler = Scheduler::new(Arc::clone(&end), threads);
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads));
         let watched = Watched::default();
         let spares_told = AtomicU32::new(0);
-        Ok(Worker { end, scheduler, application, environs, file_wrapper, observer, watched, spares_told })
+        Ok(Worker {
+            end,
+            scheduler,
+            application,
+            environs,
+            file_wrapper,
+            observer,
+            client_sockets,
+            watched,
+            spares_told,
+        })
     }
 
     /// Run requests on the calling thread until `stop`, or one only: that for which it was made.
-    #[pyo3(signature = (thread, *, once = false))]
-    fn serve(&self, py: Python<'_>, thread: usize, once: bool) -> PyResult<()> {
+    #[pyo3(signature = (thread, *, once = false, on_departure = None))]
+    fn serve(
+        &self,
+        py: Python<'_>,
+        thread: usize,
+        once: bool,
+        on_departure: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
         let Some(mut seat) = self.scheduler.seat(thread) else {
             return Err(PyValueError::new_err(format!("there is no free seat for thread {thread}")));
         };
@@ -64,10 +85,16 @@ impl Worker {
             return result;
         }
         let mut desk = Desk::new(py, self)?;
+        if let Some(on_departure) = on_departure {
+            desk.set_duty(Duty::new(Arc::clone(&self.scheduler), seat.number(), on_departure));
+        }
         loop {
             // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
             while let Some(taken) = self.scheduler.try_take(&mut seat) {
-                desk.run_guarded(taken)?;
+                if desk.run_guarded(taken)? {
+                    self.scheduler.give_up(seat);
+                    return Ok(());
+                }
             }
             match py.detach(|| self.scheduler.wait(&mut seat)) {
                 Wake::Retry => {}
@@ -140,7 +167,7 @@ impl Worker {
             return Ok(());
         }
         match Desk::new(py, self) {
-            Ok(mut desk) => desk.run_guarded(taken),
+            Ok(mut desk) => desk.run_guarded(taken).map(|_has_left| ()),
             Err(error) => {
                 self.end.finish(taken, true);
                 Err(error)

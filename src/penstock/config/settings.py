@@ -25,6 +25,10 @@ from penstock.config.table.timeouts import Timeouts
 __all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
 
 
+# The native scheduler has seats for somewhat more threads than this beside the planned ones (SPARE_THREADS).
+MOST_WEBSOCKETS = 4000
+
+
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
 class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving):
@@ -61,6 +65,8 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     path = accepted.get("health_path")
     if path is not None:
         accepted["health_path"] = _checked_health_path(path)
+    if accepted.get("websocket_threads", 0) > MOST_WEBSOCKETS:
+        raise ConfigError(f"websocket_threads: {MOST_WEBSOCKETS} is the most that one worker can have.")
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')

@@ -12,6 +12,7 @@ from typing import Any
 from penstock import _engine
 from penstock.config.settings import Settings
 from penstock.listeners import Listener
+from penstock.worker.client_sockets import ClientSockets, make_room
 from penstock.worker.runners.base import Runner
 from penstock.worker.runners.threads import ThreadsRunner
 from penstock.worker.self_calls import SelfCallLog
@@ -23,6 +24,32 @@ from penstock.wsgi.file_wrapper import FileWrapper
 from penstock.wsgi.observer import LogObserver
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class SocketsRunner:
+    """A runner and the sockets that its requests have taken, which end with it."""
+
+    def __init__(self, runner: Runner, sockets: ClientSockets) -> None:
+        self._runner = runner
+        self._sockets = sockets
+
+    @property
+    def kind(self) -> str:
+        """The runner's."""
+        return self._runner.kind
+
+    def start(self) -> None:
+        """Start the runner."""
+        self._runner.start()
+
+    def stop(self) -> None:
+        """Stop it, and have whoever reads from a client's socket see its end."""
+        self._runner.stop()
+        self._sockets.shut_down()
+
+    def join(self, timeout: float) -> list[threading.Thread]:
+        """Wait for the requests, those that have taken their sockets among them."""
+        return self._runner.join(timeout)
 
 
 class WatchedRunner:
@@ -80,13 +107,16 @@ def build_runner(
         for scheme in ("http", "https")
         for one in listeners
     ]
+    make_room(settings.websocket_threads)
+    sockets = ClientSockets(settings.websocket_threads, name)
     called = kind.surround(application, settings)
     self_calls = SelfCallLog(listeners, name=name, permits=kind.permits(settings))
-    worker = _engine.Worker(link, called, environs, FileWrapper, LogObserver(self_calls))
-    runner = kind.build(worker, settings)
+    worker = _engine.Worker(link, called, environs, FileWrapper, LogObserver(self_calls), sockets)
+    serving = kind.build(worker, settings)
     spares = None
-    if self_call_of(settings) != "off" and isinstance(runner, ThreadsRunner):
-        spares = SpareThreads(worker, runner)
+    if self_call_of(settings) != "off" and isinstance(serving, ThreadsRunner):
+        spares = SpareThreads(worker, serving)
+    runner: Runner = SocketsRunner(serving, sockets)
     if not settings.request_timeout and not settings.worker_timeout and spares is None:
         return runner
     return WatchedRunner(runner, Watch(worker, name=name, spares=spares))

@@ -191,6 +191,8 @@ struct Findings {
     close: bool,
     keep_alive: bool,
     expect_continue: bool,
+    upgrade: bool,
+    websocket: bool,
 }
 
 #[inline]
@@ -237,6 +239,7 @@ fn parse_fields(
             Known::TransferEncoding => transfer_encoding(line.value, head.version, &mut found)?,
             Known::Connection => connection(line.value, &mut found),
             Known::Expect => expect(line.value, head.version, &mut found)?,
+            Known::Upgrade => upgrade(line.value, &mut found),
             _ => {}
         }
         head.fields.push(Field { name, value, known });
@@ -250,7 +253,7 @@ fn parse_fields(
             head.fields.push(Field { name: Span::default(), value: head.authority, known: Known::Host });
         }
     }
-    conclude(&found, limits, head)
+    conclude(&found, head.method.of(input) == b"GET", limits, head)
 }
 
 /// Whether a name with underscores would have the environ key of a field that means something to this server or says where
@@ -316,8 +319,15 @@ fn connection(value: &[u8], found: &mut Findings) {
             found.keep_alive = true;
         } else if member.eq_ignore_ascii_case(b"close") {
             found.close = true;
+        } else if member.eq_ignore_ascii_case(b"upgrade") {
+            found.upgrade = true;
         }
     }
+}
+
+fn upgrade(value: &[u8], found: &mut Findings) {
+    // RFC 9110 section 7.8: a list of protocols, in any case here as RFC 6455 section 4.2.1 has it.
+    found.websocket |= list_members(value).any(|member| member.eq_ignore_ascii_case(b"websocket"));
 }
 
 fn expect(value: &[u8], version: Version, found: &mut Findings) -> Result<(), HttpError> {
@@ -332,7 +342,7 @@ fn expect(value: &[u8], version: Version, found: &mut Findings) -> Result<(), Ht
 }
 
 /// What only all fields together can tell.
-fn conclude(found: &Findings, limits: &Limits, head: &mut Head) -> Result<(), HttpError> {
+fn conclude(found: &Findings, is_get: bool, limits: &Limits, head: &mut Head) -> Result<(), HttpError> {
     head.length = match (found.chunked, found.content_length) {
         // RFC 9112 section 6.1: a server may refuse both together, and ought to (section 11.2).
         (true, Some(_)) => return Err(HttpError::LengthConflict),
@@ -345,6 +355,15 @@ fn conclude(found: &Findings, limits: &Limits, head: &mut Head) -> Result<(), Ht
     // RFC 9112 section 9.3: close wins; 1.1 persists by default, 1.0 only if asked.
     head.keep_alive = !found.close && (head.version == Version::Http11 || found.keep_alive);
     // Without content there is nothing to wait for (RFC 9110 section 10.1.1 forbids clients to ask then).
-    head.expect_continue = found.expect_continue && !matches!(head.length, Length::None | Length::Exact(0));
+    let has_body = !matches!(head.length, Length::None | Length::Exact(0));
+    head.expect_continue = found.expect_continue && has_body;
+    // RFC 9110 section 7.8: without the token in Connection, or in a version below 1.1, Upgrade means nothing. With a body, or with `close`,
+    // it could be kept to; but where two readers may differ on what follows the head, the bytes are not given to anybody else.
+    head.asks_for_websocket = found.upgrade
+        && found.websocket
+        && !found.close
+        && !has_body
+        && head.version == Version::Http11
+        && is_get;
     Ok(())
 }

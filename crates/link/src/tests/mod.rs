@@ -8,6 +8,7 @@ mod files;
 mod pulse;
 mod scheduling;
 mod slots;
+mod sockets;
 mod spare;
 mod streaming;
 

@@ -214,3 +214,59 @@ fn who_leaves_leaves_the_work_to_others() {
         stays.join().unwrap();
     }
 }
+
+/// One thread after the other leaves in the middle of a request that never ends; each time a new one takes its place.
+#[test]
+fn a_thread_that_leaves_is_replaced_at_once_also_where_it_was_the_only_one() {
+    for (planned, leaving) in [(1, 5), (2, 5), (4, 3)] {
+        let (mut half, end) = link(planned);
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), planned));
+        let gate = Arc::new(Gate::default());
+        let (done, is_done) = mpsc::channel();
+        let (started, starts) = mpsc::channel::<usize>();
+        let begin = |number: usize| {
+            let (end, scheduler, gate) = (Arc::clone(&end), Arc::clone(&scheduler), Arc::clone(&gate));
+            let (done, started) = (done.clone(), started.clone());
+            thread::spawn(move || {
+                let mut seat = scheduler.seat(number).unwrap();
+                loop {
+                    while let Some(taken) = scheduler.try_take(&mut seat) {
+                        let path = String::from_utf8(end.request(&taken).unwrap().path().to_vec()).unwrap();
+                        end.finish(taken, false);
+                        if path == "leaves" {
+                            started.send(number).unwrap();
+                            scheduler.vacate(seat.number());
+                            gate.pass();
+                            scheduler.give_up(seat);
+                            return;
+                        }
+                        done.send(path).unwrap();
+                    }
+                    match scheduler.wait(&mut seat) {
+                        Wake::Retry => {}
+                        Wake::Suspect(suspicion) => {
+                            scheduler.take_over(&seat, suspicion);
+                        }
+                        Wake::Stop => return,
+                    }
+                }
+            })
+        };
+        let mut threads: Vec<_> = (0..planned).map(begin).collect();
+        for round in 0..leaving {
+            feed(&mut half.end, std::iter::once("leaves".to_owned()));
+            starts.recv_timeout(PATIENCE).unwrap();
+            threads.push(begin(planned + round));
+            feed(&mut half.end, (0..100).map(|number| number.to_string()));
+            for _ in 0..100 {
+                is_done.recv_timeout(PATIENCE).unwrap();
+            }
+        }
+        gate.open();
+        scheduler.stop();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(scheduler.seat(0).is_some() || planned > 1, "whoever leaves gives its seat back");
+    }
+}

@@ -56,6 +56,15 @@ class Load:
         " spreads the load better.",
         zero="no limit",
     )  # fmt: skip
+    websocket_threads: int = setting(
+        1000,
+        Unit.COUNT, Group.LOAD, Part.WORKER, "--websocket-threads",
+        help="Most WebSockets at once in each worker, beside its threads; more are answered 503.",
+        reason="Each keeps a thread, and simple-websocket adds another: asleep most of the time, and some"
+        " 65 KiB together. A thousand fit into a small machine, and no client can make it more.",
+        zero="none: requests for a WebSocket are plain requests",
+        more="The most that is allowed is 4000. See docs/websockets.md.",
+    )  # fmt: skip
     queue_length: int = setting(
         1024,
         Unit.COUNT, Group.LOAD, Part.FRONT, "--queue-length",

@@ -9,6 +9,7 @@ import itertools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from penstock.config.settings import Settings
@@ -20,8 +21,10 @@ LOGGER = logging.getLogger("penstock")
 class ServingWorker(Protocol):
     """The part of the native worker that is used here."""
 
-    def serve(self, thread: int, *, once: bool = False) -> None:
-        """Run requests on the calling thread until `stop`; with ``once`` one that was lent a permit."""
+    def serve(
+        self, thread: int, *, once: bool = False, on_departure: Callable[[], None] | None = None
+    ) -> None:
+        """Run requests on the calling thread until `stop` or until it departs; with ``once`` a lent one."""
 
     def stop(self) -> None:
         """Let every serving thread return."""
@@ -88,7 +91,8 @@ class ThreadsRunner:
 
     def _serve(self, number: int, once: bool) -> None:
         try:
-            self._worker.serve(number, once=once)
+            # One that is there for a single request leaves anyway.
+            self._worker.serve(number, once=once, on_departure=None if once else self.add_thread)
         except BaseException:
             # Faults of the application end in the observer, so this one is ours. The other threads go on.
             LOGGER.critical("A serving thread ended by a fault of penstock; please report it.", exc_info=True)
