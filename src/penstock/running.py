@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from penstock import _engine
-from penstock.config.address import TcpAddress
+from penstock.config.address import Address, TcpAddress
 from penstock.config.errors import StartError
 from penstock.config.settings import Settings
 from penstock.diagnostics.stacks import stack_of
@@ -72,6 +72,11 @@ class Running:
     def addresses(self) -> list[str]:
         """Where it listens, as URLs (``http://127.0.0.1:8000``), or ``unix:/path`` for a socket file."""
         return [str(listener) for listener in self._listeners]
+
+    @property
+    def listening_on(self) -> list[Address]:
+        """The same as values."""
+        return [listener.address for listener in self._listeners]
 
     @property
     def port(self) -> int:

@@ -1,0 +1,72 @@
+"""``penstock.install()``: from then on Werkzeug's development server is penstock.
+
+Owns which names are exchanged, and gives them back. Only the function is: ``werkzeug.serving.make_server``,
+which hands out a server object of Werkzeug's own, stays as it is. Main thread, before the application runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, Final
+
+from penstock.config.errors import ConfigError
+from penstock.development.run_simple import run_simple
+from penstock.development.settings import choose, forget_choices
+
+_SERVING: Final = "werkzeug.serving"
+_NAME: Final = "run_simple"
+
+_original: Callable[..., None] | None = None
+
+
+def install(**settings: Any) -> None:
+    """Let ``app.run()``, ``flask run`` and ``werkzeug.serving.run_simple`` be served by penstock.
+
+    ``settings``: for every server that is started so, by their names (``threads=16``, ``workers=2``). May be
+    called again, with others. Raises ConfigError without Werkzeug, or for a wrong setting.
+    """
+    global _original
+    choose(settings, "penstock.install()")
+    if _original is not None:
+        return
+    try:
+        serving = importlib.import_module(_SERVING)
+    except ImportError as error:
+        raise ConfigError(
+            f"There is no Werkzeug to take the place of: {error}.",
+            "Install Flask, or call penstock.run_simple.",
+        ) from None
+    _original = getattr(serving, _NAME)
+    _exchange(_original, run_simple)
+
+
+def uninstall() -> None:
+    """Undo `install`; Werkzeug's own server serves again. Does nothing without it."""
+    global _original
+    forget_choices()
+    if _original is not None:
+        _exchange(run_simple, _original)
+        _original = None
+
+
+def is_installed() -> bool:
+    """Whether `install` is in force."""
+    return _original is not None
+
+
+def _exchange(old: object, new: object) -> None:
+    """In all modules that have taken the name: ``flask.cli``, ``werkzeug``, the application's own."""
+    for module in list(_modules()):
+        for name, value in list(vars(module).items()):
+            if value is old:
+                setattr(module, name, new)
+
+
+def _modules() -> Iterator[ModuleType]:
+    for name, module in list(sys.modules.items()):
+        # Ours keep the real one; some entries are no modules, and some load others when they are looked at.
+        if type(module) is ModuleType and not name.startswith("penstock."):
+            yield module
