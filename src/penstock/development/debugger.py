@@ -6,7 +6,10 @@ each worker.
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+from penstock.development.messages import LOGGER
 
 
 def wrap(application: Any, evalex: bool, worker_number: int | None) -> Any:
@@ -17,4 +20,9 @@ def wrap(application: Any, evalex: bool, worker_number: int | None) -> Any:
     """
     from werkzeug.debug import DebuggedApplication
 
-    return DebuggedApplication(application, evalex, pin_logging=worker_number in (None, 1))
+    tells = worker_number in (None, 1)
+    debugged = DebuggedApplication(application, evalex, pin_logging=tells)
+    # Werkzeug tells the number only in a reloader's child; without it nobody can open a console.
+    if tells and os.environ.get("WERKZEUG_RUN_MAIN") != "true":
+        LOGGER.info(" * Debugger PIN: %s", debugged.pin or "none is asked for")
+    return debugged
