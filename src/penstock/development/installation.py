@@ -6,6 +6,7 @@ which hands out a server object of Werkzeug's own, stays as it is. Main thread, 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,12 @@ _SERVING: Final = "werkzeug.serving"
 _NAME: Final = "run_simple"
 
 _original: Callable[..., None] | None = None
+
+
+@functools.wraps(run_simple)
+def _instead(*arguments: Any, **named: Any) -> None:
+    # An object of its own: whoever imports penstock.run_simple keeps that when this one is taken back.
+    run_simple(*arguments, **named)
 
 
 def install(**settings: Any) -> None:
@@ -40,7 +47,7 @@ def install(**settings: Any) -> None:
             "Install Flask, or call penstock.run_simple.",
         ) from None
     _original = getattr(serving, _NAME)
-    _exchange(_original, run_simple)
+    _exchange(_original, _instead)
 
 
 def uninstall() -> None:
@@ -48,7 +55,7 @@ def uninstall() -> None:
     global _original
     forget_choices()
     if _original is not None:
-        _exchange(run_simple, _original)
+        _exchange(_instead, _original)
         _original = None
 
 
@@ -67,6 +74,6 @@ def _exchange(old: object, new: object) -> None:
 
 def _modules() -> Iterator[ModuleType]:
     for name, module in list(sys.modules.items()):
-        # Ours keep the real one; some entries are no modules, and some load others when they are looked at.
-        if type(module) is ModuleType and not name.startswith("penstock."):
+        # Some entries are no modules, and some are objects that load others when they are looked at.
+        if type(module) is ModuleType and name != __name__:
             yield module

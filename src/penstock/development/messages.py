@@ -137,7 +137,8 @@ def _readable(line: str) -> str:
         target, between, version = rest.rpartition(" ")
         if space and between:
             with suppress(ValueError):
-                line = f"{method} {uri_to_iri(target)} {version}"
+                # The front has escaped each quote; those that were decoded here would end the field.
+                line = f"{method} {uri_to_iri(target)} {version}".replace('"', "%22")
     decoded = _ESCAPED.sub(_decoded, line)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in decoded)
 
