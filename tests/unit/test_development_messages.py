@@ -12,9 +12,10 @@ from datetime import datetime
 import pytest
 
 from penstock.config.address import TcpAddress, UnixAddress
-from penstock.development import messages
+from penstock.development import access_lines, messages
 from penstock.development.access_lines import AccessLines
 from penstock.development.messages import LOGGER, Mode, access_line, places
+from support.waiting import Gate
 
 NOW = datetime(2026, 11, 21, 11, 58, 50)
 AT = "[21/Nov/2026 11:58:50]"
@@ -192,3 +193,24 @@ def test_it_leaves_nothing_open() -> None:
     lines.start()
     lines.close()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_handler_that_hangs_does_not_hold_up_the_end(
+    logger: logging.Logger, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_lines, "_PATIENCE", 0.0)
+
+    class Hanging(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            gate.hold()
+
+    logger.addHandler(Hanging())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    lines = AccessLines()
+    lines.start()
+    writer = os.open(lines.path, os.O_WRONLY)
+    os.write(writer, b"h 200 GET /1 HTTP/1.1\n")
+    gate.wait_for()
+    lines.close()
+    os.close(writer)

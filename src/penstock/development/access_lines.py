@@ -26,6 +26,8 @@ FORM: Final = "%(h)s %(s)s %(r)s"
 # Room for a burst while the interpreter is busy elsewhere; the front holds another mebibyte.
 _ROOM: Final = 1 << 20
 _AT_ONCE: Final = 64 * 1024
+# For the last lines; seconds.
+_PATIENCE: Final = 5.0
 
 
 class AccessLines:
@@ -56,7 +58,11 @@ class AccessLines:
         """Log what is left and end; the front has ended before. May be called again."""
         if self._thread is not None:
             os.close(self._close)
-            self._thread.join()
+            self._thread.join(_PATIENCE)
+            if self._thread.is_alive():
+                # A handler of the program does not come back; its thread has the descriptors until the end.
+                self._thread, self._reader = None, -1
+                return
             os.close(self._closing)
             self._thread = None
         if self._reader >= 0:
@@ -66,16 +72,17 @@ class AccessLines:
 
     def _read(self) -> None:
         """Runs on "penstock-access"."""
+        reader, closing = self._reader, self._closing
         colour = is_colourful()
         rest = b""
         is_open = True
         while True:
             if is_open:
-                readable = select.select([self._reader, self._closing], [], [])[0]
+                readable = select.select([reader, closing], [], [])[0]
                 # Looked at before the pipe is read: what was written before the end is in it by then.
-                is_open = self._closing not in readable
+                is_open = closing not in readable
             try:
-                data = os.read(self._reader, _AT_ONCE)
+                data = os.read(reader, _AT_ONCE)
             except BlockingIOError:
                 if not is_open:
                     return

@@ -6,12 +6,14 @@ worker.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from penstock.config.errors import ConfigError
+from penstock.development.messages import LOGGER
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Wrapping:
                 from penstock.development.debugger import wrap
 
                 application = wrap(application, self.use_evalex, worker_number)
+                if self.use_evalex and worker_number in (None, 1):
+                    _tell_pin(application)
                 # A browser that came by the name that was asked for is as good as one by localhost.
                 application.trusted_hosts.append(self.hostname)
         except ImportError as error:
@@ -45,6 +49,12 @@ class Wrapping:
                 "Install it: pip install werkzeug",
             ) from None
         return application
+
+
+def _tell_pin(debugged: Any) -> None:
+    # Werkzeug tells it only in a reloader's child; without it nobody can open a console.
+    if os.environ.get("WERKZEUG_RUN_MAIN") != "true":
+        LOGGER.info(" * Debugger PIN: %s", debugged.pin or "none is asked for")
 
 
 class PassedThrough:

@@ -6,10 +6,13 @@ each worker.
 
 from __future__ import annotations
 
-import os
+import uuid
 from typing import Any
 
-from penstock.development.messages import LOGGER
+
+def prepare() -> None:
+    """Before workers are forked: the PIN is made of the machine's address, which is the same for all then."""
+    uuid.getnode()
 
 
 def wrap(application: Any, evalex: bool, worker_number: int | None) -> Any:
@@ -20,9 +23,4 @@ def wrap(application: Any, evalex: bool, worker_number: int | None) -> Any:
     """
     from werkzeug.debug import DebuggedApplication
 
-    tells = worker_number in (None, 1)
-    debugged = DebuggedApplication(application, evalex, pin_logging=tells)
-    # Werkzeug tells the number only in a reloader's child; without it nobody can open a console.
-    if tells and os.environ.get("WERKZEUG_RUN_MAIN") != "true":
-        LOGGER.info(" * Debugger PIN: %s", debugged.pin or "none is asked for")
-    return debugged
+    return DebuggedApplication(application, evalex, pin_logging=worker_number in (None, 1))

@@ -19,7 +19,7 @@ from penstock.config.address import Address, tcp_address
 from penstock.config.errors import ConfigError, StartError
 from penstock.config.settings import Settings
 from penstock.config.sources import BY_NAME
-from penstock.development import messages
+from penstock.development import debugger, messages
 from penstock.development.application import Wrapping
 from penstock.development.ending import Why, Wish, leave
 from penstock.development.port_in_use import explained
@@ -167,6 +167,8 @@ def _serve(
         )
     from penstock.development.processes import serve_with_processes
 
+    if wrapping.use_debugger:
+        debugger.prepare()
     return serve_with_processes(lambda number: wrapping.around(application, number), settings, announce, wish)
 
 
