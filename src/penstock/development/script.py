@@ -123,7 +123,10 @@ def _show(error: BaseException) -> None:
     trace: TracebackType | None = error.__traceback__
     while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
-    sys.excepthook(type(error), error.with_traceback(trace), trace)
+    error = error.with_traceback(trace)
+    # As the interpreter does: debuggers look there, and what runs at the exit sees that it is a failure.
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
+    sys.excepthook(type(error), error, trace)
 
 
 def _is_ours(file: str) -> bool:
