@@ -187,6 +187,31 @@ def test_an_exception_is_500_and_a_traceback(run: Start, server: str, arguments:
 
 
 @both
+@pytest.mark.parametrize("arguments", [{"threaded": True}, {"processes": 2}])
+def test_a_client_that_goes_away_is_no_traceback(run: Start, server: str, arguments: dict[str, Any]) -> None:
+    script = run(server, **arguments)
+    with Client(script.url) as client:
+        client.send(request(target="/endless")).wait_readable()
+        client.reset()
+    script.log.wait_for("the answer is closed")
+    assert script.get("/").status_code == 200
+    script.stop()
+    assert "Traceback" not in script.log.text
+
+
+@both
+def test_an_exception_that_is_let_through_with_threads(run: Start, server: str) -> None:
+    script = run(server, passthrough_errors=True, threaded=True)
+    with suppress(requests.ConnectionError):
+        script.get("/raise")
+    script.log.wait_for("RuntimeError: the view failed")
+    if server == "penstock":
+        assert script.exit_code() == 1
+    else:
+        assert script.get("/").status_code == 200
+
+
+@both
 def test_an_exception_that_is_let_through_ends_a_server_without_threads(run: Start, server: str) -> None:
     script = run(server, passthrough_errors=True)
     # Werkzeug never answers; with penstock the end may come before the answer has left.

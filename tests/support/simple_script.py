@@ -34,6 +34,8 @@ def app(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         raise RuntimeError("the view failed")
     if name == "late":
         return _late(start_response)
+    if name == "endless":
+        return _endless(start_response)
     if name == "hold":
         print(f"{rest} is held by {os.getpid()}", file=sys.stderr, flush=True)
         Path(os.environ["PENSTOCK_TEST_GATES"], rest).read_bytes()
@@ -58,6 +60,15 @@ def _late(start_response: Start) -> Iterator[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield b"first"
     raise RuntimeError("the answer failed")
+
+
+def _endless(start_response: Start) -> Iterator[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    try:
+        while True:
+            yield b"x" * 65536
+    finally:
+        print("the answer is closed", file=sys.stderr, flush=True)
 
 
 def main() -> None:
