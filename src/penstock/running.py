@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from penstock import _engine
-from penstock.config.address import Address, TcpAddress
+from penstock.config.address import TcpAddress
 from penstock.config.errors import StartError
 from penstock.config.settings import Settings
 from penstock.diagnostics.stacks import stack_of
@@ -74,9 +74,9 @@ class Running:
         return [str(listener) for listener in self._listeners]
 
     @property
-    def listening_on(self) -> list[Address]:
-        """The same as values."""
-        return [listener.address for listener in self._listeners]
+    def listeners(self) -> tuple[Listener, ...]:
+        """What the application is served on; their sockets are the front's."""
+        return self._listeners
 
     @property
     def port(self) -> int:

@@ -45,7 +45,7 @@ def serve_alone(
         lines.start()
         running = start_with(passed or application, settings)
         stack.callback(running.stop)
-        announce(running.listening_on)
+        announce([one.address for one in running.listeners])
         why = _wait(running, wish, signals)
         if why is not Why.RAISED:
             _drain(running, signals)

@@ -117,20 +117,25 @@ class _Programs:
         finally:
             self._lines.close()
 
-    def worker(self, number: int, line: Line, link: tuple[int, int, int, int]) -> int:
-        """A worker with the object that was there before the fork."""
+    def worker(
+        self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings | None = None
+    ) -> int:
+        """A worker with the object that was there before the fork.
+
+        ``settings``: if not those of the start.
+        """
         from penstock.worker.process import LinkEnd, Surroundings, run
 
-        around = Surroundings(self._settings, self._opened.listeners, self._supervisor)
+        around = Surroundings(settings or self._settings, self._opened.listeners, self._supervisor)
         return run(number, line, LinkEnd(*link), around, lambda: self._application_of(number))
 
-    def template(self, line: Line) -> NoReturn:
+    def template(self, line: Line, settings: Settings | None = None) -> NoReturn:
         """Never asked for: everything is loaded already."""
         raise AssertionError("an object that is served has no template process")
 
-    def link_memory(self) -> int:
-        """See `Programs`."""
-        return _engine.link_memory(kind_of(self._settings).permits(self._settings))
+    def link_memory(self, permits: int | None = None) -> int:
+        """See `Programs`. ``permits``: if not those of the start."""
+        return _engine.link_memory(permits or kind_of(self._settings).permits(self._settings))
 
     def body_memory(self) -> int:
         """See `Programs`."""
