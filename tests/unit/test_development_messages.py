@@ -102,10 +102,10 @@ def test_network_hosts_are_numbers() -> None:
     ("mode", "expected"),
     [
         (Mode(0, 8), "8 threads"),
-        (Mode(0, 1, "sync"), "one at a time"),
-        (Mode(3, 1, "sync"), "3 processes, one at a time in each"),
+        (Mode(0, 1), "one at a time"),
+        (Mode(3, 1), "3 processes, one at a time in each"),
         (Mode(1, 4), "1 process, 4 threads"),
-        (Mode(2, 1000, "gevent"), "2 processes, 1000 connections in each"),
+        (Mode(2, 1000, "connection"), "2 processes, 1000 connections in each"),
     ],
 )
 def test_the_mode(mode: Mode, expected: str) -> None:

@@ -31,18 +31,17 @@ _ESCAPED = re.compile(r"(?:\\x[0-9a-f]{2})+")
 class Mode:
     """What the banner says beyond addresses.
 
-    ``processes``: 0 for this one; ``threads``: requests at a time, in each.
+    ``processes``: 0 for this one; ``at_once``: requests at a time, in each; ``unit``: what each takes.
     """
 
     processes: int
-    threads: int
-    kind: str = "threads"
+    at_once: int
+    unit: str = "thread"
     reloader: bool = False
     debugger: bool = False
 
     def __str__(self) -> str:
-        what = "connection" if self.kind not in ("threads", "sync") else "thread"
-        at_once = "one at a time" if self.threads == 1 else f"{self.threads} {what}s"
+        at_once = "one at a time" if self.at_once == 1 else f"{self.at_once} {self.unit}s"
         if not self.processes:
             return at_once
         processes = f"{self.processes} process{'' if self.processes == 1 else 'es'}"

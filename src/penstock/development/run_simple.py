@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from penstock import worker_kinds
 from penstock.config.address import Address, tcp_address
 from penstock.config.errors import ConfigError, StartError
 from penstock.config.settings import Settings
@@ -90,10 +91,11 @@ def run_simple(
     messages.set_up_logger()
     if request_handler is not None and not is_reloaded_child():
         _tell_ignored(request_handler)
+    kind = kind_of(settings)
     mode = messages.Mode(
         settings.workers,
-        kind_of(settings).permits(settings),
-        settings.worker_kind,
+        kind.permits(settings),
+        "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
         reloader=use_reloader,
         debugger=use_debugger,
     )
