@@ -16,6 +16,7 @@ from werkzeug.debug import DebuggedApplication
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import penstock
+from penstock import worker_kinds
 from penstock.app_loader.debugger import refuse_debugger
 from penstock.config.errors import AddressInUseError, ConfigError, StartError
 from penstock.development import installation, settings
@@ -131,6 +132,27 @@ def test_what_needs_the_main_thread(arguments: dict[str, Any]) -> None:
     thread.start()
     thread.join()
     assert "main thread" in str(found[0])
+
+
+def test_a_kind_that_changes_the_interpreter_is_prepared_first_and_serves_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared: list[str] = []
+    monkeypatch.setitem(worker_kinds.KINDS, "played", PLAYED)
+    monkeypatch.setitem(globals(), "prepare_played", lambda settings: prepared.append(settings.worker_kind))
+    monkeypatch.setitem(sys.modules, "the_test_of_run_simple", sys.modules[__name__])
+    penstock.install(worker_kind="played")
+    assert prepared == ["played"]
+    with pytest.raises(ConfigError, match="played cannot be combined with worker processes"):
+        run_simple("127.0.0.1", 0, app, threaded=True, processes=2)
+
+
+PLAYED = worker_kinds.Kind(
+    name="played",
+    concurrency=worker_kinds.Concurrency.THREADS,
+    runner="penstock.worker.runners.threads:threads",
+    preparation="the_test_of_run_simple:prepare_played",
+)
 
 
 # Settings

@@ -32,19 +32,13 @@ def _serve(workers: int | None, threads: int | None, worker_class: str | None, *
     Takes all options of 'flask run', which mean the same. For production there is the command 'penstock'.
     """
     from penstock.config.errors import PenstockError
-    from penstock.development import settings
     from penstock.development.installation import install
-    from penstock.worker_kinds import kind_of
 
     given = {"workers": workers, "threads": threads, "worker_kind": worker_class}
     if worker_class is not None and options.get("with_threads") is False:
         raise click.UsageError("--without-threads is the worker kind sync; leave out -k.")
     try:
         install(**{name: value for name, value in given.items() if value is not None})
-        if worker_class is not None:
-            chosen = settings.development_settings({"worker_kind": worker_class})
-            # Some kinds change the interpreter, which has to come before the application is loaded.
-            kind_of(chosen).prepare(chosen)
         context = click.get_current_context()
         context.invoke(run_command, **options)
     except PenstockError as error:

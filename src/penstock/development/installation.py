@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from penstock.config.errors import ConfigError
 from penstock.development.run_simple import run_simple
-from penstock.development.settings import choose, forget_choices
+from penstock.development.settings import choose, chosen, development_settings, forget_choices
+from penstock.worker_kinds import kind_of
 
 _SERVING: Final = "werkzeug.serving"
 _NAME: Final = "run_simple"
@@ -33,10 +34,15 @@ def install(**settings: Any) -> None:
     """Let ``app.run()``, ``flask run`` and ``werkzeug.serving.run_simple`` be served by penstock.
 
     ``settings``: for every server that is started so, by their names (``threads=16``, ``workers=2``). May be
-    called again, with others. Raises ConfigError without Werkzeug, or for a wrong setting.
+    called again, with others. A ``worker_kind`` needs this call before the application's imports. Raises
+    ConfigError without Werkzeug, or for a wrong setting.
     """
     global _original
     choose(settings, "penstock.install()")
+    if (name := chosen("worker_kind")) is not None:
+        # Some kinds change the interpreter, which has to come before the application is imported.
+        prepared = development_settings({"worker_kind": name})
+        kind_of(prepared).prepare(prepared)
     if _original is not None:
         return
     try:

@@ -45,6 +45,13 @@ def serve_with_processes(
             "Worker processes can only be started from the main thread.",
             "Call app.run() there, or without processes.",
         )
+    if kind_of(settings).preparation is not None:
+        # It has changed this interpreter for the application, and a supervisor must not be changed.
+        raise ConfigError(
+            f"In development, {settings.worker_kind} cannot be combined with worker processes.",
+            "Leave one of the two out, or use the command for production, such as: "
+            f"penstock shop:app -k {settings.worker_kind} --workers 2",
+        )
     with contextlib.ExitStack() as stack:
         lines = AccessLines()
         stack.callback(lines.close)
