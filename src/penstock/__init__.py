@@ -15,6 +15,8 @@ from penstock.version import VERSION
 if TYPE_CHECKING:
     from penstock._engine import IncompleteBodyError
     from penstock.api import run, start
+    from penstock.development.installation import install, uninstall
+    from penstock.development.run_simple import run_simple
     from penstock.disconnects import ClientDisconnected
     from penstock.running import Running
     from penstock.timeouts import RequestTimeout
@@ -25,8 +27,11 @@ __all__ = [
     "RequestTimeout",
     "Running",
     "__version__",
+    "install",
     "run",
+    "run_simple",
     "start",
+    "uninstall",
 ]
 
 __version__ = VERSION
@@ -34,6 +39,9 @@ __version__ = VERSION
 _HOMES = {
     "run": "penstock.api",
     "start": "penstock.api",
+    "install": "penstock.development.installation",
+    "uninstall": "penstock.development.installation",
+    "run_simple": "penstock.development.run_simple",
     "Running": "penstock.running",
     "ClientDisconnected": "penstock.disconnects",
     "IncompleteBodyError": "penstock._engine",

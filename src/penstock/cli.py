@@ -135,6 +135,21 @@ def _migrate(argument: tuple[str, ...]) -> None:
         _exit_with(error, _USAGE)
 
 
+def _run(module: bool, script: str, arguments: tuple[str, ...]) -> None:
+    """Run a script as python does; its app.run() is served by penstock.
+
+    For development. The arguments behind SCRIPT are its own. With -m, SCRIPT is the name of a module or
+    package.
+    """
+    from penstock.development.script import run_module, run_script
+
+    try:
+        code = (run_module if module else run_script)(script, arguments)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    sys.exit(code)
+
+
 def _configured(config: str | None, given: dict[str, Any]) -> tuple[Configuration, Settings]:
     """What was said, and the settings that follow. Raises ConfigError."""
     values, words = split_values(given)
@@ -269,6 +284,18 @@ _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 _COMMANDS: dict[str, click.Command] = {
     "config": _command(_config, "config"),
     "check": _command(_check, "check"),
+    "run": Command(
+        "run",
+        params=[
+            click.Option(["-m", "module"], is_flag=True, help="Run a module, as python -m does."),
+            click.Argument(["script"], metavar="SCRIPT"),
+            click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED),
+        ],
+        callback=_run,
+        help=_run.__doc__,
+        # What follows the script's name is the script's, even --help.
+        context_settings={**_CONTEXT_SETTINGS, "allow_interspersed_args": False},
+    ),
     "migrate": Command(
         "migrate",
         params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],

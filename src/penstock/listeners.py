@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
-from penstock.config.errors import StartError
+from penstock.config.errors import AddressInUseError, StartError
+from penstock.port_holder import holders_of
 
 # What waits here has been accepted by the system but not yet by the front. A burst of new connections must
 # fit, since a full queue drops them silently and the client tries again only after a second. The system
@@ -261,13 +262,19 @@ def _refused(address: Address, error: OSError) -> StartError:
     match error.errno:
         case errno.EADDRINUSE if isinstance(address, TcpAddress):
             other = TcpAddress(address.host, address.port + 1 if address.port < 65535 else 0)
-            return StartError(
+            held_by = tuple(f"It is held by {holder}." for holder in holders_of(address.port))
+            unknown = f"Another program listens there; `ss -ltnp 'sport = :{address.port}'` shows which."
+            return AddressInUseError(
                 f"{what}the address is already in use.",
-                f"Another program listens there; `ss -ltnp 'sport = :{address.port}'` shows which.",
+                *(held_by or (unknown,)),
                 f"Stop it, or choose another port, for example --bind {other} (port 0: any free one).",
+                held_by=held_by,
+                address_has_port=True,
             )
         case errno.EADDRINUSE:
-            return StartError(f"{what}the address is already in use.", "Another program listens there.")
+            return AddressInUseError(
+                f"{what}the address is already in use.", "Another program listens there."
+            )
         case errno.EACCES | errno.EPERM if isinstance(address, TcpAddress):
             return StartError(
                 f"{what}not permitted.", "Ports below 1024 need a privilege; 8000 or 8080 do not."

@@ -79,6 +79,11 @@ class Running:
         return [str(listener) for listener in self._listeners]
 
     @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """What the application is served on; their sockets are the front's."""
+        return self._listeners
+
+    @property
     def port(self) -> int:
         """The port of the first TCP listener, never 0; raises LookupError when there is none."""
         for listener in self._listeners:

@@ -114,6 +114,29 @@ class Deaf(Parts):
         return 0
 
 
+class Wishful(Parts):
+    """The second worker takes SIGTERM for a wish while the supervisor believes that it still loads."""
+
+    def __init__(self, heard: Path) -> None:
+        super().__init__(heard)
+        self._meeting = heard.with_name("meeting")
+        os.mkfifo(self._meeting)
+
+    def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
+        if number == 1:
+            # Not ready, and so no end, before the other one heeds no SIGTERM.
+            self._meeting.read_bytes()
+            return super().worker(number, line, link, settings)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        self._meeting.write_bytes(b"")
+        while (message := line.receive()) is not None:
+            if message.fields["do"] == "stop":
+                with self.heard.open("a") as file:
+                    file.write(json.dumps({"do": "stop", "heard by": number}) + "\n")
+                return 0
+        return 1
+
+
 class Babbling(Parts):
     """What a worker says makes no sense, before it does its part."""
 
@@ -162,6 +185,7 @@ PLAYS: dict[str, tuple[type[Parts], Callable[[], None]]] = {
     "no-memory": (NoMemory, ask_for_the_end),
     "curious": (Curious, ask_for_the_end),
     "deaf": (Deaf, lambda: None),
+    "wishful": (Wishful, ask_for_the_end),
     "babbling": (Babbling, ask_for_the_end),
     "unseen": (Parts, end_unseen),
     "faulty": (Parts, fail),

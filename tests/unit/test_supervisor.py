@@ -50,6 +50,12 @@ def test_the_last_word_of_a_process_is_heard_before_its_end() -> None:
     assert (outcome["code"], outcome["what"], outcome["traceback"]) == (3, "It is broken.", "Traceback")
 
 
+def test_a_worker_that_has_just_loaded_is_not_left_to_be_killed() -> None:
+    outcome, _ = play("wishful")
+    assert outcome["code"] == 0
+    assert {"do": "stop", "heard by": 2} in outcome["heard"]
+
+
 def test_what_cannot_be_started_at_all() -> None:
     outcome, log = play("no-memory")
     assert outcome["code"] == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.app_loader.attributes import find_application, named_application
+from penstock.app_loader.debugger import refuse_debugger
 from penstock.app_loader.errors import ApplicationError
 from penstock.app_loader.modules import import_target
 from penstock.app_loader.target import Target, parse_target
@@ -23,9 +24,10 @@ __all__ = ["ApplicationError", "Target", "load_application", "parse_target"]
 def load_application(target: Target, directory: Path) -> Any:
     """The application that ``target`` names; paths and hints are relative to ``directory``.
 
-    The module is looked up on ``sys.path``. Raises ApplicationError, whatever the application's code did.
+    The module is looked up on ``sys.path``. Raises ApplicationError, whatever the application's code did;
+    ConfigError for an application that is for development only.
     """
     module = import_target(target, directory)
-    if target.attribute:
-        return named_application(module, target)
-    return find_application(module, target)
+    found = named_application(module, target) if target.attribute else find_application(module, target)
+    refuse_debugger(found)
+    return found

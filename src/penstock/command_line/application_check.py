@@ -18,6 +18,7 @@ from typing import Any
 from penstock.app_loader import ApplicationError, Target, load_application
 from penstock.command_line.checks import number_of_workers
 from penstock.command_line.findings import Finding, doubtful, fault, good
+from penstock.config.errors import ConfigError
 from penstock.config.settings import Settings
 from penstock.daemon import variables_of
 
@@ -63,6 +64,9 @@ def _look(target: Target, directory: Path, settings: Settings) -> Iterator[Findi
     except ApplicationError as error:
         traceback = error.traceback.rstrip().splitlines() if error.traceback else []
         yield fault(error.what, *error.lines, *traceback)
+        return
+    except ConfigError as error:
+        yield fault(error.what, *error.lines)
         return
     except BaseException as error:
         yield fault(f"The application could not be imported: {type(error).__name__}: {error}")

@@ -30,5 +30,19 @@ class StartError(PenstockError):
     """The settings are well-formed, but this machine cannot serve with them now (an address is in use, …)."""
 
 
+class AddressInUseError(StartError):
+    """Somebody listens there already.
+
+    ``held_by``: a line for each process of which that is known. ``address_has_port``: it is no socket file.
+    """
+
+    def __init__(
+        self, what: str, *lines: str, held_by: tuple[str, ...] = (), address_has_port: bool = False
+    ) -> None:
+        super().__init__(what, *lines)
+        self.held_by = held_by
+        self.address_has_port = address_has_port
+
+
 class EndedError(PenstockError):
     """The front ended although nobody asked it to."""

@@ -55,7 +55,7 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
             opened.close()
             hooks.ended()
     if end.what or end.traceback:
-        raise _error_of(end)
+        raise error_of(end)
     return end.code
 
 
@@ -93,7 +93,8 @@ def _start_line(rules: Rules, settings: Settings, opened: Opened) -> str:
     )
 
 
-def _error_of(end: End) -> PenstockError:
+def error_of(end: End) -> PenstockError:
+    """What a start that failed is told as."""
     what, *lines = end.what.split("\n")
     if end.code == 3:
         return ApplicationError(what, *(one.removeprefix("  ") for one in lines), traceback=end.traceback)

@@ -11,6 +11,7 @@ import os
 import random
 import socket
 from collections.abc import Callable
+from signal import SIGTERM
 
 from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
@@ -96,6 +97,10 @@ class Performer:
                     worker.send({"do": "stop"})
             case do.SignalWorker(number, signal_number):
                 if (worker := self.crew.workers.get(number)) is not None:
+                    if signal_number == SIGTERM:
+                        # One that has just come out of the application's code takes the signal for a wish,
+                        # and would wait for an answer to it until it is killed.
+                        worker.send({"do": "stop"})
                     worker.kill(signal_number)
             case _:
                 self._perform_rarer(action)

@@ -1,0 +1,150 @@
+"""Serves an application object with worker processes: ``app.run(processes=3)``, ``flask serve --workers 3``.
+
+Owns what differs from the production command: the workers have the object that exists already and load
+nothing, and access lines go through logging. The calling process becomes the supervisor until the end. Main
+thread; it forks a process that may have threads of the application, as Werkzeug's own server does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from penstock import _engine
+from penstock.config.errors import ConfigError
+from penstock.config.settings import Settings
+from penstock.development.access_lines import FORM, AccessLines
+from penstock.development.alone import Announce
+from penstock.development.ending import Why, Wish
+from penstock.line import Line
+from penstock.opening import Opened, open_all
+from penstock.signals import Signals, on_main_thread
+from penstock.supervisor.entry import error_of
+from penstock.supervisor.rules import rules_from
+from penstock.supervisor.supervisor import Supervisor
+from penstock.systemd import Notifier
+from penstock.worker_kinds import kind_of
+
+# Not those for which a supervisor in production has other meanings: a terminal that is closed (SIGHUP) has to
+# end a development server.
+_SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+
+
+def serve_with_processes(
+    application_of: Callable[[int], Any], settings: Settings, announce: Announce, wish: Wish
+) -> Why:
+    """Serve until the end; as `penstock.development.alone.serve_alone`.
+
+    ``application_of`` is called in each worker with its number.
+    """
+    if not on_main_thread():
+        raise ConfigError(
+            "Worker processes can only be started from the main thread.",
+            "Call app.run() there, or without processes.",
+        )
+    if kind_of(settings).preparation is not None:
+        # It has changed this interpreter for the application, and a supervisor must not be changed.
+        raise ConfigError(
+            f"In development, {settings.worker_kind} cannot be combined with worker processes.",
+            "Leave one of the two out, or use the command for production, such as: "
+            f"penstock shop:app -k {settings.worker_kind} --workers 2",
+        )
+    with contextlib.ExitStack() as stack:
+        lines = AccessLines()
+        stack.callback(lines.close)
+        settings = replace(settings, access_log=lines.path, access_log_format=FORM)
+        signals = stack.enter_context(_Noting(_SIGNALS))
+        opened = open_all(settings)
+        stack.callback(opened.close)
+        _engine.adopt_orphans()
+        # The supervisor understands signals only, and this one asks it to let requests finish.
+        wish.heard_by(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        programs = _Programs(application_of, settings, opened, lines, os.getpid())
+
+        def begun() -> None:
+            announce([one.address for one in opened.listeners])
+
+        end = Supervisor(
+            programs,
+            settings,
+            rules_from(settings),
+            opened,
+            signals,
+            Notifier(None),
+            begun,
+        ).run()
+        # Once more: one that comes from now on is the program's own.
+        wish.heard_by(lambda: None)
+    if end.what or end.traceback:
+        raise error_of(end)
+    return wish.why or signals.why
+
+
+class _Noting(Signals):
+    """Remembers which signal asked for the end."""
+
+    why = Why.ENDED
+
+    def received(self) -> list[signal.Signals]:
+        """See `Signals.received`."""
+        found = super().received()
+        for number in found:
+            if self.why is Why.ENDED and number != signal.SIGCHLD:
+                self.why = Why.TERMINATED if number == signal.SIGTERM else Why.INTERRUPTED
+        return found
+
+
+class _Programs:
+    """See `penstock.supervisor.programs.Programs`."""
+
+    def __init__(
+        self,
+        application_of: Callable[[int], Any],
+        settings: Settings,
+        opened: Opened,
+        lines: AccessLines,
+        supervisor: int,
+    ) -> None:
+        self._application_of = application_of
+        self._settings = settings
+        self._opened = opened
+        self._lines = lines
+        self._supervisor = supervisor
+
+    def front(self, line: Line, bodies: int, doorbell: int) -> int:
+        """The front, and the thread that logs its access lines."""
+        from penstock.front_process import run
+
+        self._lines.start()
+        try:
+            return run(line, self._opened, bodies, doorbell, self._settings, self._supervisor)
+        finally:
+            self._lines.close()
+
+    def worker(
+        self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings | None = None
+    ) -> int:
+        """A worker with the object that was there before the fork.
+
+        ``settings``: if not those of the start.
+        """
+        from penstock.worker.process import LinkEnd, Surroundings, run
+
+        around = Surroundings(settings or self._settings, self._opened.listeners, self._supervisor)
+        return run(number, line, LinkEnd(*link), around, lambda: self._application_of(number))
+
+    def template(self, line: Line, settings: Settings | None = None) -> NoReturn:
+        """Never asked for: everything is loaded already."""
+        raise AssertionError("an object that is served has no template process")
+
+    def link_memory(self, permits: int | None = None) -> int:
+        """See `Programs`. ``permits``: if not those of the start."""
+        return _engine.link_memory(permits or kind_of(self._settings).permits(self._settings))
+
+    def body_memory(self) -> int:
+        """See `Programs`."""
+        return _engine.body_memory()
