@@ -26,6 +26,7 @@ from penstock.config.units import format_seconds
 from penstock.logs.access import OFF
 from penstock.logs.setup import set_up_logging
 from penstock.opening import open_all
+from penstock.reloader.waiting_room import waiting_room
 from penstock.running import Running
 from penstock.signals import STOP, Signals, on_main_thread
 from penstock.systemd import Notifier
@@ -90,7 +91,7 @@ def start_with(app: Application, settings: Settings) -> Running:
     with contextlib.ExitStack() as undo:
         opened = open_all(settings)
         undo.callback(opened.close)
-        settings = replace(settings, access_log_descriptor=opened.access_log)
+        settings = replace(settings, access_log_descriptor=opened.access_log, **waiting_room(settings.bind))
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
             front = _engine.Front(

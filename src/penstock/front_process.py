@@ -23,6 +23,7 @@ from penstock.line import Line, LineClosedError, Message
 from penstock.logs.access import OFF, open_access_log
 from penstock.logs.setup import label_process
 from penstock.opening import Opened
+from penstock.reloader.waiting_room import waiting_room
 
 LOGGER = logging.getLogger("penstock")
 
@@ -44,7 +45,7 @@ def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settin
         faulthandler.enable()
     try:
         front = _engine.Front(
-            replace(settings, access_log_descriptor=opened.access_log),
+            replace(settings, access_log_descriptor=opened.access_log, **waiting_room(settings.bind)),
             opened.descriptors,
             None,
             bodies=bodies,

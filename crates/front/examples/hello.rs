@@ -74,6 +74,8 @@ fn main() -> std::io::Result<()> {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        debugger_affinity: false,
+        waiting_room: None,
     };
     let FrontHalf { end: front_end, bodies, doorbell } = half;
     let front = penstock_front::start(settings, vec![listener.into()], 0, Common { bodies, doorbell })?;

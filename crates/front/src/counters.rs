@@ -117,6 +117,8 @@ counters! {
     closed_no_proxy_header,
     /// Connections closed because the front ends.
     closed_draining,
+    /// Idle connections left to the front that comes next.
+    connections_left_open,
 }
 
 #[cfg(test)]

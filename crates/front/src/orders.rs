@@ -20,7 +20,10 @@ impl EventLoop {
     pub(crate) fn follow_orders(&mut self) {
         for order in self.shared.take_orders() {
             match order {
-                Order::Accept => self.may_accept = true,
+                Order::Accept => {
+                    self.may_accept = true;
+                    self.take_over_connections();
+                }
                 Order::SetReady(is_ready) => self.is_ready = is_ready,
                 Order::SetAccessLog(mut log) => {
                     if let (Some(new), Some(old)) = (&mut log, &self.access_log) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use penstock_front::{Common, FrontHandle, Level, News, Proxies, Settings, Streams, WorkerLink};
 use penstock_http::{TrustedProxies, UnderscorePolicy};
-use penstock_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf};
+use penstock_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -63,6 +63,16 @@ fn streams_of(settings: &Bound<'_, PyAny>) -> PyResult<Streams> {
     })
 }
 
+/// Where idle connections wait for the next front, if there is such a place.
+fn waiting_room_of(settings: &Bound<'_, PyAny>) -> PyResult<Option<Arc<WaitingRoom>>> {
+    let [exit, entrance] =
+        [settings.getattr("waiting_out")?.extract()?, settings.getattr("waiting_in")?.extract()?];
+    if exit < 0 {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(WaitingRoom::new(duplicate(exit)?, duplicate(entrance)?))))
+}
+
 fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
     Ok(Settings {
         max_head_bytes: number(from, "max_head_bytes")?,
@@ -106,6 +116,8 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         interrupt_grace: seconds(from, "request_timeout_grace")?,
         worker_time: limit(from, "worker_timeout")?,
         health_path: from.getattr("health_path")?.extract()?,
+        debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
+        waiting_room: waiting_room_of(from)?,
     })
 }
 

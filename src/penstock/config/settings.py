@@ -35,6 +35,10 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     access_log_descriptor: int = -1
     # No setting either: the functions of gunicorn's config file (`penstock.gunicorn.Hooks`), None without.
     hooks: Any = None
+    # No setting either, but where idle connections wait while a reloader starts the next child
+    # (`penstock.reloader.waiting_room`): both ends of a socket. -1: nowhere, they are closed.
+    waiting_in: int = -1
+    waiting_out: int = -1
 
 
 TABLE: tuple[Setting, ...] = table_of(Settings)

@@ -1,4 +1,5 @@
 //! Tests of parts that need a real link to show anything.
 
+mod affinity;
 mod dispatching;
 mod windows;
