@@ -110,7 +110,7 @@ def watch(options: ReloaderOptions, on_change: Callable[[str], Any]) -> None:
 
 
 def announce_end(early: bool) -> None:
-    """This process will end for a change; ``early``: for one that happened before its first look."""
+    """A change will end this process; ``early``: for one that happened before its first look."""
     global _early
     _early = early
     from penstock.left_behind import end_with

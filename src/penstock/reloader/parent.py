@@ -36,6 +36,8 @@ LOGGER = logging.getLogger("penstock")
 # For a child that is to end. It has limits of its own; this is for one that does not get to them, because its
 # application holds the interpreter.
 _LONGEST_END: Final = 10.0
+# Starts in a row because of a file that was changed while the process before was starting.
+_MOST_EARLY: Final = 3
 _BOOTSTRAP = Path(__file__).with_name("bootstrap")
 
 
@@ -105,23 +107,23 @@ class _Parent:
 
     def run(self) -> int:
         """See `supervise`."""
-        looks_back = True
+        early = 0
         while True:
-            begun = time.time_ns()
-            end = self._run(self._command, begun if looks_back else 0, bootstraps=not is_isolated())
+            # A program that writes a file of its own whenever it starts would start for ever.
+            since = time.time_ns() if early < _MOST_EARLY else 0
+            end = self._run(self._command, since, bootstraps=not is_isolated())
             if end.was_asked_for or end.code == 0:
                 return 0
             if end.code == RESTART:
-                # A program that writes a file of its own whenever it starts would start for ever.
-                looks_back = not end.report.early
+                early = early + 1 if end.report.early else 0
                 continue
-            shown = self._show(end, begun if looks_back else 0)
+            shown = self._show(end, since)
             if shown.was_asked_for:
                 return 0
             if shown.code != RESTART:
                 LOGGER.error("The page that shows the error %s; the reloader ends.", shown.how)
                 return end.code if end.code > 0 else 128 - end.code
-            looks_back = not shown.report.early
+            early = early + 1 if shown.report.early else 0
 
     def _show(self, end: End, since: int) -> End:
         """Have the error shown on the sockets until a file is changed."""

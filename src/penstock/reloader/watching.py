@@ -65,14 +65,13 @@ class Snapshot:
         self._notices_new = notices_new
         self._seen: dict[str, Stamp] = {}
         self.early: str | None = None
-        now = time.time_ns()
         for path in sorted(find()):
             stamp = stamp_of(path)
             if stamp is None:
                 continue
             self._seen[path] = stamp
             # A time in the future comes from another clock, and says nothing.
-            if since and since <= stamp.modified <= now:
+            if since and since <= stamp.modified <= time.time_ns():
                 self.early = path
 
     @property
