@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import threading
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,13 +15,22 @@ from support.client import Client, request
 from support.scripts import Script
 
 APP = """\
-import os
+import os, time
 from flask import Flask
 app = Flask(__name__)
+app.debug = True
 
 @app.get("/")
 def index():
     mine = os.getpid()
+    raise RuntimeError(f"in {mine}")
+
+@app.get("/together")
+def together():
+    mine = os.getpid()
+    print("it is held", flush=True)
+    while not os.path.exists("gate"):
+        time.sleep(0.005)
     raise RuntimeError(f"in {mine}")
 
 @app.get("/pid")
@@ -29,6 +39,7 @@ def pid():
 """
 DRIVER = Path(__file__).parents[1] / "support" / "debugged.py"
 PIN = "123-456-789"
+FOREVER = 'exec(\'print("for ever", file=__import__("sys").__stdout__, flush=True)\\nwhile True: pass\')'
 
 
 class Debugger:
@@ -45,9 +56,9 @@ class Debugger:
             self.cookie = one.partition(";")[0]
         return answer.text
 
-    def fail(self) -> tuple[str, str, int]:
+    def fail(self, target: str = "/") -> tuple[str, str, int]:
         """A new failure: the secret of its page, its last frame, and the process in which it happened."""
-        page = self.get("/")
+        page = self.get(target)
         secret = re.search(r'SECRET = "([^"]+)"', page)
         frames = re.findall(r'id="frame-(\d+)"', page)
         pid = re.search(r"RuntimeError: in (\d+)", page)
@@ -81,19 +92,25 @@ def script(tmp_path: Path) -> Iterator[Script]:
         yield one
 
 
-def test_a_console_is_answered_by_the_process_that_holds_the_frame(script: Script) -> None:
+def test_a_console_is_answered_by_the_process_that_holds_the_frame(script: Script, tmp_path: Path) -> None:
+    # Three failures at the same time, so in three processes; the next request would go to any of them.
+    with ThreadPoolExecutor(3) as pool:
+        failing = [pool.submit(Debugger(script).fail, "/together") for _ in range(3)]
+        script.output.wait_for("it is held", 3)
+        (tmp_path / "gate").touch()
+        failures = [one.result() for one in failing]
+    assert len({pid for _, _, pid in failures}) == 3
     debugger = Debugger(script)
-    processes = set()
-    for _ in range(20):
-        secret, frame, pid = debugger.fail()
-        if not debugger.cookie:
-            assert '"auth": true' in debugger.enter_pin(secret)
-        assert "2" in debugger.command(secret, frame, "1+1")
-        answer = debugger.command(secret, frame, "(mine, __import__('os').getpid())")
-        numbers = re.findall(r'<span class="number">(\d+)</span>', answer)
-        assert numbers == [str(pid)] * 2, answer
-        processes.add(pid)
-    assert len(processes) == 3
+    for secret, _, _ in failures:
+        assert '"auth": true' in debugger.enter_pin(secret)
+    for number in range(20):
+        secret, frame, pid = failures[number % 3]
+        assert numbers_in(debugger.command(secret, frame, "1+1")) == [2]
+        assert numbers_in(debugger.command(secret, frame, "(mine, __import__('os').getpid())")) == [pid, pid]
+
+
+def numbers_in(answer: str) -> list[int]:
+    return [int(one) for one in re.findall(r'<span class="number">(\d+)</span>', answer)]
 
 
 def test_the_pin_and_the_hosts_still_protect_it(script: Script) -> None:
@@ -117,21 +134,17 @@ def test_the_pin_and_the_hosts_still_protect_it(script: Script) -> None:
 
 def test_a_console_that_never_returns_stops_nobody_and_not_the_end(script: Script) -> None:
     debugger = Debugger(script)
-    secret, frame, _ = debugger.fail()
+    secret, frame, pid = debugger.fail()
     debugger.enter_pin(secret)
-    stuck = Client(script.address)
-    target = f"/?__debugger__=yes&cmd={quote('while True: pass')}&frm={frame}&s={secret}"
-    # An empty line ends the block, as in any console.
-    debugger.command(secret, frame, "while True: pass")
-    fields = [("Cookie", debugger.cookie)]
-    stuck.send(request(target=target.replace(quote("while True: pass"), ""), fields=fields, host="127.0.0.1"))
-    assert len({debugger.get("/pid") for _ in range(12)}) >= 2
-    # Its own process answers, too, on another thread.
-    secret_again = secret
-    assert "3" in debugger.command(secret_again, frame, "1+2")
-    ended = threading.Event()
-    script.process.send_signal(3)
-    script.process.wait(20)
-    ended.set()
+    # In one line with a thread of its own in the process: the console is inside of it when that is answered.
+    target = f"/?__debugger__=yes&cmd={quote(FOREVER)}&frm={frame}&s={secret}"
+    with Client(script.address) as stuck:
+        stuck.send(request(target=target, fields=[("Cookie", debugger.cookie)], host="127.0.0.1"))
+        script.output.wait_for("for ever")
+        # Its own process answers on the other thread, and the others do.
+        assert numbers_in(debugger.command(secret, frame, "mine")) == [pid]
+        assert {debugger.get("/pid") for _ in range(10)} != {str(pid)}
+        script.process.send_signal(signal.SIGINT)
+        script.process.send_signal(signal.SIGTERM)
+        assert script.exit_code() == 0
     script.wait_until_gone()
-    stuck.close()

@@ -77,6 +77,8 @@ class Reader:
 
 
 def _parsed(said: Any) -> Report:
+    if not isinstance(said, dict):
+        raise TypeError("a report is an object")
     known = {one.name for one in fields(Report)}
     given = {name: value for name, value in said.items() if name in known}
     for name in ("files", "roots"):
