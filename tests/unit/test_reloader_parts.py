@@ -22,8 +22,9 @@ from penstock.reloader.failure_page import ID_FIELD, FailurePage
 from penstock.reloader.files import Choice, code_below, directories_of
 from penstock.reloader.options import ReloaderOptions
 from penstock.reloader.report import Reader, Report, write
+from penstock.reloader.terminal import Terminal
 from penstock.reloader.waiting_room import waiting_room
-from penstock.reloader.watching import Snapshot, Waiter, settle, start_watching, waiter_for
+from penstock.reloader.watching import Snapshot, Waiter, settle, start_watching, wait_for_change, waiter_for
 from support.waiting import DEADLINE
 
 KINDS = ("stat", "watchfiles")
@@ -170,7 +171,7 @@ def test_a_zip_file_stands_for_its_modules(tmp_path: Path, monkeypatch: pytest.M
     found = Choice().of_this_process()
     assert str(archive) in found
     assert __file__ in found
-    assert not any(one.endswith("/json/__init__.py") for one in found), "the standard library is not watched"
+    assert json.__file__ not in found, "the standard library is not watched"
 
 
 # Watching
@@ -292,8 +293,22 @@ def test_the_best_way_to_watch_is_taken(monkeypatch: pytest.MonkeyPatch, kind: s
 
 def test_without_directories_to_watch_files_are_looked_at(tmp_path: Path) -> None:
     waiter: Waiter = waiter_for(ReloaderOptions(kind="watchfiles", interval=0.1))
-    waiter.wait({str(tmp_path / "nowhere" / "one.py")})
-    waiter.wait(set())
+    stop = threading.Event()
+    waiter.wait({str(tmp_path / "nowhere" / "one.py")}, stop)
+    waiter.wait(set(), stop)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_watching_ends_when_it_is_to(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "one.py"
+    path.write_text("")
+    waiter, stop = waiter_for(ReloaderOptions(kind=kind, interval=60)), threading.Event()
+    snapshot = Snapshot(lambda: {str(path)})
+    thread = threading.Thread(target=wait_for_change, args=(snapshot, waiter, stop))
+    thread.start()
+    stop.set()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
 
 
 # Reports
@@ -419,3 +434,40 @@ def test_the_variable_is_json() -> None:
     given = environment_with(_inheritance(), {"HOME": "/"})
     assert json.loads(given["PENSTOCK_RELOADER"])["listeners"] == [7, 8]
     assert given["HOME"] == "/"
+
+
+# The terminal
+
+SWITCHES_OFF = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from penstock.reloader.terminal import Terminal
+terminal = Terminal()
+state = termios.tcgetattr(0)
+state[3] &= ~(termios.ECHO | termios.ICANON)
+termios.tcsetattr(0, termios.TCSANOW, state)
+terminal.restore()
+state = termios.tcgetattr(0)
+print(bool(state[3] & termios.ECHO), bool(state[3] & termios.ICANON))
+"""
+
+
+def test_the_terminal_is_as_it_was() -> None:
+    ours, theirs = os.openpty()
+    try:
+        said = subprocess.check_output(
+            [sys.executable, "-c", SWITCHES_OFF],
+            stdin=theirs,
+            start_new_session=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert said == "True True\n"
+
+
+def test_without_a_terminal_there_is_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    Terminal().restore()

@@ -19,7 +19,12 @@ def test_each_default_passes_its_own_check() -> None:
 
 def test_the_table_has_every_field() -> None:
     fields = {one.name for one in dataclasses.fields(Settings)}
-    assert fields - {row.name for row in TABLE} == {"access_log_descriptor", "hooks"}
+    assert fields - {row.name for row in TABLE} == {
+        "access_log_descriptor",
+        "hooks",
+        "waiting_in",
+        "waiting_out",
+    }
 
 
 def test_flags_are_unique_and_long() -> None:

@@ -10,6 +10,7 @@ a change counts when nothing has moved for a moment, and not while the file is m
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -32,6 +33,8 @@ _LONGEST_GAP: Final = 0.3
 _LONGEST: Final = 2.0
 # The system's limit of watches is shared by all programs of the user.
 _MOST_WATCHES: Final = 1_000
+# It looks for `stop` fifty times a second.
+_LONGEST_STOP: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,8 @@ class Snapshot:
 class Waiter(Protocol):
     """A way to wait for something to look at."""
 
-    def wait(self, files: set[str]) -> None:
-        """Return when one of ``files`` may have changed, or after a while."""
+    def wait(self, files: set[str], stop: threading.Event) -> None:
+        """Return when one of ``files`` may have changed, or after a while, or soon after ``stop`` is set."""
 
 
 class Sleeper:
@@ -106,17 +109,17 @@ class Sleeper:
     def __init__(self, interval: float) -> None:
         self._interval = interval
 
-    def wait(self, files: set[str]) -> None:
+    def wait(self, files: set[str], stop: threading.Event) -> None:
         """See `Waiter`."""
         # An interval of nothing would keep a processor busy.
-        time.sleep(max(self._interval, 0.01))
+        stop.wait(max(self._interval, 0.01))
 
 
 class Notified:
     """Is told by the system of what happens in the files' directories.
 
     ``interval``: seconds after which to look nevertheless: at installed packages, which are too many to have
-    them watched, and at directories that are new.
+    them watched, at directories that are new, and at what happened just before a directory was watched.
     """
 
     def __init__(self, interval: float) -> None:
@@ -125,25 +128,27 @@ class Notified:
         self._events: Generator[object, None, None] | None = None
         self._otherwise: Sleeper | None = None
 
-    def wait(self, files: set[str]) -> None:
-        """See `Waiter`. Returns at once when the directories are others than before: they may be late."""
+    def wait(self, files: set[str], stop: threading.Event) -> None:
+        """See `Waiter`."""
         if self._otherwise is not None:
-            self._otherwise.wait(files)
+            self._otherwise.wait(files, stop)
             return
         directories = directories_of(one for one in files if not is_installed(one))
         if self._events is None or directories != self._directories:
             self._close()
             self._directories = directories
-            self._events = self._watch(directories)
-            # The watches begin with the first call.
+            self._events = self._watch(directories, stop)
         try:
             next(self._events)
-        except (StopIteration, OSError) as error:
+        except StopIteration:
+            # It was stopped.
+            self._close()
+        except OSError as error:
             self._close()
             self._otherwise = Sleeper(self._interval)
             LOGGER.warning("watchfiles cannot watch (%s); files are looked at instead.", error)
 
-    def _watch(self, directories: set[str]) -> Generator[object, None, None]:
+    def _watch(self, directories: set[str], stop: threading.Event) -> Generator[object, None, None]:
         import watchfiles
 
         if not directories or len(directories) > _MOST_WATCHES:
@@ -157,6 +162,7 @@ class Notified:
             rust_timeout=int(self._interval * 1000),
             yield_on_timeout=True,
             raise_interrupt=False,
+            stop_event=stop,
             recursive=False,
         )
 
@@ -181,25 +187,37 @@ class Changed(Protocol):
 def start_watching(snapshot: Snapshot, waiter: Waiter, changed: Changed) -> threading.Thread:
     """Call ``changed`` once, on a thread of its own, as soon as a file has changed and is written."""
 
+    stop = threading.Event()
+
     def run() -> None:
         early = snapshot.early is not None
-        path = snapshot.early if snapshot.early is not None else wait_for_change(snapshot, waiter)
-        settle(snapshot, path)
-        changed(path, early=early)
+        path = snapshot.early if snapshot.early is not None else wait_for_change(snapshot, waiter, stop)
+        if path is not None:
+            settle(snapshot, path)
+            changed(path, early=early)
+
+    def end() -> None:
+        # A thread that comes out of native code while the interpreter finalizes is unwound by it, and the
+        # native code's frames cannot be: the process would abort.
+        stop.set()
+        if threading.current_thread() is not thread:
+            thread.join(_LONGEST_STOP)
 
     thread = threading.Thread(target=run, name="penstock-reloader", daemon=True)
     thread.start()
+    atexit.register(end)
     return thread
 
 
-def wait_for_change(snapshot: Snapshot, waiter: Waiter) -> str:
-    """Wait, however long, for a change; gives the file's path."""
-    while True:
-        waiter.wait(snapshot.files)
+def wait_for_change(snapshot: Snapshot, waiter: Waiter, stop: threading.Event) -> str | None:
+    """Wait, however long, for a change; gives the file's path, or None after ``stop`` was set."""
+    while not stop.is_set():
+        waiter.wait(snapshot.files, stop)
         with contextlib.suppress(OSError):
             path = snapshot.changed()
             if path is not None:
                 return path
+    return None
 
 
 def settle(snapshot: Snapshot, path: str) -> None:

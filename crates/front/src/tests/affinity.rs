@@ -65,7 +65,7 @@ fn without_its_worker_it_goes_to_any() {
     assert_eq!(seat(ask_third(&mut scene, 0)), 2);
     assert_eq!(ask_third(&mut scene, 0), Dispatched::Queued);
     assert_eq!(scene.place_all(0), []);
-    scene.dispatch.worker(2).unwrap().is_dead = true;
+    scene.dispatch.declare_dead(2);
     assert_eq!(scene.place_all(0), [1]);
 }
 
