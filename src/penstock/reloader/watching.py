@@ -186,7 +186,6 @@ class Changed(Protocol):
 
 def start_watching(snapshot: Snapshot, waiter: Waiter, changed: Changed) -> threading.Thread:
     """Call ``changed`` once, on a thread of its own, as soon as a file has changed and is written."""
-
     stop = threading.Event()
 
     def run() -> None:
