@@ -209,6 +209,18 @@ def test_a_killed_child_is_shown_and_the_next_save_starts_another(begin: Begin, 
     eventually_says(script, "alive again")
 
 
+def test_an_error_after_serving_is_shown_with_its_traceback(begin: Begin, project: Path) -> None:
+    script = begin()
+    script.log.wait_for(r"INFO serves")
+    # What the script's last line waits with; until then it serves.
+    breaks = "import penstock.signals\npenstock.signals.Signals.wait = None\n"
+    (project / "app.py").write_text(APP.replace("serve(app,", f"{breaks}serve(app,"))
+    script.log.wait_for(r"ended with exit code 1; http")
+    assert "object is not callable" in script.ask(request(fields=[PAGE])).text
+    (project / "app.py").write_text(APP)
+    eventually_says(script, "one")
+
+
 @pytest.mark.parametrize("how", ["group", "parent", "error page"])
 def test_the_end_leaves_nobody(begin: Begin, project: Path, how: str) -> None:
     script = begin()

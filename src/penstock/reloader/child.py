@@ -7,6 +7,7 @@ first line, on the main thread, and imports little; the rest when the applicatio
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -25,15 +26,18 @@ PATIENCE: Final = 1.0
 
 _ORPHANED = 1
 
+_begun = False
 _served = False
 _early = False
 
 
 def begin() -> None:
-    """Tie this process to its parent, and have it report at its end; nothing where there is no parent."""
+    """Tie this process to its parent, and have it report at its end; once, and only if there is a parent."""
+    global _begun
     found = inheritance()
-    if found is None:
+    if found is None or _begun:
         return
+    _begun = True
     from penstock import _engine
 
     _engine.die_with_parent()
@@ -46,7 +50,9 @@ def begin() -> None:
     for descriptor in found.descriptors:
         # Not for the programs that the application executes.
         os.set_inheritable(descriptor, False)
-    # The first to be registered is the last to run: when everything of the program's has been said.
+    # The first to be registered is the last to run: when everything of the program's has been said. But
+    # before the process may be ended for a thread that was left behind.
+    importlib.import_module("penstock.left_behind")
     atexit.register(_report, found.report, os.getpid())
 
 
@@ -97,6 +103,8 @@ def watch(options: ReloaderOptions, on_change: Callable[[str], Any]) -> None:
     from penstock.reloader.files import Choice
     from penstock.reloader.watching import Snapshot, start_watching, waiter_for
 
+    # Where the interpreter heeds no PYTHONPATH, nobody has done it yet.
+    begin()
     found = inheritance()
     _served = True
 
@@ -116,8 +124,8 @@ def announce_end(early: bool) -> None:
     from penstock.left_behind import end_with
     from penstock.reloader import report
 
-    # Also if a thread, such as a console of the debugger, never comes back. Then `_report` is not called
-    # either.
+    # Also if a thread, such as a console of the debugger, never comes back. Who ends the process may leave out
+    # `_report`.
     end_with(RESTART)
     found = inheritance()
     if found is not None:
