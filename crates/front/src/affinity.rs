@@ -38,12 +38,14 @@ impl Affinity {
         Affinity { is_on, waiting: VecDeque::new() }
     }
 
-    /// The worker that a request with this query is for; None where any will do.
+    /// See [`Affinity::new`].
     #[inline]
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// The worker that a request with this query is for; None where any will do.
     pub fn wanted(&self, workers: &[Option<Worker>], query: &[u8]) -> Option<Wanted> {
-        if !self.is_on {
-            return None;
-        }
         let number = worker_of(query)?;
         Some(Wanted { number, seat: seat_of(workers, number)? })
     }

@@ -276,7 +276,10 @@ impl Dispatch {
             };
             encode(area, ask, path, body)
         };
-        let wanted = self.affinity.wanted(&self.workers, ask.head.query.of(ask.bytes));
+        let wanted = match self.affinity.is_on() {
+            true => self.affinity.wanted(&self.workers, ask.head.query.of(ask.bytes)),
+            false => None,
+        };
         let seat = match wanted {
             Some(wanted) => has_permit(&self.workers, wanted.seat).then_some(wanted.seat),
             None if self.queue.is_empty() => choose(&self.workers, now_ms),

@@ -124,8 +124,7 @@ def announce_end(early: bool) -> None:
     from penstock.left_behind import end_with
     from penstock.reloader import report
 
-    # Also if a thread, such as a console of the debugger, never comes back. Who ends the process may leave out
-    # `_report`.
+    # Also if a thread, such as a console of the debugger, never comes back.
     end_with(RESTART)
     found = inheritance()
     if found is not None:
