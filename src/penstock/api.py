@@ -27,6 +27,7 @@ from penstock.config.units import format_seconds
 from penstock.logs.access import OFF
 from penstock.logs.setup import LOG_SETTINGS, set_up_logs
 from penstock.opening import open_all
+from penstock.reloader.waiting_room import waiting_room
 from penstock.running import Running
 from penstock.signals import STOP, Signals, on_main_thread
 from penstock.systemd import Notifier
@@ -96,7 +97,10 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
         opened = open_all(settings)
         undo.callback(opened.close)
         settings = replace(
-            settings, access_log_descriptor=opened.access_log, self_call=self_call_of(settings)
+            settings,
+            access_log_descriptor=opened.access_log,
+            self_call=self_call_of(settings),
+            **waiting_room(settings.bind),
         )
         try:
             link = _engine.Link(kind_of(settings).permits(settings))

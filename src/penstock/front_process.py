@@ -25,6 +25,7 @@ from penstock.line import Line, LineClosedError, Message
 from penstock.logs.access import OFF, open_access_log_of
 from penstock.logs.setup import LOG_SETTINGS, change_logs, label_process
 from penstock.opening import Opened
+from penstock.reloader.waiting_room import waiting_room
 from penstock.worker_kinds import self_call_of
 
 LOGGER = logging.getLogger("penstock")
@@ -47,7 +48,12 @@ def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settin
         faulthandler.enable()
     try:
         front = _engine.Front(
-            replace(settings, access_log_descriptor=opened.access_log, self_call=self_call_of(settings)),
+            replace(
+                settings,
+                access_log_descriptor=opened.access_log,
+                self_call=self_call_of(settings),
+                **waiting_room(settings.bind),
+            ),
             opened.descriptors,
             None,
             bodies=bodies,

@@ -16,11 +16,18 @@ import threading
 from contextlib import suppress
 
 _THREADS: list[threading.Thread] = []
+_code: int | None = None
 
 
 def leave_behind(thread: threading.Thread) -> None:
     """Remember a daemon thread that nobody waits for any more. From any thread."""
     _THREADS.append(thread)
+
+
+def end_with(code: int) -> None:
+    """End with ``code`` if the process has to be ended here, where the one it is to exit with is unknown."""
+    global _code
+    _code = code
 
 
 # Registered at import, before everything that a user of penstock registers: so it runs after all of that.
@@ -34,4 +41,5 @@ def _end_if_needed() -> None:
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
     # `last_value` is what the interpreter has printed as unhandled.
-    os._exit(1 if getattr(sys, "last_value", None) is not None else 0)
+    failed = getattr(sys, "last_value", None) is not None
+    os._exit(1 if failed else _code or 0)

@@ -19,7 +19,13 @@ def test_each_default_passes_its_own_check() -> None:
 
 def test_the_table_has_every_field() -> None:
     fields = {one.name for one in dataclasses.fields(Settings)}
-    assert fields - {row.name for row in TABLE} == {"access_log_descriptor", "hooks", "read_again"}
+    assert fields - {row.name for row in TABLE} == {
+        "access_log_descriptor",
+        "hooks",
+        "read_again",
+        "waiting_in",
+        "waiting_out",
+    }
 
 
 def test_flags_are_unique_and_long() -> None:

@@ -80,6 +80,8 @@ fn main() -> std::io::Result<()> {
         worker_time: None,
         health_path: None,
         self_call: penstock_front::SelfCallPolicy::Off,
+        debugger_affinity: false,
+        waiting_room: None,
     };
     let FrontHalf { end: front_end, bodies, doorbell } = half;
     let front = penstock_front::start(settings, vec![listener.into()], 0, Common { bodies, doorbell })?;

@@ -34,7 +34,7 @@ impl EventLoop {
                 let Some(listener) = self.listeners.get(i) else { return };
                 match listener.accept() {
                     Ok((socket, peer)) => {
-                        self.adopt(Connection::new(socket, peer, i as u16, self.backlog.clone()))
+                        self.adopt(Connection::new(socket, peer, i as u16, self.backlog.clone()));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         if let Some(accepting) = self.accepting.get_mut(i) {
@@ -75,7 +75,7 @@ impl EventLoop {
         false
     }
 
-    fn adopt(&mut self, mut connection: Connection) {
+    pub(crate) fn adopt(&mut self, mut connection: Connection) -> ConnectionId {
         connection.awaits_proxy_header =
             connection.listener < self.first_admin && self.settings.proxies.expects_header(&connection.peer);
         let raw = connection.socket.as_raw_fd();
@@ -85,7 +85,7 @@ impl EventLoop {
         if self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest).is_err() {
             self.table.remove(id);
             self.shared.counters.accept_failures.up();
-            return;
+            return id;
         }
         self.shared.counters.connections_accepted.up();
         // A connection that never says anything has no more time than one that is slow with its head.
@@ -95,6 +95,7 @@ impl EventLoop {
             self.answer(id, OwnAnswer::TooManyConnections);
             self.drive(id);
         }
+        id
     }
 
     /// Counts a connection for its address; false when that has too many. Clients of unix sockets and of admin listeners and trusted proxies have

@@ -123,6 +123,8 @@ counters! {
     closed_handed_over,
     /// Connections closed because the front ends.
     closed_draining,
+    /// Idle connections left to the front that comes next.
+    connections_left_open,
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use penstock_link::request::BodyParts;
 use penstock_link::{BodyPool, BodyWindow, FrontEnd, Why};
 
+use crate::affinity::{Affinity, has_permit};
 use crate::ask::{Ask, Load, decoded_path, encode};
 use crate::connection_table::ConnectionId;
 use crate::worker_link::{Holding, Placing, Waiting, Worker, WorkerLink};
@@ -50,6 +51,8 @@ pub struct Dispatch {
     pub bodies: BodyPool,
     pub(crate) workers: Vec<Option<Worker>>,
     pub(crate) queue: VecDeque<Waiting>,
+    /// Requests for one certain worker, and what of them waits for it.
+    affinity: Affinity,
     queue_length: usize,
     turns: u64,
     /// Requests wait although a worker had room for one: its ready ring is full of entries that were taken back, or no descriptor can be sent.
@@ -71,11 +74,12 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Without workers.
-    pub fn new(bodies: BodyPool, queue_length: usize) -> Self {
+    pub fn new(bodies: BodyPool, queue_length: usize, affinity: Affinity) -> Self {
         Dispatch {
             bodies,
             workers: Vec::new(),
             queue: VecDeque::new(),
+            affinity,
             queue_length,
             turns: 0,
             is_stalled: false,
@@ -192,17 +196,17 @@ impl Dispatch {
 
     /// Requests in the queue.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.affinity.waiting()
     }
 
     /// Whether the queue has room.
     pub fn has_room(&self) -> bool {
-        self.slots_in_use() + self.queue.len() < self.permits().saturating_add(self.queue_length)
+        self.slots_in_use() + self.queued() < self.permits().saturating_add(self.queue_length)
     }
 
     /// When the first of the queue began to wait.
     pub fn oldest_queued_ms(&self) -> Option<u64> {
-        self.queue.front().map(|waiting| waiting.since_ms)
+        self.queue.front().map(|waiting| waiting.since_ms).into_iter().chain(self.affinity.oldest_ms()).min()
     }
 
     /// Requests handed over and not announced yet.
@@ -278,8 +282,16 @@ impl Dispatch {
             };
             encode(area, ask, path, body)
         };
-        if self.queue.is_empty()
-            && let Some(seat) = choose(&self.workers, holding.socket.is_some(), now_ms)
+        let wanted = match self.affinity.is_on() {
+            true => self.affinity.wanted(&self.workers, ask.head.query.of(ask.bytes)),
+            false => None,
+        };
+        let seat = match wanted {
+            Some(wanted) => has_permit(&self.workers, wanted.seat).then_some(wanted.seat),
+            None if self.queue.is_empty() => choose(&self.workers, holding.socket.is_some(), now_ms),
+            None => None,
+        };
+        if let Some(seat) = seat
             && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
         {
             let request = Placing { id, turn: self.turns, since_ms: now_ms, errand: None, holding };
@@ -303,7 +315,11 @@ impl Dispatch {
             Ok(len) => {
                 let record = self.record.get(..len).unwrap_or_default().to_vec();
                 let (turn, since_ms) = (self.turns, now_ms);
-                self.queue.push_back(Waiting { id, turn, since_ms, record, holding });
+                let waiting = Waiting { id, turn, since_ms, record, holding };
+                match wanted {
+                    Some(wanted) => self.affinity.wait(wanted.number, waiting),
+                    None => self.queue.push_back(waiting),
+                }
                 Dispatched::Queued
             }
             Err(_) => {
@@ -317,6 +333,11 @@ impl Dispatch {
     #[inline]
     pub fn place_next(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
         self.is_stalled = false;
+        if self.affinity.waiting() > 0
+            && let Some(placed) = self.place_bound(now_ms)
+        {
+            return Some(placed);
+        }
         if self.queue.is_empty() {
             return None;
         }
@@ -343,12 +364,39 @@ impl Dispatch {
 
     /// Whether the queue has to be tried again after a while although nothing will tell when.
     pub fn is_stalled(&self) -> bool {
-        self.is_stalled && !self.queue.is_empty()
+        self.is_stalled && self.queued() > 0
+    }
+
+    /// Moves a request that waits for one certain worker to that worker; None when none can be moved.
+    fn place_bound(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
+        while let Some((wanted, waiting)) = self.affinity.next(&self.workers) {
+            let Some(wanted) = wanted else {
+                // That worker has gone; the request is older than nearly all that wait.
+                self.queue.push_front(waiting);
+                continue;
+            };
+            let worker = self.workers.get_mut(wanted.seat).and_then(Option::as_mut)?;
+            match worker.place_waiting(waiting, now_ms, None) {
+                Ok((id, slot)) => {
+                    self.in_use += 1;
+                    self.unannounced += 1;
+                    return Some((id, Place { seat: wanted.seat as u16, slot }));
+                }
+                Err(waiting) => {
+                    self.affinity.put_back(wanted.number, waiting);
+                    self.is_stalled = true;
+                    return None;
+                }
+            }
+        }
+        None
     }
 
     /// Takes a connection out of the queue because it closed or has waited too long.
     pub fn leave_queue(&mut self, id: ConnectionId) {
-        if let Some(index) = self.queue.iter().position(|waiting| waiting.id == id)
+        if let Some(mut waiting) = self.affinity.leave(id) {
+            waiting.holding.discard(&mut self.bodies);
+        } else if let Some(index) = self.queue.iter().position(|waiting| waiting.id == id)
             && let Some(mut waiting) = self.queue.remove(index)
         {
             waiting.holding.discard(&mut self.bodies);
@@ -448,7 +496,8 @@ impl Dispatch {
         let taken: Vec<Waiting> = slots.into_iter().filter_map(|slot| worker.take_back(slot)).collect();
         let ids = taken.iter().map(|waiting| (waiting.id, waiting.since_ms)).collect();
         self.in_use -= taken.len();
-        self.queue.extend(taken);
+        let for_anybody = self.affinity.keep(taken, &self.workers);
+        self.queue.extend(for_anybody);
         // Nearly sorted already, and rarely longer than a few dozens.
         self.queue.make_contiguous().sort_by_key(|waiting| waiting.turn);
         ids

@@ -19,11 +19,15 @@ const RECENT_MS: u64 = 5000;
 impl EventLoop {
     /// Closes listeners and idle connections.
     pub(crate) fn begin_drain(&mut self) {
-        // Who is in the backlog has connected successfully: to close the listener on them would be a reset.
+        // Who is in the backlog has connected successfully: to close the listener on them would be a reset. Unless somebody else has it too: then
+        // they are served by whoever comes next.
         self.accept_pause_until = 0;
         self.accepting.fill(true);
         self.may_accept = true;
-        while self.accepting.contains(&true) && self.table.len() < self.settings.max_connections {
+        while !self.has_waiting_room()
+            && self.accepting.contains(&true)
+            && self.table.len() < self.settings.max_connections
+        {
             self.accept_all();
             if self.accept_pause_until > 0 {
                 break;
@@ -35,7 +39,7 @@ impl EventLoop {
         }
         self.accepting.clear();
         for id in self.table.ids() {
-            if !self.is_idle(id) {
+            if !self.is_idle(id) || self.leave_open(id) {
                 continue;
             }
             // A request may have arrived that no event has told of yet: look before closing.

@@ -18,6 +18,7 @@ use penstock_link::Why;
 
 use crate::accept::descriptor_limit;
 use crate::access_log::AccessLog;
+use crate::affinity::Affinity;
 use crate::backlog::Backlog;
 use crate::close::CloseReason;
 use crate::connection_table::{ConnectionId, ConnectionTable};
@@ -143,7 +144,8 @@ impl EventLoop {
             body_bytes: settings.max_body_bytes,
             ..Limits::default()
         };
-        let dispatch = Dispatch::new(common.bodies, settings.queue_length);
+        let affinity = Affinity::new(settings.debugger_affinity);
+        let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         Ok(EventLoop {
             accepting: vec![true; listeners.len()],

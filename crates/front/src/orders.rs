@@ -28,7 +28,10 @@ impl EventLoop {
     fn follow_all_orders(&mut self) {
         for order in self.shared.take_orders() {
             match order {
-                Order::Accept => self.may_accept = true,
+                Order::Accept => {
+                    self.may_accept = true;
+                    self.take_over_connections();
+                }
                 Order::SetReady(is_ready) => self.is_ready = is_ready,
                 Order::SetAccessLog(mut log) => {
                     if let (Some(new), Some(old)) = (&mut *log, &self.access_log) {

@@ -377,6 +377,9 @@ impl EventLoop {
         connection.receiver.next_request();
         connection.unseen = !connection.input.is_empty();
         // An answer that began before a drain did not announce the end, so the next request may be on its way.
+        if self.draining && self.leave_open(id) {
+            return Turn::Closed;
+        }
         self.set_deadline(id, if self.draining { DRAIN_GRACE } else { self.settings.keep_alive_time });
         Turn::Again
     }

@@ -2,9 +2,11 @@
 
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_http::UnderscorePolicy;
+use penstock_link::WaitingRoom;
 
 use crate::forwarding::Proxies;
 use crate::self_call::SelfCallPolicy;
@@ -87,6 +89,10 @@ pub struct Settings {
     pub health_path: Option<String>,
     /// What is done about requests that the application makes to its own server.
     pub self_call: SelfCallPolicy,
+    /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).
+    pub debugger_affinity: bool,
+    /// Where idle connections wait for the front that comes after this one; None where none comes.
+    pub waiting_room: Option<Arc<WaitingRoom>>,
 }
 
 /// How long a closed connection is still read, so that the client can take its last answer: a close with unread bytes makes the

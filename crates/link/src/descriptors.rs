@@ -36,10 +36,10 @@ pub(crate) struct Owner {
 }
 
 #[derive(Debug)]
-struct Entry {
-    owner: Owner,
+pub(crate) struct Entry {
+    pub owner: Owner,
     token: u64,
-    file: OwnedFd,
+    pub file: OwnedFd,
 }
 
 /// Files that have arrived and were not fetched.
@@ -191,7 +191,7 @@ impl Post {
 type Ancillary = [u64; ANCILLARY_WORDS];
 
 /// Sends one descriptor without waiting; EAGAIN or ETOOMANYREFS where the other end does not keep up.
-fn send(socket: BorrowedFd<'_>, owner: Owner, token: u64, file: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn send(socket: BorrowedFd<'_>, owner: Owner, token: u64, file: BorrowedFd<'_>) -> io::Result<()> {
     let mut packet = [0; PACKET_BYTES];
     packet[..8].copy_from_slice(&token.to_ne_bytes());
     packet[8..12].copy_from_slice(&owner.slot.to_ne_bytes());
@@ -217,7 +217,7 @@ fn send(socket: BorrowedFd<'_>, owner: Owner, token: u64, file: BorrowedFd<'_>) 
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-enum Received {
+pub(crate) enum Received {
     File(Entry),
     /// A packet that none of ours sends; all that came with it is closed.
     Malformed,
@@ -227,7 +227,7 @@ enum Received {
     Nothing,
 }
 
-fn receive(socket: BorrowedFd<'_>) -> Received {
+pub(crate) fn receive(socket: BorrowedFd<'_>) -> Received {
     let mut packet = [0_u8; PACKET_BYTES];
     let mut ancillary: Ancillary = [0; ANCILLARY_WORDS];
     let mut piece = libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() };

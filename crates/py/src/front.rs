@@ -16,7 +16,7 @@ use penstock_front::{
     WorkerLink,
 };
 use penstock_http::{TrustedProxies, UnderscorePolicy};
-use penstock_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf};
+use penstock_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -65,6 +65,16 @@ fn streams_of(settings: &Bound<'_, PyAny>) -> PyResult<Streams> {
     } else {
         Streams::Below(below.into_iter().map(String::into_bytes).collect())
     })
+}
+
+/// Where idle connections wait for the next front, if there is such a place.
+fn waiting_room_of(settings: &Bound<'_, PyAny>) -> PyResult<Option<Arc<WaitingRoom>>> {
+    let [exit, entrance] =
+        [settings.getattr("waiting_out")?.extract()?, settings.getattr("waiting_in")?.extract()?];
+    if exit < 0 {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(WaitingRoom::new(duplicate(exit)?, duplicate(entrance)?))))
 }
 
 fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
@@ -121,6 +131,8 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             "lend" => SelfCallPolicy::Lend,
             other => return Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
         },
+        debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
+        waiting_room: waiting_room_of(from)?,
     })
 }
 

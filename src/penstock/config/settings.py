@@ -41,6 +41,10 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     hooks: Any = None
     # Nor this: how to read every source again (`penstock.supervisor.rereading`), None where nobody can.
     read_again: Callable[[], Settings] | None = field(default=None, compare=False, repr=False)
+    # No setting either, but where idle connections wait while a reloader starts the next child
+    # (`penstock.reloader.waiting_room`): both ends of a socket. -1: nowhere, they are closed.
+    waiting_in: int = -1
+    waiting_out: int = -1
 
 
 TABLE: tuple[Setting, ...] = table_of(Settings)

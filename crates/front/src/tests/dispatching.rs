@@ -10,6 +10,7 @@ use penstock_link::{
 };
 use socket2::SockAddr;
 
+use crate::affinity::Affinity;
 use crate::ask::{Ask, Load};
 use crate::connection_table::ConnectionId;
 use crate::dispatch::{Dispatch, Dispatched, Place, STALL_MS};
@@ -29,7 +30,7 @@ impl Scene {
     pub(super) fn new(workers: usize, threads: usize, queue_length: usize) -> Scene {
         let bodies = body_memory().unwrap();
         let arena = Arc::new(BodyArena::shared_for_front(&bodies).unwrap());
-        let dispatch = Dispatch::new(BodyPool::new(arena), queue_length);
+        let dispatch = Dispatch::new(BodyPool::new(arena), queue_length, Affinity::new(true));
         let doorbell = Arc::new(Doorbell::new().unwrap());
         let mut scene = Scene { dispatch, ends: Vec::new(), doorbell, bodies, asked: 0 };
         for _ in 0..workers {
@@ -55,8 +56,13 @@ impl Scene {
 
     /// The same with a body.
     pub(super) fn ask_with(&mut self, load: Load<'_>, now_ms: u64) -> Dispatched {
+        self.ask_for("", load, now_ms)
+    }
+
+    /// The same with a query, its `?` included.
+    pub(super) fn ask_for(&mut self, query: &str, load: Load<'_>, now_ms: u64) -> Dispatched {
         let (mut receiver, mut head) = (Receiver::new(), Head::default());
-        let bytes = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", self.asked).into_bytes();
+        let bytes = format!("GET /{}{query} HTTP/1.1\r\nHost: h\r\n\r\n", self.asked).into_bytes();
         let step = receiver.advance(&bytes, &Limits::default(), &mut head).unwrap();
         assert_eq!(step.event, Event::Head);
         let peer = Peer::new(&SockAddr::unix("/x").unwrap());
@@ -93,7 +99,7 @@ impl Scene {
         self.dispatch.let_go(place, now_ms);
     }
 
-    fn place_all(&mut self, now_ms: u64) -> Vec<u16> {
+    pub(super) fn place_all(&mut self, now_ms: u64) -> Vec<u16> {
         std::iter::from_fn(|| self.dispatch.place_next(now_ms)).map(|(_, place)| place.seat).collect()
     }
 }

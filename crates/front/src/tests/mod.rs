@@ -1,5 +1,6 @@
 //! Tests of parts that need a real link to show anything.
 
+mod affinity;
 mod dispatching;
 mod offers;
 mod self_calls;

@@ -73,3 +73,10 @@ class Processes:
         zero="never",
         reloadable=True,
     )  # fmt: skip
+    debugger_affinity: bool = setting(
+        False,
+        Unit.FLAG, Group.PROCESSES, Part.FRONT, "--debugger-affinity",
+        help="Requests of Werkzeug's debugger go to the worker in which the error happened.",
+        reason="Only development has a debugger, and switches it on itself; elsewhere a client could choose "
+        "the worker for its requests by it.",
+    )  # fmt: skip
