@@ -1,4 +1,4 @@
-"""The ways themselves: which of them this penstock has, who serves in each, how many at once, how each ends."""
+"""The ways themselves: which of them this penstock has, who serves, how many at once, how each ends."""
 
 from __future__ import annotations
 

@@ -171,19 +171,23 @@ WAYS = (
     Way("flask-serve", "penstock", _flask("serve"), needs=(DOOR,), develops=True),
 )
 
+_BROWSED = ("python", "penstock", "one-line", "flask-serve")
+
 
 def parameters(
-    app: App | None = None, *, develops: bool = False, needs: Iterable[Part] = ()
+    app: App,
+    *,
+    ways: Iterable[Way] = WAYS,
+    develops: bool = False,
+    needs: Iterable[Part] = (),
 ) -> list[ParameterSet]:
-    """The ways for ``pytest.mark.parametrize``, for ``app`` only those that can serve it.
+    """Those of ``ways`` that can serve ``app``, for ``pytest.mark.parametrize``.
 
     ``develops``: only those with reloader and debugger. What is in ``needs`` is asked of penstock, not of the
     reference.
     """
     chosen = [
-        way
-        for way in WAYS
-        if (way.develops or not develops) and not (app is not None and app.one_process and way.processes > 1)
+        way for way in ways if (way.develops or not develops) and not (app.one_process and way.processes > 1)
     ]
     found = []
     for way in chosen:
@@ -192,6 +196,11 @@ def parameters(
         marks = [pytest.mark.skip(reason=reason)] if missing else []
         found.append(pytest.param(way, id=way.name, marks=marks))
     return found
+
+
+def browsed(app: App, *, needs: Iterable[Part] = ()) -> list[ParameterSet]:
+    """As `parameters`, for tests in a browser, which take their time: one way of each kind."""
+    return parameters(app, ways=[way for way in WAYS if way.name in _BROWSED], needs=needs)
 
 
 def missing_parts(way: Way, needs: Iterable[Part] = ()) -> list[str]:
@@ -210,6 +219,7 @@ class Served:
 
     ``scratch`` is an empty directory. Its output is collected line by line (`output`). At the end the process
     is gone with all that it started, and the output is printed for the report of a failed test.
+    ``main_file`` is the file that runs, which for some ways is a copy.
     """
 
     def __init__(
@@ -223,6 +233,7 @@ class Served:
     ) -> None:
         self.way = way
         self._arguments, directory = way.command(app, scratch)
+        self.main_file = directory / app.main_file
         heed_interrupts()
         self.process = subprocess.Popen(
             [sys.executable, *self._arguments],
