@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from support.processes import children_of
-from support.ways import SLOW, WAYS, WEBSOCKETS, Served, Way, flask_has_serve, missing_parts, parameters
+from support.ways import (
+    RELOADER,
+    SLOW,
+    WAYS,
+    WEBSOCKETS,
+    Served,
+    Way,
+    flask_has_serve,
+    missing_parts,
+    parameters,
+)
 
 # Its meetings are of one process.
 MEETING = replace(SLOW, one_process=True)
@@ -80,7 +90,7 @@ def test_an_interrupt_leaves_nobody(served: Served) -> None:
     served.wait_until_gone()
 
 
-@pytest.mark.parametrize("way", parameters(SLOW, develops=True))
+@pytest.mark.parametrize("way", parameters(SLOW, develops=True, needs=[RELOADER]))
 def test_a_debugged_server_leaves_no_child(way: Way, tmp_path: Path) -> None:
     with Served(SLOW, way, tmp_path, debug=True) as served:
         with served.session() as client:

@@ -44,13 +44,13 @@ _LONGEST_START = 30.0
 class App:
     """A Flask application: the module ``name`` in ``directory``, which runs as a script or with ``-m``.
 
-    ``variable`` is what penstock is told after the colon. ``one_process`` says that it keeps in memory what
-    its next request needs.
+    ``variable`` is what penstock is told after the colon; without it, penstock has to find the application.
+    ``one_process`` says that it keeps in memory what its next request needs.
     """
 
     name: str
     directory: Path = FLASK_APPS
-    variable: str = "app"
+    variable: str | None = "app"
     one_process: bool = False
 
     @property
@@ -78,7 +78,7 @@ class App:
         return App(self.name, directory, self.variable, self.one_process)
 
 
-BLOG = App("blog", EXAMPLES, "create_app()")
+BLOG = App("blog", EXAMPLES, None)
 STREAMING = App("streaming")
 UPLOAD = App("upload")
 ECHO = App("echo")
@@ -142,7 +142,7 @@ class Way:
 
 def _penstock(*options: str) -> Callable[[App, Path], tuple[list[str], Path]]:
     def command(app: App, scratch: Path) -> tuple[list[str], Path]:
-        target = f"{app.name}:{app.variable}"
+        target = f"{app.name}:{app.variable}" if app.variable else app.name
         return ["-m", "penstock", target, "--bind", "127.0.0.1:0", *options], app.directory
 
     return command
