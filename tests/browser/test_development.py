@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Start, Visit
-from support.ways import BROKEN, DEBUGGER, RELOADER, WAYS, App, Way, parameters
+from support.ways import BROKEN, DEBUGGER, RELOADER, WAYS, App, Served, Way, parameters
 
 _CHANGING = '''"""Written by a test, and rewritten while it runs."""
 
@@ -67,34 +67,38 @@ def changing(tmp_path: Path) -> App:
 
 _NEEDS = [RELOADER, DEBUGGER]
 _DEVELOPED = parameters(BROKEN, develops=True, needs=_NEEDS)
-_DEVELOPED_BY_PENSTOCK = parameters(
-    BROKEN, ways=[way for way in WAYS if way.is_penstock], develops=True, needs=_NEEDS
+_OURS = [way for way in WAYS if way.is_penstock]
+_DEVELOPED_BY_PENSTOCK = parameters(BROKEN, ways=_OURS, develops=True, needs=_NEEDS)
+# Those in which the script's own app.run(...) says how many processes there are.
+_SCRIPTED_BY_PENSTOCK = parameters(
+    BROKEN, ways=[way for way in _OURS if way.name != "flask-serve"], develops=True, needs=_NEEDS
 )
 
 
 @pytest.mark.parametrize("way", _DEVELOPED)
 def test_the_debuggers_console(way: Way, start: Start, visit: Visit) -> None:
     served = start(BROKEN, way, debug=True)
-    address = served.address
-    pin = served.output.wait_for(r"PIN: (\d{3}-\d{3}-\d{3})")[1]
-    page = visit(f"{address}/fail")
-    expect(page.get_by_role("heading", level=1)).to_have_text("EmptyTillError")
-    frame = page.locator(".frame").filter(has_text="_total").last
-    line = frame.locator("pre.current")
-    # The icon shows itself to a mouse that is over the line.
-    line.hover()
-    line.get_by_title("Open an interactive python shell in this frame").click()
-    # It fades in frame by frame; an answer before its end would make it fade in and out for ever.
-    page.wait_for_function("parseFloat(document.querySelector('.pin-prompt').style.opacity) > 0.95")
-    page.locator('input[name="pin"]').fill(pin)
-    page.get_by_role("button", name="Confirm Pin").click()
-    expect(page.locator(".pin-prompt")).to_be_hidden()
+    page = visit(f"{served.address}/fail")
+    _open_console(page, served)
     # A variable of this frame, and what an earlier line has left.
     _type(page, "total = sum(prices)")
     _type(page, "f'{total} for {customer}'")
     expect(page.locator(".console .output")).to_contain_text("'42 for Ada <ada@example.org>'")
     # Failing requests and consoles keep nobody out.
-    assert visit(address).inner_text("body") == "all is well"
+    assert visit(served.address).inner_text("body") == "all is well"
+
+
+@pytest.mark.parametrize("way", _SCRIPTED_BY_PENSTOCK)
+def test_the_debuggers_console_of_several_processes(way: Way, start: Start, visit: Visit) -> None:
+    """The frame is in one of them, so each line has to get there. Under Werkzeug there is no such console."""
+    served = start(BROKEN, way, debug=True, environment={"PROCESSES": "3"})
+    page = visit(f"{served.address}/fail")
+    _open_console(page, served)
+    output = page.locator(".console .output")
+    for number in range(10):
+        _type(page, f"prices.append({number})")
+        _type(page, "sum(prices)")
+        expect(output).to_contain_text(str(42 + sum(range(number + 1))))
 
 
 @pytest.mark.parametrize("way", _DEVELOPED)
@@ -123,6 +127,20 @@ def test_a_mistake_and_its_repair(way: Way, start: Start, visit: Visit, changing
     served.output.wait_for("SyntaxError")
     served.main_file.write_text(right.replace('"one"', '"repaired"'))
     _reload_until(page, "repaired")
+
+
+def _open_console(page: Page, served: Served) -> None:
+    """In the frame of ``_total``, with the PIN that the server has written."""
+    expect(page.get_by_role("heading", level=1)).to_have_text("EmptyTillError")
+    line = page.locator(".frame").filter(has_text="_total").last.locator("pre.current")
+    # The icon shows itself to a mouse that is over the line.
+    line.hover()
+    line.get_by_title("Open an interactive python shell in this frame").click()
+    # It fades in frame by frame; an answer before its end would make it fade in and out for ever.
+    page.wait_for_function("parseFloat(document.querySelector('.pin-prompt').style.opacity) > 0.95")
+    page.locator('input[name="pin"]').fill(served.output.wait_for(r"PIN: (\d{3}-\d{3}-\d{3})")[1])
+    page.get_by_role("button", name="Confirm Pin").click()
+    expect(page.locator(".pin-prompt")).to_be_hidden()
 
 
 def _type(page: Page, command: str) -> None:

@@ -37,4 +37,5 @@ def _number_of(customer: str, bought: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(port=int(os.environ.get("PORT", "5000")))
+    processes = int(os.environ.get("PROCESSES", "1"))
+    app.run(port=int(os.environ.get("PORT", "5000")), threaded=processes == 1, processes=processes)
