@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Start, Visit
@@ -65,14 +66,15 @@ def changing(tmp_path: Path) -> App:
     return App("changing", directory)
 
 
-_NEEDS = [RELOADER, DEBUGGER]
-_DEVELOPED = parameters(BROKEN, develops=True, needs=_NEEDS)
-_OURS = [way for way in WAYS if way.is_penstock]
-_DEVELOPED_BY_PENSTOCK = parameters(BROKEN, ways=_OURS, develops=True, needs=_NEEDS)
-# Those in which the script's own app.run(...) says how many processes there are.
-_SCRIPTED_BY_PENSTOCK = parameters(
-    BROKEN, ways=[way for way in _OURS if way.name != "flask-serve"], develops=True, needs=_NEEDS
-)
+def _developed(*names: str) -> list[ParameterSet]:
+    ways = [way for way in WAYS if way.name in names]
+    return parameters(BROKEN, ways=ways, develops=True, needs=[RELOADER, DEBUGGER])
+
+
+_DEVELOPED = _developed("python", "one-line", "penstock-run", "flask-serve")
+_DEVELOPED_BY_PENSTOCK = _developed("one-line", "penstock-run", "flask-serve")
+# The script's own app.run(...) says how many processes there are.
+_SCRIPTED_BY_PENSTOCK = _developed("one-line", "penstock-run")
 
 
 @pytest.mark.parametrize("way", _DEVELOPED)
@@ -107,8 +109,8 @@ def test_a_change_appears_by_itself(way: Way, start: Start, visit: Visit, changi
     page = visit(served.address)
     expect(page.locator("#text")).to_have_text("one")
     for before, after in (("one", "two"), ("two", "three")):
-        text = served.main_file.read_text()
-        served.main_file.write_text(text.replace(f'TEXT = "{before}"', f'TEXT = "{after}"'))
+        text = served.first_file.read_text()
+        served.first_file.write_text(text.replace(f'TEXT = "{before}"', f'TEXT = "{after}"'))
         expect(page.locator("#text")).to_have_text(after)
     if way.is_penstock:
         # Werkzeug drops what is under way when it starts anew.
@@ -121,11 +123,11 @@ def test_a_mistake_and_its_repair(way: Way, start: Start, visit: Visit, changing
     served = start(changing, way, debug=True)
     page = visit(served.address)
     expect(page.locator("#text")).to_have_text("one")
-    right = served.main_file.read_text()
-    served.main_file.write_text(right.replace("TEXT =", "TEXT = = "))
+    right = served.first_file.read_text()
+    served.first_file.write_text(right.replace("TEXT =", "TEXT = = "))
     _reload_until(page, "SyntaxError")
     served.output.wait_for("SyntaxError")
-    served.main_file.write_text(right.replace('"one"', '"repaired"'))
+    served.first_file.write_text(right.replace('"one"', '"repaired"'))
     _reload_until(page, "repaired")
 
 

@@ -27,7 +27,7 @@ from support.ways import (
 MEETING = replace(SLOW, one_process=True)
 
 _OF_EVERY_PENSTOCK = {"python", "flask-run", "penstock", "penstock-workers"}
-_WITH_FLASKS_DOOR = {"one-line", "penstock-run", "flask-serve"}
+_WITH_FLASKS_DOOR = {"one-line", "one-line-flask-run", "penstock-run", "flask-serve"}
 
 
 def test_no_way_is_skipped_that_this_penstock_has() -> None:

@@ -59,9 +59,9 @@ class App:
         return ["-m", self.name] if self.is_package else [f"{self.name}.py"]
 
     @property
-    def main_file(self) -> str:
-        """The file that calls ``app.run()``, relative to the directory."""
-        return f"{self.name}/__main__.py" if self.is_package else f"{self.name}.py"
+    def first_file(self) -> str:
+        """The one of its files that is executed first, relative to the directory."""
+        return f"{self.name}/__init__.py" if self.is_package else f"{self.name}.py"
 
     @property
     def is_package(self) -> bool:
@@ -69,12 +69,12 @@ class App:
         return (self.directory / self.name).is_dir()
 
     def with_one_line(self, directory: Path) -> App:
-        """A copy in ``directory`` whose main file imports penstock, as a user would write it."""
+        """A copy in ``directory`` whose first file imports penstock, as a user would write it."""
         if self.is_package:
             shutil.copytree(self.directory / self.name, directory / self.name)
-        text = (self.directory / self.main_file).read_text()
+        text = (self.directory / self.first_file).read_text()
         assert _FUTURE in text
-        (directory / self.main_file).write_text(text.replace(_FUTURE, f"{_FUTURE}{_ONE_LINE}\n", 1))
+        (directory / self.first_file).write_text(text.replace(_FUTURE, f"{_FUTURE}{_ONE_LINE}\n", 1))
         return App(self.name, directory, self.variable, self.one_process)
 
 
@@ -113,9 +113,7 @@ WEBSOCKETS = Part(
 )
 
 
-def _with_one_line(app: App, scratch: Path) -> tuple[list[str], Path]:
-    copy = app.with_one_line(scratch)
-    return copy.script, copy.directory
+Command = Callable[[App, Path], tuple[list[str], Path]]
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class Way:
 
     name: str
     software: str
-    command: Callable[[App, Path], tuple[list[str], Path]]
+    command: Command
     needs: tuple[Part, ...] = ()
     processes: int = 1
     develops: bool = False
@@ -140,7 +138,11 @@ class Way:
         return self.software == "penstock"
 
 
-def _penstock(*options: str) -> Callable[[App, Path], tuple[list[str], Path]]:
+def _python(app: App, scratch: Path) -> tuple[list[str], Path]:
+    return app.script, app.directory
+
+
+def _penstock(*options: str) -> Command:
     def command(app: App, scratch: Path) -> tuple[list[str], Path]:
         target = f"{app.name}:{app.variable}" if app.variable else app.name
         return ["-m", "penstock", target, "--bind", "127.0.0.1:0", *options], app.directory
@@ -148,29 +150,31 @@ def _penstock(*options: str) -> Callable[[App, Path], tuple[list[str], Path]]:
     return command
 
 
-def _flask(name: str) -> Callable[[App, Path], tuple[list[str], Path]]:
+def _penstock_run(app: App, scratch: Path) -> tuple[list[str], Path]:
+    return ["-m", "penstock", "run", *app.script], app.directory
+
+
+def _flask(name: str) -> Command:
     def command(app: App, scratch: Path) -> tuple[list[str], Path]:
         return ["-m", "flask", "--app", app.name, name, "--port", "0"], app.directory
 
     return command
 
 
+def _with_one_line(command: Command) -> Command:
+    return lambda app, scratch: command(app.with_one_line(scratch), scratch)
+
+
 WAYS = (
-    Way("python", "Werkzeug", lambda app, _: (app.script, app.directory), develops=True),
+    Way("python", "Werkzeug", _python, develops=True),
     Way("flask-run", "Werkzeug", _flask("run"), develops=True),
     Way("penstock", "penstock", _penstock()),
     Way("penstock-workers", "penstock", _penstock("--workers", "2"), processes=2),
-    Way("one-line", "penstock", _with_one_line, needs=(DOOR,), develops=True),
-    Way(
-        "penstock-run",
-        "penstock",
-        lambda app, _: (["-m", "penstock", "run", *app.script], app.directory),
-        needs=(DOOR,),
-        develops=True,
-    ),
+    Way("one-line", "penstock", _with_one_line(_python), needs=(DOOR,), develops=True),
+    Way("one-line-flask-run", "penstock", _with_one_line(_flask("run")), needs=(DOOR,), develops=True),
+    Way("penstock-run", "penstock", _penstock_run, needs=(DOOR,), develops=True),
     Way("flask-serve", "penstock", _flask("serve"), needs=(DOOR,), develops=True),
 )
-
 _BROWSED = ("python", "penstock", "one-line", "flask-serve")
 
 
@@ -219,7 +223,7 @@ class Served:
 
     ``scratch`` is an empty directory. Its output is collected line by line (`output`). At the end the process
     is gone with all that it started, and the output is printed for the report of a failed test.
-    ``main_file`` is the file that runs, which for some ways is a copy.
+    ``first_file`` is the application's, which for some ways is a copy.
     """
 
     def __init__(
@@ -233,7 +237,7 @@ class Served:
     ) -> None:
         self.way = way
         self._arguments, directory = way.command(app, scratch)
-        self.main_file = directory / app.main_file
+        self.first_file = directory / app.first_file
         heed_interrupts()
         self.process = subprocess.Popen(
             [sys.executable, *self._arguments],
