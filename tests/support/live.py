@@ -64,8 +64,8 @@ class Lines:
         with self._changed:
             return "\n".join(self._lines)
 
-    def wait_for(self, expression: str, count: int = 1) -> re.Match[str]:
-        """Wait for the ``count``th line in which ``expression`` is found."""
+    def wait_for(self, expression: str, count: int = 1, seconds: float = DEADLINE) -> re.Match[str]:
+        """Wait, at most ``seconds``, for the ``count``th line in which ``expression`` is found."""
         pattern = re.compile(expression)
         found: list[re.Match[str]] = []
         seen = 0
@@ -80,7 +80,7 @@ class Lines:
             return len(found) >= count or self._ended
 
         with self._changed:
-            in_time = self._changed.wait_for(look, DEADLINE)
+            in_time = self._changed.wait_for(look, seconds)
         if len(found) < count:
             why = "the output ended" if in_time else "the time was over"
             raise AssertionError(f"{len(found)} lines have {expression!r}, and {why}:\n{self.text}")
@@ -120,7 +120,7 @@ class Live:
         given = [str(one) for one in arguments]
         if any_port and not any(one.startswith(("--bind", "-b", "--version", "--help")) for one in given):
             given += ["--bind", "127.0.0.1:0"]
-        _heed_interrupts()
+        heed_interrupts()
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "penstock", *given],
             cwd=directory,
@@ -227,7 +227,8 @@ class Live:
         print(f"--- standard output\n{self.output.text}\n--- standard error\n{self.log.text}")
 
 
-def _heed_interrupts() -> None:
+def heed_interrupts() -> None:
+    """Make processes that are started from now on take SIGINT."""
     # A test run in the background of a shell without job control ignores SIGINT, and processes inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,7 +7,6 @@ without reloader and processes on any.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from penstock import worker_kinds
+from penstock import reloader, worker_kinds
 from penstock.config.address import Address, tcp_address
 from penstock.config.errors import ConfigError, StartError
 from penstock.config.settings import Settings
@@ -155,7 +154,7 @@ def _serve(
         if not is_reloaded_child():
             messages.banner(addresses, mode)
         if options is not None:
-            _reloader().watch(options, changed)
+            reloader.watch(options, changed)
 
     def changed(path: str) -> None:
         LOGGER.info(" * Detected change in %r, reloading", path)
@@ -178,7 +177,7 @@ def _supervise(settings: Settings, options: Any, mode: messages.Mode) -> int:
     """Be the reloader's parent, which keeps the sockets open; returns the exit code."""
     with contextlib.closing(open_all(settings)) as opened:
         messages.banner([one.address for one in opened.listeners], mode)
-        return int(_reloader().supervise(opened.listeners, options))
+        return reloader.supervise(opened.listeners, options)
 
 
 def _reloader_options(
@@ -192,24 +191,17 @@ def _reloader_options(
             "The reloader needs the main thread, where signals arrive.",
             "Pass use_reloader=False where the server runs in a thread of its own.",
         )
-    return _reloader().ReloaderOptions(
+    return reloader.ReloaderOptions(
         tuple(extra_files or ()), tuple(exclude_patterns or ()), float(interval), kind
     )
 
 
 def _inherited_descriptors() -> list[int]:
     try:
-        return list(_reloader().inherited_descriptors())
+        return list(reloader.inherited_descriptors())
     except ConfigError:
         # Another reloader's child.
         return []
-
-
-def _reloader() -> Any:
-    try:
-        return importlib.import_module("penstock.reloader")
-    except ModuleNotFoundError:
-        raise ConfigError("This penstock has no reloader.", "Pass use_reloader=False.") from None
 
 
 def _check_tls(ssl_context: object) -> None:

@@ -1,0 +1,305 @@
+"""The ways in which Flask's users start an application, as one list: the same test runs under each.
+
+Owns the command lines, and which of them the installed penstock has. Werkzeug's own server is in the list as
+the reference. A way that needs a part of penstock that is not there is skipped with that part's name;
+`tests/e2e/test_flask_ways.py` checks that nothing else is skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+import requests
+from _pytest.mark.structures import ParameterSet
+
+from penstock.config.settings import Settings
+from support.live import EXAMPLES, Lines, heed_interrupts
+from support.processes import group_of
+from support.waiting import eventually
+
+FLASK_APPS = Path(__file__).parents[1] / "e2e" / "flask_apps"
+
+# What a user adds to his file, and after which line of it.
+_ONE_LINE = "import penstock.flask  # noqa: F401"
+_FUTURE = "from __future__ import annotations\n"
+# Interpreter, Flask, perhaps a reloader's child with both once more, on a machine that is busy.
+_LONGEST_START = 30.0
+
+
+@dataclass(frozen=True)
+class App:
+    """A Flask application: the module ``name`` in ``directory``, which runs as a script or with ``-m``.
+
+    ``variable`` is what penstock is told after the colon; without it, penstock has to find the application.
+    ``one_process`` says that it keeps in memory what its next request needs.
+    """
+
+    name: str
+    directory: Path = FLASK_APPS
+    variable: str | None = "app"
+    one_process: bool = False
+
+    @property
+    def script(self) -> list[str]:
+        """What follows ``python``."""
+        return ["-m", self.name] if self.is_package else [f"{self.name}.py"]
+
+    @property
+    def first_file(self) -> str:
+        """The one of its files that is executed first, relative to the directory."""
+        return f"{self.name}/__init__.py" if self.is_package else f"{self.name}.py"
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it is a directory with modules."""
+        return (self.directory / self.name).is_dir()
+
+    def with_one_line(self, directory: Path) -> App:
+        """A copy in ``directory`` whose first file imports penstock, as a user would write it."""
+        if self.is_package:
+            shutil.copytree(self.directory / self.name, directory / self.name)
+        text = (self.directory / self.first_file).read_text()
+        assert _FUTURE in text
+        (directory / self.first_file).write_text(text.replace(_FUTURE, f"{_FUTURE}{_ONE_LINE}\n", 1))
+        return App(self.name, directory, self.variable, self.one_process)
+
+
+BLOG = App("blog", EXAMPLES, None)
+STREAMING = App("streaming")
+UPLOAD = App("upload")
+ECHO = App("echo")
+# Who is in which room is known to one process only.
+CHAT = App("chat", one_process=True)
+BROKEN = App("broken")
+SLOW = App("slow")
+APPS = (BLOG, STREAMING, UPLOAD, ECHO, CHAT, BROKEN, SLOW)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of penstock that may be missing."""
+
+    name: str
+    is_there: Callable[[], bool]
+
+
+def has_module(name: str) -> bool:
+    """Whether it can be imported; its parents are, it is not."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+DOOR = Part("penstock.flask", lambda: has_module("penstock.flask"))
+RELOADER = Part("penstock.reloader", lambda: has_module("penstock.reloader"))
+DEBUGGER = Part("penstock.development.debugger", lambda: has_module("penstock.development.debugger"))
+WEBSOCKETS = Part(
+    "the setting websocket_threads", lambda: "websocket_threads" in {one.name for one in fields(Settings)}
+)
+
+
+Command = Callable[[App, Path], tuple[list[str], Path]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to start an application.
+
+    ``command`` makes the interpreter's arguments and the working directory; it may write into the directory
+    it is given. ``software`` is what the answers say of the server. ``develops``: it knows Flask's reloader
+    and debugger, and FLASK_DEBUG turns them on.
+    """
+
+    name: str
+    software: str
+    command: Command
+    needs: tuple[Part, ...] = ()
+    processes: int = 1
+    develops: bool = False
+
+    @property
+    def is_penstock(self) -> bool:
+        """Whether penstock serves; else it is the reference."""
+        return self.software == "penstock"
+
+
+def _python(app: App, scratch: Path) -> tuple[list[str], Path]:
+    return app.script, app.directory
+
+
+def _penstock(*options: str) -> Command:
+    def command(app: App, scratch: Path) -> tuple[list[str], Path]:
+        target = f"{app.name}:{app.variable}" if app.variable else app.name
+        return ["-m", "penstock", target, "--bind", "127.0.0.1:0", *options], app.directory
+
+    return command
+
+
+def _penstock_run(app: App, scratch: Path) -> tuple[list[str], Path]:
+    return ["-m", "penstock", "run", *app.script], app.directory
+
+
+def _flask(name: str) -> Command:
+    def command(app: App, scratch: Path) -> tuple[list[str], Path]:
+        return ["-m", "flask", "--app", app.name, name, "--port", "0"], app.directory
+
+    return command
+
+
+def _with_one_line(command: Command) -> Command:
+    return lambda app, scratch: command(app.with_one_line(scratch), scratch)
+
+
+WAYS = (
+    Way("python", "Werkzeug", _python, develops=True),
+    Way("flask-run", "Werkzeug", _flask("run"), develops=True),
+    Way("penstock", "penstock", _penstock()),
+    Way("penstock-workers", "penstock", _penstock("--workers", "2"), processes=2),
+    Way("one-line", "penstock", _with_one_line(_python), needs=(DOOR,), develops=True),
+    Way("one-line-flask-run", "penstock", _with_one_line(_flask("run")), needs=(DOOR,), develops=True),
+    Way("penstock-run", "penstock", _penstock_run, needs=(DOOR,), develops=True),
+    Way("flask-serve", "penstock", _flask("serve"), needs=(DOOR,), develops=True),
+)
+_BROWSED = ("python", "penstock", "one-line", "flask-serve")
+
+
+def parameters(
+    app: App,
+    *,
+    ways: Iterable[Way] = WAYS,
+    develops: bool = False,
+    needs: Iterable[Part] = (),
+) -> list[ParameterSet]:
+    """Those of ``ways`` that can serve ``app``, for ``pytest.mark.parametrize``.
+
+    ``develops``: only those with reloader and debugger. What is in ``needs`` is asked of penstock, not of the
+    reference.
+    """
+    chosen = [
+        way for way in ways if (way.develops or not develops) and not (app.one_process and way.processes > 1)
+    ]
+    found = []
+    for way in chosen:
+        missing = missing_parts(way, needs)
+        reason = f"this penstock lacks {' and '.join(missing)}"
+        marks = [pytest.mark.skip(reason=reason)] if missing else []
+        found.append(pytest.param(way, id=way.name, marks=marks))
+    return found
+
+
+def browsed(app: App, *, needs: Iterable[Part] = ()) -> list[ParameterSet]:
+    """As `parameters`, for tests in a browser, which take their time: one way of each kind."""
+    return parameters(app, ways=[way for way in WAYS if way.name in _BROWSED], needs=needs)
+
+
+def missing_parts(way: Way, needs: Iterable[Part] = ()) -> list[str]:
+    """What ``way`` needs and the installed penstock does not have."""
+    wanted = [*way.needs, *(needs if way.is_penstock else ())]
+    return [part.name for part in wanted if not part.is_there()]
+
+
+def flask_has_serve() -> bool:
+    """Whether the installed penstock gives Flask the command ``serve``."""
+    return any(one.name == "serve" for one in entry_points(group="flask.commands"))
+
+
+class Served:
+    """An application served in one of the ways, in a process of its own. Use as a context manager.
+
+    ``scratch`` is an empty directory. Its output is collected line by line (`output`). At the end the process
+    is gone with all that it started, and the output is printed for the report of a failed test.
+    ``first_file`` is the application's, which for some ways is a copy.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        way: Way,
+        scratch: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        debug: bool = False,
+    ) -> None:
+        self.way = way
+        self._arguments, directory = way.command(app, scratch)
+        self.first_file = directory / app.first_file
+        heed_interrupts()
+        self.process = subprocess.Popen(
+            [sys.executable, *self._arguments],
+            cwd=directory,
+            env=_environment(environment or {}, debug),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            # Some ways say the address here and some there.
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+        assert self.process.stdout is not None
+        self.output = Lines(self.process.stdout, threading.Condition())
+
+    @property
+    def address(self) -> str:
+        """``http://127.0.0.1:PORT``; waits until it is said."""
+        return self.output.wait_for(r"http://127\.0\.0\.1:\d+", seconds=_LONGEST_START)[0]
+
+    def session(self) -> requests.Session:
+        """A client with cookies of its own, for a ``with`` statement."""
+        session = requests.Session()
+        # Not by way of a proxy that the environment names.
+        session.trust_env = False
+        return session
+
+    def interrupt(self) -> int:
+        """Ctrl-C, as a terminal sends it: to all processes in the foreground. Gives the exit code."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(_LONGEST_START)
+
+    def wait_until_gone(self) -> None:
+        """Wait until none of its processes runs."""
+        eventually(lambda: not self._processes(), lambda: f"nothing is left: {self._processes()}")
+
+    def _processes(self) -> list[int]:
+        return group_of(self.process.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        # The whole group, also when the first process has ended: a reloader's child may be left.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(_LONGEST_START)
+        self.output.join()
+        print(f"--- {self.way.name}: {' '.join(self._arguments)}\n{self.output.text}")
+
+
+def _environment(more: Mapping[str, str], debug: bool) -> dict[str, str]:
+    # What the developer's own shell says to Flask or penstock is not for these.
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("FLASK_", "WERKZEUG_", "PENSTOCK_", "BLOG_"))
+    }
+    given = {"PORT": "0", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
+    return {**own, **given, **({"FLASK_DEBUG": "1"} if debug else {}), **more}
