@@ -78,6 +78,18 @@ class Kind:
 _THREADS = "penstock.worker.runners.threads"
 KINDS: Final = {
     "threads": Kind(name="threads", concurrency=Concurrency.THREADS, runner=f"{_THREADS}:threads"),
+    "gevent": Kind(
+        name="gevent",
+        concurrency=Concurrency.CONNECTIONS,
+        runner="penstock.worker.runners.gevent:runner",
+        preparation="penstock.worker.runners.gevent:prepare",
+    ),
+    "eventlet": Kind(
+        name="eventlet",
+        concurrency=Concurrency.CONNECTIONS,
+        runner="penstock.worker.runners.eventlet:runner",
+        preparation="penstock.worker.runners.eventlet:prepare",
+    ),
     "sync": Kind(name="sync", concurrency=Concurrency.ONE, runner=f"{_THREADS}:one_thread"),
 }
 # Other names for the same, as gunicorn's users know them.

@@ -3,7 +3,8 @@
 //! Owns what all threads of a worker share. Which thread takes when is the scheduler's business, what happens to a request is `desk`'s.
 //! `serve` runs on threads that Python made, never on the main thread, so signals are not its concern; `next_overdue` on the watch's own.
 
-use std::sync::Arc;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use penstock_link::{Scheduler, Wake, WorkerEnd};
@@ -16,6 +17,8 @@ use crate::front::timeout_of;
 use crate::interrupt::Watched;
 use crate::link::Link;
 use crate::overdue::Overdue;
+use crate::pauses::Pauses;
+use crate::request::EnvironBuilder;
 
 /// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -30,6 +33,9 @@ pub struct Worker {
     pub(crate) file_wrapper: Py<PyType>,
     pub(crate) observer: Py<PyAny>,
     pub(crate) watched: Watched,
+    pub(crate) pauses: Pauses,
+    /// What the desks of all greenlets build environs with, one at a time; see `desk`.
+    pub(crate) environ_builder: Mutex<Option<EnvironBuilder>>,
 }
 
 #[pymethods]
@@ -45,7 +51,17 @@ impl Worker {
         let (end, threads) = link.get().take_worker_end()?;
         let scheduler = Scheduler::new(Arc::clone(&end), threads);
         let watched = Watched::default();
-        Ok(Worker { end, scheduler, application, environs, file_wrapper, observer, watched })
+        Ok(Worker {
+            end,
+            scheduler,
+            application,
+            environs,
+            file_wrapper,
+            observer,
+            watched,
+            pauses: Pauses::default(),
+            environ_builder: Mutex::default(),
+        })
     }
 
     /// Run requests on the calling thread until `stop`, or one request only.
@@ -72,6 +88,44 @@ impl Worker {
                 Wake::Stop => return Ok(()),
             }
         }
+    }
+
+    /// Serve on greenlets of the calling thread; gives the descriptor to sleep on.
+    fn listen(&self, py: Python<'_>, pause: Py<PyAny>, resume: Py<PyAny>) -> PyResult<RawFd> {
+        let bell = self.end.listen()?;
+        if !self.pauses.begin(py, pause, resume) {
+            return Err(PyValueError::new_err("this worker serves on greenlets already"));
+        }
+        Ok(bell)
+    }
+
+    /// Run requests on the calling greenlet, until `rest` returns False.
+    fn serve_greenlet(&self, py: Python<'_>, seat: u32, rest: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.serve_on_greenlet(py, seat, rest)
+    }
+
+    /// Announce that the thread is about to sleep on its descriptor; False when there is something to do.
+    fn prepare_sleep(&self) -> bool {
+        self.end.prepare_sleep(!self.is_stopping())
+    }
+
+    /// Make the descriptor unreadable; False when it never will be again.
+    fn answer_bell(&self) -> bool {
+        self.end.answer_bell()
+    }
+
+    /// The slots that have news for greenlets which are parked.
+    fn take_roused(&self) -> Vec<u32> {
+        let mut slots = Vec::new();
+        self.end.take_roused(&mut slots);
+        slots
+    }
+
+    /// Mark such a request as interrupted and give its greenlet's seat; None when that is over.
+    fn claim(&self, py: Python<'_>, overdue: &Bound<'_, Overdue>) -> Option<u32> {
+        let overdue = overdue.get();
+        let is_ours = Arc::ptr_eq(&overdue.end, &self.end);
+        if is_ours { self.watched.claim(py, overdue.slot, overdue.generation, overdue.why) } else { None }
     }
 
     /// Let every serving thread return once it has finished its request.
@@ -112,6 +166,10 @@ impl Worker {
 }
 
 impl Worker {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.scheduler.is_stopping()
+    }
+
     /// The worker's end of the link.
     pub fn link_end(&self) -> Arc<WorkerEnd> {
         Arc::clone(&self.end)

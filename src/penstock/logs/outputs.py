@@ -16,6 +16,7 @@ from typing import TextIO
 
 from penstock.config.errors import ConfigError, StartError
 from penstock.logs.formats import Form, ForPeople, in_one_line
+from penstock.native_threads import NativeRLock
 
 # As syslog and the journal number them.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -32,6 +33,11 @@ class Output(logging.Handler):
     def __init__(self, form: Form) -> None:
         super().__init__()
         self.form = form
+
+    def createLock(self) -> None:  # noqa: N802  (the name is logging's)
+        """A real lock, whatever was patched: penstock's threads log while greenlets do."""
+        super().createLock()
+        self.lock = NativeRLock()
 
 
 class StandardError(Output):

@@ -22,13 +22,12 @@ from penstock import _engine
 from penstock.app_loader import ApplicationError
 from penstock.config.errors import ConfigError
 from penstock.config.settings import Settings
-from penstock.diagnostics.stacks import stack_of
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line, LineClosedError, Message, shortened
 from penstock.listeners import Listener
 from penstock.logs.setup import label_process
 from penstock.signals import Signals
-from penstock.worker.runners.base import Runner
+from penstock.worker.runners.base import Runner, stack_of_straggler
 from penstock.worker.worker import build_runner
 from penstock.worker_kinds import kind_of
 
@@ -166,5 +165,5 @@ class _Worker:
             LOGGER.warning(
                 "%s is still in the application's code and is left behind. It is here:\n%s",
                 thread.name,
-                stack_of(thread.ident or 0),
+                stack_of_straggler(thread),
             )

@@ -5,15 +5,14 @@ Owns nothing after that. Runs on the thread that starts penstock, or a worker pr
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from penstock import _engine
 from penstock.config.settings import Settings
 from penstock.listeners import Listener
-from penstock.worker.runners.base import Runner
-from penstock.worker.watch import Watch
+from penstock.worker.runners.base import Runner, Straggler
+from penstock.worker.watch import Greenlets, Watch
 from penstock.worker_kinds import kind_of
 from penstock.wsgi.environ import template
 from penstock.wsgi.file_wrapper import FileWrapper
@@ -44,7 +43,7 @@ class WatchedRunner:
         self._watch.stop()
         self._runner.stop()
 
-    def join(self, timeout: float) -> list[threading.Thread]:
+    def join(self, timeout: float) -> Sequence[Straggler]:
         """Wait for the requests; the watch's thread holds nothing and is not waited for."""
         return self._runner.join(timeout)
 
@@ -81,4 +80,5 @@ def build_runner(
     runner = kind.build(worker, settings)
     if not settings.request_timeout and not settings.worker_timeout:
         return runner
-    return WatchedRunner(runner, Watch(worker, name=name))
+    greenlets = runner if isinstance(runner, Greenlets) else None
+    return WatchedRunner(runner, Watch(worker, name=name, greenlets=greenlets))

@@ -38,7 +38,7 @@ class Serving:
     worker_kind: str = setting(
         "threads",
         Unit.TEXT, Group.SERVING, Part.WORKER, "--worker-class -k",
-        help="The way to run requests: threads (also called gthread), or sync (one at a time).",
+        help="The way to run requests: threads (also called gthread), sync (one at a time), gevent, eventlet.",
         reason="Threads suit every application, and cost nothing while they wait.",
         first=True,
     )  # fmt: skip

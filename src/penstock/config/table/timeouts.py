@@ -95,3 +95,11 @@ class Timeouts:
         zero="as long as it likes",
         first=True,
     )  # fmt: skip
+    hub_block_seconds: float = setting(
+        1.0,
+        Unit.SECONDS, Group.TIMEOUTS, Part.WORKER, "--hub-block-timeout",
+        help="How long one greenlet may keep its hub (worker kinds gevent, eventlet) before the log says "
+        "where it is.",
+        reason="Longer than honest work between two waits, which stops every other request for that time.",
+        zero="as long as it likes, unreported",
+    )  # fmt: skip
