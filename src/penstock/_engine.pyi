@@ -265,9 +265,9 @@ class Worker:
     def listen(self, pause: Callable[[int], object], resume: Callable[[int], object]) -> int:
         """Serve on greenlets of this thread; gives the descriptor that its event loop has to sleep on.
 
-        Where a request has to wait for the front, ``pause(slot)`` is called on its greenlet: it parks that and
-        returns when there may be news for the slot, or for no reason. ``resume(slot)`` says, from any thread,
-        that there are some on this side. Neither may refer to the worker, which refers to them.
+        Where a request has to wait for the front, ``pause(slot)`` is called on its greenlet: it parks that
+        and returns when there may be news for the slot, or for no reason. ``resume(slot)`` says, from any
+        thread, that there are some on this side. Neither may refer to the worker, which refers to them.
 
         Raises OSError when there is no descriptor left, ValueError at the second call.
         """

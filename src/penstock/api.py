@@ -160,7 +160,6 @@ def _announce(running: Running) -> None:
 
 def _wait_for_signals(running: Running, signals: Signals, notifier: Notifier) -> None:
     """Return when penstock has ended, or when it has to end at once."""
-
     running._call_when_ended(signals.wake)
     received = _wait_for_stop(running, signals, notifier)
     if received is None:

@@ -38,7 +38,8 @@ class Serving:
     worker_kind: str = setting(
         "threads",
         Unit.TEXT, Group.SERVING, Part.WORKER, "--worker-class -k",
-        help="The way to run requests: threads (also called gthread), sync (one at a time), gevent, eventlet.",
+        help="The way to run requests: threads (also called gthread), sync (one at a time), gevent or "
+        "eventlet.",
         reason="Threads suit every application, and cost nothing while they wait.",
         first=True,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Finds out that a greenlet keeps the hub to itself, and says where it is.
 
-Owns one thread, "penstock-hub". It rings the hub and waits for the answer: a call that blocks the whole thread,
-or a long computation, keeps every other request of the process waiting, and nobody sees which one it is.
+Owns one thread, "penstock-hub". It rings the hub and waits for the answer: a call that blocks the whole
+thread, or a long computation, keeps every other request of the process waiting, and nobody sees which it is.
 """
 
 from __future__ import annotations

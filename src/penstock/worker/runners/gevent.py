@@ -1,7 +1,7 @@
 """The worker kind "gevent": each request runs on a greenlet of gevent's hub.
 
-Owns the patching, and gevent's part of `Hub`. The only module of penstock that imports gevent; so it is imported
-in the process that serves with it, and there before the application.
+Owns the patching, and gevent's part of `Hub`. The only module of penstock that imports gevent; so it is
+imported in the process that serves with it, and there before the application.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def runner(worker: GreenWorker, settings: Settings) -> Runner:
     """Greenlets for the application. Raises ConfigError when the standard library is not patched."""
     if not monkey.is_module_patched("socket") or not monkey.is_module_patched("threading"):
         raise ConfigError(
-            'worker_kind "gevent": the standard library is not patched, so every wait would stop all requests.',
+            'worker_kind "gevent": the standard library is not patched, so every wait would stop all '
+            "requests.",
             "Begin the program, before all other imports, with: from gevent import monkey; "
             "monkey.patch_all()",
         )

@@ -1,13 +1,13 @@
 """The worker kinds with greenlets: many requests at the same time on one thread, which the hub shares out.
 
-Owns the greenlets and their turns. Which library they are of is the hub's business (`gevent`, `eventlet`); what
-happens to a request, the native module's. The hub's thread is the one that calls `start`: the main thread of a
-worker process, which loads the application, so that what it spawns lives in the same hub.
+Owns the greenlets and their turns. Which library they are of is the hub's business (`gevent`, `eventlet`);
+what happens to a request, the native module's. The hub's thread is the one that calls `start`: the main
+thread of a worker process, which loads the application, so that what it spawns lives in the same hub.
 
-How the turns go. One greenlet at a time *pulls*: it runs ready requests back to back. Before it begins, a turn
-is started, which the hub comes to when the greenlet blocks or comes to rest: then the next idle greenlet pulls.
-Where nothing is ready the link's bell is set instead, and the turn is stopped. So at each moment that the hub
-sleeps, the bell is set or a turn is started: no ready request is left lying.
+How the turns go. One greenlet at a time *pulls*: it runs ready requests back to back. Before it begins, a
+turn is started, which the hub comes to when the greenlet blocks or comes to rest: then the next idle greenlet
+pulls. Where nothing is ready the link's bell is set instead, and the turn is stopped. So at each moment that
+the hub sleeps, the bell is set or a turn is started: no ready request is left lying.
 
 Greenlets are made when they are needed, and used again, the last idle one first. There are never more than
 requests that run: the front hands out no more than ``worker_connections``, and idle connections have none.

@@ -1,7 +1,7 @@
 """What a runner of greenlets needs of an event loop, and how other threads reach it.
 
 Owns the calls that other threads hand over. Must not import gevent or eventlet: each has a module of its own
-that gives a `Hub`. A *hub* is the greenlet that runs the loop, on the thread of all greenlets that it resumes.
+that gives a `Hub`. A *hub* is the greenlet that runs the loop, on the thread of all those that it resumes.
 """
 
 from __future__ import annotations
