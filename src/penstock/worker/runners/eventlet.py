@@ -1,7 +1,8 @@
 """The worker kind "eventlet", for applications that cannot leave it yet: each request runs on a greenlet.
 
 Owns the patching, and eventlet's part of `Hub`. The only module of penstock that imports eventlet. Legacy:
-eventlet's own authors advise against new use, and gunicorn has dropped it. It gets nothing that gevent has not.
+eventlet's own authors advise against new use, and gunicorn has dropped it. Nothing is added here that gevent
+has not.
 """
 
 from __future__ import annotations
