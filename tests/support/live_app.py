@@ -7,6 +7,7 @@ The test steers it by pipes with a name (FIFOs) in the directory that the variab
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Iterable
@@ -36,4 +37,14 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
 
 def hold(name: str, environ: WSGIEnvironment) -> None:
     print(f"{name} is held", file=environ["wsgi.errors"])
-    Path(os.environ["PENSTOCK_TEST_GATES"], name).read_bytes()
+    _wait_for_writer(Path(os.environ["PENSTOCK_TEST_GATES"], name))
+
+
+def _wait_for_writer(path: Path) -> None:
+    # Opening it in the usual way would stop the thread; of greenlets, all that run on it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        # Readable at the end: when somebody has opened it for writing and closed it.
+        select.select([descriptor], [], [])
+    finally:
+        os.close(descriptor)

@@ -295,7 +295,7 @@ fn a_thread_beyond_the_last_has_no_seat() {
     beside("def app(environ, start_response): pass", |stage| {
         Python::attach(|py| {
             let worker = stage.worker(py);
-            assert!(worker.call_method1(py, "serve", (2,)).is_err());
+            assert!(worker.call_method1(py, "serve", (2 + penstock_link::SPARE_THREADS,)).is_err());
         });
     });
 }
