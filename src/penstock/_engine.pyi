@@ -277,8 +277,10 @@ class Worker:
         ``seat`` is its number. ``rest(asleep)`` is called whenever others shall have their turn. ``asleep``:
         nothing is ready, and what comes makes the descriptor readable, as after `prepare_sleep`.
         """
-    def prepare_sleep(self) -> bool:
+    def prepare_sleep(self, takes_requests: bool) -> bool:
         """Announce that the event loop may go to sleep on the descriptor; False when there is work already.
+
+        With ``takes_requests`` False, ready requests are no work: they wait for another call.
 
         True is to be followed by `answer_bell` when the descriptor is readable, and not by anything else.
         """

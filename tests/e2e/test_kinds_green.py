@@ -270,9 +270,10 @@ def test_workers_are_replaced_under_load(live: StartLive, kind: str) -> None:
     for _ in range(10):
         clients = [server.connect().send(request(target="/sleep/0.01")) for _ in range(30)]
         assert {client.response().status for client in clients} == {200}
-    server.ready_workers(4)
+    server.ready_workers(3)
+    server.log.wait_for("worker . .* ended")
     server.send_signal(signal.SIGHUP)
-    server.log.wait_for("is ready", 6)
+    server.log.wait_for("is ready", 5)
     assert server.ask(request()).body == b"hello"
 
 

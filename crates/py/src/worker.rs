@@ -105,8 +105,8 @@ impl Worker {
     }
 
     /// Announce that the thread is about to sleep on its descriptor; False when there is something to do.
-    fn prepare_sleep(&self) -> bool {
-        self.end.prepare_sleep(!self.is_stopping())
+    fn prepare_sleep(&self, takes_requests: bool) -> bool {
+        self.end.prepare_sleep(takes_requests && !self.is_stopping())
     }
 
     /// Make the descriptor unreadable; False when it never will be again.

@@ -12,7 +12,7 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from penstock.config.errors import ConfigError, StartError
 from penstock.logs.formats import Form, ForPeople, in_one_line
@@ -36,8 +36,18 @@ class Output(logging.Handler):
 
     def createLock(self) -> None:  # noqa: N802  (the name is logging's)
         """A real lock, whatever was patched: penstock's threads log while greenlets do."""
+        self._real_lock = NativeRLock()
         super().createLock()
-        self.lock = NativeRLock()
+
+    @property
+    def lock(self) -> Any:
+        """That lock. gevent puts one of its own into every handler, on which threads and greenlets that
+        meet there wait for each other for ever; it is not taken."""
+        return self._real_lock
+
+    @lock.setter
+    def lock(self, other: Any) -> None:
+        pass
 
 
 class StandardError(Output):

@@ -49,7 +49,13 @@ def runner(worker: GreenWorker, settings: Settings) -> Runner:
         "The worker kind eventlet is there for applications that cannot leave it yet: eventlet is no longer "
         "developed, and gunicorn has dropped it. Use --worker-class gevent, or threads."
     )
-    return GreenRunner(worker, EventletHub, "eventlet", block_seconds=settings.hub_block_seconds)
+    return GreenRunner(
+        worker,
+        EventletHub,
+        "eventlet",
+        connections=settings.worker_connections,
+        block_seconds=settings.hub_block_seconds,
+    )
 
 
 class EventletHub:

@@ -42,7 +42,13 @@ def runner(worker: GreenWorker, settings: Settings) -> Runner:
             "Begin the program, before all other imports, with: from gevent import monkey; "
             "monkey.patch_all()",
         )
-    return GreenRunner(worker, GeventHub, "gevent", block_seconds=settings.hub_block_seconds)
+    return GreenRunner(
+        worker,
+        GeventHub,
+        "gevent",
+        connections=settings.worker_connections,
+        block_seconds=settings.hub_block_seconds,
+    )
 
 
 class GeventHub:

@@ -10,7 +10,8 @@ pulls. Where nothing is ready the link's bell is set instead, and the turn is st
 the hub sleeps, the bell is set or a turn is started: no ready request is left lying.
 
 Greenlets are made when they are needed, and used again, the last idle one first. There are never more than
-requests that run: the front hands out no more than ``worker_connections``, and idle connections have none.
+``worker_connections``: the front hands a few requests out in advance, and those wait in the link. Idle
+connections have no greenlet.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class GreenWorker(Protocol):
     def serve_greenlet(self, seat: int, rest: Callable[[bool], bool]) -> None:
         """Run requests on the calling greenlet until ``rest`` says False."""
 
-    def prepare_sleep(self) -> bool:
+    def prepare_sleep(self, takes_requests: bool) -> bool:
         """Set the bell; False when there is something to do."""
 
     def answer_bell(self) -> bool:
@@ -63,12 +64,19 @@ class GreenWorker(Protocol):
 class GreenRunner:
     """Serves on greenlets of the hub that ``find_hub`` gives, on the thread that calls `start`.
 
-    ``block_seconds``: how long one greenlet may keep the hub before that is reported; 0: as long as it likes.
+    ``connections``: how many requests run at the same time. ``block_seconds``: how long one greenlet may keep the hub before that is reported; 0: as long as it likes.
     """
 
     def __init__(
-        self, worker: GreenWorker, find_hub: Callable[[], Hub], kind: str, *, block_seconds: float
+        self,
+        worker: GreenWorker,
+        find_hub: Callable[[], Hub],
+        kind: str,
+        *,
+        connections: int,
+        block_seconds: float,
     ) -> None:
+        self._connections = connections
         self._worker = worker
         self._find_hub = find_hub
         self._kind = kind
@@ -184,7 +192,7 @@ class GreenRunner:
     def _take_turn(self) -> None:
         try:
             # The front may have news again by the time that all of them were told.
-            while not self._worker.prepare_sleep():
+            while not self._worker.prepare_sleep(self._has_room()):
                 slots = self._worker.take_roused()
                 if not slots:
                     return self._pull()
@@ -192,6 +200,9 @@ class GreenRunner:
         except BaseException:
             LOGGER.critical("A fault of penstock in the hub; please report it.", exc_info=True)
             self._turn.start()
+
+    def _has_room(self) -> bool:
+        return len(self._greenlets) - len(self._idle) < self._connections
 
     def _pull(self) -> None:
         self._turn.start()
