@@ -42,7 +42,8 @@ class Output(logging.Handler):
     @property
     def lock(self) -> Any:
         """That lock. gevent puts one of its own into every handler, on which threads and greenlets that
-        meet there wait for each other for ever; it is not taken."""
+        meet there wait for each other for ever; it is not taken.
+        """
         return self._real_lock
 
     @lock.setter

@@ -23,6 +23,7 @@ from typing import Protocol
 
 from penstock._engine import Overdue
 from penstock.diagnostics.stacks import report, stack_from
+from penstock.logs.relay import Relay
 from penstock.native_threads import NativeEvent, get_ident
 from penstock.worker.runners.base import Straggler
 from penstock.worker.runners.blocking import BlockingWatch
@@ -102,6 +103,8 @@ class GreenRunner:
         self._hub = self._find_hub()
         self._calls = Calls(self._hub)
         self._parking = Parking(self._hub, self._calls)
+        self._relay = Relay(self._calls.post)
+        self._relay.begin()
         self._turn = self._hub.turn(self._take_turn)
         bell = self._worker.listen(self._parking.pause, self._parking.resume)
         self._end_bell = self._hub.watch(bell, self._hear_bell)
@@ -230,6 +233,7 @@ class GreenRunner:
             self._turn.stop()
             self._end_bell()
             self._end_bell = _nothing
+            self._relay.end()
             self._calls.close()
             self._calls = None
 
