@@ -3,8 +3,9 @@
     python -m benchmarks.green [--peers-python FILE] [--seconds N] [--rounds N] [--out FILE]
 
 Two questions. How long 1,000 requests take together that each wait for a second, asleep or for another server
-(`requests` over the loopback), in one process; and what the memory is then. What a quick request costs: req/s,
-processor time of all the server's processes, latency, with wrk at 64 connections, bare WSGI and Flask. The
+(`requests` over the loopback), in one process; and what the memory is then. What a quick request costs:
+req/s, processor time of all the server's processes, latency, with wrk at 64 connections, bare WSGI and
+Flask. The
 servers take turns within each round, and the median of the rounds counts. The peers' interpreter needs
 gunicorn, gevent, flask and requests; penstock's needs gevent, flask and requests.
 """

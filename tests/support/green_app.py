@@ -16,6 +16,7 @@ PATCHED_BEFORE = [
 ]
 
 import ctypes
+import functools
 import json
 import logging
 import os
@@ -166,12 +167,19 @@ def chatter(environ: WSGIEnvironment, rest: str) -> bytes:
             if who.startswith("greenlet") and number % 7 == 0:
                 time.sleep(0)
 
-    real = [native_threads.NativeThread(lambda n=n: talk(f"real {n}"), name=f"real-{n}") for n in range(3)]
-    green = [threading.Thread(target=talk, args=(f"greenlet {n}",)) for n in range(3)]
-    for one in [*real, *green]:
-        one.start()
-    for other in [*real, *green]:
-        other.join()
+    real = [
+        native_threads.NativeThread(functools.partial(talk, f"real {number}"), name=f"real-{number}")
+        for number in range(3)
+    ]
+    green = [threading.Thread(target=talk, args=(f"greenlet {number}",)) for number in range(3)]
+    for thread in real:
+        thread.start()
+    for greenlet in green:
+        greenlet.start()
+    for thread in real:
+        thread.join()
+    for greenlet in green:
+        greenlet.join()
     return b"done"
 
 

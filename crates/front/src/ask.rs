@@ -47,35 +47,18 @@ pub struct Ask<'a> {
 }
 
 /// Writes the record of a request to `area`; gives its length.
+#[inline]
 pub fn encode(
     area: &mut [u8],
     ask: &Ask<'_>,
     path: &[u8],
     body: BodyParts<'_>,
 ) -> Result<usize, request::RecordTooLarge> {
-    let rewritten = if ask.proxies.are_idle() && !ask.peer.is_tls {
-        None
-    } else {
-        rewrite(ask.proxies, ask.peer, ask.head, ask.bytes)
-    };
-    let (bytes, peer) = match &rewritten {
-        Some(rewritten) => (&rewritten.bytes[..], &rewritten.peer),
-        None => (ask.bytes, ask.peer),
-    };
-    let is_https = rewritten.as_ref().is_some_and(|rewritten| rewritten.is_https);
-    let parts = RequestParts {
-        head: bytes,
-        method: span(ask.head.method),
-        target: span(ask.head.target),
-        query: span(ask.head.query),
-        path,
-        peer: peer.text(),
-        peer_port: peer.port,
-        listener: ask.listener + if is_https { ask.listeners } else { 0 },
-        version: if ask.head.version == Version::Http10 { 10 } else { 11 },
-        body,
-    };
-    if let Some(rewritten) = &rewritten {
+    if (!ask.proxies.are_idle() || ask.peer.is_tls)
+        && let Some(rewritten) = rewrite(ask.proxies, ask.peer, ask.head, ask.bytes)
+    {
+        let listener = ask.listener + if rewritten.is_https { ask.listeners } else { 0 };
+        let parts = parts(ask, &rewritten.bytes, &rewritten.peer, listener, path, body);
         return request::encode(area, &parts, rewritten.fields.iter().copied());
     }
     let fields = ask.head.fields.iter().map(|field| FieldRecord {
@@ -83,7 +66,30 @@ pub fn encode(
         value: span(field.value),
         known: field.known as u32,
     });
-    request::encode(area, &parts, fields)
+    request::encode(area, &parts(ask, ask.bytes, ask.peer, ask.listener, path, body), fields)
+}
+
+#[inline]
+fn parts<'a>(
+    ask: &Ask<'_>,
+    bytes: &'a [u8],
+    peer: &'a Peer,
+    listener: u16,
+    path: &'a [u8],
+    body: BodyParts<'a>,
+) -> RequestParts<'a> {
+    RequestParts {
+        head: bytes,
+        method: span(ask.head.method),
+        target: span(ask.head.target),
+        query: span(ask.head.query),
+        path,
+        peer: peer.text(),
+        peer_port: peer.port,
+        listener,
+        version: if ask.head.version == Version::Http10 { 10 } else { 11 },
+        body,
+    }
 }
 
 fn span(span: penstock_http::Span) -> Span {

@@ -70,11 +70,15 @@ impl Shared {
         }
     }
 
+    /// Whether orders have come since the last [`Shared::take_orders`].
+    #[inline]
+    pub(crate) fn has_orders(&self) -> bool {
+        self.has_orders.load(Ordering::Relaxed)
+    }
+
     /// The orders that have come since the last call.
     pub(crate) fn take_orders(&self) -> VecDeque<Order> {
-        if !self.has_orders.load(Ordering::Relaxed) || !self.has_orders.swap(false, Ordering::Acquire) {
-            return VecDeque::new();
-        }
+        self.has_orders.swap(false, Ordering::Acquire);
         std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -54,6 +54,16 @@ pub struct Dispatch {
     /// Requests wait although a worker had room for one: its ready ring is full of entries that were taken back, or no descriptor can be sent.
     /// Nothing will tell when that is over.
     is_stalled: bool,
+    /// Whether a worker is dead and not buried.
+    has_dead: bool,
+    /// Whether a worker may have something to be told to the supervisor: it retires, or may have only so many requests.
+    pub has_news_to_tell: bool,
+    /// Requests handed over and not announced yet.
+    unannounced: usize,
+    /// Slots of all workers that are not free.
+    in_use: usize,
+    /// Threads of the workers that take requests.
+    permits: usize,
     path: Vec<u8>,
     record: Vec<u8>,
 }
@@ -68,6 +78,11 @@ impl Dispatch {
             queue_length,
             turns: 0,
             is_stalled: false,
+            has_dead: false,
+            has_news_to_tell: false,
+            unannounced: 0,
+            in_use: 0,
+            permits: 0,
             path: Vec::new(),
             record: Vec::new(),
         }
@@ -75,11 +90,34 @@ impl Dispatch {
 
     /// Takes a worker in.
     pub fn add(&mut self, link: WorkerLink) {
+        self.has_news_to_tell |= link.request_limit > 0;
         let worker = Some(Worker::new(link));
         match self.workers.iter_mut().find(|seat| seat.is_none()) {
             Some(seat) => *seat = worker,
             None => self.workers.push(worker),
         }
+        self.count_permits();
+    }
+
+    /// The worker of this seat gets no more requests.
+    pub fn retire(&mut self, seat: u16) {
+        let Some(worker) = self.worker(seat) else { return };
+        worker.is_retiring = true;
+        self.has_news_to_tell = true;
+        self.count_permits();
+    }
+
+    /// The process of the worker of this seat has gone.
+    pub fn declare_dead(&mut self, seat: u16) {
+        let Some(worker) = self.worker(seat) else { return };
+        worker.is_retiring = true;
+        worker.is_dead = true;
+        self.has_dead = true;
+        self.count_permits();
+    }
+
+    fn count_permits(&mut self) {
+        self.permits = self.present().filter(|worker| worker.is_willing()).map(|worker| worker.threads).sum();
     }
 
     /// All workers with their seats.
@@ -101,36 +139,54 @@ impl Dispatch {
     /// All workers.
     #[inline]
     pub fn all(&mut self) -> impl Iterator<Item = &mut Worker> {
-        self.workers.iter_mut().flatten()
+        self.workers.iter_mut().filter_map(Option::as_mut)
+    }
+
+    // Not `flatten`, which looks at both ends each time: this runs several times for each request.
+    #[inline]
+    fn present(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.iter().filter_map(Option::as_ref)
     }
 
     /// Forgets dead workers of whose answers nothing is left to read.
+    #[inline]
     pub fn bury(&mut self) {
+        if self.has_dead {
+            self.bury_all();
+        }
+    }
+
+    #[cold]
+    fn bury_all(&mut self) {
         for seat in &mut self.workers {
             if seat.as_ref().is_some_and(|worker| worker.is_dead && worker.in_use() == 0) {
                 *seat = None;
             }
         }
+        let has_dead = self.present().any(|worker| worker.is_dead);
+        self.has_dead = has_dead;
     }
 
     /// Appends each slot in which a worker has reported news since the last call.
-    pub fn take_news(&mut self, slots: &mut Vec<u32>, news: &mut Vec<Place>) {
+    #[inline]
+    pub fn take_news(&mut self, news: &mut Vec<Place>) {
         for (seat, worker) in self.workers.iter_mut().enumerate() {
             if let Some(worker) = worker {
-                worker.end.take_dirty(slots);
-                news.extend(slots.drain(..).map(|slot| Place { seat: seat as u16, slot: slot as u16 }));
+                worker.end.each_dirty(|slot| news.push(Place { seat: seat as u16, slot: slot as u16 }));
             }
         }
     }
 
     /// Slots that are not free.
+    #[inline]
     pub fn slots_in_use(&self) -> usize {
-        self.workers.iter().flatten().map(Worker::in_use).sum()
+        self.in_use
     }
 
     /// Threads of the workers that take requests.
+    #[inline]
     pub fn permits(&self) -> usize {
-        self.workers.iter().flatten().filter(|worker| worker.is_willing()).map(|worker| worker.threads).sum()
+        self.permits
     }
 
     /// Requests in the queue.
@@ -149,20 +205,22 @@ impl Dispatch {
     }
 
     /// Requests handed over and not announced yet.
+    #[inline]
     pub fn unannounced(&self) -> usize {
-        self.workers.iter().flatten().map(|worker| worker.end.unannounced()).sum()
+        self.unannounced
     }
 
     /// Wakes the workers that have got something and sleep.
     pub fn ring_bells(&mut self) {
-        for worker in self.workers.iter_mut().flatten() {
+        self.unannounced = 0;
+        for worker in self.all() {
             worker.end.ring_bell();
         }
     }
 
     /// Announces to all workers that the front is about to sleep; false when one of them has news.
     pub fn prepare_sleep(&self) -> bool {
-        if self.workers.iter().flatten().all(|worker| worker.end.prepare_sleep()) {
+        if self.present().all(|worker| worker.end.prepare_sleep()) {
             return true;
         }
         self.awake();
@@ -171,7 +229,7 @@ impl Dispatch {
 
     /// The front is awake again.
     pub fn awake(&self) {
-        for worker in self.workers.iter().flatten() {
+        for worker in self.present() {
             worker.end.awake();
         }
     }
@@ -220,7 +278,11 @@ impl Dispatch {
         {
             let request = Placing { id, turn: self.turns, since_ms: now_ms, holding };
             holding = match worker.place(request, now_ms, fill) {
-                Ok(slot) => return Dispatched::Placed(Place { seat: seat as u16, slot }),
+                Ok(slot) => {
+                    self.in_use += 1;
+                    self.unannounced += 1;
+                    return Dispatched::Placed(Place { seat: seat as u16, slot });
+                }
                 Err((Some(_), mut holding)) => {
                     holding.discard(&mut self.bodies);
                     return Dispatched::TooLarge;
@@ -245,15 +307,24 @@ impl Dispatch {
     }
 
     /// Moves the first of the queue to a worker; None when no worker has room, or there is no queue.
+    #[inline]
     pub fn place_next(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
         self.is_stalled = false;
         if self.queue.is_empty() {
             return None;
         }
+        self.place_first(now_ms)
+    }
+
+    fn place_first(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
         let seat = choose(&self.workers, now_ms)?;
         let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
         match worker.place_waiting(self.queue.pop_front()?, now_ms) {
-            Ok((id, slot)) => Some((id, Place { seat: seat as u16, slot })),
+            Ok((id, slot)) => {
+                self.in_use += 1;
+                self.unannounced += 1;
+                Some((id, Place { seat: seat as u16, slot }))
+            }
             Err(waiting) => {
                 self.queue.push_front(waiting);
                 self.is_stalled = true;
@@ -331,6 +402,7 @@ impl Dispatch {
         else {
             return false;
         };
+        self.in_use -= 1;
         waiting.holding.discard(&mut self.bodies);
         true
     }
@@ -338,14 +410,17 @@ impl Dispatch {
     /// Frees an ownerless slot if the worker has let go of it.
     pub fn reap(&mut self, place: Place, now_ms: u64) {
         if let Some(worker) = self.workers.get_mut(place.seat as usize).and_then(Option::as_mut) {
+            let before = worker.in_use();
             worker.reap(place.slot, now_ms, &mut self.bodies);
+            self.in_use -= before - worker.in_use();
         }
     }
 
     /// Milliseconds until [`Dispatch::stuck_seats`] should be asked; None when no request waits in a slot, or there is no other worker.
+    #[inline]
     pub fn next_look_ms(&self) -> Option<u64> {
-        let several = self.workers.iter().flatten().count() > 1;
-        (several && self.workers.iter().flatten().any(|worker| worker.beyond() > 0)).then_some(STALL_MS)
+        let several = self.workers.len() > 1 && self.present().nth(1).is_some();
+        (several && self.present().any(|worker| worker.beyond() > 0)).then_some(STALL_MS)
     }
 
     /// The seats of workers that have requests waiting in their slots and do not get on.
@@ -364,6 +439,7 @@ impl Dispatch {
         let slots = worker.ready_slots();
         let taken: Vec<Waiting> = slots.into_iter().filter_map(|slot| worker.take_back(slot)).collect();
         let ids = taken.iter().map(|waiting| (waiting.id, waiting.since_ms)).collect();
+        self.in_use -= taken.len();
         self.queue.extend(taken);
         // Nearly sorted already, and rarely longer than a few dozens.
         self.queue.make_contiguous().sort_by_key(|waiting| waiting.turn);

@@ -42,6 +42,10 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 const BELL_EVERY: usize = 32;
 /// How often the queue is tried while a link has no room for reasons of which nothing tells the end.
 const STALLED_MS: u64 = 5;
+/// A wait without an end.
+const NEVER: u64 = u64::MAX;
+/// The wall clock may be set while we run, and is believed within this.
+const WALL_CLOCK_MS: u64 = 50;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
@@ -98,6 +102,8 @@ pub(crate) struct EventLoop {
     pub(crate) now_ms: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
+    /// When the wall clock is to be read again.
+    wall_clock_at: u64,
 }
 
 impl EventLoop {
@@ -168,13 +174,14 @@ impl EventLoop {
             started: Instant::now(),
             now_ms: 0,
             unix_seconds: 0,
+            wall_clock_at: 0,
         })
     }
 
     /// Serves until told to stop, or until the last connection has gone after a drain.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(1024);
-        let (mut news, mut slots) = (Vec::new(), Vec::new());
+        let mut news = Vec::new();
         let mut due = Vec::new();
         loop {
             if let Err(error) = self.sleep(&mut events)
@@ -194,16 +201,21 @@ impl EventLoop {
             }
             self.accept_all();
 
-            self.dispatch.take_news(&mut slots, &mut news);
-            for place in news.drain(..) {
+            self.dispatch.take_news(&mut news);
+            for &place in &news {
                 self.on_news(place);
             }
-            for id in std::mem::take(&mut self.again) {
-                self.drive(id);
+            news.clear();
+            if !self.again.is_empty() {
+                for id in std::mem::take(&mut self.again) {
+                    self.drive(id);
+                }
             }
-            self.timers.due(self.now_ms, &mut due);
-            for key in due.drain(..) {
-                self.on_deadline(key);
+            if self.timers.are_due(self.now_ms) {
+                self.timers.due(self.now_ms, &mut due);
+                for key in due.drain(..) {
+                    self.on_deadline(key);
+                }
             }
             self.end_late_uploads();
             self.follow_departures();
@@ -235,31 +247,13 @@ impl EventLoop {
     }
 
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let wanting = self.may_accept
-            && self.accepting.contains(&true)
-            && self.table.len() < self.settings.max_connections;
-        let mut wait = self.timers.next_in(self.now_ms);
-        if wanting {
-            let pause = self.accept_pause_until.saturating_sub(self.now_ms);
-            wait = Some(wait.map_or(pause, |wait| wait.min(pause)));
-        }
-        let stalled = self.dispatch.is_stalled().then_some(STALLED_MS);
-        let looks = [
-            stalled,
-            self.access_log.as_ref().and_then(|log| log.due_in(self.now_ms)),
-            self.dispatch.next_look_ms(),
-            self.next_watch_ms(),
-            self.next_behind_ms(),
-            self.next_upload_ms(),
-            self.next_departure_ms(),
-        ];
-        for limit in looks.into_iter().flatten() {
-            wait = Some(wait.map_or(limit, |wait| wait.min(limit)));
-        }
-        let busy = !self.again.is_empty() || wait == Some(0);
+        let wait = self.may_wait_ms();
+        let busy = !self.again.is_empty() || wait == 0;
         if self.dispatch.unannounced() > 0 {
-            // One more look for requests that can share the wake-up; not two in a row, or busy clients could put it off for ever.
-            if !std::mem::replace(&mut self.looked_again, true) {
+            // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
+            // put it off for ever.
+            let others = self.table.len() > self.dispatch.unannounced();
+            if others && !std::mem::replace(&mut self.looked_again, true) {
                 self.poll.poll(events, Some(Duration::ZERO))?;
                 if !events.is_empty() {
                     return Ok(());
@@ -272,9 +266,32 @@ impl EventLoop {
         if busy || !self.dispatch.prepare_sleep() {
             return self.poll.poll(events, Some(Duration::ZERO));
         }
-        let result = self.poll.poll(events, wait.map(Duration::from_millis));
+        let result = self.poll.poll(events, (wait != NEVER).then(|| Duration::from_millis(wait)));
         self.dispatch.awake();
         result
+    }
+
+    /// Milliseconds until something is due without any event, or [`NEVER`].
+    fn may_wait_ms(&self) -> u64 {
+        let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
+        let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
+        let wanting = self.may_accept
+            && self.accepting.contains(&true)
+            && self.table.len() < self.settings.max_connections;
+        if wanting {
+            wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));
+        }
+        if self.dispatch.is_stalled() {
+            wait = wait.min(STALLED_MS);
+        }
+        if let Some(log) = &self.access_log {
+            wait = soonest(wait, log.due_in(self.now_ms));
+        }
+        wait = soonest(wait, self.dispatch.next_look_ms());
+        wait = soonest(wait, self.next_watch_ms());
+        wait = soonest(wait, self.next_behind_ms());
+        wait = soonest(wait, self.next_upload_ms());
+        soonest(wait, self.next_departure_ms())
     }
 
     /// Gives a connection so much time from now on; what it is for follows from its state.
@@ -302,7 +319,13 @@ impl EventLoop {
 
     fn read_clocks(&mut self) {
         self.now_ms = self.started.elapsed().as_millis() as u64;
-        self.unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if self.now_ms >= self.wall_clock_at {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.unix_seconds = since.as_secs();
+            // Read again for each new second, so that no date is late.
+            let rest_of_second = 1000 - u64::from(since.subsec_millis());
+            self.wall_clock_at = self.now_ms + rest_of_second.min(WALL_CLOCK_MS);
+        }
     }
 
     fn show_levels(&mut self) {

@@ -17,7 +17,15 @@ const WATCH_MS: u64 = 250;
 
 impl EventLoop {
     /// Does what has been ordered since the last turn.
+    #[inline]
     pub(crate) fn follow_orders(&mut self) {
+        if self.shared.has_orders() {
+            self.follow_all_orders();
+        }
+    }
+
+    #[cold]
+    fn follow_all_orders(&mut self) {
         for order in self.shared.take_orders() {
             match order {
                 Order::Accept => self.may_accept = true,
@@ -38,8 +46,8 @@ impl EventLoop {
     }
 
     fn retire(&mut self, number: u64) {
-        if let Some(worker) = self.dispatch.seat_of(number).and_then(|seat| self.dispatch.worker(seat)) {
-            worker.is_retiring = true;
+        if let Some(seat) = self.dispatch.seat_of(number) {
+            self.dispatch.retire(seat);
         }
     }
 
@@ -48,9 +56,8 @@ impl EventLoop {
     fn on_death(&mut self, number: u64, how: &str) {
         let Some(seat) = self.dispatch.seat_of(number) else { return };
         self.move_back(seat);
+        self.dispatch.declare_dead(seat);
         let Some(worker) = self.dispatch.worker(seat) else { return };
-        worker.is_retiring = true;
-        worker.is_dead = true;
         let now = coarse_ms();
         let name = name(worker);
         let mut slots = Vec::new();
@@ -108,14 +115,22 @@ impl EventLoop {
         }
     }
 
-    /// Tells the supervisor what it has to know of workers.
+    /// Tells the supervisor what it has to know of workers, if it is time to look or there may be something.
+    #[inline]
     pub(crate) fn report_workers(&mut self) {
         let must_watch = self.now_ms >= self.watch_at;
+        if must_watch || self.dispatch.has_news_to_tell {
+            self.look_at_workers(must_watch);
+        }
+    }
+
+    fn look_at_workers(&mut self, must_watch: bool) {
         // Once in a while, not in every turn.
         let coarse_now = if must_watch { coarse_ms() } else { 0 };
         let grace = self.settings.interrupt_grace.as_millis() as u64;
         let limit = self.settings.worker_time.map(|time| time.as_millis() as u64);
         let notices = &self.shared.notices;
+        let mut may_follow = false;
         for worker in self.dispatch.all().filter(|worker| !worker.is_dead) {
             if worker.is_retiring && !worker.told.quiet && worker.is_quiet() {
                 worker.told.quiet = true;
@@ -125,6 +140,8 @@ impl EventLoop {
                 worker.told.spent = true;
                 notices.tell(News::Spent, worker.number, String::new());
             }
+            may_follow |= worker.is_retiring && !worker.told.quiet;
+            may_follow |= worker.left.is_some() && !worker.told.spent;
             if !must_watch {
                 continue;
             }
@@ -162,6 +179,7 @@ impl EventLoop {
                 notices.tell(News::Frozen, worker.number, message);
             }
         }
+        self.dispatch.has_news_to_tell = may_follow;
         if must_watch {
             self.watch_at = self.now_ms + WATCH_MS;
         }

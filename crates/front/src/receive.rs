@@ -233,11 +233,16 @@ impl EventLoop {
             return Some(0);
         }
         let connection = self.table.get_mut(id)?;
-        let said = match self.settings.proxies.resolve(&connection.peer, &self.head, bytes) {
-            Ok(said) => said,
-            Err(error) => {
-                self.refuse(id, error);
-                return Some(after.len());
+        let proxies = &self.settings.proxies;
+        let said = if proxies.are_idle() {
+            None
+        } else {
+            match proxies.resolve(&connection.peer, &self.head, bytes) {
+                Ok(said) => said,
+                Err(error) => {
+                    self.refuse(id, error);
+                    return Some(after.len());
+                }
             }
         };
         if self.head.https_target && !said.and_then(|said| said.https).unwrap_or(connection.peer.is_tls) {

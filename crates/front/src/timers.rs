@@ -59,9 +59,15 @@ impl Timers {
         (self.earliest != NEVER).then(|| self.earliest.saturating_sub(now_ms))
     }
 
+    /// Whether [`Timers::due`] should be asked.
+    #[inline]
+    pub fn are_due(&self, now_ms: u64) -> bool {
+        now_ms >= self.earliest
+    }
+
     /// Takes out the keys whose deadline has come.
     pub fn due(&mut self, now_ms: u64, out: &mut Vec<usize>) {
-        if now_ms < self.earliest {
+        if !self.are_due(now_ms) {
             return;
         }
         let mut earliest = NEVER;

@@ -371,11 +371,16 @@ impl Worker {
     }
 
     /// Descriptors and loans in an answer that nobody reads would be kept for ever.
+    #[inline]
     fn drop_attachments(&mut self, slot: u32) {
-        let (mut cursor, _) = self.end.answer(slot);
-        if cursor.is_at_end() {
-            return;
+        if self.end.has_unread(slot) {
+            self.drop_unread(slot);
         }
+    }
+
+    #[cold]
+    fn drop_unread(&mut self, slot: u32) {
+        let (mut cursor, _) = self.end.answer(slot);
         let mut tokens = Vec::new();
         while let Ok(Some(frame)) = self.end.next_frame(slot, &mut cursor) {
             match frame {

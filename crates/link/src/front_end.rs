@@ -262,23 +262,37 @@ impl FrontEnd {
 
     /// Appends each slot in which the worker has reported news since the last call.
     pub fn take_dirty(&mut self, news: &mut Vec<u32>) {
-        for (word, bits) in self.control().dirty.0.iter().take(self.layout.slots / 64).enumerate() {
+        self.each_dirty(|slot| news.push(slot));
+    }
+
+    /// As [`FrontEnd::take_dirty`], one by one.
+    #[inline]
+    pub fn each_dirty(&mut self, mut found: impl FnMut(u32)) {
+        let words = self.layout.slots / 64;
+        for (word, bits) in self.control().dirty.0.get(..words).unwrap_or_default().iter().enumerate() {
             if bits.load(Ordering::Relaxed) == 0 {
                 continue;
             }
             let mut set = bits.swap(0, Ordering::SeqCst);
             while set != 0 {
-                news.push((word * 64) as u32 + set.trailing_zeros());
+                found((word * 64) as u32 + set.trailing_zeros());
                 set &= set - 1;
             }
         }
+    }
+
+    #[inline]
+    fn has_dirty(&self) -> bool {
+        let words = self.layout.slots / 64;
+        let dirty = self.control().dirty.0.get(..words).unwrap_or_default();
+        dirty.iter().any(|bits| bits.load(Ordering::SeqCst) != 0)
     }
 
     /// Announces that the front is about to sleep; false (and nothing announced) when there is news already.
     pub fn prepare_sleep(&self) -> bool {
         let control = self.control();
         control.front_asleep.0.store(1, Ordering::SeqCst);
-        let news = control.dirty.0.iter().take(self.layout.slots / 64).any(|w| w.load(Ordering::SeqCst) != 0);
+        let news = self.has_dirty();
         if news {
             self.awake();
         }
@@ -302,6 +316,13 @@ impl FrontEnd {
         let end = words.answerer.0.produced.load(Ordering::Acquire);
         let at = words.asker.0.consumed.load(Ordering::Relaxed);
         (Cursor { at, end }, progress)
+    }
+
+    /// Whether something of the answer is published and unread.
+    #[inline]
+    pub fn has_unread(&self, slot: u32) -> bool {
+        let words = self.slot(slot);
+        words.answerer.0.produced.load(Ordering::Acquire) != words.asker.0.consumed.load(Ordering::Relaxed)
     }
 
     /// The frame at the cursor, which moves past it; None at the end of what is published.

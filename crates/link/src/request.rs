@@ -135,6 +135,7 @@ pub enum BodyParts<'a> {
 pub struct RecordTooLarge;
 
 /// Writes a record to the beginning of `area`; gives its length. `fields` point into `parts.head`.
+#[inline]
 pub fn encode(
     area: &mut [u8],
     parts: &RequestParts<'_>,

@@ -291,11 +291,12 @@ fn files_are_handed_over(py: Python<'_>, mut stage: Stage) {
 }
 
 #[test]
-fn a_thread_beyond_the_last_has_no_seat() {
+fn a_thread_beyond_the_last_spare_one_has_no_seat() {
     beside("def app(environ, start_response): pass", |stage| {
         Python::attach(|py| {
             let worker = stage.worker(py);
-            assert!(worker.call_method1(py, "serve", (2 + penstock_link::SPARE_THREADS,)).is_err());
+            let beyond = 2 + penstock_link::SPARE_THREADS;
+            assert!(worker.call_method1(py, "serve", (beyond,)).is_err());
         });
     });
 }

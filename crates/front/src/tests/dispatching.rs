@@ -159,7 +159,7 @@ fn requests_are_bounded_by_threads_and_queue_and_wait_where_there_is_no_worker()
 fn a_retired_worker_gets_nothing_and_is_quiet_at_the_end() {
     let mut scene = Scene::new(2, 4, 100);
     assert_eq!(scene.seat_of_next(0), 0);
-    scene.dispatch.worker(0).unwrap().is_retiring = true;
+    scene.dispatch.retire(0);
     assert_eq!([scene.seat_of_next(0), scene.seat_of_next(0)], [1, 1]);
     assert!(!scene.dispatch.worker(0).unwrap().is_quiet());
     let (taken, _) = scene.start(0);
@@ -187,8 +187,7 @@ fn a_dead_worker_is_forgotten_when_its_answers_are_read_and_its_seat_is_taken_ag
     let mut scene = Scene::new(2, 2, 100);
     let Dispatched::Placed(place) = scene.ask(0) else { panic!() };
     let (_taken, _) = scene.start(0);
-    let worker = scene.dispatch.worker(0).unwrap();
-    worker.is_dead = true;
+    scene.dispatch.declare_dead(0);
     scene.dispatch.bury();
     assert_eq!(scene.dispatch.workers().count(), 2);
     scene.dispatch.look(place, 0);

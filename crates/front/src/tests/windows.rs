@@ -139,9 +139,7 @@ fn a_dead_worker_reads_no_more() {
     let all = scene.free();
     let place = scene.placed(0);
     let (_taken, _) = scene.start(0);
-    let worker = scene.dispatch.worker(0).unwrap();
-    worker.is_retiring = true;
-    worker.is_dead = true;
+    scene.dispatch.declare_dead(0);
     assert!(!scene.receive(place, 0, b"x"));
     scene.dispatch.look(place, 0);
     scene.dispatch.let_go(place, 0);

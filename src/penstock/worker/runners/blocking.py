@@ -21,7 +21,7 @@ LOGGER = logging.getLogger("penstock")
 class BlockingWatch:
     """``post`` hands a function to the hub; ``thread`` is the ident of its thread; ``limit`` in seconds."""
 
-    def __init__(self, post: Callable[[Callable[[], None]], None], thread: int, limit: float) -> None:
+    def __init__(self, post: Callable[[Callable[[], object]], None], thread: int, limit: float) -> None:
         self._post = post
         self._hub_thread = thread
         self._limit = limit

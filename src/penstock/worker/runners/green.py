@@ -65,7 +65,8 @@ class GreenWorker(Protocol):
 class GreenRunner:
     """Serves on greenlets of the hub that ``find_hub`` gives, on the thread that calls `start`.
 
-    ``connections``: how many requests run at the same time. ``block_seconds``: how long one greenlet may keep the hub before that is reported; 0: as long as it likes.
+    ``connections``: how many requests run at the same time. ``block_seconds``: how long one greenlet may keep
+    the hub before that is reported; 0: as long as it likes.
     """
 
     def __init__(

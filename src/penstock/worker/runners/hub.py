@@ -60,11 +60,11 @@ class Calls:
 
     def __init__(self, hub: Hub) -> None:
         """On the hub's thread. Raises OSError when the process has no descriptor left."""
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: deque[Callable[[], object]] = deque()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._end_watch = hub.watch(self._descriptor, self._run)
 
-    def post(self, function: Callable[[], None]) -> None:
+    def post(self, function: Callable[[], object]) -> None:
         """Have it called in the hub; never, if the hub does not come to run. From any thread."""
         self._waiting.append(function)
         # Closed, or full of rings that nobody has answered yet.
