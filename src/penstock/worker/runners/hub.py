@@ -13,6 +13,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
 
+from penstock.native_threads import allocate_lock
+
 
 class Greenlet(Protocol):
     """The part of a greenlet that is used here."""
@@ -62,20 +64,23 @@ class Calls:
         """On the hub's thread. Raises OSError when the process has no descriptor left."""
         self._waiting: deque[Callable[[], object]] = deque()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # So that nobody rings a descriptor that was closed meanwhile and is another file by now.
+        self._lock = allocate_lock()
         self._end_watch = hub.watch(self._descriptor, self._run)
 
     def post(self, function: Callable[[], object]) -> None:
         """Have it called in the hub; never, if the hub does not come to run. From any thread."""
         self._waiting.append(function)
-        # Closed, or full of rings that nobody has answered yet.
-        with suppress(OSError):
-            os.eventfd_write(self._descriptor, 1)
+        with self._lock:
+            if self._descriptor >= 0:
+                os.eventfd_write(self._descriptor, 1)
 
     def close(self) -> None:
         """Call nothing more; on the hub's thread."""
         self._end_watch()
-        descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
+        with self._lock:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _run(self) -> None:
         with suppress(BlockingIOError):
