@@ -81,13 +81,13 @@ KINDS: Final = {
     "gevent": Kind(
         name="gevent",
         concurrency=Concurrency.CONNECTIONS,
-        runner="penstock.worker.runners.gevent:runner",
+        runner="penstock.worker.runners.gevent:gevent",
         preparation="penstock.worker.runners.gevent:prepare",
     ),
     "eventlet": Kind(
         name="eventlet",
         concurrency=Concurrency.CONNECTIONS,
-        runner="penstock.worker.runners.eventlet:runner",
+        runner="penstock.worker.runners.eventlet:eventlet",
         preparation="penstock.worker.runners.eventlet:prepare",
     ),
     "sync": Kind(name="sync", concurrency=Concurrency.ONE, runner=f"{_THREADS}:one_thread"),

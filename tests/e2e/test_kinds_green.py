@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -273,7 +272,7 @@ def test_workers_are_replaced_under_load(live: StartLive, kind: str) -> None:
     server.ready_workers(3)
     server.log.wait_for("worker . .* ended")
     server.send_signal(signal.SIGHUP)
-    server.log.wait_for("is ready", 5)
+    server.log.wait_for("works with the new code")
     assert server.ask(request()).body == b"hello"
 
 
@@ -315,6 +314,7 @@ def _asked(server: Live) -> bool:
 def test_real_threads_and_greenlets_log_together(live: StartLive) -> None:
     server = live(f"{APP}:app", "-k", "gevent")
     assert server.ask(request(target="/chatter/200")).body == b"done"
-    lines = server.log.all(r"^(real|greenlet) \d says \d+$")
-    assert len(lines) == 6 * 200
-    assert json.dumps(sorted({line[0].split(" says")[0] for line in lines})).count("real") == 3
+    for who in ("real", "greenlet"):
+        for number in range(3):
+            # The output may come later than the answer, but all of it.
+            server.log.wait_for(rf"^{who} {number} says \d+$", 200)

@@ -98,8 +98,9 @@ class Timeouts:
     hub_block_seconds: float = setting(
         1.0,
         Unit.SECONDS, Group.TIMEOUTS, Part.WORKER, "--hub-block-timeout",
-        help="How long one greenlet may keep its hub (worker kinds gevent, eventlet) before the log says "
-        "where it is.",
-        reason="Longer than honest work between two waits, which stops every other request for that time.",
-        zero="as long as it likes, unreported",
+        help="How long code may block the hub or the event loop of a worker that has one, before the log "
+        "shows the stack of who does it.",
+        reason="Everybody else in that worker waits meanwhile; what takes a second was not meant to run "
+        "there.",
+        zero="never",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import warnings
 from collections.abc import Callable
 
 from penstock import native_threads as _before_patching  # noqa: F401  (it keeps the originals)
@@ -24,9 +25,11 @@ if importlib.util.find_spec("eventlet") is None:
         "Install it with: pip install 'penstock[eventlet]'",
     )
 
-import eventlet
-import eventlet.hubs
-import eventlet.patcher
+with warnings.catch_warnings():
+    # It warns of itself, in more lines and without an alternative; the runner says it once.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from eventlet import hubs, monkey_patch, patcher
+
 import greenlet
 
 LOGGER = logging.getLogger("penstock")
@@ -34,12 +37,12 @@ LOGGER = logging.getLogger("penstock")
 
 def prepare(settings: Settings) -> None:
     """Patch the standard library: the first act of a process that will load the application."""
-    eventlet.monkey_patch()
+    monkey_patch()
 
 
-def runner(worker: GreenWorker, settings: Settings) -> Runner:
+def eventlet(worker: GreenWorker, settings: Settings) -> Runner:
     """Greenlets for the application. Raises ConfigError when the standard library is not patched."""
-    if not eventlet.patcher.is_monkey_patched("socket") or not eventlet.patcher.is_monkey_patched("thread"):
+    if not patcher.is_monkey_patched("socket") or not patcher.is_monkey_patched("thread"):
         raise ConfigError(
             'worker_kind "eventlet": the standard library is not patched, so every wait would stop all '
             "requests.",
@@ -62,7 +65,7 @@ class EventletHub:
     """That of the calling thread; see `Hub`."""
 
     def __init__(self) -> None:
-        self._hub = eventlet.hubs.get_hub()
+        self._hub = hubs.get_hub()
         self.park: Callable[[], None] = self._hub.switch
 
     def watch(self, descriptor: int, function: Callable[[], None]) -> Callable[[], None]:
@@ -90,10 +93,10 @@ class EventletHub:
 class _EventletTurn:
     """A timer of no time; each start needs a new one."""
 
-    def __init__(self, hub: eventlet.hubs.hub.BaseHub, function: Callable[[], None]) -> None:
+    def __init__(self, hub: hubs.hub.BaseHub, function: Callable[[], None]) -> None:
         self._hub = hub
         self._function = function
-        self._timer: eventlet.hubs.timer.Timer | None = None
+        self._timer: hubs.timer.Timer | None = None
 
     def start(self) -> None:
         """See `Turn`."""

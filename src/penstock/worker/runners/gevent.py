@@ -22,8 +22,8 @@ if importlib.util.find_spec("gevent") is None:
         "Install it with: pip install 'penstock[gevent]'",
     )
 
-import gevent
-from gevent import monkey
+from gevent import Greenlet as GeventGreenlet
+from gevent import get_hub, getcurrent, monkey
 
 _READABLE = 1
 
@@ -33,7 +33,7 @@ def prepare(settings: Settings) -> None:
     monkey.patch_all()
 
 
-def runner(worker: GreenWorker, settings: Settings) -> Runner:
+def gevent(worker: GreenWorker, settings: Settings) -> Runner:
     """Greenlets for the application. Raises ConfigError when the standard library is not patched."""
     if not monkey.is_module_patched("socket") or not monkey.is_module_patched("threading"):
         raise ConfigError(
@@ -55,7 +55,7 @@ class GeventHub:
     """That of the calling thread; see `Hub`."""
 
     def __init__(self) -> None:
-        self._hub = gevent.get_hub()
+        self._hub = get_hub()
         self.park: Callable[[], None] = self._hub.switch
 
     def watch(self, descriptor: int, function: Callable[[], None]) -> Callable[[], None]:
@@ -75,12 +75,12 @@ class GeventHub:
 
     def greenlet(self, function: Callable[[], None]) -> Greenlet:
         """See `Hub`; one of gevent's own class, as applications expect it."""
-        made: Greenlet = gevent.Greenlet(function)
+        made: Greenlet = GeventGreenlet(function)
         return made
 
     def current(self) -> Greenlet:
         """See `Hub`."""
-        found: Greenlet = gevent.getcurrent()
+        found: Greenlet = getcurrent()
         return found
 
 
