@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import greenlet
@@ -141,12 +142,13 @@ def worker(hub: HandHub) -> Worker:
 
 
 @pytest.fixture
-def runner(worker: Worker, hub: HandHub) -> GreenRunner:
+def runner(worker: Worker, hub: HandHub) -> Iterator[GreenRunner]:
     made = GreenRunner(worker, lambda: hub, "green", connections=3, block_seconds=0)
     made.start()
     hub.rounds()
     assert worker.is_asleep
-    return made
+    yield made
+    made.stop()
 
 
 def quick() -> None:
@@ -381,3 +383,23 @@ def test_an_event_happens_once() -> None:
     assert event.is_set()
     assert event.wait(0)
     assert event.wait_with_hub(0)
+
+
+def test_records_of_real_threads_come_to_foreign_handlers_by_the_hub(
+    hub: HandHub, runner: GreenRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("penstock.request")
+
+    def tell(text: str) -> None:
+        thread = threading.Thread(target=lambda: logger.error(text))
+        thread.start()
+        thread.join()
+
+    logger.error("at once")
+    tell("later")
+    assert caplog.messages == ["at once"]
+    hub.round()
+    assert caplog.messages == ["at once", "later"]
+    runner.stop()
+    tell("nobody waits for the hub any more")
+    assert len(caplog.messages) == 3

@@ -121,6 +121,8 @@ class GreenRunner:
             self._blocking.stop()
         self._worker.stop()
         if self._calls is not None:
+            # The hub may not come to run any more; what is logged must not wait for it.
+            self._relay.end()
             self._calls.post(self._wind_up)
 
     def join(self, timeout: float) -> list[Straggler]:
@@ -234,7 +236,6 @@ class GreenRunner:
             self._turn.stop()
             self._end_bell()
             self._end_bell = _nothing
-            self._relay.end()
             self._calls.close()
             self._calls = None
 
