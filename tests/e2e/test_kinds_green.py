@@ -160,6 +160,30 @@ def test_a_timeout_of_the_application_ends_its_reading(live: StartLive) -> None:
     assert server.ask(request()).body == b"hello"
 
 
+@WORKERS
+def test_a_real_thread_may_read_a_body(live: StartLive, workers: str) -> None:
+    server = live(f"{APP}:app", "-k", "gevent", "--workers", workers, "--request-buffering", "off")
+    client = server.connect().send(request("POST", "/from_pool", [("Content-Length", "6")]) + b"abc")
+    # The hub is free meanwhile.
+    assert server.ask(request()).body == b"hello"
+    assert client.send(b"def").response("POST").body == b"abcdef"
+
+
+@KINDS
+@WORKERS
+def test_greenlets_that_write_one_answer_wait_for_each_other(
+    live: StartLive, kind: str, workers: str
+) -> None:
+    server = live(f"{APP}:app", "-k", kind, "--workers", workers)
+    reader = server.connect(receive_buffer=4096).send(request(target="/writers"))
+    reader.head()
+    assert server.ask(request()).body == b"hello"
+    total = 0
+    while piece := reader.piece():
+        total += len(piece)
+    assert total == 3 * 20 * 100_000
+
+
 @KINDS
 @WORKERS
 def test_an_endless_answer_ends_with_its_client(live: StartLive, kind: str, workers: str) -> None:

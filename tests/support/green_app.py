@@ -41,6 +41,8 @@ _INSIDE = {"now": 0, "most": 0}
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Each request by the first part of its path."""
     name, _, rest = environ["PATH_INFO"].removeprefix("/").partition("/")
+    if name == "writers":
+        return writers(start_response)
     body = ROUTES[name](environ, rest)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [body] if isinstance(body, bytes) else body
@@ -125,6 +127,29 @@ def stream(environ: WSGIEnvironment, rest: str) -> Iterator[bytes]:
         yield b"x" * 100_000
 
 
+def from_pool(environ: WSGIEnvironment, rest: str) -> bytes:
+    """Reads the body on a real thread."""
+    import gevent
+
+    return bytes(gevent.get_hub().threadpool.apply(environ["wsgi.input"].read))
+
+
+def writers(start_response: StartResponse) -> Iterable[bytes]:
+    """Three greenlets write one answer together."""
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+
+    def fill() -> None:
+        for _ in range(20):
+            write(b"x" * 100_000)
+
+    threads = [threading.Thread(target=fill) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return []
+
+
 def swallow(environ: WSGIEnvironment, rest: str) -> bytes:
     """Lets nothing end it, but gives way."""
     while True:
@@ -186,7 +211,8 @@ def chatter(environ: WSGIEnvironment, rest: str) -> bytes:
 ROUTES: dict[str, Any] = {
     one.__name__: one
     for one in (
-        about, sleep, gather, hold, block, nested, length, stream, swallow, impatient, finish, chatter
+        about, from_pool, sleep, gather, hold, block, nested, length, stream, swallow, impatient, finish,
+        chatter,
     )
 }  # fmt: skip
 ROUTES[""] = lambda environ, rest: b"hello"
