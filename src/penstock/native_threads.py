@@ -18,15 +18,15 @@ from collections.abc import Callable
 from typing import Any
 
 
-def _original(name: str) -> Any:
+def _original(name: str, module: Any = _thread) -> Any:
     # Usually this module is imported first. But an application that serves itself has patched before.
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None:
-        return gevent.get_original("_thread", name)
+        return gevent.get_original(module.__name__, name)
     eventlet = sys.modules.get("eventlet.patcher")
     if eventlet is not None and eventlet.is_monkey_patched("thread"):
-        return getattr(eventlet.original("_thread"), name)
-    return getattr(_thread, name)
+        return getattr(eventlet.original(module.__name__), name)
+    return getattr(module, name)
 
 
 _start_new_thread = _original("start_new_thread")
@@ -34,6 +34,9 @@ allocate_lock = _original("allocate_lock")
 get_ident: Callable[[], int] = _original("get_ident")
 # Held for moments in which nothing of the application runs: so a greenlet that holds it is never switched.
 NativeRLock = _original("RLock")
+# gevent's closes a descriptor when its loop has come round, which may be never: whoever waits at the other
+# end would not learn of it.
+close: Callable[[int], None] = _original("close", os)
 
 
 def is_patched() -> bool:
@@ -55,7 +58,7 @@ class NativeEvent:
 
     def __del__(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            close(self._descriptor)
 
     def is_set(self) -> bool:
         """Whether it has happened."""

@@ -17,6 +17,7 @@ PATCHED_BEFORE = [
 
 import ctypes
 import functools
+import io
 import json
 import logging
 import os
@@ -94,11 +95,9 @@ def gather(environ: WSGIEnvironment, rest: str) -> bytes:
 def hold(environ: WSGIEnvironment, rest: str) -> bytes:
     """Waits at a pipe."""
     print(f"{rest} is held", file=environ["wsgi.errors"], flush=True)
-    descriptor = os.open(Path(os.environ["PENSTOCK_TEST_GATES"], rest), os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        select.select([descriptor], [], [])
-    finally:
-        os.close(descriptor)
+    path = Path(os.environ["PENSTOCK_TEST_GATES"], rest)
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
+        select.select([pipe], [], [])
     return b"went through"
 
 

@@ -6,6 +6,7 @@ The test steers it by pipes with a name (FIFOs) in the directory that the variab
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import threading
@@ -42,9 +43,6 @@ def hold(name: str, environ: WSGIEnvironment) -> None:
 
 def _wait_for_writer(path: Path) -> None:
     # Opening it in the usual way would stop the thread; of greenlets, all that run on it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
         # Readable at the end: when somebody has opened it for writing and closed it.
-        select.select([descriptor], [], [])
-    finally:
-        os.close(descriptor)
+        select.select([pipe], [], [])

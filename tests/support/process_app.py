@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import io
 import json
 import os
 import random
@@ -51,12 +52,9 @@ def wait_at(name: str) -> None:
 
 def _wait_for_writer(path: Path) -> None:
     # Opening it in the usual way would stop the thread; of greenlets, all that run on it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
         # Readable at the end: when somebody has opened it for writing and closed it.
-        select.select([descriptor], [], [])
-    finally:
-        os.close(descriptor)
+        select.select([pipe], [], [])
 
 
 # Answers

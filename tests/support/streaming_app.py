@@ -8,6 +8,7 @@ process.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import queue
 import select
@@ -51,12 +52,9 @@ def wait_at(environ: WSGIEnvironment, name: str) -> None:
 
 def _wait_for_writer(path: Path) -> None:
     # Opening it in the usual way would stop the thread; of greenlets, all that run on it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
         # Readable at the end: when somebody has opened it for writing and closed it.
-        select.select([descriptor], [], [])
-    finally:
-        os.close(descriptor)
+        select.select([pipe], [], [])
 
 
 @contextmanager

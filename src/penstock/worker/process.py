@@ -26,6 +26,7 @@ from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line, LineClosedError, Message, shortened
 from penstock.listeners import Listener
 from penstock.logs.setup import label_process
+from penstock.native_threads import close
 from penstock.signals import Signals
 from penstock.worker.runners.base import Runner, stack_of_straggler
 from penstock.worker.worker import build_runner
@@ -52,7 +53,7 @@ class LinkEnd:
     def close(self) -> None:
         """Close them."""
         for descriptor in (self.memory, self.bodies, self.doorbell, self.socket):
-            os.close(descriptor)
+            close(descriptor)
 
 
 @dataclass(frozen=True)

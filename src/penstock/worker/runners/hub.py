@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
 
-from penstock.native_threads import allocate_lock
+from penstock.native_threads import allocate_lock, close
 
 
 class Greenlet(Protocol):
@@ -79,7 +79,7 @@ class Calls:
         """Call nothing more; on the hub's thread."""
         self._end_watch()
         with self._lock:
-            os.close(self._descriptor)
+            close(self._descriptor)
             self._descriptor = -1
 
     def _run(self) -> None:
