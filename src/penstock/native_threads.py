@@ -115,7 +115,7 @@ class NativeThread:
     def __init__(self, target: Callable[[], object], *, name: str) -> None:
         self.name = name
         self.ident: int | None = None
-        self._target = target
+        self._target: Callable[[], object] | None = target
         self._ended = NativeEvent()
 
     def start(self) -> None:
@@ -143,7 +143,11 @@ class NativeThread:
         self._run()
 
     def _run(self) -> None:
+        # Usually a method of who keeps this thread: that circle ends with it.
+        target, self._target = self._target, None
         try:
-            self._target()
+            if target is not None:
+                target()
         finally:
+            del target
             self._ended.set()
