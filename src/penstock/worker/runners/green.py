@@ -234,6 +234,8 @@ class GreenRunner:
                 ended.set()
         if self._stopped and not self._greenlets and self._calls is not None:
             self._turn.stop()
+            # It refers to this object: the circle would keep the link's memory until the collector comes.
+            del self._turn
             self._end_bell()
             self._end_bell = _nothing
             self._calls.close()
