@@ -322,6 +322,43 @@ class Worker:
         """
     def stop(self) -> None:
         """Let every serving thread return once it has finished its request."""
+    def listen(self, pause: Callable[[int], object], resume: Callable[[int], object]) -> int:
+        """Serve on greenlets of this thread; gives the descriptor that its event loop has to sleep on.
+
+        Where a request has to wait for the front, ``pause(slot)`` is called on its greenlet: it parks that
+        and returns when there may be news for the slot, or for no reason. ``resume(slot)`` says, from any
+        thread, that there are some on this side. Neither may refer to the worker, which refers to them.
+
+        Raises OSError when there is no descriptor left, ValueError at the second call.
+        """
+    def serve_greenlet(
+        self, seat: int, rest: Callable[[bool], bool], on_departure: Callable[[], object]
+    ) -> None:
+        """Run requests on the calling greenlet, one after the other, until ``rest`` returns False.
+
+        ``seat`` is its number. ``rest(asleep)`` is called whenever others shall have their turn. ``asleep``:
+        nothing is ready, and what comes makes the descriptor readable, as after `prepare_sleep`.
+        ``on_departure`` is called when the application takes its client's socket: the request is none any
+        more, so that another may run.
+        """
+    def sockets_held(self) -> int:
+        """How many clients' sockets the application has taken and still has."""
+    def prepare_sleep(self, takes_requests: bool) -> bool:
+        """Announce that the event loop may go to sleep on the descriptor; False when there is work already.
+
+        With ``takes_requests`` False, ready requests are no work: they wait for another call.
+
+        True is to be followed by `answer_bell` when the descriptor is readable, and not by anything else.
+        """
+    def answer_bell(self) -> bool:
+        """Make the descriptor unreadable; False when it never will be again, because the front has gone."""
+    def take_roused(self) -> list[int]:
+        """The slots with news for greenlets that are parked."""
+    def claim(self, overdue: Overdue) -> int | None:
+        """As `interrupt`, for a request on a greenlet: marks it and gives the greenlet's seat.
+
+        On the thread of `listen`, and the exception is to be raised in the greenlet before any runs again.
+        """
     def next_overdue(self, timeout: float) -> Overdue | None:
         """Wait, without the GIL, for a request that runs although nobody waits for its answer.
 
@@ -380,6 +417,9 @@ class Overdue:
     @property
     def thread(self) -> int:
         """The ident of its thread (`threading.get_ident`)."""
+    @property
+    def seat(self) -> int | None:
+        """The seat of its greenlet; None where threads serve."""
     @property
     def method(self) -> str:
         """As the client sent it."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -182,12 +181,7 @@ def _announce(running: Running) -> None:
 
 def _wait_for_signals(running: Running, signals: Signals, notifier: Notifier) -> None:
     """Return when penstock has ended, or when it has to end at once."""
-
-    def tell_end() -> None:
-        running.wait()
-        signals.wake()
-
-    threading.Thread(target=tell_end, name="penstock-end", daemon=True).start()
+    running._call_when_ended(signals.wake)
     received = _wait_for_stop(running, signals, notifier)
     if received is None:
         return

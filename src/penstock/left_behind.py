@@ -12,14 +12,22 @@ import atexit
 import logging
 import os
 import sys
-import threading
 from contextlib import suppress
+from typing import Protocol
 
-_THREADS: list[threading.Thread] = []
+
+class Living(Protocol):
+    """A thread, or what stands for greenlets."""
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+
+
+_THREADS: list[Living] = []
 _code: int | None = None
 
 
-def leave_behind(thread: threading.Thread) -> None:
+def leave_behind(thread: Living) -> None:
     """Remember a daemon thread that nobody waits for any more. From any thread."""
     _THREADS.append(thread)
 

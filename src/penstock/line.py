@@ -10,11 +10,12 @@ from __future__ import annotations
 import array
 import contextlib
 import json
-import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from penstock.native_threads import close
 
 # A packet is cut at its receiver's size without a trace, so it is larger than the largest that is sent.
 _LARGEST = 128 * 2**10
@@ -33,7 +34,7 @@ class Message:
     def close(self) -> None:
         """Close the descriptors."""
         for descriptor in self.descriptors:
-            os.close(descriptor)
+            close(descriptor)
 
 
 class LineClosedError(Exception):

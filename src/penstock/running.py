@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -21,11 +21,11 @@ from penstock.config.address import TcpAddress
 from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.diagnostics.socket_owners import owners
-from penstock.diagnostics.stacks import stack_of
 from penstock.left_behind import leave_behind
 from penstock.listeners import Listener
 from penstock.logs.access import open_access_log_of
-from penstock.worker.runners.base import Runner
+from penstock.native_threads import NativeEvent, NativeThread
+from penstock.worker.runners.base import Runner, stack_of_straggler
 from penstock.worker.self_calls import OwnAddresses, caller, serving_threads
 
 LOGGER = logging.getLogger("penstock")
@@ -33,6 +33,10 @@ LOGGER = logging.getLogger("penstock")
 # After the end, for threads whose request is just about to finish. Longer would only delay the report about
 # those that do not, since nobody reads their responses any more.
 _LAST_MOMENT = 1.0
+
+
+def _nothing() -> None:
+    pass
 
 
 class Running:
@@ -58,13 +62,14 @@ class Running:
         self._all_listeners = (*listeners, *admin_listeners)
         self._settings = settings
         self._owns_process = owns_process
-        self._ended = threading.Event()
+        self._ended = NativeEvent()
+        self._when_ended: Callable[[], object] = _nothing
         self._asked_to_end = False
         # Held while stopping, so that whoever comes second returns when all is done. Reentrant, because the
         # exit handler may find its own thread in the middle of it.
         self._stopping = threading.RLock()
         self._stopped = False
-        self._notices = threading.Thread(target=self._watch, name="penstock-notices", daemon=True)
+        self._notices = NativeThread(self._watch, name="penstock-notices")
 
     def _start(self) -> None:
         """Begin to serve; called once, by `penstock.api`."""
@@ -139,7 +144,13 @@ class Running:
 
         Signal handlers run while the main thread waits here.
         """
-        return self._ended.wait(timeout)
+        return self._ended.wait_with_hub(timeout)
+
+    def _call_when_ended(self, function: Callable[[], object]) -> None:
+        """Have it called on another thread at the end, or now if that has come; for `penstock.api`, once."""
+        self._when_ended = function
+        if self._ended.is_set():
+            function()
 
     def stop(self) -> None:
         """Close every connection now, whatever is running, and release everything.
@@ -190,11 +201,10 @@ class Running:
             LOGGER.warning(
                 "%s is still in the application's code and is left behind. It is here:\n%s",
                 thread.name,
-                stack_of(thread.ident or 0),
+                stack_of_straggler(thread),
             )
             leave_behind(thread)
-        if threading.current_thread() is not self._notices and self._notices.ident is not None:
-            self._notices.join(max(0.0, deadline - time.monotonic()))
+        self._notices.join(max(0.0, deadline - time.monotonic()))
 
     def _watch(self) -> None:
         """Runs on "penstock-notices"."""
@@ -215,6 +225,7 @@ class Running:
             # end.
             self._runner.stop()
             self._ended.set()
+            self._when_ended()
 
     def _look_at(self, notice: _engine.Notice) -> None:
         """Which of the requests that wait were made by requests of this process."""

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from penstock.native_threads import allocate_lock, is_patched
+
 # No signal has this number.
 _WAKE = b"\0"
 STOP = (signal.SIGINT, signal.SIGTERM)
@@ -40,7 +42,7 @@ class Signals:
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_descriptor = -1
         # Against `wake` on another thread at the very end: the descriptor may have become another file.
-        self._closing = threading.Lock()
+        self._closing = allocate_lock()
 
     def fileno(self) -> int:
         """Readable when `received` has something to tell."""
@@ -123,4 +125,7 @@ def nothing(number: int, frame: FrameType | None) -> None:
 
 def on_main_thread() -> bool:
     """Whether signal handlers can be set here."""
+    if is_patched():
+        # What `threading` calls a thread is a greenlet then. The first thread has the number of its process.
+        return threading.get_native_id() == os.getpid()
     return threading.current_thread() is threading.main_thread()

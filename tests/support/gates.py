@@ -4,6 +4,7 @@ know."""
 from __future__ import annotations
 
 import errno
+import io
 import os
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class Gates:
 
     def _opened(self, name: str) -> bool:
         try:
-            os.close(os.open(self._directory / name, os.O_WRONLY | os.O_NONBLOCK))
+            # Not os.close, which gevent puts off.
+            io.FileIO(os.open(self._directory / name, os.O_WRONLY | os.O_NONBLOCK), "wb").close()
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from typing import Any, Final
 
+from penstock.config.settings import Settings
 from penstock.worker_kinds import KINDS, Concurrency
 
 FRONTS: Final = ("thread", "process")
@@ -28,6 +30,10 @@ assert FRONT in FRONTS, f"PENSTOCK_TEST_FRONT: {FRONT}"
 if IS_ONE_OF_MANY:
     # For commands that tests start.
     os.environ["PENSTOCK_WORKER_KIND"] = KIND
+    # In one process with the tests: their waiting is that of the greenlets, too.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        KINDS[KIND].prepare(Settings())
 
 # The parameters of fixtures that set the same scene in both ways of serving.
 WAYS: Final = {"thread": "one process", "process": "workers"}

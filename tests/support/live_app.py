@@ -6,7 +6,9 @@ The test steers it by pipes with a name (FIFOs) in the directory that the variab
 
 from __future__ import annotations
 
+import io
 import os
+import select
 import threading
 import time
 from collections.abc import Iterable
@@ -36,4 +38,11 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
 
 def hold(name: str, environ: WSGIEnvironment) -> None:
     print(f"{name} is held", file=environ["wsgi.errors"])
-    Path(os.environ["PENSTOCK_TEST_GATES"], name).read_bytes()
+    _wait_for_writer(Path(os.environ["PENSTOCK_TEST_GATES"], name))
+
+
+def _wait_for_writer(path: Path) -> None:
+    # Opening it in the usual way would stop the thread; of greenlets, all that run on it.
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
+        # Readable at the end: when somebody has opened it for writing and closed it.
+        select.select([pipe], [], [])

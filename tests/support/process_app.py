@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import io
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -45,7 +47,14 @@ def say(environ: WSGIEnvironment, text: str) -> None:
 
 
 def wait_at(name: str) -> None:
-    Path(os.environ["PENSTOCK_TEST_GATES"], name).read_bytes()
+    _wait_for_writer(Path(os.environ["PENSTOCK_TEST_GATES"], name))
+
+
+def _wait_for_writer(path: Path) -> None:
+    # Opening it in the usual way would stop the thread; of greenlets, all that run on it.
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
+        # Readable at the end: when somebody has opened it for writing and closed it.
+        select.select([pipe], [], [])
 
 
 # Answers

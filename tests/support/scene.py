@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ class Scene:
 
         def opened() -> bool:
             try:
-                os.close(os.open(self.directory / name, os.O_WRONLY | os.O_NONBLOCK))
+                # Not os.close, which gevent puts off.
+                io.FileIO(os.open(self.directory / name, os.O_WRONLY | os.O_NONBLOCK), "wb").close()
             except OSError as error:
                 if error.errno != errno.ENXIO:
                     raise

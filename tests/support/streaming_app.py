@@ -8,8 +8,10 @@ process.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import queue
+import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +47,14 @@ def note(environ: WSGIEnvironment, text: str) -> None:
 def wait_at(environ: WSGIEnvironment, name: str) -> None:
     """Wait until the test opens the pipe."""
     note(environ, f"at {name}")
-    Path(environ["HTTP_X_SCENE"], name).read_bytes()
+    _wait_for_writer(Path(environ["HTTP_X_SCENE"], name))
+
+
+def _wait_for_writer(path: Path) -> None:
+    # Opening it in the usual way would stop the thread; of greenlets, all that run on it.
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
+        # Readable at the end: when somebody has opened it for writing and closed it.
+        select.select([pipe], [], [])
 
 
 @contextmanager

@@ -356,7 +356,7 @@ class PlayedReloader(types.ModuleType):
 @pytest.fixture
 def reloader(monkeypatch: pytest.MonkeyPatch) -> PlayedReloader:
     played = PlayedReloader()
-    monkeypatch.setitem(sys.modules, "penstock.reloader", played)
+    monkeypatch.setattr("penstock.development.run_simple.reloader", played)
     return played
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from penstock.diagnostics.report_log import ReportLog
 from penstock.disconnects import ClientDisconnected
+from penstock.native_threads import NativeEvent
 from penstock.timeouts import RequestTimeout
 from penstock.worker import watch as module
 from penstock.worker.watch import Watch
@@ -216,7 +217,7 @@ def test_a_worker_that_returns_at_once_is_not_asked_all_the_time() -> None:
 
     waits: list[float | None] = []
 
-    class Counting(threading.Event):
+    class Counting(NativeEvent):
         def wait(self, timeout: float | None = None) -> bool:
             waits.append(timeout)
             return super().wait(timeout)

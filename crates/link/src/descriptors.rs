@@ -13,10 +13,11 @@ use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::front_end::FrontEnd;
 use crate::layout::Phase;
+use crate::wake::Doorbell;
 use crate::worker_end::{Taken, WorkerEnd};
 
 /// An honest end sends one file per request; a second one is there for luck, a third drives the first out.
@@ -25,6 +26,8 @@ const PER_SLOT: usize = 2;
 const PACKETS: usize = 4096;
 /// Token, slot and generation.
 const PACKET_BYTES: usize = 16;
+/// A packet that only wakes: shorter than one that names a file.
+const RING: u8 = 0;
 /// Room for a few descriptors more than the one that is expected; the kernel closes what does not fit.
 const ANCILLARY_WORDS: usize = 8;
 
@@ -96,6 +99,8 @@ pub(crate) struct Post {
     own: Arc<Shelf>,
     way: Way,
     next: AtomicU64,
+    /// Within one process: what wakes the worker, once it has asked for that (see `bell`). The same for both ends.
+    bell: Arc<OnceLock<Doorbell>>,
 }
 
 impl fmt::Debug for Post {
@@ -109,17 +114,19 @@ impl Post {
     pub(crate) fn pair() -> (Post, Post) {
         let shelves: [Arc<Shelf>; 2] = Default::default();
         let [front, worker] = shelves;
+        let bell = Arc::default();
         let post = |own: &Arc<Shelf>, other: &Arc<Shelf>| Post {
             own: Arc::clone(own),
             way: Way::Shelf(Arc::clone(other)),
             next: AtomicU64::new(1),
+            bell: Arc::clone(&bell),
         };
         (post(&front, &worker), post(&worker, &front))
     }
 
     /// This process's end of a socket pair.
     pub(crate) fn over(socket: OwnedFd) -> Post {
-        Post { own: Arc::default(), way: Way::Socket(socket), next: AtomicU64::new(1) }
+        Post { own: Arc::default(), way: Way::Socket(socket), next: AtomicU64::new(1), bell: Arc::default() }
     }
 
     /// Gives a file to the other end; `own` makes the descriptor that stays, where both ends live here.
@@ -162,7 +169,7 @@ impl Post {
                 Received::File(entry) if is_live(entry.owner) => self.own.put(entries, entry),
                 Received::File(_) | Received::Malformed => {}
                 Received::Lost => lost = true,
-                Received::Nothing => break,
+                Received::Nothing | Received::Closed => break,
             }
         }
         if lost { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { Ok(()) }
@@ -176,6 +183,61 @@ impl Post {
             let _ = self.receive(&mut entries, &is_live);
         }
         self.own.retain(is_live);
+    }
+
+    /// The descriptor that becomes readable when the other end rings.
+    pub(crate) fn bell(&self) -> io::Result<RawFd> {
+        match &self.way {
+            Way::Socket(socket) => Ok(socket.as_raw_fd()),
+            Way::Shelf(_) => {
+                if self.bell.get().is_none() {
+                    // Of two at the same time one is dropped.
+                    let _ = self.bell.set(Doorbell::new()?);
+                }
+                let bell = self.bell.get().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+                Ok(bell.as_fd().as_raw_fd())
+            }
+        }
+    }
+
+    /// Makes the other end's descriptor readable. Never blocks: where a socket is full, it is readable already.
+    pub(crate) fn ring(&self) {
+        match &self.way {
+            Way::Socket(socket) => {
+                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+                // SAFETY: one readable byte, a live descriptor.
+                retried(|| unsafe { libc::send(socket.as_raw_fd(), ptr::from_ref(&RING).cast(), 1, flags) });
+            }
+            Way::Shelf(_) => self.ring_ourselves(),
+        }
+    }
+
+    /// Makes our own descriptor readable, within one process. Over a socket nobody can but the other end.
+    pub(crate) fn ring_ourselves(&self) {
+        if let Some(bell) = self.bell.get() {
+            bell.ring();
+        }
+    }
+
+    /// Makes our descriptor unreadable again; what else lies in it goes to the shelf. False where the other end is closed.
+    pub(crate) fn silence(&self, is_live: impl Fn(Owner) -> bool) -> bool {
+        let Way::Socket(socket) = &self.way else {
+            if let Some(bell) = self.bell.get() {
+                bell.silence();
+            }
+            return true;
+        };
+        let mut entries = self.own.lock();
+        for _ in 0..PACKETS {
+            match receive(socket.as_fd()) {
+                Received::File(entry) if is_live(entry.owner) => self.own.put(&mut entries, entry),
+                // Who looks for a file that got lost misses it.
+                Received::File(_) | Received::Malformed | Received::Lost => {}
+                Received::Nothing => return true,
+                Received::Closed => return false,
+            }
+        }
+        true
     }
 
     /// The slot's request is over: what was not fetched will not be.
@@ -223,8 +285,10 @@ pub(crate) enum Received {
     Malformed,
     /// A packet whose descriptor this process had no room for.
     Lost,
-    /// The socket is empty, closed or broken.
+    /// The socket is empty.
     Nothing,
+    /// It is closed or broken.
+    Closed,
 }
 
 pub(crate) fn receive(socket: BorrowedFd<'_>) -> Received {
@@ -242,12 +306,13 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> Received {
         (retried(|| libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags)), message)
     };
     if count < 0 {
-        return Received::Nothing;
+        let is_empty = io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
+        return if is_empty { Received::Nothing } else { Received::Closed };
     }
     // Owned before anything is judged, so that whatever came is closed.
     let mut files = descriptors_of(&message);
     if count == 0 && files.is_empty() {
-        return Received::Nothing;
+        return Received::Closed;
     }
     if message.msg_flags & libc::MSG_CTRUNC != 0 && files.is_empty() {
         return Received::Lost;
@@ -339,7 +404,7 @@ impl WorkerEnd {
 
     /// Whether a request may still be taken or running. A file comes before its request, so an older generation in the slot means
     /// that ours is yet to come.
-    fn is_wanted(&self, owner: Owner) -> bool {
+    pub(crate) fn is_wanted(&self, owner: Owner) -> bool {
         if owner.slot as usize >= self.slots() {
             return false;
         }

@@ -15,7 +15,7 @@ use crate::answer::{
 };
 use crate::descriptors::{Owner, Post};
 use crate::layout::{
-    ANSWER_BROKEN, ANSWER_COMPLETE, ANSWER_OPEN, AWAITED, BELL_ASLEEP, BELL_AWAKE, Control, Layout, Phase,
+    ANSWER_BROKEN, ANSWER_COMPLETE, ANSWER_OPEN, AWAITED, BELL_AWAKE, BELL_LISTENING, Control, Layout, Phase,
     REQUEST_BYTES, RESPONSE_BYTES, Slot, state_word,
 };
 use crate::lending::{Lending, Loan};
@@ -211,11 +211,15 @@ impl FrontEnd {
         fence(Ordering::SeqCst);
         let sharing = self.region.sharing();
         let sleepers = &self.control().sleepers.0;
-        if sleepers.bell.load(Ordering::Relaxed) == BELL_ASLEEP
-            && sleepers.bell.swap(BELL_AWAKE, Ordering::SeqCst) == BELL_ASLEEP
-        {
-            wake::wake(&sleepers.bell, 1, sharing);
-            wanted -= 1;
+        if sleepers.bell.load(Ordering::Relaxed) != BELL_AWAKE {
+            match sleepers.bell.swap(BELL_AWAKE, Ordering::SeqCst) {
+                BELL_AWAKE => {}
+                BELL_LISTENING => return self.post.ring(),
+                _ => {
+                    wake::wake(&sleepers.bell, 1, sharing);
+                    wanted -= 1;
+                }
+            }
         }
         if wanted > 0 && sleepers.eager.load(Ordering::Relaxed) != 0 {
             let count = wanted.min(sleepers.crowd_waiting.load(Ordering::Relaxed) as usize);
@@ -400,6 +404,7 @@ impl FrontEnd {
         if words.space_wanted.load(Ordering::Relaxed) != 0 {
             words.space.fetch_add(1, Ordering::SeqCst);
             wake::wake(&words.space, 1, self.region.sharing());
+            self.rouse(slot);
         }
     }
 }

@@ -53,7 +53,8 @@
 //!
 //! Words of the whole link, in any phase: `ready_tail` is the front's, `ready_head` the worker's; `pulse.alarm` is counted up by either end and
 //! slept on by the worker's watch; `pulse.spares` is the front's; `pulse.heartbeat_ms` is written by the worker's watch and read by the front,
-//! `pulse.sockets` by the worker's threads. Beside the region, on
+//! `pulse.sockets` by the worker's threads. `sleepers.listens` is the worker's, the bits of `dirty` are set by the worker and taken by the front, those
+//! of `roused` the other way round (see `bell`). Beside the region, on
 //! the link's socket, travel descriptors: each names its slot and generation, so a late one is not mistaken either (`descriptors`).
 //!
 //! During Running the front reads the response ring from `consumed` to `produced` (acquire), the worker writes beyond it: a
@@ -83,7 +84,7 @@ pub(crate) struct Line<T>(pub T);
 /// Where worker threads sleep. On one line: the front reads all of it after each push, and it rarely changes.
 #[repr(C)]
 pub(crate) struct Sleepers {
-    /// Futex: [`BELL_ASLEEP`] while the puller sleeps on it.
+    /// Futex: [`BELL_ASLEEP`] while the puller sleeps on it. [`BELL_LISTENING`] while the worker sleeps on a descriptor (see `bell`).
     pub bell: AtomicU32,
     /// Not 0: each ready request shall wake a thread of its own (see `scheduler`).
     pub eager: AtomicU32,
@@ -91,10 +92,13 @@ pub(crate) struct Sleepers {
     pub crowd: AtomicU32,
     /// How many threads sleep on `crowd`, or are about to.
     pub crowd_waiting: AtomicU32,
+    /// 1: this worker never sleeps on a futex for its requests, but on a descriptor.
+    pub listens: AtomicU32,
 }
 
 pub(crate) const BELL_AWAKE: u32 = 0;
 pub(crate) const BELL_ASLEEP: u32 = 1;
+pub(crate) const BELL_LISTENING: u32 = 2;
 
 /// The words that are not part of a slot.
 #[repr(C)]
@@ -108,6 +112,8 @@ pub(crate) struct Control {
     pub front_asleep: Line<AtomicU32>,
     /// A bit per slot: the worker has news there.
     pub dirty: Line<[AtomicU64; MAX_SLOTS / 64]>,
+    /// A bit per slot, for a worker that listens: the front has news there.
+    pub roused: Line<[AtomicU64; MAX_SLOTS / 64]>,
     pub pulse: Line<Pulse>,
 }
 

@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod answer;
+mod bell;
 mod bodies;
 mod clock;
 mod descriptors;

@@ -145,5 +145,6 @@ impl WorkerEnd {
             wake::wake(space, u32::MAX, self.sharing());
             self.release_body_waiters(slot);
         }
+        self.rouse_all();
     }
 }

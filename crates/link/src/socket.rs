@@ -70,6 +70,11 @@ impl WorkerEnd {
         self.settle();
     }
 
+    /// How many were taken and are still used.
+    pub fn sockets_held(&self) -> u32 {
+        self.control().pulse.0.sockets.load(Ordering::Relaxed)
+    }
+
     /// A socket that was taken is no longer used.
     pub fn socket_ended(&self) {
         self.control().pulse.0.sockets.fetch_sub(1, Ordering::Relaxed);

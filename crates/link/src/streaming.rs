@@ -182,6 +182,7 @@ impl FrontEnd {
         fence(Ordering::SeqCst);
         if words.body_wanted.load(Ordering::SeqCst) != 0 && words.body_wanted.swap(0, Ordering::SeqCst) != 0 {
             wake_readers(&words.body, self.sharing());
+            self.rouse(slot);
         }
     }
 
@@ -244,6 +245,20 @@ pub struct BodyTicket {
     seen: u32,
     /// The futex's count then.
     count: u32,
+}
+
+impl BodyReader {
+    /// The slot of its request.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
+impl BodyTicket {
+    /// The slot that will be roused.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
 }
 
 impl WorkerEnd {
@@ -318,15 +333,20 @@ impl WorkerEnd {
     /// Sleeps until bytes have come behind those that were seen, or the end, or the body was detached; or for no reason: look again. Call it
     /// without the GIL, and without any lock that [`WorkerEnd::detach_body`]'s caller needs.
     pub fn wait_body(&self, ticket: BodyTicket, timeout: Option<Duration>) {
+        if self.is_body_quiet(&ticket) {
+            wake::wait(&self.slot(ticket.slot).asker.0.body, ticket.count, timeout, self.sharing());
+        }
+    }
+
+    /// The beginning of [`WorkerEnd::wait_body`], for who sleeps elsewhere: says that news is waited for, and whether there is none yet. The slot will be
+    /// roused by what comes later, except by the body's being detached.
+    pub fn is_body_quiet(&self, ticket: &BodyTicket) -> bool {
         let words = &self.slot(ticket.slot).asker.0;
         words.body_wanted.store(1, Ordering::SeqCst);
         // The table in `layout` says why it does not matter whose request these words belong to by now.
-        let is_news = words.body_produced.load(Ordering::SeqCst) != ticket.seen
-            || words.body_state.load(Ordering::SeqCst) != BODY_OPEN
-            || self.severed.load(Ordering::SeqCst);
-        if !is_news {
-            wake::wait(&words.body, ticket.count, timeout, self.sharing());
-        }
+        words.body_produced.load(Ordering::SeqCst) == ticket.seen
+            && words.body_state.load(Ordering::SeqCst) == BODY_OPEN
+            && !self.severed.load(Ordering::SeqCst)
     }
 
     /// Ends all reading; to be called before the request is finished, when no thread can reach the reader any more. Wakes those that wait.

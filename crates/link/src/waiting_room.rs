@@ -40,7 +40,7 @@ impl WaitingRoom {
                 }
                 // No packet of ours, or no descriptor left for it: that connection is closed.
                 Received::Malformed | Received::Lost => {}
-                Received::Nothing => return None,
+                Received::Nothing | Received::Closed => return None,
             }
         }
     }

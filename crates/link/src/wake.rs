@@ -89,6 +89,17 @@ impl Doorbell {
     }
 }
 
+impl Doorbell {
+    /// Makes it unreadable until it is rung again. For who waits for it level-triggered.
+    pub fn silence(&self) {
+        let mut count: u64 = 0;
+        // SAFETY: eight writable bytes; without blocking, as all doorbells are.
+        unsafe {
+            libc::read(self.descriptor.as_raw_fd(), ptr::from_mut(&mut count).cast(), 8);
+        }
+    }
+}
+
 impl AsFd for Doorbell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()

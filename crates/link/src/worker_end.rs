@@ -289,7 +289,7 @@ impl WorkerEnd {
     }
 
     /// Wakes the front for what it is owed.
-    pub(crate) fn settle(&self) {
+    pub fn settle(&self) {
         if self.owed.load(Ordering::SeqCst) != 0 && self.owed.swap(0, Ordering::SeqCst) != 0 {
             self.settled_at.fetch_max(self.now(), Ordering::Relaxed);
             self.ring_if_asleep();

@@ -136,16 +136,7 @@ impl WorkerEnd {
         let words = &self.slot(taken.slot()).asker.0;
         loop {
             let ticket = words.space.load(Ordering::SeqCst);
-            words.space_wanted.store(1, Ordering::SeqCst);
-            let verdict = if self.is_gone(taken) {
-                Some(Writable::Gone)
-            } else if self.has_room_for_file(taken) {
-                Some(Writable::Ready)
-            } else {
-                None
-            };
-            if let Some(verdict) = verdict {
-                words.space_wanted.store(0, Ordering::Relaxed);
+            if let Some(verdict) = self.try_writable(taken) {
                 return verdict;
             }
             wake::wait(&words.space, ticket, timeout, self.sharing());
@@ -154,5 +145,22 @@ impl WorkerEnd {
                 return Writable::TimedOut;
             }
         }
+    }
+
+    /// One look of [`WorkerEnd::wait_writable`], for who sleeps elsewhere: None where there is no room yet, which was said then, so that the slot will be
+    /// roused when there is.
+    pub fn try_writable(&self, taken: &Taken) -> Option<Writable> {
+        let wanted = &self.slot(taken.slot()).asker.0.space_wanted;
+        // Pairs with `make_room_known`: either it sees this, or we see the room.
+        wanted.store(1, Ordering::SeqCst);
+        let verdict = if self.is_gone(taken) {
+            Writable::Gone
+        } else if self.has_room_for_file(taken) {
+            Writable::Ready
+        } else {
+            return None;
+        };
+        wanted.store(0, Ordering::Relaxed);
+        Some(verdict)
     }
 }

@@ -76,6 +76,8 @@ pub(crate) enum Fault {
     Head(Refusal),
     /// The head has left: the caller has to raise the exc_info it was given.
     TooLate,
+    /// What somebody has raised in a greenlet while it waited for the client.
+    Raised(PyErr),
 }
 
 impl From<Fault> for PyErr {
@@ -88,6 +90,7 @@ impl From<Fault> for PyErr {
             }
             Fault::Gone => PyBrokenPipeError::new_err("the client has gone"),
             Fault::Head(refusal) => refusal.into(),
+            Fault::Raised(error) => error,
             Fault::TooLate => PyRuntimeError::new_err("the head of the answer has already been sent"),
         }
     }

@@ -32,8 +32,8 @@ enum Departing {
 
 /// The duty of one serving thread: what has to happen for it to be free for something else.
 pub(crate) struct Duty {
-    scheduler: Arc<Scheduler>,
-    seat: usize,
+    /// Where it has a seat, which another thread is to take; None for greenlets, which stay: there are as many as are needed.
+    seat: Option<(Arc<Scheduler>, usize)>,
     /// Finds a replacement; the runner's.
     on_departure: Py<PyAny>,
     departing: Mutex<Departing>,
@@ -41,9 +41,9 @@ pub(crate) struct Duty {
 }
 
 impl Duty {
-    pub(crate) fn new(scheduler: Arc<Scheduler>, seat: usize, on_departure: Py<PyAny>) -> Arc<Self> {
+    pub(crate) fn new(seat: Option<(Arc<Scheduler>, usize)>, on_departure: Py<PyAny>) -> Arc<Self> {
         let (departing, decided) = (Mutex::default(), Condvar::new());
-        Arc::new(Duty { scheduler, seat, on_departure, departing, decided })
+        Arc::new(Duty { seat, on_departure, departing, decided })
     }
 
     fn lock(&self) -> MutexGuard<'_, Departing> {
@@ -59,10 +59,13 @@ impl Duty {
     fn leave(&self, py: Python<'_>) {
         let replaced = self.on_departure.call0(py);
         let departing = match replaced {
-            Ok(_) => {
-                self.scheduler.vacate(self.seat);
-                Departing::Yes
-            }
+            Ok(_) => match &self.seat {
+                Some((scheduler, seat)) => {
+                    scheduler.vacate(*seat);
+                    Departing::Yes
+                }
+                None => Departing::No,
+            },
             Err(error) => {
                 error.write_unraisable(py, Some(self.on_departure.bind(py)));
                 Departing::No

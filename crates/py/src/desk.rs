@@ -12,10 +12,10 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, TryLockError};
 
 use penstock_link::Taken;
-use penstock_link::request::BodyView;
+use penstock_link::request::{BodyView, RequestView};
 use pyo3::exceptions::{PyBrokenPipeError, PyConnectionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
@@ -35,11 +35,21 @@ use crate::responder::Responder;
 use crate::start_response::Callables;
 use crate::worker::Worker;
 
-/// What a serving thread keeps from request to request.
+/// What makes a thread's environs.
+enum Environs {
+    /// A builder of its own.
+    Own(EnvironBuilder),
+    /// The worker's, which all greenlets use: there are many of them, and a builder is large. It runs no application code; but the collector may run
+    /// in the middle, and a finalizer may switch to another greenlet, which then finds it in use and makes one for itself.
+    Shared,
+}
+
+/// What a serving thread, or greenlet, keeps from request to request.
 pub struct Desk<'a, 'py> {
     py: Python<'py>,
     worker: &'a Worker,
-    environs: EnvironBuilder,
+    seat: Option<u32>,
+    environs: Environs,
     callables: Callables,
     client_gone: ClientGone,
     window: Window<'a>,
@@ -62,17 +72,20 @@ enum Course {
 impl<'a, 'py> Desk<'a, 'py> {
     /// A desk of the calling thread.
     pub fn new(py: Python<'py>, worker: &'a Worker) -> PyResult<Self> {
-        let environs = EnvironBuilder::new(py, &worker.environs)?;
+        let environs = Environs::Own(EnvironBuilder::new(py, &worker.environs)?);
+        Desk::with(py, worker, None, environs)
+    }
+
+    /// A desk of the calling greenlet.
+    pub(crate) fn of_greenlet(py: Python<'py>, worker: &'a Worker, seat: u32) -> PyResult<Self> {
+        Desk::with(py, worker, Some(seat), Environs::Shared)
+    }
+
+    fn with(py: Python<'py>, worker: &'a Worker, seat: Option<u32>, environs: Environs) -> PyResult<Self> {
         let client_gone = new_client_gone(py, worker, &environs)?;
-        Ok(Desk {
-            py,
-            worker,
-            environs,
-            callables: Callables::new(py, Responder::new(Arc::clone(&worker.end)))?,
-            client_gone,
-            window: worker.watched.window(py),
-            duty: None,
-        })
+        let callables = new_callables(py, worker)?;
+        let window = worker.watched.window(py, seat);
+        Ok(Desk { py, worker, seat, environs, callables, client_gone, window, duty: None })
     }
 
     /// Lets the thread leave, by `duty`, when a request of it has taken its client's socket.
@@ -86,7 +99,11 @@ impl<'a, 'py> Desk<'a, 'py> {
         let had_socket = catch_unwind(AssertUnwindSafe(|| self.run(taken)));
         if had_socket.is_err() {
             let duty = self.duty.take();
-            *self = Desk { duty, ..Desk::new(self.py, self.worker)? };
+            let environs = match self.environs {
+                Environs::Own(_) => Environs::Own(EnvironBuilder::new(self.py, &self.worker.environs)?),
+                Environs::Shared => Environs::Shared,
+            };
+            *self = Desk { duty, ..Desk::with(self.py, self.worker, self.seat, environs)? };
         }
         Ok(had_socket.unwrap_or(true) && self.duty.as_ref().is_some_and(|duty| duty.is_left(self.py)))
     }
@@ -119,14 +136,15 @@ impl<'a, 'py> Desk<'a, 'py> {
             .and_then(|request| {
                 if let BodyView::Stream { chunks, waits_for_leave, .. } = request.body() {
                     let stream = responder.stream(chunks, waits_for_leave)?;
-                    call.input = Some(Bound::new(py, Input::streamed(stream))?);
+                    call.input = Some(Bound::new(py, Input::streamed(stream, worker.pauses.clone()))?);
                 } else {
                     let take_file = |token| responder.take_file(token);
                     if let Some(body) = Body::of(request.body(), worker.end.arena(), take_file)? {
                         call.input = Some(Bound::new(py, Input::new(body))?);
                     }
                 }
-                let environ = self.environs.build(py, &request, call.input.as_ref())?;
+                let environ =
+                    self.environs.build(py, worker, &request, call.input.as_ref(), &self.client_gone)?;
                 if let (BodyView::Socket(token), Some(sockets)) = (request.body(), &worker.client_sockets) {
                     let (descriptor, sockets) = (responder.take_file(token)?, sockets.bind(py));
                     let responder = &self.callables.responder;
@@ -156,7 +174,7 @@ impl<'a, 'py> Desk<'a, 'py> {
         let had_socket = visit.is_some();
         drop(visit);
         if !self.callables.are_ours_alone() {
-            match Callables::new(py, Responder::new(Arc::clone(&worker.end))) {
+            match new_callables(py, worker) {
                 Ok(callables) => self.callables = callables,
                 // Out of memory. The old ones would let the application reach the next request, so the panic's way out is taken.
                 Err(error) => std::panic::panic_any(error),
@@ -173,10 +191,64 @@ impl<'a, 'py> Desk<'a, 'py> {
 }
 
 /// What tells the requests of one thread whether anybody waits for them.
-fn new_client_gone(py: Python<'_>, worker: &Worker, environs: &EnvironBuilder) -> PyResult<ClientGone> {
+fn new_client_gone(py: Python<'_>, worker: &Worker, environs: &Environs) -> PyResult<ClientGone> {
     let client_gone = ClientGone::new(py, &worker.end)?;
-    environs.set_always(py, intern!(py, "penstock.client_gone"), client_gone.function())?;
+    if let Environs::Own(builder) = environs {
+        builder.set_always(py, intern!(py, "penstock.client_gone"), client_gone.function())?;
+    }
     Ok(client_gone)
+}
+
+fn new_callables(py: Python<'_>, worker: &Worker) -> PyResult<Callables> {
+    Callables::new(py, Responder::new(Arc::clone(&worker.end), worker.pauses.clone()))
+}
+
+impl Environs {
+    #[inline]
+    fn build<'py>(
+        &mut self,
+        py: Python<'py>,
+        worker: &Worker,
+        request: &RequestView<'_>,
+        input: Option<&Bound<'py, Input>>,
+        client_gone: &ClientGone,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let environ = match self {
+            // `client_gone` is in it already.
+            Environs::Own(builder) => return builder.build(py, request, input),
+            Environs::Shared => match worker.environ_builder.try_lock() {
+                Ok(mut builder) => match builder.as_mut() {
+                    Some(builder) => builder.build(py, request, input)?,
+                    None => builder.insert(new_builder(py, worker)?).build(py, request, input)?,
+                },
+                Err(TryLockError::WouldBlock) => new_builder(py, worker)?.build(py, request, input)?,
+                // A panic in the middle of it: what it left is not to be used.
+                Err(TryLockError::Poisoned(builder)) => {
+                    *builder.into_inner() = None;
+                    worker.environ_builder.clear_poison();
+                    new_builder(py, worker)?.build(py, request, input)?
+                }
+            },
+        };
+        environ.set_item(intern!(py, "penstock.client_gone"), client_gone.function())?;
+        Ok(environ)
+    }
+
+    /// The dicts of which environs are copies and that have `client_gone`.
+    #[inline]
+    fn dicts(&self) -> usize {
+        match self {
+            Environs::Own(builder) => builder.dicts(),
+            Environs::Shared => 0,
+        }
+    }
+}
+
+/// A builder for any greenlet. The key is there, so that the copies have the room for it.
+fn new_builder(py: Python<'_>, worker: &Worker) -> PyResult<EnvironBuilder> {
+    let builder = EnvironBuilder::new(py, &worker.environs)?;
+    builder.set_always(py, intern!(py, "penstock.client_gone"), &py.None())?;
+    Ok(builder)
 }
 
 /// One request. Ends it when dropped, if nothing else has.
@@ -421,7 +493,7 @@ impl<'py> Call<'_, 'py> {
     #[inline]
     fn detach_input(&self) {
         if let Some(input) = &self.input {
-            input.get().detach();
+            input.get().detach(self.py);
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Under the mutex no Python object is made and no Python code runs; a thread that reads much does it without the GIL, which is no
 //! danger to one that waits for the mutex with it. For a body that is still coming a thread waits without the GIL and without the mutex:
 //! otherwise one that comes with the GIL, the request's own at its end for example, would stop the whole interpreter for as long as a client likes.
+//! A greenlet parks itself instead (see `pauses`).
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::body::Body;
 use crate::errors::incomplete;
+use crate::pauses::Pauses;
 use crate::stream::{Got, Stream};
 
 /// From this size on a read is worth giving the GIL up.
@@ -38,6 +40,7 @@ enum Content {
 #[pyclass(frozen, module = "penstock._engine")]
 pub(crate) struct Input {
     content: Mutex<Content>,
+    pauses: Pauses,
 }
 
 #[pymethods]
@@ -135,23 +138,25 @@ impl Input {
 impl Input {
     /// The input of requests without a body.
     pub(crate) fn empty() -> Self {
-        Input { content: Mutex::new(Content::Empty) }
+        Input { content: Mutex::new(Content::Empty), pauses: Pauses::default() }
     }
 
     pub(crate) fn new(body: Body) -> Self {
-        Input { content: Mutex::new(Content::Body(body)) }
+        Input { content: Mutex::new(Content::Body(body)), pauses: Pauses::default() }
     }
 
-    pub(crate) fn streamed(stream: Stream) -> Self {
-        Input { content: Mutex::new(Content::Stream(stream)) }
+    pub(crate) fn streamed(stream: Stream, pauses: Pauses) -> Self {
+        Input { content: Mutex::new(Content::Stream(stream)), pauses }
     }
 
     /// Ends all reading: the request is over.
-    pub(crate) fn detach(&self) {
+    pub(crate) fn detach(&self, py: Python<'_>) {
         let content = std::mem::replace(&mut *self.lock(), Content::Detached);
         // Outside of the lock: closes a file, or wakes those that wait for a stream and will find it detached.
         if let Content::Stream(stream) = content {
+            let slot = stream.slot();
             stream.close();
+            self.pauses.resume(py, slot);
         }
     }
 
@@ -183,6 +188,11 @@ impl Input {
             match got {
                 Got::All => return Ok(()),
                 Got::Broken(how) => return Err(incomplete(how)),
+                Got::Wait(end, ticket) if self.pauses.must_pause(py) => {
+                    if end.is_body_quiet(&ticket) {
+                        self.pauses.pause(py, ticket.slot()).unwrap_or(Ok(()))?;
+                    }
+                }
                 Got::Wait(end, ticket) => py.detach(|| end.wait_body(ticket, None)),
             }
         }

@@ -21,6 +21,9 @@
 //! between the two, so nobody else has met it. The crack is closed in the same way. None of this needs the GIL to be right. A request that was never looked at costs a
 //! store and a swap.
 //!
+//! Greenlets have a window each, too, but for them nothing is ever pending: who interrupts does it on their own thread, while none of them runs, by
+//! claiming the request (the same mark) and raising the exception in the greenlet at once.
+//!
 //! What was raised lands in the application, in whatever it calls, or in a destructor, where Python can only print it: then the request
 //! goes on, and its writes find that nobody waits.
 
@@ -51,10 +54,12 @@ const SEEN: u64 = 1 << 30;
 const RAISED: u64 = 1 << 31;
 const MARKS: u64 = DEPARTABLE | SEEN | RAISED;
 
-/// What one serving thread is at.
+/// What one serving thread, or greenlet, is at.
 struct Running {
     /// As `threading.get_ident()` names it.
     thread: c_ulong,
+    /// Which of the greenlets on that thread; None where a thread runs one request at a time.
+    seat: Option<u32>,
     word: AtomicU64,
 }
 
@@ -70,6 +75,8 @@ pub(crate) struct Found {
     /// [`Why::Overdue`] or [`Why::Departed`].
     pub(crate) why: Why,
     pub(crate) thread: c_ulong,
+    /// Which of the greenlets on that thread, where it has such.
+    pub(crate) seat: Option<u32>,
     pub(crate) slot: u32,
     pub(crate) generation: u32,
     /// A copy; damaged or empty where the request's was.
@@ -83,11 +90,11 @@ impl Watched {
         self.threads.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The calling thread's window.
-    pub(crate) fn window(&self, py: Python<'_>) -> Window<'_> {
+    /// The window of the calling thread, or of the greenlet with this seat.
+    pub(crate) fn window(&self, py: Python<'_>, seat: Option<u32>) -> Window<'_> {
         // SAFETY: attached, so the thread has an ident.
         let thread = unsafe { ffi::PyThread_get_thread_ident() };
-        let running = Arc::new(Running { thread, word: AtomicU64::new(0) });
+        let running = Arc::new(Running { thread, seat, word: AtomicU64::new(0) });
         self.lock(py).push(Arc::clone(&running));
         Window { watched: self, running }
     }
@@ -104,7 +111,8 @@ impl Watched {
             let running = threads.iter().find(|running| mark(running, word, opening(why), SEEN))?;
             // Its thread does not get past the closing of its window before we let the lock go, so the record stays until then.
             let (record, started_ms) = end.look_at(slot, generation).unwrap_or_default();
-            Some(Found { why, thread: running.thread, slot, generation, record, started_ms })
+            let (thread, seat) = (running.thread, running.seat);
+            Some(Found { why, thread, seat, slot, generation, record, started_ms })
         })
     }
 
@@ -120,6 +128,15 @@ impl Watched {
         threads.iter().filter_map(request_of).collect()
     }
 
+    /// Marks the request as interrupted, for the caller to raise the exception in its greenlet before any other one runs; gives the greenlet's seat. None as
+    /// for [`Watched::interrupt`]. To be called on the greenlets' own thread: so the window cannot close between the mark and the raising.
+    pub(crate) fn claim(&self, py: Python<'_>, slot: u32, generation: u32, why: Why) -> Option<u32> {
+        let (word, needed) = (word_of(slot, generation), SEEN | opening(why));
+        let threads = self.lock(py);
+        let is_it = |running: &&Arc<Running>| running.seat.is_some() && mark(running, word, needed, RAISED);
+        threads.iter().find(is_it)?.seat
+    }
+
     /// Raises `exception` in the thread that is at the request, once; false when its window is closed (to this reason), it was not found
     /// before, or it was interrupted already.
     pub(crate) fn interrupt(
@@ -132,7 +149,9 @@ impl Watched {
         let threads = self.lock(exception.py());
         let word = word_of(slot, generation);
         let needed = SEEN | opening(why);
-        let Some(running) = threads.iter().find(|running| mark(running, word, needed, RAISED)) else {
+        // What is pending for a thread would meet any of its greenlets: those are claimed.
+        let is_it = |running: &&Arc<Running>| running.seat.is_none() && mark(running, word, needed, RAISED);
+        let Some(running) = threads.iter().find(is_it) else {
             return false;
         };
         // SAFETY: attached; the exception is a live class; an ident that no thread has is found out.

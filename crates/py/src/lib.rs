@@ -5,7 +5,8 @@
 //! `penstock_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
 //! Reading order: `worker` (the loop of a thread), `desk` (one request from slot to slot), `request` and `names` (environ), `start_response`,
-//! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `client_socket` for WebSockets; `client_gone`, and
+//! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `client_socket` for WebSockets; `green` and
+//! `pauses`, for greenlets; `client_gone`, and
 //! `interrupt` and `overdue`, for requests whose answer nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
 
 mod answer;
@@ -17,12 +18,14 @@ mod desk;
 mod errors;
 mod file_wrapper;
 mod front;
+mod green;
 mod head;
 mod input;
 mod interrupt;
 mod link;
 mod names;
 mod overdue;
+mod pauses;
 mod process;
 mod request;
 mod responder;

@@ -26,6 +26,7 @@ pub struct Overdue {
     pub(crate) generation: u32,
     pub(crate) why: Why,
     thread: c_ulong,
+    seat: Option<u32>,
     method: String,
     path: String,
     client: String,
@@ -43,6 +44,7 @@ impl Overdue {
             generation: found.generation,
             why: found.why,
             thread: found.thread,
+            seat: found.seat,
             method: text(request.as_ref().map(RequestView::method)),
             path: text(request.as_ref().map(RequestView::path)),
             client: text(request.as_ref().map(RequestView::peer)),
@@ -63,6 +65,12 @@ impl Overdue {
     #[getter]
     fn thread(&self) -> c_ulong {
         self.thread
+    }
+
+    /// The seat of the greenlet that runs it, where greenlets do.
+    #[getter]
+    fn seat(&self) -> Option<u32> {
+        self.seat
     }
 
     /// The method.

@@ -7,10 +7,12 @@
 //! Usually one thread uses it, but an application may hand `write` to others. So everything lies in a mutex:
 //! - Under it no Python object is made and no Python code runs: a thread that waits for it holds the GIL.
 //! - For waiting on the client `Taken` is *lent* out of the mutex; who needs it meanwhile waits, without the GIL, for its return.
+//! - Greenlets, which share a thread, wait for both by parking (see `pauses`).
 
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use penstock_link::{LEND_FROM, Loan, Taken, WorkerEnd, Writable};
@@ -20,6 +22,7 @@ use pyo3::types::PyBytes;
 
 use crate::answer::{Answer, Fault, Flow, More, Stage};
 use crate::file_wrapper::FilePart;
+use crate::pauses::Pauses;
 use crate::stream::Stream;
 
 const ERROR_BODY: &[u8] = b"Internal Server Error";
@@ -30,11 +33,15 @@ pub(crate) struct Responder {
     end: Arc<WorkerEnd>,
     answer: Mutex<Answer>,
     returned: Condvar,
+    pauses: Pauses,
+    /// Which slot the present request is in.
+    slot: AtomicU32,
 }
 
 impl Responder {
-    pub(crate) fn new(end: Arc<WorkerEnd>) -> Self {
-        Responder { end, answer: Mutex::default(), returned: Condvar::new() }
+    pub(crate) fn new(end: Arc<WorkerEnd>, pauses: Pauses) -> Self {
+        let (answer, returned, slot) = (Mutex::default(), Condvar::new(), AtomicU32::new(0));
+        Responder { end, answer, returned, pauses, slot }
     }
 
     /// Sets what `start_response` returns; gives the former one, for the caller to drop outside of the lock.
@@ -47,18 +54,43 @@ impl Responder {
         self.answer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The answer, with `Taken` in its place.
-    fn enter(&self, py: Python<'_>) -> MutexGuard<'_, Answer> {
+    /// The answer, with `Taken` in its place. Fails only in a greenlet that has to wait for that, with what somebody raises there.
+    #[inline]
+    fn try_enter(&self, py: Python<'_>) -> Result<MutexGuard<'_, Answer>, Fault> {
+        let answer = self.lock();
+        if !answer.lent {
+            return Ok(answer);
+        }
+        drop(answer);
+        self.wait_for_return(py).map_err(Fault::Raised)
+    }
+
+    #[cold]
+    fn wait_for_return(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Answer>> {
         loop {
             let answer = self.lock();
             if !answer.lent {
-                return answer;
+                return Ok(answer);
             }
             drop(answer);
-            py.detach(|| {
-                let answer = self.lock();
-                drop(self.returned.wait_while(answer, |answer| answer.lent));
-            });
+            match self.pauses.pause(py, self.slot.load(Ordering::Relaxed)) {
+                Some(paused) => paused?,
+                None => py.detach(|| {
+                    let answer = self.lock();
+                    drop(self.returned.wait_while(answer, |answer| answer.lent));
+                }),
+            }
+        }
+    }
+
+    /// The same for what must be done in any case: who raises something meanwhile is told that it is too late for that.
+    #[inline]
+    fn enter(&self, py: Python<'_>) -> MutexGuard<'_, Answer> {
+        loop {
+            match self.try_enter(py) {
+                Ok(answer) => return answer,
+                Err(fault) => PyErr::from(fault).write_unraisable(py, None),
+            }
         }
     }
 
@@ -69,6 +101,7 @@ impl Responder {
 
     /// A request begins.
     pub(crate) fn begin(&self, taken: Taken, is_head_request: bool) {
+        self.slot.store(taken.slot(), Ordering::Relaxed);
         let mut answer = self.lock();
         answer.stage = Stage::Fresh;
         answer.taken = Some(taken);
@@ -88,7 +121,7 @@ impl Responder {
         has_exc_info: bool,
     ) -> Result<Py<PyAny>, Fault> {
         let py = status.py();
-        let mut answer = self.enter(py);
+        let mut answer = self.try_enter(py)?;
         match answer.stage {
             Stage::Over => return Err(Fault::Over),
             Stage::HandedOver => {
@@ -114,7 +147,7 @@ impl Responder {
         known_length: Option<u64>,
         more: More,
     ) -> Result<Flow, Fault> {
-        let mut answer = self.enter(py);
+        let mut answer = self.try_enter(py)?;
         if answer.stage == Stage::HandedOver {
             return Ok(Flow::Gone);
         }
@@ -153,7 +186,7 @@ impl Responder {
     /// Answers with this body and ends the request, all in one step: the way of most answers. False, and nothing done beyond what `send`
     /// and `check_whole` would do again, where it is too large for that, something was sent before, or a broken rule is to be reported.
     pub(crate) fn answer_whole(&self, py: Python<'_>, body: &[u8]) -> Result<bool, Fault> {
-        let mut answer = self.enter(py);
+        let mut answer = self.try_enter(py)?;
         if answer.stage == Stage::HandedOver {
             answer.finish(&self.end, false);
             return Ok(true);
@@ -174,7 +207,7 @@ impl Responder {
     /// Sends the rest of a file, as far as announced. None: the front cannot be given files at present; only the head was sent, and the bytes
     /// have to go as data.
     pub(crate) fn send_file(&self, py: Python<'_>, part: FilePart) -> Result<Option<Flow>, Fault> {
-        let mut answer = self.enter(py);
+        let mut answer = self.try_enter(py)?;
         if answer.stage == Stage::HandedOver {
             return Ok(Some(Flow::Gone));
         }
@@ -251,7 +284,7 @@ impl Responder {
             Flow::Open => Ok(()),
             Flow::Complete => {
                 // The verdict is not this caller's to give: the application may still fail, or write too much.
-                let mut answer = self.enter(py);
+                let mut answer = self.try_enter(py)?;
                 if let Some(taken) = answer.taken.as_mut() {
                     self.end.publish(taken);
                 }
@@ -271,12 +304,29 @@ impl Responder {
         drop(answer);
         self.end.publish(&mut taken);
         let away = Returning { responder: self, taken: Some(taken) };
-        let writable = py.detach(|| match &away.taken {
-            Some(taken) => self.end.wait_writable(taken, None),
-            None => Writable::Gone,
-        });
+        let writable = match &away.taken {
+            Some(taken) => self.wait_writable(py, taken),
+            None => Ok(Writable::Gone),
+        };
         drop(away);
-        Ok((self.enter(py), writable))
+        if self.pauses.must_pause(py) {
+            // Other greenlets may have parked because `Taken` was away.
+            self.pauses.resume(py, self.slot.load(Ordering::Relaxed));
+        }
+        let writable = writable.map_err(Fault::Raised)?;
+        Ok((self.try_enter(py)?, writable))
+    }
+
+    fn wait_writable(&self, py: Python<'_>, taken: &Taken) -> PyResult<Writable> {
+        if !self.pauses.must_pause(py) {
+            return Ok(py.detach(|| self.end.wait_writable(taken, None)));
+        }
+        loop {
+            if let Some(writable) = self.end.try_writable(taken) {
+                return Ok(writable);
+            }
+            self.pauses.pause(py, taken.slot()).unwrap_or(Ok(()))?;
+        }
     }
 
     /// The application failed: where nothing has left yet the client gets status 500. False where the answer is beyond repair.
@@ -294,7 +344,7 @@ impl Responder {
 
     /// Whether the answer has everything that was announced; sends the head if there was no body at all.
     pub(crate) fn check_whole(&self, py: Python<'_>) -> Result<bool, Fault> {
-        let mut answer = self.enter(py);
+        let mut answer = self.try_enter(py)?;
         if answer.stage == Stage::HandedOver {
             return Ok(true);
         }

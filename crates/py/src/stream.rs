@@ -79,6 +79,11 @@ impl Stream {
         Ok(count)
     }
 
+    /// The slot whose news are worth another look.
+    pub(crate) fn slot(&self) -> u32 {
+        self.reader.slot()
+    }
+
     /// Ends all reading, and wakes those that wait for this body.
     pub(crate) fn close(self) {
         self.end.detach_body(self.reader);

@@ -3,8 +3,9 @@
 //! Owns what all threads of a worker share. Which thread takes when is the scheduler's business, what happens to a request is `desk`'s.
 //! `serve` runs on threads that Python made, never on the main thread, so signals are not its concern; `next_overdue` on the watch's own.
 
-use std::sync::Arc;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use penstock_link::{Errand, Scheduler, Taken, Wake, WorkerEnd};
@@ -18,6 +19,8 @@ use crate::front::timeout_of;
 use crate::interrupt::Watched;
 use crate::link::Link;
 use crate::overdue::{Overdue, named};
+use crate::pauses::Pauses;
+use crate::request::EnvironBuilder;
 
 /// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -36,6 +39,9 @@ pub struct Worker {
     pub(crate) watched: Watched,
     /// Requests for spare threads that the watch has been told of (wraps).
     spares_told: AtomicU32,
+    pub(crate) pauses: Pauses,
+    /// What the desks of all greenlets build environs with, one at a time; see `desk`.
+    pub(crate) environ_builder: Mutex<Option<EnvironBuilder>>,
 }
 
 #[pymethods]
@@ -53,7 +59,6 @@ impl Worker {
         let (end, threads) = link.get().take_worker_end()?;
         let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads));
         let watched = Watched::default();
-        let spares_told = AtomicU32::new(0);
         Ok(Worker {
             end,
             scheduler,
@@ -63,7 +68,9 @@ impl Worker {
             observer,
             client_sockets,
             watched,
-            spares_told,
+            spares_told: AtomicU32::new(0),
+            pauses: Pauses::default(),
+            environ_builder: Mutex::default(),
         })
     }
 
@@ -86,7 +93,7 @@ impl Worker {
         }
         let mut desk = Desk::new(py, self)?;
         if let Some(on_departure) = on_departure {
-            desk.set_duty(Duty::new(Arc::clone(&self.scheduler), seat.number(), on_departure));
+            desk.set_duty(Duty::new(Some((Arc::clone(&self.scheduler), seat.number())), on_departure));
         }
         loop {
             // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
@@ -104,6 +111,55 @@ impl Worker {
                 Wake::Stop => return Ok(()),
             }
         }
+    }
+
+    /// Serve on greenlets of the calling thread; gives the descriptor to sleep on.
+    fn listen(&self, py: Python<'_>, pause: Py<PyAny>, resume: Py<PyAny>) -> PyResult<RawFd> {
+        let bell = self.end.listen()?;
+        if !self.pauses.begin(py, pause, resume) {
+            return Err(PyValueError::new_err("this worker serves on greenlets already"));
+        }
+        Ok(bell)
+    }
+
+    /// Run requests on the calling greenlet, until `rest` returns False.
+    fn serve_greenlet(
+        &self,
+        py: Python<'_>,
+        seat: u32,
+        rest: &Bound<'_, PyAny>,
+        on_departure: Py<PyAny>,
+    ) -> PyResult<()> {
+        self.serve_on_greenlet(py, seat, rest, on_departure)
+    }
+
+    /// How many clients' sockets the application has taken and still has.
+    fn sockets_held(&self) -> u32 {
+        self.end.sockets_held()
+    }
+
+    /// Announce that the thread is about to sleep on its descriptor; False when there is something to do.
+    fn prepare_sleep(&self, takes_requests: bool) -> bool {
+        self.end.prepare_sleep(takes_requests && !self.is_stopping())
+    }
+
+    /// Make the descriptor unreadable; False when it never will be again.
+    fn answer_bell(&self) -> bool {
+        self.end.answer_bell()
+    }
+
+    /// The slots that have news for greenlets which are parked.
+    fn take_roused(&self) -> Vec<u32> {
+        let mut slots = Vec::new();
+        self.end.take_roused(&mut slots);
+        slots
+    }
+
+    /// Mark such a request as interrupted and give its greenlet's seat; None when that is over.
+    fn claim(&self, py: Python<'_>, overdue: &Bound<'_, Overdue>) -> Option<u32> {
+        let overdue = overdue.get();
+        let is_ours = Arc::ptr_eq(&overdue.end, &self.end);
+        if is_ours { self.watched.claim(py, overdue.slot, overdue.generation, overdue.why) } else { None }
     }
 
     /// Let every serving thread return once it has finished its request.
@@ -180,6 +236,10 @@ impl Worker {
         let running = self.watched.running(py, &self.end);
         let arguments = (called, errand.caller_port, !errand.is_report, running);
         self.observer.bind(py).call_method1("called_itself", arguments).map(drop)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.scheduler.is_stopping()
     }
 
     /// The worker's end of the link.

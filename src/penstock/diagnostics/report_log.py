@@ -8,9 +8,10 @@ that found it out has to go on.
 from __future__ import annotations
 
 import logging
-import queue
-import threading
+from _queue import SimpleQueue  # not from `queue`, where gevent replaces it
 from typing import Final
+
+from penstock.native_threads import NativeEvent, NativeThread, allocate_lock
 
 # How long the writer of a report waits for it to be in the log, so that usually the lines are in order.
 _PATIENCE: Final = 0.5
@@ -27,26 +28,26 @@ class ReportLog:
         self._logger = logger
         self._level = level
         self._patience = patience
-        self._waiting: queue.Queue[tuple[str, threading.Event]] = queue.Queue(_MOST_WAITING)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._waiting: SimpleQueue[tuple[str, NativeEvent]] = SimpleQueue()
+        self._lock = allocate_lock()
+        self._thread: NativeThread | None = None
         self._is_behind = False
 
     def write(self, message: str) -> None:
         """Write it; waits for a moment at most, and not at all while an earlier report is not written."""
         self._start()
-        written = threading.Event()
-        try:
-            self._waiting.put_nowait((message, written))
-        except queue.Full:
+        written = NativeEvent()
+        # One thread writes at a time, or nearly so: a report more than the bound would do no harm.
+        if self._waiting.qsize() >= _MOST_WAITING:
             return
+        self._waiting.put((message, written))
         if not self._is_behind:
             self._is_behind = not written.wait(self._patience)
 
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="penstock-reports", daemon=True)
+                self._thread = NativeThread(self._run, name="penstock-reports")
                 self._thread.start()
 
     def _run(self) -> None:

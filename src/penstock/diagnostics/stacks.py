@@ -56,6 +56,11 @@ def stack_of(ident: int) -> str:
     return _safely(lambda: _stack(sys._current_frames().get(ident)), "  (its stack cannot be read)")
 
 
+def stack_from(frame: FrameType | None) -> str:
+    """`stack_of` what is at this frame: a greenlet that is not running. None: it has ended."""
+    return _safely(lambda: _stack(frame), "  (its stack cannot be read)")
+
+
 def report(thread_ident: int) -> str:
     """`stack_of` that thread; and where it waits for a lock, which one, and the stack of who holds it.
 

@@ -12,11 +12,12 @@ import socket
 import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from penstock.config.errors import ConfigError, StartError
 from penstock.logs.formats import Form, ForPeople, in_one_line
 from penstock.logs.journal import SOCKET, Journal
+from penstock.native_threads import NativeRLock
 
 # As syslog and the journal number them.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -33,6 +34,22 @@ class Output(logging.Handler):
     def __init__(self, form: Form) -> None:
         super().__init__()
         self.form = form
+
+    def createLock(self) -> None:  # noqa: N802  (the name is logging's)
+        """A real lock, whatever was patched: penstock's threads log while greenlets do."""
+        self._real_lock = NativeRLock()
+        super().createLock()
+
+    @property
+    def lock(self) -> Any:
+        """That lock. gevent puts one of its own into every handler, on which threads and greenlets that
+        meet there wait for each other for ever; it is not taken.
+        """
+        return self._real_lock
+
+    @lock.setter
+    def lock(self, other: Any) -> None:
+        pass
 
 
 class StandardError(Output):

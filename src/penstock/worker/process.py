@@ -22,13 +22,13 @@ from penstock import _engine
 from penstock.app_loader import ApplicationError
 from penstock.config.errors import ConfigError
 from penstock.config.settings import Settings
-from penstock.diagnostics.stacks import stack_of
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line, LineClosedError, Message, shortened
 from penstock.listeners import Listener
 from penstock.logs.setup import label_process
+from penstock.native_threads import close
 from penstock.signals import Signals
-from penstock.worker.runners.base import Runner
+from penstock.worker.runners.base import Runner, stack_of_straggler
 from penstock.worker.worker import build_runner
 from penstock.worker_kinds import kind_of
 
@@ -53,7 +53,7 @@ class LinkEnd:
     def close(self) -> None:
         """Close them."""
         for descriptor in (self.memory, self.bodies, self.doorbell, self.socket):
-            os.close(descriptor)
+            close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -166,5 +166,5 @@ class _Worker:
             LOGGER.warning(
                 "%s is still in the application's code and is left behind. It is here:\n%s",
                 thread.name,
-                stack_of(thread.ident or 0),
+                stack_of_straggler(thread),
             )

@@ -24,6 +24,7 @@ from penstock.forking import fork
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line, LineClosedError, Message, shortened
 from penstock.logs.setup import label_process
+from penstock.native_threads import close
 from penstock.worker.process import FAILED, NO_APPLICATION, LinkEnd, Surroundings
 from penstock.worker.process import run as run_worker
 from penstock.worker_kinds import kind_of
@@ -84,11 +85,11 @@ def _fork_worker(line: Line, around: Surroundings, application: Any, message: Me
     def worker() -> int:
         line.close()
         for descriptor in (go_writer, pid_reader, pid_writer):
-            os.close(descriptor)
+            close(descriptor)
         if not os.read(go_reader, 1):
             # The template has ended, so nobody has told the supervisor about this process.
             return FAILED
-        os.close(go_reader)
+        close(go_reader)
         control, memory, bodies, doorbell, end = message.descriptors
         link_end = LinkEnd(memory, bodies, doorbell, end)
         return run_worker(number, Line.from_descriptor(control), link_end, around, lambda: application)
@@ -99,7 +100,7 @@ def _fork_worker(line: Line, around: Surroundings, application: Any, message: Me
 
     try:
         parent = fork(between, keeps_exit=True)
-        os.close(pid_writer)
+        close(pid_writer)
         pid_writer = -1
         pid = os.read(pid_reader, 32)
         # Once it has been waited for, its child has been given to the supervisor.
@@ -115,4 +116,4 @@ def _fork_worker(line: Line, around: Surroundings, application: Any, message: Me
         message.close()
         for descriptor in (go_reader, go_writer, pid_reader, pid_writer):
             if descriptor >= 0:
-                os.close(descriptor)
+                close(descriptor)

@@ -10,14 +10,15 @@ handler.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from typing import Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from penstock.diagnostics.report_log import ReportLog
 from penstock.diagnostics.stacks import report
 from penstock.disconnects import ClientDisconnected
 from penstock.left_behind import leave_behind
+from penstock.native_threads import NativeEvent, NativeThread
 from penstock.timeouts import RequestTimeout
 from penstock.worker.rouse import rouse
 from penstock.worker.spare_threads import SpareThreads
@@ -72,11 +73,23 @@ class WatchedWorker(Protocol[_Overdue]):
         """Raise it in the request's thread; False when the request is over."""
 
 
+@runtime_checkable
+class Greenlets(Protocol):
+    """A runner whose requests are greenlets, which only their own thread can look at and interrupt."""
+
+    def report(self, overdue: Any) -> str:
+        """Where the request's greenlet is, in many lines. Waits for a moment at most."""
+
+    def interrupt(self, overdue: Any, exception: type[BaseException]) -> None:
+        """Raise it there, if the request still runs; returns at once."""
+
+
 class Watch:
     """Interrupts such requests of one worker, on a thread named "penstock-watch".
 
     ``name``: how the log calls this process, for example ``worker 3``. ``interval``: seconds between two
     heartbeats at most. ``spares``: who makes threads for requests that were lent a permit, if any are.
+    ``greenlets``: the runner, where it is of that kind.
     """
 
     def __init__(
@@ -86,13 +99,15 @@ class Watch:
         name: str,
         interval: float = 1.0,
         spares: SpareThreads | None = None,
+        greenlets: Greenlets | None = None,
     ) -> None:
+        self._greenlets = greenlets
         self._name = name
         self._interval = interval
         self._spares = spares
-        self._ended = threading.Event()
+        self._ended = NativeEvent()
         self._log = ReportLog(LOGGER)
-        self._thread = threading.Thread(target=self._run, args=(worker,), name="penstock-watch", daemon=True)
+        self._thread = NativeThread(partial(self._run, worker), name="penstock-watch")
 
     def start(self) -> None:
         """Start the thread; once."""
@@ -106,8 +121,7 @@ class Watch:
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread's end; False when ``timeout`` seconds were over first."""
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+        self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self, worker: WatchedWorker[_Overdue]) -> None:
@@ -134,18 +148,24 @@ class Watch:
             LOGGER.debug("An overdue request could not be reported.", exc_info=True)
         # Once. Code that catches it may be cleaning up; who does not come back within the grace is not worth
         # a second one, but a new worker.
-        worker.interrupt(overdue, RequestTimeout)
+        (self._greenlets or worker).interrupt(overdue, RequestTimeout)
 
     def _dismiss(self, worker: WatchedWorker[_Overdue], overdue: _Overdue) -> None:
         # Nothing is wrong, so there is no report. An iterable that waits for an event which may never come
         # (as those of server-sent events do) would keep its thread for ever.
-        if worker.interrupt(overdue, ClientDisconnected):
+        if self._greenlets is not None:
+            # What is raised in a greenlet resumes it.
+            self._greenlets.interrupt(overdue, ClientDisconnected)
+        elif worker.interrupt(overdue, ClientDisconnected):
             rouse(overdue.thread)
 
     def _told(self, overdue: _Overdue) -> str:
         path = overdue.path if len(overdue.path) <= _MOST_PATH else f"{overdue.path[:_MOST_PATH]}…"
+        if self._greenlets is None:
+            what, where = "thread", report(overdue.thread)
+        else:
+            what, where = "greenlet", self._greenlets.report(overdue)
         return (
             f"{printable(overdue.method)} {printable(path)} from {printable(overdue.client)} has run for "
-            f"{overdue.age:.1f} s in {self._name} and was answered 504; its thread is here:\n"
-            f"{report(overdue.thread)}"
+            f"{overdue.age:.1f} s in {self._name} and was answered 504; its {what} is here:\n{where}"
         )

@@ -5,7 +5,6 @@ Owns nothing after that. Runs on the thread that starts penstock, or a worker pr
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,11 +12,11 @@ from penstock import _engine
 from penstock.config.settings import Settings
 from penstock.listeners import Listener
 from penstock.worker.client_sockets import ClientSockets, make_room
-from penstock.worker.runners.base import Runner
+from penstock.worker.runners.base import Runner, Straggler
 from penstock.worker.runners.threads import ThreadsRunner
 from penstock.worker.self_calls import SelfCallLog
 from penstock.worker.spare_threads import SpareThreads
-from penstock.worker.watch import Watch
+from penstock.worker.watch import Greenlets, Watch
 from penstock.worker_kinds import kind_of, self_call_of
 from penstock.wsgi.environ import template
 from penstock.wsgi.file_wrapper import FileWrapper
@@ -47,7 +46,7 @@ class SocketsRunner:
         self._runner.stop()
         self._sockets.shut_down()
 
-    def join(self, timeout: float) -> list[threading.Thread]:
+    def join(self, timeout: float) -> Sequence[Straggler]:
         """Wait for the requests, those that have taken their sockets among them."""
         return self._runner.join(timeout)
 
@@ -74,7 +73,7 @@ class WatchedRunner:
         self._watch.stop()
         self._runner.stop()
 
-    def join(self, timeout: float) -> list[threading.Thread]:
+    def join(self, timeout: float) -> Sequence[Straggler]:
         """Wait for the requests; the watch's thread holds nothing and is not waited for."""
         return self._runner.join(timeout)
 
@@ -119,4 +118,5 @@ def build_runner(
     runner: Runner = SocketsRunner(serving, sockets)
     if not settings.request_timeout and not settings.worker_timeout and spares is None:
         return runner
-    return WatchedRunner(runner, Watch(worker, name=name, spares=spares))
+    greenlets = serving if isinstance(serving, Greenlets) else None
+    return WatchedRunner(runner, Watch(worker, name=name, spares=spares, greenlets=greenlets))

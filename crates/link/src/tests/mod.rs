@@ -4,6 +4,7 @@
 //! Races are made with barriers and channels; a time-out only ever turns a hang into a failure.
 
 mod answers;
+mod bell;
 mod files;
 mod pulse;
 mod scheduling;

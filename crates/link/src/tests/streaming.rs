@@ -30,7 +30,7 @@ fn worker_over(bodies: &File) -> (FrontEnd, Arc<Doorbell>, Arc<WorkerEnd>) {
     (FrontEnd::join(&memory, front, 1).unwrap(), doorbell, Arc::new(end))
 }
 
-fn submit(front: &mut FrontEnd, window: &mut BodyWindow, waits_for_leave: bool) -> u32 {
+pub(super) fn submit(front: &mut FrontEnd, window: &mut BodyWindow, waits_for_leave: bool) -> u32 {
     let slot = front.claim().unwrap();
     let body = BodyParts::Stream { chunks: window.chunks(), length: None, waits_for_leave };
     let parts = RequestParts {
@@ -51,7 +51,7 @@ fn submit(front: &mut FrontEnd, window: &mut BodyWindow, waits_for_leave: bool) 
     slot
 }
 
-fn reader(end: &WorkerEnd, taken: &Taken) -> BodyReader {
+pub(super) fn reader(end: &WorkerEnd, taken: &Taken) -> BodyReader {
     let BodyView::Stream { chunks, waits_for_leave, .. } = end.request(taken).unwrap().body() else {
         panic!("not streamed")
     };

@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Sequence
 from typing import Protocol
+
+from penstock.diagnostics.stacks import stack_of
+
+
+class Straggler(Protocol):
+    """A thread, or a greenlet, that is still in the application's code.
+
+    Threads are found by their ``ident``; what has none has a method ``stack() -> str``.
+    """
+
+    @property
+    def name(self) -> str:
+        """As the log calls it."""
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+
+
+def stack_of_straggler(one: Straggler) -> str:
+    """Where it is, as text of many lines."""
+    stack = getattr(one, "stack", None)
+    return str(stack()) if stack is not None else stack_of(getattr(one, "ident", None) or 0)
 
 
 class Runner(Protocol):
@@ -22,5 +44,5 @@ class Runner(Protocol):
     def stop(self) -> None:
         """Run no further request; those that run go on. Returns at once."""
 
-    def join(self, timeout: float) -> list[threading.Thread]:
-        """Wait until nothing runs, at most ``timeout`` seconds; returns the threads that still do."""
+    def join(self, timeout: float) -> Sequence[Straggler]:
+        """Wait until nothing runs, at most ``timeout`` seconds; returns what still does."""
