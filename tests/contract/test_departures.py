@@ -19,9 +19,13 @@ from penstock.wsgi.file_wrapper import FileWrapper
 from penstock.wsgi.observer import LogObserver
 from support.apps import PLAIN
 from support.client import Client, request
+from support.kinds import IS_ONE_OF_MANY
 from support.waiting import DEADLINE, eventually
 
 ASK = request(fields=(("Connection", "Upgrade"), ("Upgrade", "websocket")))
+
+# Of the serving threads themselves, without a runner.
+pytestmark = pytest.mark.skipif(IS_ONE_OF_MANY, reason="the same for every kind")
 
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -10,6 +10,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ HERE = [name for name in KINDS if exists(name)]
 PLAIN = ("threads", "thread")
 # Fewer would mean that files are not collected, or skip themselves.
 LEAST = 400
+AT_ONCE = 3
 
 pytestmark = pytest.mark.skipif(IS_ONE_OF_MANY, reason="this is one of them")
 
@@ -33,14 +36,12 @@ def test_its_library_is_installed_for_the_tests(name: str) -> None:
     KINDS[name].require()
 
 
-# Most of it is the suite's own waiting for what must not happen; the machine may be busy.
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("name", "front"),
-    [(name, front) for name in HERE for front in FRONTS if (name, front) != PLAIN],
-)
-def test_the_contract_suite(name: str, front: str) -> None:
-    done = subprocess.run(
+Runs = dict[tuple[str, str], Future[subprocess.CompletedProcess[str]]]
+
+
+def run(name: str, front: str) -> subprocess.CompletedProcess[str]:
+    """The suite for one combination."""
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--maxfail=20", "tests/contract"],
         cwd=ROOT,
         env={**os.environ, "PENSTOCK_TEST_KIND": name, "PENSTOCK_TEST_FRONT": front},
@@ -50,6 +51,26 @@ def test_the_contract_suite(name: str, front: str) -> None:
         check=False,
         timeout=850,
     )
+
+
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
+    """All that were asked for, a few at a time: most of each is the suite's waiting for what must not happen."""
+    asked = [item.callspec.params for item in request.session.items if getattr(item, "callspec", None)]
+    wanted = [(one["name"], one["front"]) for one in asked if {"name", "front"} == one.keys()]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {one: pool.submit(run, *one) for one in wanted}
+        pool.shutdown(cancel_futures=True)
+
+
+# The last one waits for all before it, and the machine may be busy.
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("name", "front"),
+    [(name, front) for name in HERE for front in FRONTS if (name, front) != PLAIN],
+)
+def test_the_contract_suite(name: str, front: str, runs: Runs) -> None:
+    done = runs[name, front].result()
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-2000:]
     passed = re.search(r"(\d+) passed", done.stdout)

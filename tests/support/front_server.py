@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock import _engine
 from penstock.config.settings import Settings
@@ -25,9 +25,13 @@ MOST_DESCRIPTORS = 32
 
 @dataclass(frozen=True)
 class Order:
-    """What one front is made of. Beside it travel the descriptors: listeners, then the five of `_serve`."""
+    """What one front is made of.
+
+    Beside it travel the descriptors: that of the access log if there is one, listeners, the five of `_serve`.
+    """
 
     settings: Settings
+    has_access_log: bool
     admin_listeners: int
     permits: int
     pid: int
@@ -37,6 +41,8 @@ def main(control: socket.socket) -> None:
     """Until the other end is closed."""
     # Nobody waits for the children.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # A library for greenlets makes its sockets so that they do not block.
+    control.setblocking(True)
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, MOST_BYTES, MOST_DESCRIPTORS)
         if not data:
@@ -52,11 +58,15 @@ def main(control: socket.socket) -> None:
 
 
 def _serve(order: Order, descriptors: list[int]) -> None:
+    settings = order.settings
+    if order.has_access_log:
+        settings = replace(settings, access_log_descriptor=descriptors.pop(0))
     *listeners, bodies, doorbell, memory, link, talk = descriptors
     with socket.socket(fileno=talk) as line:
+        line.setblocking(True)
         try:
             front = _engine.Front(
-                order.settings,
+                settings,
                 listeners,
                 None,
                 bodies=bodies,

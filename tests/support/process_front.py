@@ -20,6 +20,7 @@ from wsgiref.types import WSGIApplication
 
 from penstock import _engine
 from penstock.config.settings import Settings
+from penstock.logs.access import OFF
 from penstock.opening import Opened, open_all
 from penstock.worker.worker import build_runner
 from penstock.worker_kinds import kind_of
@@ -46,11 +47,12 @@ class ProcessFront:
         self._listeners = opened.listeners
         self._has_ended = False
         with front_end, worker_end, theirs:
-            order = Order(settings, len(opened.admin_listeners), permits, os.getpid())
+            log = [] if opened.access_log == OFF else [opened.access_log]
+            order = Order(settings, bool(log), len(opened.admin_listeners), permits, os.getpid())
             socket.send_fds(
                 _front_server(),
                 [pickle.dumps(order)],
-                [*opened.descriptors, bodies, doorbell, memory, front_end.fileno(), theirs.fileno()],
+                [*log, *opened.descriptors, bodies, doorbell, memory, front_end.fileno(), theirs.fileno()],
             )
             link = _engine.Link.joined(permits, memory, bodies, doorbell, worker_end.fileno())
         for one in (memory, bodies, doorbell):

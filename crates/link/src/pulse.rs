@@ -78,6 +78,13 @@ impl WorkerEnd {
         self.control().pulse.0.alarm.load(Ordering::SeqCst)
     }
 
+    /// Ends the wait of this end's own watch.
+    pub fn raise_alarm(&self) {
+        let alarm = &self.control().pulse.0.alarm;
+        alarm.fetch_add(1, Ordering::SeqCst);
+        wake::wake(alarm, 1, self.sharing());
+    }
+
     /// Sleeps until the alarm is no longer at `ticket`, or the time has passed; gives the present count. Call it without the GIL. It may return
     /// early, so look at [`WorkerEnd::to_interrupt`] after the count was read and before waiting: then nothing is missed.
     pub fn wait_alarm(&self, ticket: u32, timeout: Duration) -> u32 {

@@ -165,6 +165,8 @@ impl Worker {
     /// Let every serving thread return once it has finished its request.
     fn stop(&self) {
         self.scheduler.stop();
+        // The watch must not be what holds up the end of the process.
+        self.end.raise_alarm();
     }
 
     /// Wait for a request that is to be interrupted; None when the time is over.
@@ -184,7 +186,7 @@ impl Worker {
                 return Ok(None);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.is_stopping() {
                 return Ok(None);
             }
             py.detach(|| self.end.wait_alarm(ticket, left.min(LONGEST_PAUSE)));

@@ -22,6 +22,9 @@ from penstock.wsgi.environ import template
 from penstock.wsgi.file_wrapper import FileWrapper
 from penstock.wsgi.observer import LogObserver
 
+# It is woken by `stop`; it may be writing a report.
+_WATCH_ENDS_WITHIN = 0.5
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -74,8 +77,13 @@ class WatchedRunner:
         self._runner.stop()
 
     def join(self, timeout: float) -> Sequence[Straggler]:
-        """Wait for the requests; the watch's thread holds nothing and is not waited for."""
-        return self._runner.join(timeout)
+        """Wait for the requests, and a moment for the watch, which holds nothing.
+
+        One that were still there at the exit would cost the process its exit code (`penstock.left_behind`).
+        """
+        left = self._runner.join(timeout)
+        self._watch.join(_WATCH_ENDS_WITHIN)
+        return left
 
 
 def build_runner(
