@@ -364,8 +364,9 @@ class Worker:
 
         Each is given once: those that the front has answered 504, and those whose client has gone while they
         are asked for further pieces of an answer without an end. None when ``timeout`` (seconds) is over, or
-        after `stop`. Proves to the front that the interpreter runs, so call it again and again, from one thread, with no
-        pause as long as ``worker_timeout``. Also returns None when there are spares to be taken.
+        after `stop`. Proves to the front that the interpreter runs, so call it again and again, from one
+        thread, with no pause as long as ``worker_timeout``. Also returns None when there are spares to be
+        taken.
         """
     def take_spares(self) -> int:
         """How many requests were lent a permit, or are to be reported, that nobody was told of before.

@@ -55,8 +55,9 @@ def run(name: str, front: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
-    """All that were asked for, a few at a time: most of each is the suite's waiting for what must not happen."""
-    asked = [item.callspec.params for item in request.session.items if getattr(item, "callspec", None)]
+    """All that were asked for, a few at a time: most of each is waiting for what must not happen."""
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = [spec.params for spec in specs if spec is not None]
     wanted = [(one["name"], one["front"]) for one in asked if {"name", "front"} == one.keys()]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {one: pool.submit(run, *one) for one in wanted}
