@@ -436,7 +436,7 @@ def test_bytes_sent_while_it_is_offered_are_the_applications_or_the_next_request
             return []
         return page(environ, start_response)
 
-    server = serve(app)
+    server = serve(app, threads=2)
     taking = server.connect().send(request(target="/take", fields=UPGRADE))
     answering = server.connect().send(request(target="/answer", fields=UPGRADE))
     gate.wait_for(2)

@@ -68,10 +68,12 @@ NOT_FOR: Final[dict[str, dict[str, str]]] = {
         "test_the_end_of_the_server_ends_them": "gevent ends a wait on a copied socket with an error",
         "test_multithread_is_true_for_them": _SHARED_THREAD,
         "test_a_client_whose_request_waits_for_a_worker_is_not_late": _SHARED_THREAD,
+        "test_a_body_that_breaks_a_rule_before_anybody_runs_is_never_run": _SHARED_THREAD,
     },
     "eventlet": {
         "test_multithread_is_true_for_them": _SHARED_THREAD,
         "test_a_client_whose_request_waits_for_a_worker_is_not_late": _SHARED_THREAD,
+        "test_a_body_that_breaks_a_rule_before_anybody_runs_is_never_run": _SHARED_THREAD,
         "test_a_failure_in_the_middle_cuts_the_connection": _OWN_SOCKETS,
         "test_a_client_that_resets_while_its_socket_is_offered": _OWN_SOCKETS,
         "test_sequences": _OWN_SOCKETS,
