@@ -26,8 +26,6 @@ PLAIN = ("threads", "thread")
 # Fewer would mean that files are not collected, or skip themselves.
 LEAST = 400
 AT_ONCE = 2
-# To be mended: on a busy machine a request has been seen that was not begun within ten seconds.
-NOT_RELIABLE = ("eventlet", "process")
 
 pytestmark = pytest.mark.skipif(IS_ONE_OF_MANY, reason="this is one of them")
 
@@ -61,7 +59,6 @@ def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
     specs = [getattr(item, "callspec", None) for item in request.session.items]
     asked = [spec.params for spec in specs if spec is not None]
     wanted = [(one["name"], one["front"]) for one in asked if {"name", "front"} == one.keys()]
-    wanted = [one for one in wanted if one != NOT_RELIABLE]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {one: pool.submit(run, *one) for one in wanted}
         pool.shutdown(cancel_futures=True)
@@ -74,8 +71,6 @@ def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
     [(name, front) for name in HERE for front in FRONTS if (name, front) != PLAIN],
 )
 def test_the_contract_suite(name: str, front: str, runs: Runs) -> None:
-    if (name, front) == NOT_RELIABLE:
-        pytest.skip("eventlet with a front in another process: not reliable yet (docs/greenlets.md)")
     done = runs[name, front].result()
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -8,6 +8,9 @@
 //! no further descriptor has to find its way, and a broken worker cannot make the front wait by handing it something that blocks: a
 //! packet is sent without waiting, or not at all where so many lie there that the worker is woken by those.
 //!
+//! Whoever looks for a file takes all packets out of that socket, on any thread, and with them perhaps a ring that the event loop has not seen. So it rings
+//! an eventfd of this end's own in its place, and what the event loop waits for is an epoll instance over both.
+//!
 //! # Who touches what
 //! | word | who |
 //! |---|---|

@@ -99,8 +99,10 @@ pub(crate) struct Post {
     own: Arc<Shelf>,
     way: Way,
     next: AtomicU64,
-    /// Within one process: what wakes the worker, once it has asked for that (see `bell`). The same for both ends.
+    /// What wakes the worker, once it has asked for that (see `bell`). Within one process the same for both ends; between processes this end's own.
     bell: Arc<OnceLock<Doorbell>>,
+    /// Between processes: readable when the socket or this end's bell is.
+    either: OnceLock<OwnedFd>,
 }
 
 impl fmt::Debug for Post {
@@ -120,13 +122,20 @@ impl Post {
             way: Way::Shelf(Arc::clone(other)),
             next: AtomicU64::new(1),
             bell: Arc::clone(&bell),
+            either: OnceLock::new(),
         };
         (post(&front, &worker), post(&worker, &front))
     }
 
     /// This process's end of a socket pair.
     pub(crate) fn over(socket: OwnedFd) -> Post {
-        Post { own: Arc::default(), way: Way::Socket(socket), next: AtomicU64::new(1), bell: Arc::default() }
+        Post {
+            own: Arc::default(),
+            way: Way::Socket(socket),
+            next: AtomicU64::new(1),
+            bell: Arc::default(),
+            either: OnceLock::new(),
+        }
     }
 
     /// Gives a file to the other end; `own` makes the descriptor that stays, where both ends live here.
@@ -161,13 +170,16 @@ impl Post {
     }
 
     /// Empties the socket into the shelf. An error only where the process has no room for a descriptor: one is lost then.
+    ///
+    /// A ring may be among what is taken out. It is not this caller's to hear, so the bell is rung here in its place.
     fn receive(&self, entries: &mut Vec<Entry>, is_live: impl Fn(Owner) -> bool) -> io::Result<()> {
         let Way::Socket(socket) = &self.way else { return Ok(()) };
         let mut lost = false;
         for _ in 0..PACKETS {
             match receive(socket.as_fd()) {
                 Received::File(entry) if is_live(entry.owner) => self.own.put(entries, entry),
-                Received::File(_) | Received::Malformed => {}
+                Received::File(_) => {}
+                Received::Malformed => self.ring_ourselves(),
                 Received::Lost => lost = true,
                 Received::Nothing | Received::Closed => break,
             }
@@ -187,15 +199,19 @@ impl Post {
 
     /// The descriptor that becomes readable when the other end rings.
     pub(crate) fn bell(&self) -> io::Result<RawFd> {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        if self.bell.get().is_none() {
+            // Of two at the same time one is dropped.
+            let _ = self.bell.set(Doorbell::new()?);
+        }
+        let bell = self.bell.get().ok_or_else(missing)?.as_fd();
         match &self.way {
-            Way::Socket(socket) => Ok(socket.as_raw_fd()),
-            Way::Shelf(_) => {
-                if self.bell.get().is_none() {
-                    // Of two at the same time one is dropped.
-                    let _ = self.bell.set(Doorbell::new()?);
+            Way::Shelf(_) => Ok(bell.as_raw_fd()),
+            Way::Socket(socket) => {
+                if self.either.get().is_none() {
+                    let _ = self.either.set(either_of(socket.as_fd(), bell)?);
                 }
-                let bell = self.bell.get().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-                Ok(bell.as_fd().as_raw_fd())
+                Ok(self.either.get().ok_or_else(missing)?.as_raw_fd())
             }
         }
     }
@@ -212,7 +228,7 @@ impl Post {
         }
     }
 
-    /// Makes our own descriptor readable, within one process. Over a socket nobody can but the other end.
+    /// Makes our own descriptor readable, if somebody has asked for it.
     pub(crate) fn ring_ourselves(&self) {
         if let Some(bell) = self.bell.get() {
             bell.ring();
@@ -221,12 +237,10 @@ impl Post {
 
     /// Makes our descriptor unreadable again; what else lies in it goes to the shelf. False where the other end is closed.
     pub(crate) fn silence(&self, is_live: impl Fn(Owner) -> bool) -> bool {
-        let Way::Socket(socket) = &self.way else {
-            if let Some(bell) = self.bell.get() {
-                bell.silence();
-            }
-            return true;
-        };
+        if let Some(bell) = self.bell.get() {
+            bell.silence();
+        }
+        let Way::Socket(socket) = &self.way else { return true };
         let mut entries = self.own.lock();
         for _ in 0..PACKETS {
             match receive(socket.as_fd()) {
@@ -247,6 +261,28 @@ impl Post {
             other.retain(|owner| owner.slot != slot);
         }
     }
+}
+
+/// A descriptor that is readable as long as one of the two is: an epoll instance can be waited for like any other file.
+fn either_of(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed; the result is checked before it is owned.
+    let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    if raw < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, valid, and without another owner.
+    let epoll = unsafe { OwnedFd::from_raw_fd(raw) };
+    for descriptor in [one, other] {
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
+        // SAFETY: both descriptors are open and `event` lives for the call.
+        let added = unsafe {
+            libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor.as_raw_fd(), &raw mut event)
+        };
+        if added < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(epoll)
 }
 
 /// A control message with room for descriptors, aligned as its header needs.

@@ -179,3 +179,19 @@ fn sleep_against_news_loses_nothing() {
         assert_eq!(done.load(Ordering::SeqCst), ROUNDS);
     }
 }
+
+#[test]
+fn a_ring_that_somebody_else_takes_out_of_the_socket_is_still_heard() {
+    for (mut front, end) in both() {
+        let bell = end.listen().unwrap();
+        assert!(end.prepare_sleep(true));
+        push(&mut front, "/");
+        front.ring_bell();
+        assert!(is_readable(bell, 0));
+        // As the watch does now and then, on its own thread, and a request that looks for its body's file.
+        end.drop_stale_files();
+        assert!(is_readable(bell, 0), "lost");
+        assert!(end.answer_bell());
+        assert!(!is_readable(bell, 0));
+    }
+}
