@@ -94,6 +94,17 @@ enum Way {
     Socket(OwnedFd),
 }
 
+/// What lay in the socket beside files.
+#[derive(Default)]
+struct Found {
+    /// A packet that only wakes.
+    ring: bool,
+    /// A file for which the process had no room.
+    lost: bool,
+    /// The other end is closed.
+    closed: bool,
+}
+
 /// One end's means to give and to take files.
 pub(crate) struct Post {
     own: Arc<Shelf>,
@@ -169,22 +180,35 @@ impl Post {
         }
     }
 
-    /// Empties the socket into the shelf. An error only where the process has no room for a descriptor: one is lost then.
-    ///
-    /// A ring may be among what is taken out. It is not this caller's to hear, so the bell is rung here in its place.
-    fn receive(&self, entries: &mut Vec<Entry>, is_live: impl Fn(Owner) -> bool) -> io::Result<()> {
-        let Way::Socket(socket) = &self.way else { return Ok(()) };
-        let mut lost = false;
+    /// Empties the socket into the shelf, and tells what else was found there.
+    fn empty(&self, entries: &mut Vec<Entry>, is_live: impl Fn(Owner) -> bool) -> Found {
+        let mut found = Found::default();
+        let Way::Socket(socket) = &self.way else { return found };
         for _ in 0..PACKETS {
             match receive(socket.as_fd()) {
                 Received::File(entry) if is_live(entry.owner) => self.own.put(entries, entry),
                 Received::File(_) => {}
-                Received::Malformed => self.ring_ourselves(),
-                Received::Lost => lost = true,
-                Received::Nothing | Received::Closed => break,
+                Received::Malformed => found.ring = true,
+                Received::Lost => found.lost = true,
+                Received::Nothing => break,
+                Received::Closed => {
+                    found.closed = true;
+                    break;
+                }
             }
         }
-        if lost { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { Ok(()) }
+        found
+    }
+
+    /// The same for who looks for a file. An error only where the process has no room for a descriptor: one is lost then.
+    ///
+    /// A ring may be among what is taken out. It is not this caller's to hear, so the bell is rung here in its place.
+    fn receive(&self, entries: &mut Vec<Entry>, is_live: impl Fn(Owner) -> bool) -> io::Result<()> {
+        let found = self.empty(entries, is_live);
+        if found.ring {
+            self.ring_ourselves();
+        }
+        if found.lost { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { Ok(()) }
     }
 
     /// Drops whatever lies, here or on its way through the socket, for requests that are over.
@@ -240,18 +264,11 @@ impl Post {
         if let Some(bell) = self.bell.get() {
             bell.silence();
         }
-        let Way::Socket(socket) = &self.way else { return true };
-        let mut entries = self.own.lock();
-        for _ in 0..PACKETS {
-            match receive(socket.as_fd()) {
-                Received::File(entry) if is_live(entry.owner) => self.own.put(&mut entries, entry),
-                // Who looks for a file that got lost misses it.
-                Received::File(_) | Received::Malformed | Received::Lost => {}
-                Received::Nothing => return true,
-                Received::Closed => return false,
-            }
+        if matches!(self.way, Way::Shelf(_)) {
+            return true;
         }
-        true
+        // Who looks for a file that got lost misses it.
+        !self.empty(&mut self.own.lock(), is_live).closed
     }
 
     /// The slot's request is over: what was not fetched will not be.
@@ -317,7 +334,7 @@ pub(crate) fn send(socket: BorrowedFd<'_>, owner: Owner, token: u64, file: Borro
 
 pub(crate) enum Received {
     File(Entry),
-    /// A packet that none of ours sends; all that came with it is closed.
+    /// A packet that names no file: a ring, or one that none of ours sends; all that came with it is closed.
     Malformed,
     /// A packet whose descriptor this process had no room for.
     Lost,
