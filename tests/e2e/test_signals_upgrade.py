@@ -125,7 +125,9 @@ def test_a_new_version_that_does_not_start(live: StartLive, tmp_path: Path) -> N
         (tmp_path / "shop.py").write_text("raise RuntimeError('broken release')\n")
         server.send_signal(signal.SIGUSR2)
         server.log.wait_for("RuntimeError: broken release")
-        eventually(lambda: len(server.processes()) == 3, "the new one has gone")
+        # Not only gone, but known to be: until then another try is refused.
+        server.log.wait_for("upgrade: failed, this one stays")
+        assert len(server.processes()) == 3
         load.wait_for(50)
         assert runs(pid)
         # And another try is possible.

@@ -99,8 +99,10 @@ def upgrade(turn: Turn) -> None:
     state = turn.state
     if state.rules.is_init:
         turn.log("error", "upgrade: refused, since the container would end with this process (it is PID 1)")
-    elif state.stage is not Stage.SERVING or state.is_upgrading:
-        turn.log("warning", "upgrade: not now")
+    elif state.is_upgrading:
+        turn.log("warning", "upgrade: not now, one is under way; send USR2 again if the log says that it failed")
+    elif state.stage is not Stage.SERVING:
+        turn.log("warning", f"upgrade: not now, {state.stage.why_not}")
     else:
         state.is_upgrading = True
         turn.log("info", "upgrade: this command is started again on the same listening sockets")

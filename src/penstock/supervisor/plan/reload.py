@@ -17,7 +17,7 @@ def begin(turn: Turn) -> None:
     """Start one, or remember that another one is wanted."""
     state = turn.state
     if state.stage is not Stage.SERVING:
-        turn.log("warning", "reload: not now")
+        turn.log("warning", f"reload: not now, {state.stage.why_not}")
     elif state.reload is not None:
         state.reload.again = True
         turn.log("info", "reload: another one follows the present one")

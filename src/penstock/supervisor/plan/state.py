@@ -42,6 +42,11 @@ class Stage(enum.IntEnum):
     STOPPING = 4  # every process has been told to end
     ENDED = 5
 
+    @property
+    def why_not(self) -> str:
+        """For the log: why something that takes a server that serves has to be refused."""
+        return "the start is not over yet" if self is Stage.STARTING else "the server is ending"
+
 
 class Phase(enum.Enum):
     """How far a process is."""
