@@ -15,6 +15,7 @@ import contextlib
 import selectors
 import socket
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import load, measure
-from benchmarks.peers import Peer, Start, running
+from benchmarks.peers import ROOT, Peer, Start, running
 from benchmarks.rows import BARE, FLASK, Row
 from benchmarks.run import PENSTOCK_PYTHON
 
@@ -150,6 +151,14 @@ def _answer_late(listener: socket.socket, ending: threading.Event) -> None:
                 client.close()
 
 
+def without_server(python: Path) -> float:
+    """Seconds that the nested calls take where nobody serves: no server can be faster."""
+    with slow_server() as other:
+        command = [str(python), "-m", "benchmarks.apps.without_server", other, str(TOGETHER)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=PATIENCE, cwd=ROOT)
+    return float(done.stdout)
+
+
 @dataclass(frozen=True)
 class Quick:
     """Per second, microseconds of processor time per request, and wrk's 99th percentile in milliseconds."""
@@ -206,6 +215,9 @@ def main() -> None:
                 f"| {peer.name} | {got.seconds:.2f} s | {got.answered} of {TOGETHER} "
                 f"| {got.memory_idle / 2**20:.0f} MiB | {got.memory_full / 2**20:.0f} MiB |"
             )
+        if row.name == "nested":
+            alone = without_server(options.penstock_python)
+            lines.append(f"| no server: the same calls of {TOGETHER} greenlets | {alone:.2f} s | | | |")
         lines.append("")
     for row in QUICK:
         found: dict[str, list[Quick]] = {peer.name: [] for peer in SERVERS}
