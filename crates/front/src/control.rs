@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use penstock_link::{BodyPool, Doorbell};
 
-use crate::access_log::AccessLog;
+use crate::access::log::AccessLog;
 use crate::counters::Counters;
 use crate::event_loop::EventLoop;
 use crate::notices::{Level, Notice, Notices};
+use crate::scheduling::worker_link::WorkerLink;
 use crate::settings::Settings;
-use crate::worker_link::WorkerLink;
 
 /// What the front has been told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

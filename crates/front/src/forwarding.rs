@@ -11,10 +11,10 @@ use penstock_http::proxy_protocol::{self, Parsed};
 use penstock_http::{Head, HttpError, Known, TrustedProxies};
 use penstock_link::request::{FieldRecord, Span};
 
-use crate::close::CloseReason;
-use crate::connection_table::ConnectionId;
+use crate::connection::close::CloseReason;
+use crate::connection::listener::Peer;
+use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
-use crate::listener::Peer;
 
 /// Whom to believe, and what to do with what the others say.
 #[derive(Clone, Debug, Default)]

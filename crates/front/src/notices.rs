@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::self_call::LocalCalls;
+use crate::scheduling::self_call::LocalCalls;
 
 /// How serious it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use penstock_link::request::RequestView;
 
-use crate::worker_link::Worker;
+use crate::scheduling::worker_link::Worker;
 
 /// Longer paths are cut: a log line is for reading.
 const MOST_CHARACTERS: usize = 200;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use penstock_http::UnderscorePolicy;
 use penstock_link::WaitingRoom;
 
+use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
-use crate::self_call::SelfCallPolicy;
-use crate::upload::Streams;
+use crate::scheduling::self_call::SelfCallPolicy;
 
 /// See `_FrontSettings` in the Python stub for the meaning of each.
 #[derive(Clone, Debug)]

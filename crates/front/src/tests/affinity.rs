@@ -1,8 +1,9 @@
 //! Requests of the debugger, which only one worker can answer: over real links, with this thread in the part of every worker.
 
-use crate::ask::Load;
-use crate::connection_table::ConnectionId;
-use crate::dispatch::{Dispatched, STALL_MS};
+use crate::connection::table::ConnectionId;
+use crate::scheduling::ask::Load;
+use crate::scheduling::dispatch::Dispatched;
+use crate::scheduling::stuck::STALL_MS;
 use crate::tests::dispatching::Scene;
 
 const FOR_THE_THIRD: &str = "?__debugger__=yes&cmd=1&frm=7&s=abc-w3";

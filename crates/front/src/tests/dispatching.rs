@@ -10,13 +10,14 @@ use penstock_link::{
 };
 use socket2::SockAddr;
 
-use crate::affinity::Affinity;
-use crate::ask::{Ask, Load};
-use crate::connection_table::ConnectionId;
-use crate::dispatch::{Dispatch, Dispatched, Place, STALL_MS};
+use crate::connection::listener::Peer;
+use crate::connection::table::ConnectionId;
 use crate::forwarding::Proxies;
-use crate::listener::Peer;
-use crate::worker_link::WorkerLink;
+use crate::scheduling::affinity::Affinity;
+use crate::scheduling::ask::{Ask, Load};
+use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
+use crate::scheduling::stuck::STALL_MS;
+use crate::scheduling::worker_link::WorkerLink;
 
 pub(super) struct Scene {
     pub(super) dispatch: Dispatch,

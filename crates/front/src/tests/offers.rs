@@ -8,8 +8,9 @@ use penstock_link::request::BodyView;
 use penstock_link::{Taken, Why};
 
 use super::dispatching::Scene;
-use crate::ask::Load;
-use crate::dispatch::{Dispatched, Place, STALL_MS};
+use crate::scheduling::ask::Load;
+use crate::scheduling::dispatch::{Dispatched, Place};
+use crate::scheduling::stuck::STALL_MS;
 
 /// A connection's two ends: the client's, and a duplicate of what the front would have.
 fn client() -> (UnixStream, OwnedFd) {
@@ -102,7 +103,7 @@ fn what_waits_in_the_queue_is_closed_with_its_request() {
     let (client, socket) = client();
     assert_eq!(scene.ask_with(Load::Socket(socket), 0), Dispatched::Queued);
     assert!(!is_closed(&client));
-    scene.dispatch.leave_queue(crate::connection_table::ConnectionId::from_token(0));
+    scene.dispatch.leave_queue(crate::connection::table::ConnectionId::from_token(0));
     assert!(is_closed(&client));
 }
 

@@ -3,9 +3,10 @@
 use penstock_link::{Errand, Taken};
 
 use super::dispatching::Scene;
-use crate::connection_table::ConnectionId;
-use crate::dispatch::{Dispatched, Place, STALL_MS};
-use crate::self_call::SelfCalls;
+use crate::connection::table::ConnectionId;
+use crate::scheduling::dispatch::{Dispatched, Place};
+use crate::scheduling::self_call::SelfCalls;
+use crate::scheduling::stuck::STALL_MS;
 
 const LENT: Errand = Errand { is_report: false, caller_port: 40_000 };
 const REPORT: Errand = Errand { is_report: true, caller_port: 40_000 };

@@ -4,9 +4,10 @@ use penstock_link::request::BodyView;
 use penstock_link::{BodyEnd, BodyReader, BodyWindow, Portion, Taken, Why};
 
 use super::dispatching::Scene;
-use crate::ask::Load;
-use crate::connection_table::ConnectionId;
-use crate::dispatch::{Dispatched, Place, STALL_MS};
+use crate::connection::table::ConnectionId;
+use crate::scheduling::ask::Load;
+use crate::scheduling::dispatch::{Dispatched, Place};
+use crate::scheduling::stuck::STALL_MS;
 
 const CHUNKS: usize = 4;
 

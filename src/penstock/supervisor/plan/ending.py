@@ -100,7 +100,9 @@ def upgrade(turn: Turn) -> None:
     if state.rules.is_init:
         turn.log("error", "upgrade: refused, since the container would end with this process (it is PID 1)")
     elif state.is_upgrading:
-        turn.log("warning", "upgrade: not now, one is under way; send USR2 again if the log says that it failed")
+        turn.log(
+            "warning", "upgrade: not now, one is under way; send USR2 again if the log says that it failed"
+        )
     elif state.stage is not Stage.SERVING:
         turn.log("warning", f"upgrade: not now, {state.stage.why_not}")
     else:

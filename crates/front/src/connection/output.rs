@@ -1,0 +1,411 @@
+//! What is still to be sent on one connection: bytes and pieces of files, in order.
+//!
+//! Empty for nearly every connection at nearly every moment: an answer that the socket takes at once never comes here. What comes here is
+//! kept in memory; or in a file, from the moment when the client has shown that it is slow ([`Output::begin_spilling`]).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use penstock_link::Loan;
+use socket2::Socket;
+
+use crate::connection::backlog::Backlog;
+use crate::connection::spool::{Spool, SpoolFile};
+
+/// Bytes handed to the kernel in one call.
+const FILE_STEP: u64 = 1 << 20;
+
+enum Segment {
+    Bytes {
+        bytes: Vec<u8>,
+        sent: usize,
+    },
+    /// The first `len` bytes of memory that the application made.
+    Lent {
+        loan: Loan,
+        sent: usize,
+        len: usize,
+    },
+    File {
+        file: OwnedFd,
+        offset: u64,
+        left: u64,
+    },
+    /// A part of what was spilled.
+    Spilled {
+        offset: u64,
+        left: u64,
+    },
+}
+
+/// The answer's overflow.
+struct Spill {
+    file: SpoolFile,
+    limit: u64,
+}
+
+/// See the module's head.
+#[derive(Default)]
+pub struct Output {
+    segments: VecDeque<Segment>,
+    /// Bytes held in memory, lent ones included.
+    held: usize,
+    /// Where they count.
+    backlog: Backlog,
+    spill: Option<Box<Spill>>,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("segments", &self.segments.len()).field("held", &self.held).finish()
+    }
+}
+
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing is left.
+    All,
+    /// The socket is full; so many bytes have left.
+    Blocked(usize),
+    /// The socket takes more, but it is the others' turn.
+    Paused,
+}
+
+/// Bytes sent on one connection before the others get their turn: a fast reader of a large file would keep the front for itself.
+const TURN: usize = 4 << 20;
+
+impl Output {
+    /// Whether everything has been sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// An output whose bytes count in `backlog`.
+    pub fn new(backlog: Backlog) -> Self {
+        Output { segments: VecDeque::new(), held: 0, backlog, spill: None }
+    }
+
+    /// Bytes held in memory for the client.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    fn hold(&mut self, count: usize) {
+        self.held += count;
+        self.backlog.add(count);
+    }
+
+    fn let_go(&mut self, count: usize) {
+        self.held -= count;
+        self.backlog.give_back(count);
+    }
+
+    /// The client is slow: from now on up to `limit` bytes of this answer go to a file. False where they do already.
+    pub fn begin_spilling(&mut self, spool: &Spool, limit: u64) -> io::Result<bool> {
+        if self.spill.is_some() {
+            return Ok(false);
+        }
+        self.spill = Some(Box::new(Spill { file: spool.file()?, limit }));
+        Ok(true)
+    }
+
+    /// The answer is over; the next one begins without a file.
+    pub fn end_spilling(&mut self) {
+        self.spill = None;
+    }
+
+    /// Whether more can be kept without memory.
+    pub fn can_spill(&self) -> bool {
+        self.spill.as_ref().is_some_and(|spill| spill.file.len() < spill.limit)
+    }
+
+    /// Appends to the file; false when there is none, or it can take no more.
+    fn push_spilled(&mut self, bytes: &[u8]) -> bool {
+        let Some(spill) = &mut self.spill else { return false };
+        let offset = spill.file.len();
+        if offset >= spill.limit || self.segments.is_empty() {
+            return false;
+        }
+        if spill.file.append(bytes).is_err() {
+            // No room on the disk: as if the limit were reached. What is in the file already will be sent.
+            spill.limit = 0;
+            return false;
+        }
+        let left = bytes.len() as u64;
+        match self.segments.back_mut() {
+            Some(Segment::Spilled { offset: start, left: before }) if *start + *before == offset => {
+                *before += left;
+            }
+            _ => self.segments.push_back(Segment::Spilled { offset, left }),
+        }
+        true
+    }
+
+    /// Appends a copy of `bytes`.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || self.push_spilled(bytes) {
+            return;
+        }
+        self.hold(bytes.len());
+        // Growing the last buffer beats a segment per piece for streams of many small ones.
+        if let Some(Segment::Bytes { bytes: last, .. }) = self.segments.back_mut()
+            && last.len() + bytes.len() <= 64 * 1024
+        {
+            last.extend_from_slice(bytes);
+            return;
+        }
+        self.segments.push_back(Segment::Bytes { bytes: bytes.to_vec(), sent: 0 });
+    }
+
+    /// Appends what is left of a loan, which is given back when it has been sent.
+    pub fn push_loan(&mut self, loan: Loan, sent: usize, len: usize) {
+        if sent < len && !self.push_spilled((*loan).as_ref().get(sent..len).unwrap_or_default()) {
+            self.hold(len);
+            self.segments.push_back(Segment::Lent { loan, sent, len });
+        }
+    }
+
+    /// Appends a piece of a file, which is closed when it has been sent.
+    pub fn push_file(&mut self, file: OwnedFd, offset: u64, left: u64) {
+        if left > 0 {
+            self.segments.push_back(Segment::File { file, offset, left });
+        }
+    }
+
+    /// Sends until nothing is left or the socket is full. A file that has become shorter than announced is an error: the answer
+    /// cannot be completed.
+    pub fn flush(&mut self, socket: &Socket) -> io::Result<Flushed> {
+        let mut sent_now = 0;
+        loop {
+            if sent_now >= TURN {
+                return Ok(Flushed::Paused);
+            }
+            let step = match self.segments.front_mut() {
+                None => {
+                    // Do not keep a big queue's memory on an idle connection.
+                    self.segments = VecDeque::new();
+                    if let Some(spill) = &mut self.spill
+                        && spill.file.len() > 0
+                    {
+                        // Room for the rest of a long answer. A failure leaves it as it is.
+                        let _ = spill.file.clear();
+                    }
+                    return Ok(Flushed::All);
+                }
+                Some(Segment::Bytes { bytes, sent }) => {
+                    let result = send(socket, bytes.get(*sent..).unwrap_or_default());
+                    *sent += result.as_ref().map_or(0, |count| *count);
+                    let whole = bytes.len();
+                    if *sent >= whole {
+                        self.segments.pop_front();
+                        self.let_go(whole);
+                    }
+                    result
+                }
+                Some(Segment::Lent { loan, sent, len }) => {
+                    let result = send(socket, (**loan).as_ref().get(*sent..*len).unwrap_or_default());
+                    *sent += result.as_ref().map_or(0, |count| *count);
+                    let whole = *len;
+                    if *sent >= whole {
+                        self.segments.pop_front();
+                        self.let_go(whole);
+                    }
+                    result
+                }
+                Some(Segment::File { file, offset, left }) => {
+                    let result = send_file(socket, &file.as_fd(), offset, left);
+                    if *left == 0 {
+                        self.segments.pop_front();
+                    }
+                    result
+                }
+                Some(Segment::Spilled { offset, left }) => {
+                    let Some(spill) = &mut self.spill else {
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    };
+                    let result = send_file(socket, &spill.file.file().as_fd(), offset, left);
+                    if *left == 0 {
+                        self.segments.pop_front();
+                    }
+                    result
+                }
+            };
+            match step {
+                Ok(count) => sent_now += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked(sent_now));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends `pieces` now as far as the socket takes them, and keeps a copy of the rest. Only legal while nothing is waiting.
+    pub fn send_or_keep(&mut self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<()> {
+        let sent = self.send_now(socket, pieces)?;
+        self.keep(pieces.iter().map(|piece| &**piece), sent);
+        Ok(())
+    }
+
+    /// Keeps a copy of `pieces` but for their first `sent` bytes; gives how many of these lie behind the pieces.
+    pub fn keep<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>, mut sent: usize) -> usize {
+        for piece in pieces {
+            let skip = sent.min(piece.len());
+            sent -= skip;
+            self.push(piece.get(skip..).unwrap_or_default());
+        }
+        sent
+    }
+
+    /// Sends `pieces` now as far as the socket takes them; gives how many bytes that was. Only legal while nothing is waiting.
+    pub fn send_now(&self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        debug_assert!(self.is_empty());
+        let sent = match pieces {
+            [] => return Ok(0),
+            [one] => send(socket, one),
+            several => socket.send_vectored_with_flags(several, libc::MSG_NOSIGNAL),
+        };
+        match sent {
+            Err(error) if is_again(&error) => Ok(0),
+            other => other,
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.held > 0 {
+            self.let_go(self.held);
+        }
+    }
+}
+
+/// Sends some of `left` bytes from `offset`, and moves both.
+fn send_file(socket: &Socket, file: &BorrowedFd<'_>, offset: &mut u64, left: &mut u64) -> io::Result<usize> {
+    let step = NonZeroUsize::new((*left).min(FILE_STEP) as usize);
+    let at = usize::try_from(*offset).map_err(io::Error::other)?;
+    match socket.sendfile(file, at, step)? {
+        0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        count => {
+            *offset += count as u64;
+            *left -= count as u64;
+            Ok(count)
+        }
+    }
+}
+
+#[inline]
+fn send(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    // NOSIGNAL: a client that has gone must not kill the process by SIGPIPE.
+    socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
+}
+
+fn is_again(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn pair() -> (Socket, UnixStream) {
+        let (a, b) = UnixStream::pair().unwrap();
+        a.set_nonblocking(true).unwrap();
+        b.set_nonblocking(true).unwrap();
+        (Socket::from(OwnedFd::from(a)), b)
+    }
+
+    fn drain(reader: &mut UnixStream, into: &mut Vec<u8>) {
+        let mut buffer = [0; 65536];
+        while let Ok(n @ 1..) = reader.read(&mut buffer) {
+            into.extend_from_slice(&buffer[..n]);
+        }
+    }
+
+    #[test]
+    fn a_reader_that_takes_turns_gets_every_byte_in_order() {
+        let (socket, mut reader) = pair();
+        let mut output = Output::default();
+        let big: Vec<u8> = (0..1_000_000_u32).map(|i| (i / 7) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&big).unwrap();
+        output.send_or_keep(&socket, &[IoSlice::new(b"head "), IoSlice::new(&big)]).unwrap();
+        assert!(output.held() > 0);
+        output.push(b"middle");
+        output.push_file(OwnedFd::from(file), 10, 500_000);
+        output.push(b"tail");
+        let mut got = Vec::new();
+        while output.flush(&socket).unwrap() != Flushed::All {
+            drain(&mut reader, &mut got);
+        }
+        drain(&mut reader, &mut got);
+        let expected = [b"head ", &big[..], b"middle", &big[10..500_010], b"tail"].concat();
+        assert!(got == expected && output.held() == 0 && output.is_empty());
+    }
+
+    #[test]
+    fn what_a_slow_reader_does_not_take_goes_to_a_file_and_comes_back_in_order() {
+        let (socket, mut reader) = pair();
+        let backlog = Backlog::default();
+        let spool = Spool::new(std::env::temp_dir(), 3_000_000);
+        let mut output = Output::new(backlog.clone());
+        let big: Vec<u8> = (0..1_000_000_u32).map(|i| (i / 7) as u8).collect();
+        output.send_or_keep(&socket, &[IoSlice::new(&big)]).unwrap();
+        let held = output.held();
+        assert!(held > 0 && backlog.held() == held && !output.can_spill());
+        output.begin_spilling(&spool, 2_000_000).unwrap();
+        output.push(&big);
+        output.push_loan(Box::new(big.clone()), 10, big.len());
+        assert_eq!((output.held(), spool.used(), output.can_spill()), (held, 1_999_990, true));
+        output.push(&big[..20]);
+        assert!(!output.can_spill());
+        // Beyond the limit it is memory again: the worker is told to wait, but what it has handed over is not lost.
+        output.push(b"tail");
+        assert_eq!(output.held(), held + 4);
+        let mut got = Vec::new();
+        while output.flush(&socket).unwrap() != Flushed::All {
+            drain(&mut reader, &mut got);
+        }
+        drain(&mut reader, &mut got);
+        assert!(got == [&big[..], &big, &big[10..], &big[..20], b"tail"].concat());
+        assert_eq!((spool.used(), backlog.held(), output.held()), (0, 0, 0));
+        drop(output);
+        assert_eq!(backlog.held(), 0);
+    }
+
+    #[test]
+    fn a_full_spool_leaves_the_rest_in_memory() {
+        let (socket, _reader) = pair();
+        let spool = Spool::new(std::env::temp_dir(), 10);
+        let mut output = Output::default();
+        output.send_or_keep(&socket, &[IoSlice::new(&[7; 1_000_000])]).unwrap();
+        let held = output.held();
+        output.begin_spilling(&spool, 2_000_000).unwrap();
+        output.push(&[1; 11]);
+        assert_eq!((output.held(), output.can_spill(), spool.used()), (held + 11, false, 0));
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error() {
+        let (socket, _reader) = pair();
+        let mut output = Output::default();
+        output.push_file(OwnedFd::from(tempfile::tempfile().unwrap()), 0, 10);
+        assert_eq!(output.flush(&socket).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_an_error_and_not_a_signal() {
+        let (socket, reader) = pair();
+        drop(reader);
+        let mut output = Output::default();
+        assert!(output.send_or_keep(&socket, &[IoSlice::new(b"x")]).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! New connections: accepted while there is room for them, and left in the kernel's backlog while there is not.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
+
+use crate::connection::Connection;
+use crate::connection::table::ConnectionId;
+use crate::event_loop::EventLoop;
+use crate::event_loop::own_answer::OwnAnswer;
+use crate::notices::Level;
+
+/// Connections accepted from one listener before existing ones get their turn.
+const ACCEPT_BATCH: usize = 64;
+/// How long accepting pauses when descriptors or memory have run out.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+impl EventLoop {
+    /// Accepts what the listeners have, a batch of each.
+    pub(crate) fn accept_all(&mut self) {
+        if self.now_ms < self.accept_pause_until {
+            return;
+        }
+        for i in 0..self.listeners.len() {
+            if self.accepting.get(i) != Some(&true) || !(self.may_accept || i >= self.first_admin as usize) {
+                continue;
+            }
+            for _ in 0..ACCEPT_BATCH {
+                if self.table.len() >= self.settings.max_connections {
+                    return;
+                }
+                let Some(listener) = self.listeners.get(i) else { return };
+                match listener.accept() {
+                    Ok((socket, peer)) => {
+                        self.adopt(Connection::new(socket, peer, i as u16, self.backlog.clone()));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if let Some(accepting) = self.accepting.get_mut(i) {
+                            *accepting = false;
+                        }
+                        break;
+                    }
+                    Err(error) => {
+                        if !self.accept_failed(&error) {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether it makes sense to go on accepting at once.
+    fn accept_failed(&mut self, error: &io::Error) -> bool {
+        let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+        if !error.raw_os_error().is_some_and(|code| exhausted.contains(&code)) {
+            // accept(2): errors of the new connection itself; the next one may be fine.
+            return true;
+        }
+        self.shared.counters.accept_failures.up();
+        self.accept_pause_until = self.now_ms + ACCEPT_PAUSE_MS;
+        if !self.accept_complained {
+            self.accept_complained = true;
+            self.shared.notices.post(
+                Level::Error,
+                format!(
+                    "cannot accept connections: {error}; {} are open. New ones wait in the kernel's backlog until \
+                     some close. Raise the limit of open files (ulimit -n)",
+                    self.table.len()
+                ),
+            );
+        }
+        false
+    }
+
+    pub(crate) fn adopt(&mut self, mut connection: Connection) -> ConnectionId {
+        connection.awaits_proxy_header =
+            connection.listener < self.first_admin && self.settings.proxies.expects_header(&connection.peer);
+        let raw = connection.socket.as_raw_fd();
+        let id = self.table.insert(connection);
+        // Both directions at once, edge-triggered: one system call in the life of a connection.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest).is_err() {
+            self.table.remove(id);
+            self.shared.counters.accept_failures.up();
+            return id;
+        }
+        self.shared.counters.connections_accepted.up();
+        // A connection that never says anything has no more time than one that is slow with its head.
+        self.set_deadline(id, self.settings.head_time);
+        if !self.count_client(id) {
+            self.shared.counters.connections_refused.up();
+            self.answer(id, OwnAnswer::TooManyConnections);
+            self.drive(id);
+        }
+        id
+    }
+
+    /// Counts a connection for its address; false when that has too many. Clients of unix sockets and of admin listeners and trusted proxies have
+    /// no limit.
+    fn count_client(&mut self, id: ConnectionId) -> bool {
+        let limit = self.settings.connections_per_client;
+        if limit == 0 {
+            return true;
+        }
+        let Some(connection) = self.table.get_mut(id) else { return true };
+        // A proxy has all of its clients' connections.
+        let is_proxy = self.settings.proxies.trusted.trusts(connection.peer.address.map(|(ip, _)| ip));
+        if connection.listener >= self.first_admin || connection.peer.text().is_empty() || is_proxy {
+            return true;
+        }
+        let count = self.clients.entry(connection.peer.text().into()).or_default();
+        *count += 1;
+        connection.is_counted = true;
+        *count <= limit
+    }
+
+    /// The other end of `count_client`.
+    pub(crate) fn forget_client(&mut self, connection: &Connection) {
+        if connection.is_counted
+            && let Some(count) = self.clients.get_mut(connection.peer.text())
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(connection.peer.text());
+            }
+        }
+    }
+}
+
+/// The process's limit of open files, raised as far as it may be: each connection needs one.
+pub(crate) fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls only read or write `limit`.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 1024;
+        }
+        if limit.rlim_cur < limit.rlim_max {
+            let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                limit = raised;
+            }
+        }
+    }
+    limit.rlim_cur
+}

@@ -1,0 +1,69 @@
+//! The end in good order: no new connections, requests already received are still answered. Runs on the front's thread.
+
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+
+use crate::connection::close::CloseReason;
+use crate::connection::exchange::State;
+use crate::connection::table::ConnectionId;
+use crate::event_loop::EventLoop;
+
+/// How long a connection stays open during a drain for a request that may be on its way. A request that meets a connection which is just being
+/// closed is lost; one that is answered is told that the connection ends.
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// Connections that have been idle for longer than this are closed at once: a request in this very moment is unlikely, and the end should not
+/// wait for every browser that keeps a connection in stock.
+const RECENT_MS: u64 = 5000;
+
+impl EventLoop {
+    /// Closes listeners and idle connections.
+    pub(crate) fn begin_drain(&mut self) {
+        // Who is in the backlog has connected successfully: to close the listener on them would be a reset. Unless somebody else has it too: then
+        // they are served by whoever comes next.
+        self.accept_pause_until = 0;
+        self.accepting.fill(true);
+        self.may_accept = true;
+        while !self.has_waiting_room()
+            && self.accepting.contains(&true)
+            && self.table.len() < self.settings.max_connections
+        {
+            self.accept_all();
+            if self.accept_pause_until > 0 {
+                break;
+            }
+        }
+        self.draining = true;
+        for listener in self.listeners.drain(..) {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&listener.raw()));
+        }
+        self.accepting.clear();
+        for id in self.table.ids() {
+            if !self.is_idle(id) || self.leave_open(id) {
+                continue;
+            }
+            // A request may have arrived that no event has told of yet: look before closing.
+            if let Some(connection) = self.table.get_mut(id) {
+                connection.readable = true;
+            }
+            self.drive(id);
+            if !self.is_idle(id) {
+                continue;
+            }
+            let is_fresh = self.table.get_mut(id).is_some_and(|connection| connection.fresh);
+            let ends_ms = self.timers.get(id.key).unwrap_or_default();
+            let since_ms = ends_ms.saturating_sub(self.settings.keep_alive_time.as_millis() as u64);
+            if is_fresh || self.now_ms.saturating_sub(since_ms) < RECENT_MS {
+                self.set_deadline(id, DRAIN_GRACE);
+            } else {
+                self.close(id, CloseReason::Draining);
+            }
+        }
+    }
+
+    fn is_idle(&mut self, id: ConnectionId) -> bool {
+        self.table.get_mut(id).is_some_and(|connection| {
+            connection.exchange.state() == State::Receiving && connection.receiver.is_between_requests()
+        })
+    }
+}

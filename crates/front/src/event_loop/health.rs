@@ -1,0 +1,93 @@
+//! Health checks: whether the front lives, and whether the application can take requests; answered without any worker.
+//!
+//! On the listeners for everybody below a path that the settings name, on the admin listeners at the root. The verdict is made when it is asked
+//! for, from what the front knows anyway. Runs on the front's thread.
+
+use std::fmt::Write;
+
+use penstock_http::Length;
+use penstock_link::coarse_ms;
+
+use crate::connection::table::ConnectionId;
+use crate::control::Command;
+use crate::event_loop::EventLoop;
+use crate::event_loop::own_answer::Own;
+
+const JSON: &[u8] = b"application/json";
+
+impl EventLoop {
+    /// Answers the request whose head has just come if it is a health check, or came by an admin listener, where there is nothing else. False:
+    /// it is the application's.
+    pub(crate) fn answer_health(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
+        let Some(connection) = self.table.get_mut(id) else { return false };
+        let is_admin = connection.listener >= self.first_admin;
+        let path = self.head.path.of(bytes);
+        let wanted = if is_admin {
+            Some(path)
+        } else {
+            self.settings.health_path.as_deref().and_then(|prefix| path.strip_prefix(prefix.as_bytes()))
+        };
+        let method = self.head.method.of(bytes);
+        let is_read = method == b"GET" || method == b"HEAD";
+        let keeps_connection = matches!(self.head.length, Length::None | Length::Exact(0));
+        let answer = |status, media_type, detail| Own { status, media_type, detail, keeps_connection };
+        let own = match wanted {
+            Some(b"/livez") if is_read => answer(200, JSON, self.verdict().1),
+            Some(b"/readyz") if is_read => {
+                let (is_ready, text) = self.verdict();
+                answer(if is_ready { 200 } else { 503 }, JSON, text)
+            }
+            _ if is_admin => {
+                Own::text(404, "Here are /livez and /readyz, to be read by GET.", keeps_connection)
+            }
+            _ => return false,
+        };
+        self.shared.counters.health_answers.up();
+        if self.settings.log_health {
+            self.note_head(id, bytes);
+        }
+        self.send_own(id, &own);
+        true
+    }
+
+    /// Whether requests can be taken, and the figures behind it as a JSON object.
+    fn verdict(&self) -> (bool, String) {
+        let dispatch = &self.dispatch;
+        let now = coarse_ms();
+        let (mut ready, mut retiring, mut free, mut running) = (0, 0, 0, 0);
+        for (_, worker) in dispatch.workers().filter(|(_, worker)| !worker.is_dead) {
+            running += worker.in_use();
+            if worker.is_retiring {
+                retiring += 1;
+            } else {
+                ready += 1;
+                free += worker.free_permits().max(0);
+            }
+        }
+        let oldest = dispatch.workers().filter_map(|(_, worker)| worker.oldest_ms(now)).max();
+        let queued = dispatch.oldest_queued_ms().map(|since| self.now_ms.saturating_sub(since));
+        let is_ready = self.is_ready
+            && self.shared.command() == Command::Serve
+            && ready > 0
+            && dispatch.queued() < self.settings.queue_length.max(1);
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = write!(
+            text,
+            "{{\"status\":\"{}\",\"workers\":{{\"ready\":{ready},\"retiring\":{retiring}}},\
+             \"permits\":{{\"free\":{free},\"total\":{}}},\
+             \"running\":{{\"count\":{running},\"oldest_seconds\":{:.3}}},\
+             \"queue\":{{\"length\":{},\"oldest_seconds\":{:.3}}}}}",
+            if is_ready { "ready" } else { "not ready" },
+            dispatch.permits(),
+            seconds(oldest),
+            dispatch.queued(),
+            seconds(queued),
+        );
+        (is_ready, text)
+    }
+}
+
+fn seconds(ms: Option<u64>) -> f64 {
+    ms.unwrap_or_default() as f64 / 1000.0
+}

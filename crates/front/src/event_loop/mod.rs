@@ -1,0 +1,472 @@
+//! The front's one thread: waits for readiness, time and news, and drives each connection as far as it goes.
+//!
+//! Owns every descriptor of a client, all timers, and the front's end of the link. Never takes the GIL, never waits for anything but
+//! the poller. Readiness is edge-triggered: what was not used is remembered in the connection (`readable`) or in `again`.
+//!
+//! The other files of this folder are its hands, each for one thing that happens to a connection.
+//!
+//! One turn: sleep → orders → events → wake the workers → answers → unfinished work → deadlines → queue → log. Time is read once per turn.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use penstock_http::{DateCache, Head, Limits};
+use penstock_link::Why;
+
+use crate::access::log::AccessLog;
+use crate::access::request_ids::RequestIds;
+use crate::connection::backlog::Backlog;
+use crate::connection::close::CloseReason;
+use crate::connection::exchange::State;
+use crate::connection::listener::Listener;
+use crate::connection::spool::Spool;
+use crate::connection::table::{ConnectionId, ConnectionTable};
+use crate::connection::timers::Timers;
+use crate::control::{Command, Common, Shared};
+use crate::event_loop::accept::descriptor_limit;
+use crate::event_loop::departures::Departure;
+use crate::event_loop::receive::{SCRATCH, Turn};
+use crate::event_loop::upload::Uploads;
+use crate::notices::Level;
+use crate::scheduling::affinity::Affinity;
+use crate::scheduling::dispatch::Dispatch;
+use crate::scheduling::self_call::SelfCalls;
+use crate::settings::Settings;
+
+pub(crate) mod accept;
+pub(crate) mod deadlines;
+pub(crate) mod departures;
+pub(crate) mod drain;
+pub(crate) mod health;
+pub(crate) mod noting;
+pub(crate) mod offers;
+pub(crate) mod orders;
+pub(crate) mod own_answer;
+pub(crate) mod rates;
+pub(crate) mod receive;
+pub(crate) mod respond;
+pub(crate) mod self_calls;
+pub(crate) mod staying;
+pub(crate) mod streaming;
+pub(crate) mod upload;
+
+const DOORBELL: Token = Token(usize::MAX);
+/// Listener `i` has the token `FIRST_LISTENER - i`; connections' tokens are far below.
+const FIRST_LISTENER: usize = usize::MAX - 1;
+/// A sleeping worker is woken when the poller has nothing more to tell, or for this many requests. Woken for the first one, it would run
+/// at once, perhaps in this thread's place, and be asleep again before the second.
+const BELL_EVERY: usize = 32;
+/// How often the queue is tried while a link has no room for reasons of which nothing tells the end.
+const STALLED_MS: u64 = 5;
+/// A wait without an end.
+const NEVER: u64 = u64::MAX;
+/// The wall clock may be set while we run, and is believed within this.
+const WALL_CLOCK_MS: u64 = 50;
+/// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
+const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// See the module's head. The parts are open to the other files of this thread: `accept`, `receive`, `respond`, `own_answer`.
+pub(crate) struct EventLoop {
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) poll: Poll,
+    pub(crate) listeners: Vec<Listener>,
+    /// Listeners that may have more to accept.
+    pub(crate) accepting: Vec<bool>,
+    /// Listeners from this one on answer health checks only.
+    pub(crate) first_admin: u16,
+    /// Whether the other listeners are to be accepted from.
+    pub(crate) may_accept: bool,
+    /// Whether readiness checks may say so.
+    pub(crate) is_ready: bool,
+    /// After which time in a slot a request is looked at: it has waited too long for a thread, or has run too long.
+    pub(crate) first_look: Duration,
+    /// When workers are to be looked at.
+    pub(crate) watch_at: u64,
+    pub(crate) accept_pause_until: u64,
+    pub(crate) accept_complained: bool,
+    pub(crate) table: ConnectionTable,
+    pub(crate) dispatch: Dispatch,
+    /// Connections of each address, where they are limited.
+    pub(crate) clients: HashMap<Box<[u8]>, usize>,
+    pub(crate) timers: Timers,
+    pub(crate) spool: Spool,
+    pub(crate) spool_complained: bool,
+    pub(crate) backlog: Backlog,
+    /// Connections that do not keep up with their answers, and when to look at them again.
+    pub(crate) behind: VecDeque<(ConnectionId, u64)>,
+    /// Bodies that are passed on while they come.
+    pub(crate) uploads: Uploads,
+    /// Clients who have gone, and what is to be done about their requests.
+    pub(crate) departures: Vec<Departure>,
+    /// Requests that the application makes to its own server.
+    pub(crate) self_calls: SelfCalls,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) ids: RequestIds,
+    /// The head of a request with its id behind it; reused.
+    pub(crate) identified: Vec<u8>,
+    pub(crate) draining: bool,
+    /// The last turn's requests have not been announced yet.
+    looked_again: bool,
+    /// Connections with work left over from this turn.
+    pub(crate) again: Vec<ConnectionId>,
+    /// The parser's result; reused.
+    pub(crate) head: Head,
+    /// What is received; looked at and forgotten.
+    pub(crate) scratch: Vec<u8>,
+    /// What is about to be sent.
+    pub(crate) wire: Vec<u8>,
+    pub(crate) date: DateCache,
+    pub(crate) started: Instant,
+    /// Milliseconds since the start, as of this turn.
+    pub(crate) now_ms: u64,
+    /// Wall clock, as of this turn; for dates, never for durations.
+    pub(crate) unix_seconds: u64,
+    /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
+    unix_ms_at_start: u64,
+    /// When the wall clock is to be read again.
+    wall_clock_at: u64,
+}
+
+impl EventLoop {
+    pub(crate) fn new(
+        mut settings: Settings,
+        listeners: Vec<OwnedFd>,
+        admin_listeners: usize,
+        common: Common,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        for (i, listener) in listeners.iter().enumerate() {
+            let token = Token(FIRST_LISTENER - i);
+            poll.registry().register(&mut SourceFd(&listener.raw()), token, Interest::READABLE)?;
+        }
+        let raw = common.doorbell.as_fd().as_raw_fd();
+        // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
+        poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        if settings.max_connections == 0 {
+            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(16);
+            settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
+        }
+        let limits = Limits {
+            head_bytes: settings.max_head_bytes,
+            fields: settings.max_fields,
+            line_bytes: settings.max_line_bytes,
+            underscores: settings.underscore_fields,
+            body_bytes: settings.max_body_bytes,
+            ..Limits::default()
+        };
+        let affinity = Affinity::new(settings.debugger_affinity);
+        let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
+        let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
+        Ok(EventLoop {
+            accepting: vec![true; listeners.len()],
+            first_admin: listeners.len().saturating_sub(admin_listeners) as u16,
+            may_accept: false,
+            is_ready: true,
+            first_look: settings
+                .request_time
+                .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
+            watch_at: 0,
+            access_log: AccessLog::new(settings.access_log)?,
+            ids: RequestIds::new(),
+            identified: Vec::new(),
+            settings,
+            limits,
+            shared,
+            poll,
+            listeners,
+            accept_pause_until: 0,
+            accept_complained: false,
+            table: ConnectionTable::default(),
+            dispatch,
+            clients: HashMap::new(),
+            timers: Timers::default(),
+            spool,
+            spool_complained: false,
+            backlog: Backlog::default(),
+            behind: VecDeque::new(),
+            uploads: Uploads::default(),
+            departures: Vec::new(),
+            self_calls: SelfCalls::default(),
+            draining: false,
+            looked_again: false,
+            again: Vec::new(),
+            head: Head::default(),
+            scratch: vec![0; SCRATCH],
+            wire: Vec::new(),
+            date: DateCache::new(),
+            started: Instant::now(),
+            now_ms: 0,
+            unix_seconds: 0,
+            unix_ms_at_start: 0,
+            wall_clock_at: 0,
+        })
+    }
+
+    /// Serves until told to stop, or until the last connection has gone after a drain.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut news = Vec::new();
+        let mut due = Vec::new();
+        loop {
+            if let Err(error) = self.sleep(&mut events)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                self.shared.notices.post(Level::Error, format!("the front cannot poll: {error}; it ends"));
+                return;
+            }
+            self.read_clocks();
+            self.follow_orders();
+
+            for event in &events {
+                self.on_event(event);
+                if self.dispatch.unannounced() >= BELL_EVERY {
+                    self.dispatch.ring_bells();
+                }
+            }
+            self.accept_all();
+
+            self.dispatch.take_news(&mut news);
+            for &place in &news {
+                self.on_news(place);
+            }
+            news.clear();
+            if !self.again.is_empty() {
+                for id in std::mem::take(&mut self.again) {
+                    self.drive(id);
+                }
+            }
+            if self.timers.are_due(self.now_ms) {
+                self.timers.due(self.now_ms, &mut due);
+                for key in due.drain(..) {
+                    self.on_deadline(key);
+                }
+            }
+            self.end_late_uploads();
+            self.follow_departures();
+            self.help_slow_readers();
+            self.serve_queue();
+            self.look_for_self_calls();
+            self.report_workers();
+
+            self.show_levels();
+            self.flush_access_log();
+            match self.shared.command() {
+                Command::Serve => {}
+                Command::Drain => {
+                    if !self.draining {
+                        self.begin_drain();
+                    }
+                    if self.table.is_empty() {
+                        return;
+                    }
+                }
+                Command::Stop => {
+                    for id in self.table.ids() {
+                        self.close(id, CloseReason::Draining);
+                    }
+                    self.show_levels();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        let wait = self.may_wait_ms();
+        let busy = !self.again.is_empty() || wait == 0;
+        if self.dispatch.unannounced() > 0 {
+            // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
+            // put it off for ever.
+            let others = self.table.len() > self.dispatch.unannounced();
+            if others && !std::mem::replace(&mut self.looked_again, true) {
+                self.poll.poll(events, Some(Duration::ZERO))?;
+                if !events.is_empty() {
+                    return Ok(());
+                }
+            }
+            self.dispatch.ring_bells();
+        }
+        self.looked_again = false;
+        // Told after the announcement, or a bell rung in between would be lost.
+        if busy || !self.dispatch.prepare_sleep() {
+            return self.poll.poll(events, Some(Duration::ZERO));
+        }
+        let result = self.poll.poll(events, (wait != NEVER).then(|| Duration::from_millis(wait)));
+        self.dispatch.awake();
+        result
+    }
+
+    /// Milliseconds until something is due without any event, or [`NEVER`].
+    fn may_wait_ms(&self) -> u64 {
+        let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
+        let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
+        let wanting = self.may_accept
+            && self.accepting.contains(&true)
+            && self.table.len() < self.settings.max_connections;
+        if wanting {
+            wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));
+        }
+        if self.dispatch.is_stalled() {
+            wait = wait.min(STALLED_MS);
+        }
+        if let Some(log) = &self.access_log {
+            wait = soonest(wait, log.due_in(self.now_ms));
+        }
+        wait = soonest(wait, self.dispatch.next_look_ms());
+        wait = soonest(wait, self.next_watch_ms());
+        wait = soonest(wait, self.next_behind_ms());
+        wait = soonest(wait, self.next_upload_ms());
+        wait = soonest(wait, self.next_departure_ms());
+        soonest(wait, self.next_self_call_ms())
+    }
+
+    /// Gives a connection so much time from now on; what it is for follows from its state.
+    #[inline]
+    pub(crate) fn set_deadline(&mut self, id: ConnectionId, time: Duration) {
+        self.timers.set(id.key, self.now_ms + time.as_millis() as u64);
+    }
+
+    /// Microseconds since the start, now.
+    #[inline]
+    pub(crate) fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    /// The wall clock in milliseconds, as of this turn.
+    #[inline]
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.unix_ms_at_start + self.now_ms
+    }
+
+    fn flush_access_log(&mut self) {
+        let Some(log) = &mut self.access_log else { return };
+        let dropped = &self.shared.counters.access_lines_dropped;
+        log.flush_due(self.now_ms, dropped);
+        if let Some(count) = log.losses(self.now_ms, dropped) {
+            let message =
+                format!("{count} lines of the access log were lost: it does not take them fast enough");
+            self.shared.notices.post(Level::Warning, message);
+        }
+    }
+
+    fn read_clocks(&mut self) {
+        self.now_ms = self.started.elapsed().as_millis() as u64;
+        if self.now_ms >= self.wall_clock_at {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.unix_seconds = since.as_secs();
+            self.unix_ms_at_start = (since.as_millis() as u64).saturating_sub(self.now_ms);
+            // Read again for each new second, so that no date is late.
+            let rest_of_second = 1000 - u64::from(since.subsec_millis());
+            self.wall_clock_at = self.now_ms + rest_of_second.min(WALL_CLOCK_MS);
+        }
+    }
+
+    fn show_levels(&mut self) {
+        self.dispatch.bury();
+        self.shared.counters.connections_open.set(self.table.len() as u64);
+        self.shared.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
+        self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
+        let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
+        self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        self.shared.counters.spool_bytes_used.set(self.spool.used());
+        self.shared.counters.body_chunks_in_use.set(chunks as u64);
+    }
+
+    #[inline]
+    fn on_event(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token == DOORBELL {
+            return;
+        }
+        if let Some(listener) = FIRST_LISTENER.checked_sub(token.0)
+            && let Some(accepting) = self.accepting.get_mut(listener)
+        {
+            *accepting = true;
+            return;
+        }
+        let id = ConnectionId::from_token(token.0);
+        let Some(connection) = self.table.get_mut(id) else { return };
+        // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
+        // close becomes a reset after all.
+        if event.is_error() || (event.is_write_closed() && !connection.lingering) {
+            let reason = match connection.receiver.is_between_requests() {
+                _ if connection.lingering => CloseReason::AfterAnswer,
+                true => CloseReason::ByClient,
+                false => CloseReason::ByClientEarly,
+            };
+            self.close(id, reason);
+            return;
+        }
+        connection.peer_done |= event.is_read_closed();
+        connection.readable |= event.is_readable();
+        self.drive(id);
+        if event.is_read_closed() {
+            self.client_left(id);
+        }
+    }
+
+    /// Takes a connection as far as it goes now.
+    #[inline]
+    pub(crate) fn drive(&mut self, id: ConnectionId) {
+        loop {
+            let Some(connection) = self.table.get_mut(id) else { return };
+            let turn = if connection.lingering {
+                self.linger(id)
+            } else {
+                match connection.exchange.state() {
+                    State::Receiving => self.receive(id),
+                    State::Running if connection.exchange.upload.is_some() => self.stream_in(id),
+                    State::Queued | State::Running => Turn::Wait,
+                    State::Responding | State::Finished => match self.send_on(id) {
+                        Turn::Wait => self.receive_more(id),
+                        turn => turn,
+                    },
+                }
+            };
+            if turn != Turn::Again {
+                return;
+            }
+        }
+    }
+
+    /// Ends a connection, whatever it was doing.
+    pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        if !self.keep_socket(id) {
+            return;
+        }
+        let Some(mut connection) = self.table.remove(id) else { return };
+        if connection.is_shared {
+            self.part_with(&connection);
+        }
+        self.timers.clear(id.key);
+        self.forget_client(&connection);
+        reason.counter(&self.shared.counters).up();
+        self.note_departure(&connection.exchange);
+        let exchange = &mut connection.exchange;
+        if let Some(place) = exchange.slot {
+            self.dispatch.abandon(place, Why::Gone, self.now_ms);
+        }
+        if exchange.state() == State::Queued {
+            self.dispatch.leave_queue(id);
+        }
+        if matches!(exchange.state(), State::Queued | State::Running | State::Responding) {
+            self.shared.counters.clients_gone.up();
+        }
+        if let Some(mut pending) = exchange.pending.take() {
+            pending.body.discard(&mut self.dispatch.bodies);
+        }
+        if let Some(record) = exchange.record.take() {
+            let bytes = exchange.body_bytes();
+            self.note_end(record, bytes, reason.for_the_log());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The sockets of clients who ask for a WebSocket: offered to a worker, and taken by it or not. Runs on the front's thread.
+//!
+//! The application speaks the protocol itself, on the socket. So a duplicate of the descriptor goes along with the request; who has the socket is
+//! decided once, by a word of the slot (`link/socket`). While it is offered the front reads nothing from it: what the client sends meanwhile
+//! stays in the kernel, for whoever will read. It writes nothing either before the offer is withdrawn.
+//!
+//! A socket that was taken is no connection any more: the front forgets it without a shutdown, and nothing of it counts here, neither for the
+//! limits of connections nor for a drain. Each worker bounds how many it has. If the application answers instead, all goes on as
+//! usual, but the worker may have its duplicate for a moment more: so such a connection is shut down before it is closed.
+//!
+//! With TLS in front the socket would not be the client's own but one end of a socket pair, and the front would relay between the two; the rest
+//! would stay as it is.
+
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd};
+
+use mio::unix::SourceFd;
+
+use crate::access::line::Ending;
+use crate::connection::Connection;
+use crate::connection::close::CloseReason;
+use crate::connection::table::ConnectionId;
+use crate::event_loop::EventLoop;
+use crate::event_loop::own_answer::OwnAnswer;
+use crate::notices::Level;
+use crate::scheduling::ask::Load;
+use crate::scheduling::dispatch::{Dispatch, Place};
+
+/// Of the answer that the application sends itself.
+const SWITCHING_PROTOCOLS: u16 = 101;
+
+impl EventLoop {
+    /// Hands on a request whose head is in `self.head`, with its client's socket.
+    pub(crate) fn submit_with_socket(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        match connection.socket.as_fd().try_clone_to_owned() {
+            Ok(socket) => {
+                connection.is_shared = true;
+                self.shared.counters.sockets_offered.up();
+                self.submit(id, bytes, Load::Socket(socket));
+            }
+            Err(error) => {
+                let message =
+                    format!("the socket of a WebSocket cannot be passed on: {error}; its client gets 503");
+                self.shared.notices.post(Level::Error, message);
+                self.answer(id, OwnAnswer::NoDescriptor);
+            }
+        }
+    }
+
+    /// To be called before the front writes to a connection by itself, or closes it: false when a worker was quicker and has taken the socket. Then
+    /// the connection is no more.
+    #[inline]
+    pub(crate) fn keep_socket(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_shared) else {
+            return true;
+        };
+        let Some(place) = connection.exchange.slot else { return true };
+        if self.dispatch.worker(place.seat).is_none_or(|worker| worker.withdraw(place.slot)) {
+            return true;
+        }
+        self.hand_over(id, place);
+        false
+    }
+
+    /// A worker has taken the socket of a connection.
+    pub(crate) fn hand_over(&mut self, id: ConnectionId, place: Place) {
+        if let Some(worker) = self.dispatch.worker(place.seat) {
+            worker.forget_socket(place.slot);
+        }
+        if let Some(mut connection) = self.table.remove(id) {
+            self.timers.clear(id.key);
+            self.forget_client(&connection);
+            // The worker's descriptor keeps the socket open, and with it the poller's entry.
+            let _ = self.poll.registry().deregister(&mut SourceFd(&connection.socket.as_raw_fd()));
+            let reason = CloseReason::HandedOver;
+            reason.counter(&self.shared.counters).up();
+            let unix_ms = self.unix_ms();
+            if let (Some(mut record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
+                record.status = SWITCHING_PROTOCOLS;
+                let now_us = self.started.elapsed().as_micros() as u64;
+                record.answered_us = now_us;
+                let how = reason.for_the_log();
+                let ending = Ending { bytes: 0, how, now_us, unix_ms };
+                log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
+            }
+        }
+        self.dispatch.reap(place, self.now_ms);
+    }
+
+    /// A connection is about to be dropped of whose socket a worker may have a duplicate: the client is to see the end all the same.
+    pub(crate) fn part_with(&self, connection: &Connection) {
+        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.socket.as_raw_fd()));
+        // Failing means that the client has gone.
+        let _ = connection.socket.shutdown(Shutdown::Both);
+    }
+}
+
+impl Dispatch {
+    /// Whether the worker has taken the socket of the request in a slot.
+    #[inline]
+    pub fn has_taken_socket(&mut self, place: Place) -> bool {
+        self.worker(place.seat).is_some_and(|worker| worker.has_taken_socket(place.slot))
+    }
+}

@@ -1,0 +1,155 @@
+//! Clients that are slow: how little they may move, and what is done for those that take their answers slowly.
+//!
+//! One rule for both directions: within each window (`body_idle_time`, `write_idle_time`) a client has to move as many bytes as the least
+//! rate makes in that time. A window that brings enough is followed by the next; one that does not is the end. Runs on the front's thread.
+
+use std::time::Duration;
+
+use crate::connection::table::ConnectionId;
+use crate::event_loop::EventLoop;
+use crate::event_loop::receive::Turn;
+use crate::notices::Level;
+use crate::scheduling::dispatch::Place;
+
+/// How long a reader may stay behind before it counts as slow: a quick one has caught up long before, and needs no file.
+const SLOW_AFTER_MS: u64 = 200;
+
+/// Bytes that a window has to bring; any byte at all where there is no rate.
+fn quota(rate: u64, window: Duration) -> u64 {
+    (rate * window.as_millis() as u64 / 1000).max(1)
+}
+
+impl EventLoop {
+    /// The client may begin to send a body.
+    pub(crate) fn body_begins(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.table.get_mut(id) {
+            connection.moved = 0;
+            if let Some(pending) = &mut connection.exchange.pending {
+                pending.since_ms = self.now_ms;
+            }
+        }
+        self.begin_body_window(id);
+    }
+
+    /// `count` more bytes of a body have come.
+    pub(crate) fn body_progress(&mut self, id: ConnectionId, count: usize) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        connection.moved += count as u64;
+        if connection.moved >= quota(self.settings.body_rate, self.settings.body_idle_time) {
+            connection.moved = 0;
+            self.begin_body_window(id);
+        }
+    }
+
+    /// Bytes of a body that a window has to bring.
+    pub(crate) fn body_quota(&self) -> u64 {
+        quota(self.settings.body_rate, self.settings.body_idle_time)
+    }
+
+    fn begin_body_window(&mut self, id: ConnectionId) {
+        let mut end = self.now_ms + self.settings.body_idle_time.as_millis() as u64;
+        if let Some(whole) = self.settings.body_time
+            && let Some(connection) = self.table.get_mut(id)
+            && let Some(pending) = &connection.exchange.pending
+        {
+            end = end.min(pending.since_ms + whole.as_millis() as u64);
+        }
+        self.timers.set(id.key, end);
+    }
+
+    /// The client has taken `count` bytes of what is kept for it.
+    pub(crate) fn write_progress(&mut self, id: ConnectionId, count: usize) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        connection.moved += count as u64;
+        if connection.moved >= quota(self.settings.write_rate, self.settings.write_idle_time) {
+            // The next wait begins another window.
+            self.timers.clear(id.key);
+        }
+    }
+
+    /// Waits for the client to take what is kept for it, on the clock; or, with nothing kept, for the application, off it.
+    pub(crate) fn wait_for_reader(&mut self, id: ConnectionId) -> Turn {
+        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
+        if connection.output.is_empty() {
+            self.timers.clear(id.key);
+        } else if !self.timers.is_set(id.key) {
+            connection.moved = 0;
+            self.set_deadline(id, self.settings.write_idle_time);
+        }
+        Turn::Wait
+    }
+
+    /// Whether as much is kept for the client as may be in memory, and no file takes the rest. The answer is looked at again after a while: a
+    /// client that is still behind then gets a file.
+    pub(crate) fn is_full(&mut self, id: ConnectionId) -> bool {
+        let settings = &self.settings;
+        let allowance =
+            self.backlog.allowance(settings.response_buffer_bytes, settings.response_memory_bytes);
+        let Some(connection) = self.table.get_mut(id) else { return false };
+        if connection.output.held() <= allowance || connection.output.can_spill() {
+            return false;
+        }
+        if !connection.is_behind && settings.response_file_bytes > 0 {
+            connection.is_behind = true;
+            self.behind.push_back((id, self.now_ms + SLOW_AFTER_MS));
+        }
+        true
+    }
+
+    /// Milliseconds until a reader that stays behind is to be looked at.
+    pub(crate) fn next_behind_ms(&self) -> Option<u64> {
+        self.behind.front().map(|(_, due)| due.saturating_sub(self.now_ms))
+    }
+
+    fn pump_on(&mut self, id: ConnectionId, place: Place) {
+        if self.pump(id, place) == Turn::Again {
+            self.drive(id);
+        }
+    }
+
+    /// Gives files to the readers that have not caught up.
+    pub(crate) fn help_slow_readers(&mut self) {
+        while let Some(&(id, due)) = self.behind.front()
+            && due <= self.now_ms
+        {
+            self.behind.pop_front();
+            let Some(connection) = self.table.get_mut(id) else { continue };
+            connection.is_behind = false;
+            let Some(place) = connection.exchange.slot else { continue };
+            if !self.is_full(id) {
+                // It has caught up, or may keep more because others keep less: nothing else tells of the latter.
+                self.pump_on(id, place);
+                continue;
+            }
+            let Some(connection) = self.table.get_mut(id) else { continue };
+            match connection.output.begin_spilling(&self.spool, self.settings.response_file_bytes) {
+                Ok(true) => {
+                    self.shared.counters.responses_spooled.up();
+                    self.pump_on(id, place);
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut self.spool_complained, true) {
+                        let place = self.spool.directory();
+                        self.shared.notices.post(
+                            Level::Error,
+                            format!("an answer for a slow reader could not be put into a file in {place}: {error}; its thread waits"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_at_least_one_byte() {
+        assert_eq!(quota(0, Duration::from_secs(60)), 1);
+        assert_eq!(quota(500, Duration::from_secs(30)), 15_000);
+        assert_eq!(quota(500, Duration::from_millis(100)), 50);
+    }
+}

@@ -1,0 +1,72 @@
+//! Connections that stay open while a reloader starts the program again. Runs on the front's thread.
+//!
+//! Without it a drain has to guess whether on an idle connection a request is on its way: to close it then would lose the request, and to wait for it
+//! would hold up the reload. So an idle connection is put into the waiting room ([`penstock_link::WaitingRoom`]) as it is, unread bytes included, and the next
+//! front takes it out. The listeners' backlog needs nothing: their sockets stay open elsewhere.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use mio::unix::SourceFd;
+use socket2::{SockRef, Socket};
+
+use crate::connection::Connection;
+use crate::connection::exchange::State;
+use crate::connection::listener::Peer;
+use crate::connection::table::ConnectionId;
+use crate::event_loop::EventLoop;
+
+impl EventLoop {
+    /// Whether connections have somewhere to wait.
+    pub(crate) fn has_waiting_room(&self) -> bool {
+        self.settings.waiting_room.is_some()
+    }
+
+    /// Takes over what the front before this one has left. Before the first accept: these clients came earlier.
+    pub(crate) fn take_over_connections(&mut self) {
+        let Some(room) = self.settings.waiting_room.clone() else { return };
+        while self.table.len() < self.settings.max_connections
+            && let Some((listener, descriptor)) = room.take()
+        {
+            let socket = Socket::from(descriptor);
+            // One whose client has gone meanwhile has no name any more.
+            if listener < self.first_admin
+                && socket.set_nonblocking(true).is_ok()
+                && let Ok(address) = socket.peer_addr()
+            {
+                let mut connection =
+                    Connection::new(socket, Peer::new(&address), listener, self.backlog.clone());
+                connection.fresh = false;
+                let id = self.adopt(connection);
+                self.set_deadline(id, self.settings.keep_alive_time);
+            }
+        }
+    }
+
+    /// Puts an idle connection into the waiting room, if there is one; whether that is done.
+    pub(crate) fn leave_open(&mut self, id: ConnectionId) -> bool {
+        let Some(room) = &self.settings.waiting_room else { return false };
+        let Some(connection) = self.table.get_mut(id) else { return false };
+        let is_idle = connection.exchange.state() == State::Receiving
+            && connection.receiver.is_between_requests()
+            && connection.input.is_empty()
+            && !connection.lingering
+            && !connection.peer_done;
+        // Of one that began with a PROXY header, the next front would want another.
+        let is_plain = connection.listener < self.first_admin && !self.settings.proxies.proxy_protocol;
+        if !is_idle || !is_plain {
+            return false;
+        }
+        let socket = SockRef::from(&connection.socket);
+        if room.put(connection.listener, socket.as_fd()).is_err() {
+            return false;
+        }
+        // The poller goes on with a socket as long as anybody has it open.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.socket.as_raw_fd()));
+        self.timers.clear(id.key);
+        if let Some(connection) = self.table.remove(id) {
+            self.forget_client(&connection);
+        }
+        self.shared.counters.connections_left_open.up();
+        true
+    }
+}

@@ -1,0 +1,314 @@
+//! Bodies that are passed on while they come: the request is with a worker already, and its connection is still read.
+//!
+//! Runs on the front's thread. Owns the way of the bytes: from the socket, past the parser, into the request's window. The window belongs to the
+//! request, wherever that is (`holding::Holding`); it is reached through the slot by whoever owns that, so that nothing is written to memory
+//! that has been given back. How such a body ends, and when, is in `upload`.
+
+use std::io::{self, Read};
+
+use penstock_http::{Event, Head, HttpError, Length};
+use penstock_link::{BodyEnd, BodyWindow, CHUNK_BYTES};
+
+use crate::connection::close::CloseReason;
+use crate::connection::exchange::State;
+use crate::connection::table::ConnectionId;
+use crate::event_loop::EventLoop;
+use crate::event_loop::own_answer::OwnAnswer;
+use crate::event_loop::receive::{READ_BUDGET, SCRATCH, Turn};
+use crate::event_loop::upload::{Streams, Upload};
+use crate::scheduling::ask::{Ask, Load};
+
+/// Chunks of a window. Larger ones make nothing faster: the worker empties a quarter of this in the time of a wake-up.
+const WINDOW_CHUNKS: usize = 4;
+/// With less room than this the rest of the worker's reading is waited for. More than a line of chunked framing can have.
+const LEAST_ROOM: usize = 4096;
+
+/// What a step led to.
+enum Step {
+    /// There may be more to do.
+    On,
+    Stop(Turn),
+}
+
+/// What feeding the parser led to.
+enum Fed {
+    /// So many bytes are understood; the rest is incomplete.
+    Some(usize),
+    /// So many, and with them the body is complete.
+    All(usize),
+    Refused(HttpError),
+}
+
+impl EventLoop {
+    /// Whether the request whose head is in `self.head` is to be handed on before its body has come.
+    pub(crate) fn is_streamed(&self, bytes: &[u8]) -> bool {
+        self.settings.streams != Streams::Never && self.settings.streams.include(self.head.path.of(bytes))
+    }
+
+    /// Hands on such a request.
+    pub(crate) fn begin_stream(&mut self, id: ConnectionId, bytes: &[u8], has_begun: bool) {
+        let left = match self.head.length {
+            Length::Exact(length) => Some(length),
+            Length::Chunked | Length::None => None,
+        };
+        let waits_for_leave = self.head.expect_continue && !has_begun;
+        let chunks = self.chunks_for(left);
+        let Some(connection) = self.table.get_mut(id) else { return };
+        self.uploads.numbers += 1;
+        let number = self.uploads.numbers;
+        connection.exchange.received_whole = false;
+        connection.exchange.upload = Some(Box::new(Upload {
+            left,
+            waits_for_leave,
+            late_at: None,
+            moved: 0,
+            is_listed: false,
+            number,
+        }));
+        // Not a file instead: whoever asks for streaming may wait for the body's beginning before it sends the end.
+        let Some(window) = BodyWindow::new(&mut self.dispatch.bodies, chunks) else {
+            self.answer(id, OwnAnswer::NoRoom);
+            return;
+        };
+        let ask = Ask {
+            head: &self.head,
+            bytes,
+            peer: &connection.peer,
+            listener: connection.listener,
+            proxies: &self.settings.proxies,
+            listeners: self.first_admin,
+        };
+        let load = Load::Stream { window: Box::new(window), length: left, waits_for_leave };
+        let dispatched = self.dispatch.submit(id, &ask, load, self.now_ms);
+        self.shared.counters.bodies_streamed.up();
+        self.handed_on(id, dispatched);
+    }
+
+    /// Small windows while memory is scarce: that many requests can share it is worth more than few wake-ups.
+    fn chunks_for(&self, left: Option<u64>) -> usize {
+        let bodies = &self.dispatch.bodies;
+        if bodies.free() < bodies.capacity() / 2 {
+            return 1;
+        }
+        let needed = left.map_or(u64::MAX, |left| left.div_ceil(CHUNK_BYTES as u64));
+        usize::try_from(needed).unwrap_or(usize::MAX).min(WINDOW_CHUNKS).next_power_of_two()
+    }
+
+    /// Receives of a body what there is and what there is room for.
+    pub(crate) fn stream_in(&mut self, id: ConnectionId) -> Turn {
+        let mut budget = READ_BUDGET;
+        loop {
+            match self.stream_step(id, &mut budget) {
+                Ok(Step::On) => {}
+                Ok(Step::Stop(turn)) => return turn,
+                Err(_) => {
+                    self.close(id, CloseReason::TransportError);
+                    return Turn::Closed;
+                }
+            }
+        }
+    }
+
+    fn stream_step(&mut self, id: ConnectionId, budget: &mut usize) -> io::Result<Step> {
+        let Some(connection) = self.table.get_mut(id) else { return Ok(Step::Stop(Turn::Closed)) };
+        let exchange = &mut connection.exchange;
+        let state = exchange.state();
+        let Some(upload) = exchange.upload.as_deref_mut() else { return Ok(Step::Stop(Turn::Wait)) };
+        if !matches!(state, State::Running | State::Responding) {
+            // In the queue nothing is received: what has come so far is in the window, the rest can wait where it is.
+            upload.late_at = None;
+            return Ok(Step::Stop(Turn::Wait));
+        }
+        // Without a window nobody will read the rest: it is thrown away.
+        let mut room = usize::MAX;
+        if let Some(place) = exchange.slot
+            && let Some((end, window, _)) = self.dispatch.stream(place, id)
+        {
+            let slot = u32::from(place.slot);
+            let wants_leave = upload.waits_for_leave && end.is_body_asked_for(slot);
+            let must_wait = end.see_body(slot, window).and_then(|()| {
+                if window.free() >= LEAST_ROOM { Ok(false) } else { end.await_body_room(slot, window) }
+            });
+            room = window.free();
+            match must_wait {
+                Err(_) => {
+                    self.end_upload(id, BodyEnd::Abandoned);
+                    return Ok(Step::Stop(Turn::Wait));
+                }
+                Ok(true) => {
+                    upload.late_at = None;
+                    return Ok(Step::Stop(Turn::Wait));
+                }
+                Ok(false) => {}
+            }
+            if wants_leave {
+                upload.waits_for_leave = false;
+                // Once the answer has begun there is no place for an interim one. The client may send of itself, or be late.
+                if state == State::Running {
+                    self.send_continue(id);
+                    return Ok(Step::On);
+                }
+            }
+        }
+        if connection.unseen {
+            let input = std::mem::take(&mut connection.input);
+            let looked_at = input.get(..room).unwrap_or(&input);
+            let fed = self.feed(id, looked_at);
+            let (is_cut, len) = (looked_at.len() < input.len(), input.len());
+            let consumed = match fed {
+                Fed::Some(count) | Fed::All(count) => count,
+                Fed::Refused(_) => len,
+            };
+            if let Some(connection) = self.table.get_mut(id) {
+                connection.input = input;
+                connection.input.drain(..consumed);
+                // What has been cut off has not been looked at; a piece of a line has, and needs more.
+                connection.unseen = is_cut && consumed > 0;
+                if connection.input.is_empty() {
+                    connection.input = Vec::new();
+                }
+            }
+            if is_cut && consumed == 0 {
+                // Longer than any line between chunks: trailers, behind which there is no data that would need room.
+                return Ok(self.feed_whole(id));
+            }
+            return Ok(self.after_feeding(id, fed));
+        }
+        if !connection.readable {
+            if connection.peer_done {
+                return Ok(Step::Stop(self.cut_upload(id)));
+            }
+            self.wait_for_client(id);
+            return Ok(Step::Stop(Turn::Wait));
+        }
+        if *budget == 0 {
+            self.again.push(id);
+            return Ok(Step::Stop(Turn::Wait));
+        }
+        self.read_stream(id, room, budget)
+    }
+
+    /// One read from the socket: into the window where no framing is between, else through the loop's buffer.
+    fn read_stream(&mut self, id: ConnectionId, room: usize, budget: &mut usize) -> io::Result<Step> {
+        let Some(connection) = self.table.get_mut(id) else { return Ok(Step::Stop(Turn::Closed)) };
+        let exchange = &mut connection.exchange;
+        let Some(upload) = exchange.upload.as_deref_mut() else { return Ok(Step::Stop(Turn::Wait)) };
+        if connection.input.is_empty()
+            && let Some(left) = upload.left
+            && let Some(place) = exchange.slot
+            && let Some((end, window, bodies)) = self.dispatch.stream(place, id)
+        {
+            let target = window.room(bodies);
+            let want = target.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let target = target.get_mut(..want).unwrap_or_default();
+            let result = connection.socket.read(target);
+            // All of it is body: no more than what is missing was asked for.
+            let bytes = result.as_ref().ok().and_then(|count| target.get(..*count)).unwrap_or_default();
+            let step = connection.receiver.advance(bytes, &self.limits, &mut self.head);
+            debug_assert!(step.is_ok_and(|step| step.consumed == bytes.len()));
+            let count = connection.note_read(result, want)?;
+            window.advance(count);
+            end.publish_body(u32::from(place.slot), window);
+            *budget = budget.saturating_sub(count);
+            if let Some(upload) = connection.exchange.upload.as_deref_mut() {
+                upload.left = Some(left - count as u64);
+            }
+            self.upload_progress(id, count);
+            if count as u64 == left {
+                self.end_upload(id, BodyEnd::Complete);
+                return Ok(Step::Stop(Turn::Wait));
+            }
+            return Ok(Step::On);
+        }
+        if connection.input.is_empty() {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let want = scratch.len().min(room);
+            let result = connection.socket.read(scratch.get_mut(..want).unwrap_or_default());
+            let step = connection.note_read(result, want).map(|count| {
+                *budget = budget.saturating_sub(count);
+                let bytes = scratch.get(..count).unwrap_or_default();
+                let fed = self.feed(id, bytes);
+                if let Fed::Some(consumed) | Fed::All(consumed) = fed
+                    && let Some(connection) = self.table.get_mut(id)
+                {
+                    connection.input.extend_from_slice(bytes.get(consumed..).unwrap_or_default());
+                }
+                self.after_feeding(id, fed)
+            });
+            self.scratch = scratch;
+            return step;
+        }
+        // A part of the framing is there: the parser wants it in one piece with what follows.
+        let start = connection.input.len();
+        let want = (SCRATCH / 4).min(room);
+        connection.input.resize(start + want, 0);
+        let result = connection.socket.read(connection.input.get_mut(start..).unwrap_or_default());
+        connection.input.truncate(start + result.as_ref().map_or(0, |count| *count));
+        let count = connection.note_read(result, want)?;
+        connection.unseen = count > 0;
+        *budget = budget.saturating_sub(count);
+        Ok(Step::On)
+    }
+
+    fn feed_whole(&mut self, id: ConnectionId) -> Step {
+        let Some(connection) = self.table.get_mut(id) else { return Step::Stop(Turn::Closed) };
+        let input = std::mem::take(&mut connection.input);
+        let fed = self.feed(id, &input);
+        if let Fed::Some(consumed) | Fed::All(consumed) = fed
+            && let Some(connection) = self.table.get_mut(id)
+        {
+            connection.input.extend_from_slice(input.get(consumed..).unwrap_or_default());
+        }
+        self.after_feeding(id, fed)
+    }
+
+    fn after_feeding(&mut self, id: ConnectionId, fed: Fed) -> Step {
+        match fed {
+            Fed::Some(_) => Step::On,
+            Fed::All(_) => {
+                self.end_upload(id, BodyEnd::Complete);
+                Step::Stop(Turn::Wait)
+            }
+            Fed::Refused(error) => Step::Stop(self.refuse_upload(id, error)),
+        }
+    }
+
+    /// Shows `input` to the parser, and puts what is data into the window, which has room for it.
+    fn feed(&mut self, id: ConnectionId, input: &[u8]) -> Fed {
+        let (mut at, mut count) = (0, 0);
+        let mut unused = Head::default();
+        let fed = loop {
+            let Some(connection) = self.table.get_mut(id) else { return Fed::Some(at) };
+            let exchange = &mut connection.exchange;
+            let rest = input.get(at..).unwrap_or_default();
+            let step = match connection.receiver.advance(rest, &self.limits, &mut unused) {
+                Ok(step) => step,
+                Err(error) => break Fed::Refused(error),
+            };
+            at += step.consumed;
+            match step.event {
+                Event::Body(range) => {
+                    let bytes = rest.get(range).unwrap_or_default();
+                    count += bytes.len();
+                    let Some(upload) = exchange.upload.as_deref_mut() else { continue };
+                    upload.left = upload.left.map(|left| left.saturating_sub(bytes.len() as u64));
+                    let stream =
+                        exchange.slot.and_then(|place| Some((place, self.dispatch.stream(place, id)?)));
+                    if let Some((place, (end, window, bodies))) = stream {
+                        let put = window.push(bodies, bytes);
+                        debug_assert_eq!(put, bytes.len(), "more was read than there was room for");
+                        if put < bytes.len() {
+                            window.end(BodyEnd::Malformed);
+                        }
+                        end.publish_body(u32::from(place.slot), window);
+                    }
+                }
+                Event::End => break Fed::All(at),
+                // A head cannot come before the end of this body.
+                Event::NeedMore | Event::Head => break Fed::Some(at),
+            }
+        };
+        self.upload_progress(id, count);
+        fed
+    }
+}

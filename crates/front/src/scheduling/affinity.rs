@@ -1,0 +1,170 @@
+//! Requests that only one certain worker can answer: those of Werkzeug's debugger, whose frames live in the worker where the error happened.
+//!
+//! # The rule
+//! The debugger's page sends its requests with `__debugger__=yes` and `s=SECRET` in the query. Each worker's secret ends in `-wN`, its number with
+//! the supervisor (`penstock.development.debugger`). Such a request waits for a free permit of worker N; if there is no such worker, or not any more, any other has
+//! it, and answers that it does not know the frame. So nothing but the place is decided here: whether the secret is right, only the worker knows.
+//!
+//! Off, except where the debugger is used: otherwise any client could choose the worker for its requests, and with that keep one busy.
+//!
+//! Owns the requests that wait for their worker, which are bounded together with the queue. Must not know connections' states. Runs on the front's thread.
+
+use std::collections::VecDeque;
+
+use penstock_link::request::RequestView;
+
+use crate::connection::table::ConnectionId;
+use crate::scheduling::holding::Waiting;
+use crate::scheduling::worker_link::Worker;
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub struct Affinity {
+    is_on: bool,
+    waiting: VecDeque<(u64, Waiting)>,
+}
+
+/// A worker that is there, and its seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The supervisor's number for it.
+    pub number: u64,
+    /// Where it sits.
+    pub seat: usize,
+}
+
+impl Affinity {
+    /// `is_on`: whether any request has a worker of its own.
+    pub fn new(is_on: bool) -> Self {
+        Affinity { is_on, waiting: VecDeque::new() }
+    }
+
+    /// See [`Affinity::new`].
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// The worker that a request with this query is for; None where any will do.
+    pub fn wanted(&self, workers: &[Option<Worker>], query: &[u8]) -> Option<Wanted> {
+        let number = worker_of(query)?;
+        Some(Wanted { number, seat: seat_of(workers, number)? })
+    }
+
+    /// Puts a request in line for its worker.
+    pub fn wait(&mut self, number: u64, waiting: Waiting) {
+        self.waiting.push_back((number, waiting));
+    }
+
+    /// How many wait.
+    #[inline]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// When the one that came first began to wait.
+    pub fn oldest_ms(&self) -> Option<u64> {
+        self.waiting.iter().map(|(_, waiting)| waiting.since_ms).min()
+    }
+
+    /// The next request that need not wait any more: with a seat where its worker has a permit for it, without one where that worker has gone.
+    pub fn next(&mut self, workers: &[Option<Worker>]) -> Option<(Option<Wanted>, Waiting)> {
+        for index in 0..self.waiting.len() {
+            let number = self.waiting.get(index)?.0;
+            let wanted = seat_of(workers, number).map(|seat| Wanted { number, seat });
+            if wanted.is_none_or(|wanted| has_permit(workers, wanted.seat)) {
+                return self.waiting.remove(index).map(|(_, waiting)| (wanted, waiting));
+            }
+        }
+        None
+    }
+
+    /// It could not be placed after all.
+    pub fn put_back(&mut self, number: u64, waiting: Waiting) {
+        self.waiting.push_front((number, waiting));
+    }
+
+    /// Takes the request of a connection out.
+    pub fn leave(&mut self, id: ConnectionId) -> Option<Waiting> {
+        let index = self.waiting.iter().position(|(_, waiting)| waiting.id == id)?;
+        self.waiting.remove(index).map(|(_, waiting)| waiting)
+    }
+
+    /// Keeps those of `taken`, which a worker has given back, that no other worker can answer; gives the others.
+    pub fn keep(&mut self, taken: Vec<Waiting>, workers: &[Option<Worker>]) -> Vec<Waiting> {
+        if !self.is_on {
+            return taken;
+        }
+        let mut others = Vec::new();
+        for waiting in taken {
+            let wanted =
+                RequestView::new(&waiting.record).and_then(|view| self.wanted(workers, view.query()));
+            match wanted {
+                Some(wanted) => self.wait(wanted.number, waiting),
+                None => others.push(waiting),
+            }
+        }
+        others
+    }
+}
+
+/// Whether the worker of a seat has a thread free, and a slot.
+pub fn has_permit(workers: &[Option<Worker>], seat: usize) -> bool {
+    let worker = workers.get(seat).and_then(Option::as_ref);
+    worker.is_some_and(|worker| worker.free_permits() > 0 && worker.end.free_slots() > 0)
+}
+
+fn seat_of(workers: &[Option<Worker>], number: u64) -> Option<usize> {
+    workers
+        .iter()
+        .position(|seat| seat.as_ref().is_some_and(|worker| worker.number == number && worker.is_willing()))
+}
+
+/// The number at the end of the secret in a debugger's query. What is percent-encoded is not looked for: the debugger's own page encodes nothing of this.
+fn worker_of(query: &[u8]) -> Option<u64> {
+    let mut is_debugger = false;
+    let mut secret = None;
+    for pair in query.split(|byte| *byte == b'&') {
+        if pair == b"__debugger__=yes" {
+            is_debugger = true;
+        } else if secret.is_none() {
+            // Werkzeug takes the first of several, too.
+            secret = pair.strip_prefix(b"s=");
+        }
+    }
+    let secret = secret.filter(|_| is_debugger)?;
+    let end = secret.iter().rposition(|byte| *byte == b'-')?;
+    let digits = secret.get(end + 1..)?.strip_prefix(b"w")?;
+    // Not by `parse` alone, which accepts a sign.
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_is_read_from_the_secret_of_a_debugger_request() {
+        for (query, number) in [
+            (&b"__debugger__=yes&cmd=1%2B1&frm=140&s=aB3xYz-w2"[..], Some(2)),
+            (b"s=x-w17&__debugger__=yes", Some(17)),
+            (b"__debugger__=yes&cmd=pinauth&pin=1-w9&s=q-w1", Some(1)),
+            (b"__debugger__=yes&s=a-w1&s=b-w2", Some(1)),
+            (b"__debugger__=yes&s=-w3", Some(3)),
+            (b"__debugger__=yes&s=abc", None),
+            (b"__debugger__=yes&s=abc-w", None),
+            (b"__debugger__=yes&s=abc-w+1", None),
+            (b"__debugger__=yes&s=abc-w1x", None),
+            (b"__debugger__=yes&s=abc-w99999999999999999999999", None),
+            (b"__debugger__=no&s=abc-w1", None),
+            (b"x__debugger__=yes&s=abc-w1", None),
+            (b"s=abc-w1", None),
+            (b"", None),
+        ] {
+            assert_eq!(worker_of(query), number, "{}", String::from_utf8_lossy(query));
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Which worker gets which request, and when: the queue, the slots, and the exceptions from first come, first served.
+//!
+//! Knows nothing of sockets or HTTP beyond a complete request (`ask`). Runs on the front's thread.
+
+pub(crate) mod affinity;
+pub(crate) mod ask;
+pub(crate) mod dispatch;
+pub(crate) mod holding;
+pub(crate) mod placing;
+pub(crate) mod self_call;
+pub(crate) mod stuck;
+pub(crate) mod worker_link;
