@@ -11,12 +11,12 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use penstock_http::{DateCache, Head, Limits};
-use penstock_link::Why;
+use penstock_link::{Why, fine_us};
 
 use crate::access::log::AccessLog;
 use crate::access::request_ids::RequestIds;
@@ -123,7 +123,8 @@ pub(crate) struct EventLoop {
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
     pub(crate) date: DateCache,
-    pub(crate) started: Instant,
+    /// By the fine clock.
+    pub(crate) started_us: u64,
     /// Milliseconds since the start, as of this turn.
     pub(crate) now_ms: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
@@ -203,7 +204,7 @@ impl EventLoop {
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
             date: DateCache::new(),
-            started: Instant::now(),
+            started_us: fine_us(),
             now_ms: 0,
             unix_seconds: 0,
             unix_ms_at_start: 0,
@@ -338,7 +339,7 @@ impl EventLoop {
     /// Microseconds since the start, now.
     #[inline]
     pub(crate) fn now_us(&self) -> u64 {
-        self.started.elapsed().as_micros() as u64
+        fine_us() - self.started_us
     }
 
     /// The wall clock in milliseconds, as of this turn.
@@ -359,7 +360,7 @@ impl EventLoop {
     }
 
     fn read_clocks(&mut self) {
-        self.now_ms = self.started.elapsed().as_millis() as u64;
+        self.now_ms = self.now_us() / 1000;
         if self.now_ms >= self.wall_clock_at {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.unix_seconds = since.as_secs();
