@@ -51,6 +51,7 @@ pub(crate) mod rates;
 pub(crate) mod receive;
 pub(crate) mod respond;
 pub(crate) mod self_calls;
+pub(crate) mod sleep;
 pub(crate) mod staying;
 pub(crate) mod streaming;
 pub(crate) mod upload;
@@ -61,10 +62,6 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 /// A sleeping worker is woken when the poller has nothing more to tell, or for this many requests. Woken for the first one, it would run
 /// at once, perhaps in this thread's place, and be asleep again before the second.
 const BELL_EVERY: usize = 32;
-/// How often the queue is tried while a link has no room for reasons of which nothing tells the end.
-const STALLED_MS: u64 = 5;
-/// A wait without an end.
-const NEVER: u64 = u64::MAX;
 /// The wall clock may be set while we run, and is believed within this.
 const WALL_CLOCK_MS: u64 = 50;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
@@ -279,55 +276,6 @@ impl EventLoop {
                 }
             }
         }
-    }
-
-    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let wait = self.may_wait_ms();
-        let busy = !self.again.is_empty() || wait == 0;
-        if self.dispatch.unannounced() > 0 {
-            // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
-            // put it off for ever.
-            let others = self.table.len() > self.dispatch.unannounced();
-            if others && !std::mem::replace(&mut self.looked_again, true) {
-                self.poll.poll(events, Some(Duration::ZERO))?;
-                if !events.is_empty() {
-                    return Ok(());
-                }
-            }
-            self.dispatch.ring_bells();
-        }
-        self.looked_again = false;
-        // Told after the announcement, or a bell rung in between would be lost.
-        if busy || !self.dispatch.prepare_sleep() {
-            return self.poll.poll(events, Some(Duration::ZERO));
-        }
-        let result = self.poll.poll(events, (wait != NEVER).then(|| Duration::from_millis(wait)));
-        self.dispatch.awake();
-        result
-    }
-
-    /// Milliseconds until something is due without any event, or [`NEVER`].
-    fn may_wait_ms(&self) -> u64 {
-        let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
-        let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
-        let wanting = self.may_accept
-            && self.accepting.contains(&true)
-            && self.table.len() < self.settings.max_connections;
-        if wanting {
-            wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));
-        }
-        if self.dispatch.is_stalled() {
-            wait = wait.min(STALLED_MS);
-        }
-        if let Some(log) = &self.access_log {
-            wait = soonest(wait, log.due_in(self.now_ms));
-        }
-        wait = soonest(wait, self.dispatch.next_look_ms());
-        wait = soonest(wait, self.next_watch_ms());
-        wait = soonest(wait, self.next_behind_ms());
-        wait = soonest(wait, self.next_upload_ms());
-        wait = soonest(wait, self.next_departure_ms());
-        soonest(wait, self.next_self_call_ms())
     }
 
     /// Gives a connection so much time from now on; what it is for follows from its state.
