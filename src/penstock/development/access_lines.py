@@ -84,7 +84,7 @@ class AccessLines:
                 # Looked at before the pipe is read: what was written before the end is in it by then.
                 is_open = closing not in readable
             try:
-                data = os.read(reader, _AT_ONCE)
+                data = native_threads.read(reader, _AT_ONCE)
             except BlockingIOError:
                 if not is_open:
                     return
