@@ -216,11 +216,13 @@ fn choose_of(
     best.map(|(seat, _)| seat)
 }
 
-/// The same where some workers are silent: they get nothing, the others a few at a time. None when nobody is silent any more, or everybody.
+/// The same where some workers are silent: they get nothing, the others a few at a time. None when nobody is silent any more, or nobody else
+/// can be relied on.
 #[cold]
 fn choose_around(workers: &[Option<Worker>], has_socket: bool, now_ms: u64) -> Option<Option<usize>> {
     let willing = || workers.iter().flatten().filter(|worker| worker.is_willing());
-    let are_mixed = willing().any(Worker::is_silent) && !willing().all(Worker::is_silent);
+    let gets_on = |worker: &Worker| !worker.is_silent() && worker.is_reliable(now_ms);
+    let are_mixed = willing().any(Worker::is_silent) && willing().any(gets_on);
     let may = |worker: &Worker| !worker.is_silent() && worker.end.waiting() < FEW;
     are_mixed.then(|| choose_of(workers, has_socket, now_ms, may))
 }

@@ -57,6 +57,7 @@ impl Dispatch {
         let is_taker = |worker: &Worker| {
             worker.is_willing()
                 && !worker.is_silent()
+                && worker.is_reliable(now_ms)
                 && worker.free_permits() > 0
                 && worker.end.free_slots() > 0
                 && worker.end.waiting() == 0

@@ -14,6 +14,9 @@ use crate::scheduling::worker_link::Worker;
 /// several times over before it can take one; short beside what people notice.
 pub const SILENT_MS: u64 = 50;
 
+/// How long nobody relies on a worker that has been silent.
+pub const RELIABLE_MS: u64 = 1000;
+
 /// See the module's head.
 #[derive(Debug, Default)]
 pub struct Taking {
@@ -25,6 +28,8 @@ pub struct Taking {
     emptied: u32,
     /// It was silent when last looked at.
     is_silent: bool,
+    /// When it last was.
+    silent_ms: Option<u64>,
 }
 
 impl Taking {
@@ -59,7 +64,16 @@ impl Worker {
                 && self.free_permits() > 0
                 && !self.is_dead;
         }
+        if self.taking.is_silent {
+            self.taking.silent_ms = Some(now_ms);
+        }
         self.taking.is_silent
+    }
+
+    /// Whether it has not been silent for a while: so what is moved to it will run there. Where all compute for long, each is silent in turns, and what
+    /// is moved back and forth between them keeps nobody busy.
+    pub fn is_reliable(&self, now_ms: u64) -> bool {
+        self.taking.silent_ms.is_none_or(|silent| now_ms.saturating_sub(silent) >= RELIABLE_MS)
     }
 
     /// Whether it was silent at the last look and has taken nothing since.

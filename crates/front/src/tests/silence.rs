@@ -4,7 +4,7 @@ use crate::connection::table::ConnectionId;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::Dispatched;
 use crate::scheduling::stuck::{FEW, STALL_MS};
-use crate::scheduling::taking::SILENT_MS;
+use crate::scheduling::taking::{RELIABLE_MS, SILENT_MS};
 use crate::tests::dispatching::Scene;
 
 /// Two workers. The first is blocked in `/0` and has been given `/2` and `/4`, the second runs `/1`, `/3` and `/5`.
@@ -141,6 +141,26 @@ fn a_worker_without_permits_is_busy_and_not_silent() {
     assert_eq!(scene.dispatch.next_look_ms(), None);
     assert!(scene.dispatch.stuck_seats(2 * SILENT_MS).is_empty());
     assert!(!scene.dispatch.is_to_look());
+}
+
+#[test]
+fn those_that_are_silent_in_turns_keep_what_they_have() {
+    let mut scene = Scene::new(2, 100, 1000);
+    ask_at_once(&mut scene, 8);
+    let (first, second) = (scene.start(0).0, scene.start(1).0);
+    scene.dispatch.stuck_seats(0);
+    scene.dispatch.stuck_seats(SILENT_MS);
+    // Both have computed for long. The second one goes on, and takes all that it has.
+    scene.end(1, second, SILENT_MS + 1);
+    start_second(&mut scene, 3);
+    assert_eq!(take_all_back(&mut scene, SILENT_MS + 2), []);
+    assert_eq!([scene.seat_of_next(SILENT_MS + 2), scene.seat_of_next(SILENT_MS + 2)], [1, 0]);
+    scene.end(0, first, SILENT_MS + 3);
+    start_second(&mut scene, 1);
+    scene.dispatch.stuck_seats(SILENT_MS + 3);
+    // Much later one of them can be relied on again.
+    let later = SILENT_MS + 3 + RELIABLE_MS;
+    assert_eq!(take_all_back(&mut scene, later).len(), 4);
 }
 
 #[test]
