@@ -105,7 +105,7 @@ class Live:
 
     ``arguments`` as on the command line. Unless they name an address, or ``any_port`` is False, any free port
     is taken. ``prefix`` is a program that the command runs under; ``descriptors`` it inherits by their
-    numbers.
+    numbers. ``module``, one of the suite's, is run instead of the command's own.
     """
 
     def __init__(
@@ -116,15 +116,17 @@ class Live:
         prefix: Sequence[str] = (),
         descriptors: Sequence[int] = (),
         any_port: bool = True,
+        module: str = "penstock",
     ) -> None:
         given = [str(one) for one in arguments]
         if any_port and not any(one.startswith(("--bind", "-b", "--version", "--help")) for one in given):
             given += ["--bind", "127.0.0.1:0"]
+        own = {} if module == "penstock" else {"PYTHONPATH": str(Path(__file__).parents[1])}
         heed_interrupts()
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "penstock", *given],
+            [*prefix, sys.executable, "-m", module, *given],
             cwd=directory,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(environment or {})},
+            env={**os.environ, **own, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

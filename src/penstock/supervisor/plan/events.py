@@ -70,6 +70,11 @@ class FrontExited:
 
 
 @dataclass(frozen=True)
+class FrontAnswered:
+    """The front has given the sign of life that it was asked for."""
+
+
+@dataclass(frozen=True)
 class FrontLost:
     """The front's control socket is closed; its end should follow."""
 
@@ -275,6 +280,7 @@ Event = (
     | Elapsed
     | FrontForked
     | FrontFailed
+    | FrontAnswered
     | FrontExited
     | FrontLost
     | WorkerForked
