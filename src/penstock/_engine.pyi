@@ -200,7 +200,7 @@ class Notice:
     def message(self) -> str:
         """What happened; empty when there is nothing to log beside the event."""
     @property
-    def event(self) -> Literal["quiet", "spent", "stuck", "frozen", "waiting"] | None:
+    def event(self) -> Literal["added", "quiet", "spent", "stuck", "frozen", "waiting"] | None:
         """What happened to a worker, if that is it; or "waiting": there are ``local_calls`` to be looked at.
 
         quiet: it was retired and nothing of it runs. spent: it has had ``request_limit`` requests. stuck: a
@@ -252,7 +252,7 @@ class Front:
     def add_worker(
         self, worker: int, pid: int, threads: int, memory: int, socket: int, request_limit: int
     ) -> None:
-        """Hand requests to this worker process, too.
+        """Hand requests to this worker process, too; the event "added" follows when it gets them.
 
         ``worker``: its number, never used twice. ``memory``, ``socket``: see `Link.joined`; duplicated.
         ``request_limit``: after so many requests there is the event "spent"; 0: never.

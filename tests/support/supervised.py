@@ -44,6 +44,8 @@ class Parts:
                 continue
             with self.heard.open("a") as file:
                 file.write(json.dumps(dict(message.fields)) + "\n")
+            if message.fields["do"] == "add":
+                line.send({"event": "added", "worker": message.fields["worker"]})
             if message.fields["do"] in ("drain", "stop"):
                 return 0
         return 1

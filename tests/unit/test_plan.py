@@ -94,6 +94,8 @@ def follow(actions: Iterable[do.Action]) -> list[ev.Event]:
                 found.append(ev.WorkerForked(number, 4000 + number, 0.5))
             case do.StartTemplate(number):
                 found.append(ev.TemplateForked(number, 3000 + number))
+            case do.AddWorker(number):
+                found.append(ev.WorkerAdded(number))
             case do.AskFront():
                 found.append(ev.FrontAnswered())
     return found
@@ -109,10 +111,11 @@ class TestStart:
         assert [type(one) for one in story.actions] == [do.StartFront, do.StartWorker, do.StartWorker]
         story.tell(ev.WorkerReady(2))
         kinds = [type(one) for one in story.actions]
-        assert kinds == [do.Log, do.AddWorker, do.Accept, do.Announce]
+        # The log says so when requests may come.
+        assert kinds == [do.AddWorker, do.Accept, do.Announce, do.Log]
         assert story.log("worker 2 (pid 4002) is ready")
         story.tell(ev.WorkerReady(1))
-        assert [type(one) for one in story.actions] == [do.Log, do.AddWorker]
+        assert [type(one) for one in story.actions] == [do.AddWorker, do.Log]
 
     def test_an_application_that_cannot_be_loaded_ends_it(self) -> None:
         story = Story(workers=2)

@@ -137,6 +137,7 @@ class World(RuleBasedStateMachine):
                 assert worker.is_ready, "used before it was ready"
                 assert worker.attaches == 0, "used over a link that it does not have yet"
                 self.used.add(number)
+                return [ev.WorkerAdded(number)]
             case do.RetireWorker(number):
                 worker = self.workers[number]
                 assert number in self.used

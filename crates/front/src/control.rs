@@ -165,7 +165,7 @@ impl FrontHandle {
         Ok(())
     }
 
-    /// Hands requests to this worker, too.
+    /// Hands requests to this worker, too, and posts [`crate::News::Added`] when it does.
     pub fn add_worker(&self, link: WorkerLink) {
         self.order(Order::Add(Box::new(link)));
     }

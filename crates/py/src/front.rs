@@ -173,6 +173,7 @@ impl Notice {
             return Some("waiting");
         }
         self.notice.news.map(|(news, _)| match news {
+            News::Added => "added",
             News::Quiet => "quiet",
             News::Spent => "spent",
             News::Stuck => "stuck",

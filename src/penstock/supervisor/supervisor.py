@@ -57,6 +57,7 @@ _MEANINGS: dict[signal.Signals, ev.Event] = {
     signal.SIGWINCH: ev.Withdraw(),
 }
 _ABOUT_WORKERS: dict[str, Callable[[int], ev.Event]] = {
+    "added": ev.WorkerAdded,
     "quiet": ev.WorkerQuiet,
     "spent": ev.WorkerSpent,
     "stuck": ev.WorkerStuck,

@@ -27,6 +27,7 @@ def decide(state: State, event: ev.Event, now: float) -> list[Action]:
             | ev.WorkerLeaving()
             | ev.WorkerLost()
             | ev.WorkerExited()
+            | ev.WorkerAdded()
             | ev.WorkerQuiet()
             | ev.WorkerSpent()
             | ev.WorkerStuck()
@@ -76,6 +77,7 @@ def _about_worker(
     | ev.WorkerLeaving
     | ev.WorkerLost
     | ev.WorkerExited
+    | ev.WorkerAdded
     | ev.WorkerQuiet
     | ev.WorkerSpent
     | ev.WorkerStuck
@@ -102,6 +104,8 @@ def _about_worker(
             workers.lost(turn, worker)
         case ev.WorkerExited(_, how):
             workers.exited(turn, worker, how)
+        case ev.WorkerAdded():
+            workers.added(turn, worker)
         case ev.WorkerQuiet():
             workers.quiet(turn, worker)
         case ev.WorkerSpent():

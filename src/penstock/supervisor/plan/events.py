@@ -134,6 +134,13 @@ class WorkerExited:
 
 
 @dataclass(frozen=True)
+class WorkerAdded:
+    """The front says: requests are handed to it from now on."""
+
+    worker: int
+
+
+@dataclass(frozen=True)
 class WorkerQuiet:
     """The front says: it was retired, and nothing of it runs any more."""
 
@@ -290,6 +297,7 @@ Event = (
     | WorkerLeaving
     | WorkerLost
     | WorkerExited
+    | WorkerAdded
     | WorkerQuiet
     | WorkerSpent
     | WorkerStuck

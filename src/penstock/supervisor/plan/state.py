@@ -101,6 +101,8 @@ class Worker:
     deadline: float | None = None
     has_failed: bool = False
     was_ready: bool = False
+    # The log says that it is.
+    is_told: bool = False
 
     @property
     def name(self) -> str:

@@ -49,7 +49,6 @@ def ready(turn: Turn, worker: Worker) -> None:
     worker.was_ready = True
     worker.deadline = worker.ready_by = None
     state.failures = Failures()
-    turn.log("info", f"{worker.name} is ready")
     if state.rules.worker_lifetime:
         worker.expires = turn.now + state.rules.worker_lifetime * (1 + LIFETIME_SPREAD * worker.luck)
     if state.stage is Stage.STARTING:
@@ -60,6 +59,13 @@ def ready(turn: Turn, worker: Worker) -> None:
         front.add_worker(turn, worker)
     if worker.number == state.canary:
         reload.proved(turn, worker)
+
+
+def added(turn: Turn, worker: Worker) -> None:
+    """It gets requests: what people mean by ready, and those who wait for that line in the log."""
+    if not worker.is_told:
+        worker.is_told = True
+        turn.log("info", f"{worker.name} is ready")
 
 
 def attached(turn: Turn, worker: Worker) -> None:
