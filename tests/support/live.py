@@ -31,6 +31,10 @@ PROCESS_APP = Path(__file__).parent / "process_app.py"
 HEALTH_PATH = "/-/health"
 HEALTH = ("--health-path", HEALTH_PATH)
 
+# Processes import a lot before they say something, which takes its time on a slow machine. Still below the
+# time-outs of the server that could make good what went wrong.
+_LONGEST_SILENCE = 25.0
+
 _START_LINE = re.compile(
     r"penstock \S+ listens on (.+) "
     r"\(worker kind: (\w+), (\d+) (?:thread|connection)s?(?: in each of (\d+) workers?)?, pid (\d+)\)"
@@ -64,7 +68,7 @@ class Lines:
         with self._changed:
             return "\n".join(self._lines)
 
-    def wait_for(self, expression: str, count: int = 1, seconds: float = DEADLINE) -> re.Match[str]:
+    def wait_for(self, expression: str, count: int = 1, seconds: float = _LONGEST_SILENCE) -> re.Match[str]:
         """Wait, at most ``seconds``, for the ``count``th line in which ``expression`` is found."""
         pattern = re.compile(expression)
         found: list[re.Match[str]] = []
@@ -202,7 +206,7 @@ class Live:
 
     def exit_code(self) -> int:
         """Wait for its end."""
-        code = self.process.wait(DEADLINE)
+        code = self.process.wait(_LONGEST_SILENCE)
         self.output.join()
         self.log.join()
         return code
