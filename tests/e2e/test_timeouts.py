@@ -189,7 +189,7 @@ def test_one_process_answers_and_reports_what_it_cannot_interrupt(live: StartLiv
 
 
 def test_a_call_that_keeps_the_interpreters_lock(live: StartLive) -> None:
-    server = live(PROCESS_APP, "--workers", "2", "--threads", "2", "--worker-timeout", "2s", *HEALTH)
+    server = live(PROCESS_APP, "--workers", "2", "--threads", "2", "--worker-timeout", "4s", *HEALTH)
     workers = server.ready_workers(2)
     client = server.connect().send(request(target="/native-with-lock"))
     frozen = int(server.log.wait_for("keeps the lock in ([0-9]+)")[1])
@@ -209,7 +209,7 @@ def test_a_call_that_keeps_the_interpreters_lock(live: StartLive) -> None:
 
 
 def test_a_frozen_worker_with_a_request_timeout(live: StartLive) -> None:
-    server = live(PROCESS_APP, "--workers", "1", *SOON, "--worker-timeout", "2s")
+    server = live(PROCESS_APP, "--workers", "1", *SOON, "--worker-timeout", "4s")
     server.ready_workers(1)
     with server.connect() as client:
         # The front needs no interpreter to answer.
@@ -219,9 +219,9 @@ def test_a_frozen_worker_with_a_request_timeout(live: StartLive) -> None:
 
 
 def test_a_worker_that_computes_is_not_frozen(live: StartLive) -> None:
-    server = live(PROCESS_APP, "--workers", "1", "--worker-timeout", "2s", "--threads", "1")
+    server = live(PROCESS_APP, "--workers", "1", "--worker-timeout", "4s", "--threads", "1")
     pid = server.ready_workers(1)[1]
     with server.connect() as client:
         # Longer than that without an answer, but its interpreter runs.
-        assert client.ask(request(target="/nap/2.5")).text == str(pid)
+        assert client.ask(request(target="/nap/4.5")).text == str(pid)
     assert not server.log.all("sign of life")
