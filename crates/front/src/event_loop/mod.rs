@@ -11,12 +11,12 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use penstock_http::{DateCache, Head, Limits};
-use penstock_link::Why;
+use penstock_link::{Why, fine_us};
 
 use crate::access::log::AccessLog;
 use crate::access::request_ids::RequestIds;
@@ -51,6 +51,7 @@ pub(crate) mod rates;
 pub(crate) mod receive;
 pub(crate) mod respond;
 pub(crate) mod self_calls;
+pub(crate) mod sleep;
 pub(crate) mod staying;
 pub(crate) mod streaming;
 pub(crate) mod upload;
@@ -61,10 +62,6 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 /// A sleeping worker is woken when the poller has nothing more to tell, or for this many requests. Woken for the first one, it would run
 /// at once, perhaps in this thread's place, and be asleep again before the second.
 const BELL_EVERY: usize = 32;
-/// How often the queue is tried while a link has no room for reasons of which nothing tells the end.
-const STALLED_MS: u64 = 5;
-/// A wait without an end.
-const NEVER: u64 = u64::MAX;
 /// The wall clock may be set while we run, and is believed within this.
 const WALL_CLOCK_MS: u64 = 50;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
@@ -123,7 +120,8 @@ pub(crate) struct EventLoop {
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
     pub(crate) date: DateCache,
-    pub(crate) started: Instant,
+    /// By the fine clock.
+    pub(crate) started_us: u64,
     /// Milliseconds since the start, as of this turn.
     pub(crate) now_ms: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
@@ -203,7 +201,7 @@ impl EventLoop {
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
             date: DateCache::new(),
-            started: Instant::now(),
+            started_us: fine_us(),
             now_ms: 0,
             unix_seconds: 0,
             unix_ms_at_start: 0,
@@ -280,55 +278,6 @@ impl EventLoop {
         }
     }
 
-    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let wait = self.may_wait_ms();
-        let busy = !self.again.is_empty() || wait == 0;
-        if self.dispatch.unannounced() > 0 {
-            // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
-            // put it off for ever.
-            let others = self.table.len() > self.dispatch.unannounced();
-            if others && !std::mem::replace(&mut self.looked_again, true) {
-                self.poll.poll(events, Some(Duration::ZERO))?;
-                if !events.is_empty() {
-                    return Ok(());
-                }
-            }
-            self.dispatch.ring_bells();
-        }
-        self.looked_again = false;
-        // Told after the announcement, or a bell rung in between would be lost.
-        if busy || !self.dispatch.prepare_sleep() {
-            return self.poll.poll(events, Some(Duration::ZERO));
-        }
-        let result = self.poll.poll(events, (wait != NEVER).then(|| Duration::from_millis(wait)));
-        self.dispatch.awake();
-        result
-    }
-
-    /// Milliseconds until something is due without any event, or [`NEVER`].
-    fn may_wait_ms(&self) -> u64 {
-        let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
-        let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
-        let wanting = self.may_accept
-            && self.accepting.contains(&true)
-            && self.table.len() < self.settings.max_connections;
-        if wanting {
-            wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));
-        }
-        if self.dispatch.is_stalled() {
-            wait = wait.min(STALLED_MS);
-        }
-        if let Some(log) = &self.access_log {
-            wait = soonest(wait, log.due_in(self.now_ms));
-        }
-        wait = soonest(wait, self.dispatch.next_look_ms());
-        wait = soonest(wait, self.next_watch_ms());
-        wait = soonest(wait, self.next_behind_ms());
-        wait = soonest(wait, self.next_upload_ms());
-        wait = soonest(wait, self.next_departure_ms());
-        soonest(wait, self.next_self_call_ms())
-    }
-
     /// Gives a connection so much time from now on; what it is for follows from its state.
     #[inline]
     pub(crate) fn set_deadline(&mut self, id: ConnectionId, time: Duration) {
@@ -338,7 +287,7 @@ impl EventLoop {
     /// Microseconds since the start, now.
     #[inline]
     pub(crate) fn now_us(&self) -> u64 {
-        self.started.elapsed().as_micros() as u64
+        fine_us() - self.started_us
     }
 
     /// The wall clock in milliseconds, as of this turn.
@@ -359,7 +308,7 @@ impl EventLoop {
     }
 
     fn read_clocks(&mut self) {
-        self.now_ms = self.started.elapsed().as_millis() as u64;
+        self.now_ms = self.now_us() / 1000;
         if self.now_ms >= self.wall_clock_at {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.unix_seconds = since.as_secs();

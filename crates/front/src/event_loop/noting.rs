@@ -23,12 +23,12 @@ impl EventLoop {
         if self.access_log.is_none() && !settings.server_timing && !settings.request_ids {
             return;
         }
+        let now_us = self.now_us();
         let Some(connection) = self.table.get_mut(id) else { return };
         let needs_id = match &self.access_log {
             Some(log) => settings.request_ids || log.format().has_request_id,
             None => settings.request_ids,
         };
-        let now_us = self.started.elapsed().as_micros() as u64;
         let mut record = match &mut self.access_log {
             Some(log) => Some(log.begin(&self.head, bytes, client.text(), connection.peer.text(), now_us)),
             None if settings.server_timing => {

@@ -15,6 +15,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 
 use mio::unix::SourceFd;
+use penstock_link::fine_us;
 
 use crate::access::line::Ending;
 use crate::connection::Connection;
@@ -78,7 +79,7 @@ impl EventLoop {
             let unix_ms = self.unix_ms();
             if let (Some(mut record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
                 record.status = SWITCHING_PROTOCOLS;
-                let now_us = self.started.elapsed().as_micros() as u64;
+                let now_us = fine_us() - self.started_us;
                 record.answered_us = now_us;
                 let how = reason.for_the_log();
                 let ending = Ending { bytes: 0, how, now_us, unix_ms };
