@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from penstock import native_threads
 from penstock.diagnostics.load_watch import LoadWatch
 from support.waiting import eventually
 
@@ -61,6 +62,16 @@ def test_nobody_sees_its_thread_before_it_speaks() -> None:
     before = threading.enumerate()
     with LoadWatch("worker 3", first=60.0):
         assert threading.enumerate() == before
+
+
+def test_without_a_thread_it_loads_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(target: object, arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(native_threads, "_start_new_thread", fail)
+    with LoadWatch("worker 3"):
+        loaded = True
+    assert loaded
 
 
 def test_it_ends_with_the_loading(lines: Lines) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
@@ -47,7 +48,11 @@ class LoadWatch:
         # While it waits in a hub, what this thread runs is the hub.
         greenlet = sys.modules.get("greenlet")
         self._greenlet = greenlet.getcurrent() if greenlet is not None else None
-        start_unknown_thread(self._wait)
+        try:
+            start_unknown_thread(self._wait)
+        except RuntimeError:
+            # Where no thread can be had the application may load none the less.
+            self._gone.set()
         return self
 
     def __exit__(
@@ -66,7 +71,8 @@ class LoadWatch:
             if not self._loaded.wait(self._first):
                 # What writes to the log should have a name.
                 speaker = NativeThread(self._tell, name="penstock-load-watch")
-                speaker.start()
+                with suppress(RuntimeError):
+                    speaker.start()
                 speaker.join()
         finally:
             self._gone.set()
