@@ -505,6 +505,19 @@ class TestNumber:
         story.tell(ev.WorkerFailed(3, "broken", ""), ev.WorkerExited(3, ev.Exit(code=3)))
         assert len(started(story)) == 2
 
+    def test_withdrawn_and_the_new_code_fails_beside_requests_that_finish(self) -> None:
+        story = Story(workers=1)
+        story.serve()
+        story.tell(ev.Reload(), ev.WorkerReady(2))
+        story.tell(ev.Withdraw(), ev.Reload())
+        # Two still finish their requests: there is no room for a third.
+        assert not story.all(do.StartWorker)
+        story.tell(ev.WorkerExited(1, CLEAN))
+        assert started(story) == [3]
+        # Nobody serves, so the old code comes back before the broken one has ended.
+        story.tell(ev.WorkerFailed(3, "broken", ""))
+        assert started(story) == [4]
+
 
 class TestReload:
     def test_one_proves_it_for_all(self) -> None:

@@ -43,6 +43,7 @@ class Process:
     is_ready: bool = False
     attaches: int = 0
     signalled: int = 0
+    has_failed: bool = False
     is_stopped: bool = False
 
 
@@ -184,7 +185,9 @@ class World(RuleBasedStateMachine):
         return [ev.FrontAnswered()]
 
     def check_number(self) -> None:
-        alive = sum(one.signalled == 0 for one in self.workers.values())
+        # Who was killed, or has said that it cannot load the application, is only not gone yet: nobody has to
+        # wait for it.
+        alive = sum(not one.signalled and not one.has_failed for one in self.workers.values())
         # After one worker less was asked for, those that were wanted before may still finish.
         assert alive <= 2 * self.most_wanted, "too many processes"
 
@@ -244,6 +247,7 @@ class World(RuleBasedStateMachine):
     def worker_dies(self, data: st.DataObject, how: ev.Exit) -> None:
         number = one_of(data, self.workers)
         if how.code == 3 and not self.workers[number].is_ready:
+            self.workers[number].has_failed = True
             self.tell(ev.WorkerFailed(number, "broken", ""))
         self.exit_worker(number, how)
 
