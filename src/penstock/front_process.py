@@ -15,7 +15,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock import _engine
 from penstock.config.errors import PenstockError
@@ -30,10 +30,28 @@ from penstock.worker_kinds import self_call_of
 
 LOGGER = logging.getLogger("penstock")
 
+
+class FrontDescriptors(NamedTuple):
+    """What a front is made with: memory for request bodies, and two eventfds.
+
+    Workers ring ``doorbell``; on ``pulse`` the event loop shows the supervisor that it runs.
+    """
+
+    bodies: int
+    doorbell: int
+    pulse: int
+
+
 ENDED, FAILED, BAD_SETTINGS = 0, 1, 2
 
 
-def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settings, supervisor: int) -> int:
+def run(
+    line: Line,
+    opened: Opened,
+    descriptors: FrontDescriptors,
+    settings: Settings,
+    supervisor: int,
+) -> int:
     """Be the front until it has drained, or the supervisor is gone; returns the exit code.
 
     Everything that is passed belongs to this process now. ``supervisor``: its pid.
@@ -56,8 +74,9 @@ def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settin
             ),
             opened.descriptors,
             None,
-            bodies=bodies,
-            doorbell=doorbell,
+            bodies=descriptors.bodies,
+            doorbell=descriptors.doorbell,
+            pulse=descriptors.pulse,
             admin_listeners=len(opened.admin_listeners),
         )
     except ValueError as error:
@@ -69,8 +88,8 @@ def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settin
         return FAILED
     for listener in opened.all_listeners:
         listener.hand_over()
-    os.close(bodies)
-    os.close(doorbell)
+    for one in descriptors:
+        os.close(one)
     return _Front(front, line, settings).serve(opened.access_log)
 
 
@@ -116,6 +135,8 @@ class _Front:
                 front.worker_died(fields["worker"], fields["how"])
             case "accept":
                 front.accept()
+            case "answer":
+                front.answer()
             case "unready":
                 front.set_ready(False)
             case "drain":

@@ -68,7 +68,7 @@ def test_gunicorns_command() -> None:
     command, table, _ = read(migrate("gunicorn -w 4 -k gevent -b :80 shop:app --timeout 120"))
     assert command == [
         *("penstock", "shop:app", "--workers", "4", "--worker-class", "gevent"),
-        *("--bind", ":80", "--worker-timeout", "120s", "--threads", "1"),
+        *("--bind", ":80", "--worker-timeout", "120s", "--start-timeout", "120s", "--threads", "1"),
     ]
     assert table["worker_timeout"] == "120s"
     assert table["worker_kind"] == "gevent"

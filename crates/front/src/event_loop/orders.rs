@@ -41,10 +41,15 @@ impl EventLoop {
                         old.flush(&self.shared.counters.access_lines_dropped);
                     }
                 }
-                Order::Add(link) => self.dispatch.add(*link),
+                Order::Add(link) => {
+                    let number = link.number;
+                    self.dispatch.add(*link);
+                    self.shared.notices.tell(News::Added, number, String::new());
+                }
                 Order::Retire(number) => self.retire(number),
                 Order::Died(number, how) => self.on_death(number, &how),
                 Order::CalledItself(number, pid) => self.on_self_call(number, pid),
+                Order::Answer(pulse) => pulse.ring(),
             }
         }
     }
