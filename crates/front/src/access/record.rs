@@ -11,6 +11,9 @@ use crate::access::format::Format;
 /// More of one field, or of a first line that cannot be understood, is not kept.
 const MOST_BYTES: usize = 8 * 1024;
 
+/// Records kept for the next requests.
+const SPARE: usize = 256;
+
 /// A part of a record's memory; `None` for what was not sent.
 type Piece = Option<(u32, u32)>;
 
@@ -49,6 +52,31 @@ pub struct AccessRecord {
     pub answered_us: u64,
     /// The application had finished, if that was before the client had taken all of the answer.
     pub done_us: u64,
+}
+
+/// Records that are used again.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Boxed, as exchanges have them.
+    #[expect(clippy::vec_box, reason = "a box is handed over, not its content")]
+    spare: Vec<Box<AccessRecord>>,
+}
+
+impl Records {
+    /// An empty one.
+    #[inline]
+    pub fn take(&mut self) -> Box<AccessRecord> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Nobody needs it any more.
+    #[inline]
+    pub fn give_back(&mut self, mut record: Box<AccessRecord>) {
+        if self.spare.len() < SPARE {
+            record.clear();
+            self.spare.push(record);
+        }
+    }
 }
 
 impl AccessRecord {

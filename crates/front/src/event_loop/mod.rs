@@ -19,6 +19,7 @@ use penstock_http::{DateCache, Head, Limits};
 use penstock_link::Why;
 
 use crate::access::log::AccessLog;
+use crate::access::record::Records;
 use crate::access::request_ids::RequestIds;
 use crate::connection::backlog::Backlog;
 use crate::connection::close::CloseReason;
@@ -37,6 +38,7 @@ use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
+use crate::statsd::sender::Statsd;
 
 pub(crate) mod accept;
 pub(crate) mod deadlines;
@@ -108,6 +110,11 @@ pub(crate) struct EventLoop {
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) statsd: Option<Statsd>,
+    /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
+    pub(crate) notes_requests: bool,
+    pub(crate) notes_ends: bool,
+    pub(crate) records: Records,
     pub(crate) ids: RequestIds,
     /// The head of a request with its id behind it; reused.
     pub(crate) identified: Vec<u8>,
@@ -166,7 +173,8 @@ impl EventLoop {
         let affinity = Affinity::new(settings.debugger_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
-        Ok(EventLoop {
+        let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
+        let mut made = EventLoop {
             accepting: vec![true; listeners.len()],
             first_admin: listeners.len().saturating_sub(admin_listeners) as u16,
             may_accept: false,
@@ -176,6 +184,10 @@ impl EventLoop {
                 .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
             watch_at: 0,
             access_log: AccessLog::new(settings.access_log)?,
+            statsd,
+            notes_requests: false,
+            notes_ends: false,
+            records: Records::default(),
             ids: RequestIds::new(),
             identified: Vec::new(),
             settings,
@@ -208,11 +220,18 @@ impl EventLoop {
             unix_seconds: 0,
             unix_ms_at_start: 0,
             wall_clock_at: 0,
-        })
+        };
+        made.decide_noting();
+        Ok(made)
     }
 
     /// Serves until told to stop, or until the last connection has gone after a drain.
     pub(crate) fn run(mut self) {
+        self.serve();
+        self.end_notes();
+    }
+
+    fn serve(&mut self) {
         let mut events = Events::with_capacity(1024);
         let mut news = Vec::new();
         let mut due = Vec::new();
@@ -258,7 +277,7 @@ impl EventLoop {
             self.report_workers();
 
             self.show_levels();
-            self.flush_access_log();
+            self.flush_notes();
             match self.shared.command() {
                 Command::Serve => {}
                 Command::Drain => {
@@ -318,8 +337,8 @@ impl EventLoop {
         if self.dispatch.is_stalled() {
             wait = wait.min(STALLED_MS);
         }
-        if let Some(log) = &self.access_log {
-            wait = soonest(wait, log.due_in(self.now_ms));
+        if self.notes_ends {
+            wait = soonest(wait, self.next_note_ms());
         }
         wait = soonest(wait, self.dispatch.next_look_ms());
         wait = soonest(wait, self.next_watch_ms());
@@ -345,17 +364,6 @@ impl EventLoop {
     #[inline]
     pub(crate) fn unix_ms(&self) -> u64 {
         self.unix_ms_at_start + self.now_ms
-    }
-
-    fn flush_access_log(&mut self) {
-        let Some(log) = &mut self.access_log else { return };
-        let dropped = &self.shared.counters.access_lines_dropped;
-        log.flush_due(self.now_ms, dropped);
-        if let Some(count) = log.losses(self.now_ms, dropped) {
-            let message =
-                format!("{count} lines of the access log were lost: it does not take them fast enough");
-            self.shared.notices.post(Level::Warning, message);
-        }
     }
 
     fn read_clocks(&mut self) {
