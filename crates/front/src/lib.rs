@@ -17,6 +17,7 @@ mod obituary;
 mod scheduling;
 mod settings;
 mod statsd;
+mod stopwatch;
 
 #[cfg(test)]
 mod tests;

@@ -198,7 +198,9 @@ impl EnvironBuilder {
                 Known::Cookie if repeated => join(py, environ, key, b"; ", value)?,
                 _ if repeated => join(py, environ, key, b",", value)?,
                 _ => {
-                    let last = self.values.get_mut(known as usize);
+                    // The application sees an id twice, and it is one string.
+                    let place = if known == Known::RequestId { Known::XRequestId } else { known };
+                    let last = self.values.get_mut(place as usize);
                     set(environ, key, &remembered(py, last, value)?)?;
                 }
             }

@@ -120,6 +120,7 @@ impl Drop for AccessLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::request_part::Request;
     use std::io::Read;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
@@ -132,9 +133,9 @@ mod tests {
         log
     }
 
-    fn record(bytes: &[u8], peer: &[u8]) -> AccessRecord {
+    fn record(log: &AccessLog, bytes: &[u8], peer: &[u8]) -> AccessRecord {
         let mut record = AccessRecord::default();
-        record.begin_without_head(bytes, peer, 0);
+        record.begin(log.format(), &Request { head: None, bytes, client: peer, peer, id: b"" });
         record
     }
 
@@ -144,7 +145,7 @@ mod tests {
         let dropped = Counter::default();
         let mut log = log_to(&writer, "combined");
         assert_eq!(log.due_in(7), None);
-        let mut record = record(b"GET /\"\xff\r\nX: y", b"10.0.0.1");
+        let mut record = record(&log, b"GET /\"\xff\r\nX: y", b"10.0.0.1");
         record.status = 400;
         log.add(&record, &ENDING, 7, &dropped);
         assert_eq!(log.due_in(7), Some(LATEST_MS));
@@ -165,7 +166,8 @@ mod tests {
     fn the_end_writes_what_is_left() {
         let (writer, mut reader) = UnixStream::pair().unwrap();
         let mut log = log_to(&writer, "%(h)s");
-        log.add(&record(b"", b"::1"), &ENDING, 0, &Counter::default());
+        let record = record(&log, b"", b"::1");
+        log.add(&record, &ENDING, 0, &Counter::default());
         drop((log, writer));
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
@@ -179,7 +181,8 @@ mod tests {
         let dropped = Counter::default();
         let mut log = log_to(&writer, "%(r)s");
         for _ in 0..5000 {
-            log.add(&record(&[b'x'; 1000], b""), &ENDING, 0, &dropped);
+            let record = record(&log, &[b'x'; 1000], b"");
+            log.add(&record, &ENDING, 0, &dropped);
             log.flush(&dropped);
         }
         let lost = dropped.get();

@@ -9,29 +9,61 @@ pub fn hex(byte: u8) -> [u8; 2] {
     [digit(byte >> 4), digit(byte & 15)]
 }
 
+/// A number as sixteen digits.
+#[inline]
+pub fn hex16(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for (place, half) in digits.as_chunks_mut::<8>().0.iter_mut().zip([number >> 32, number]) {
+        *place = hex8(half as u32).to_be_bytes();
+    }
+    digits
+}
+
+/// The digits as bytes of a number: all eight at once.
+#[inline]
+fn hex8(number: u32) -> u64 {
+    // Each step moves the upper half of a part away from the lower one, until each digit has a byte.
+    let mut spread = u64::from(number);
+    spread = (spread << 16 | spread) & 0x0000_FFFF_0000_FFFF;
+    spread = (spread << 8 | spread) & 0x00FF_00FF_00FF_00FF;
+    spread = (spread << 4 | spread) & 0x0F0F_0F0F_0F0F_0F0F;
+    // 1 in the bytes that are letters, which come 39 places behind the digits.
+    let letters = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    spread + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'9' - 1)
+}
+
 #[inline]
 fn needs_escape(byte: u8) -> bool {
     !(0x20..=0x7E).contains(&byte) | (byte == b'"') | (byte == b'\\')
 }
 
-/// Eight bytes at a time: most values are some words long, and all of them pass here.
+/// Eight bytes at a time: most values are some words long, and all of them pass here. The last eight overlap with those before them.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    !words.iter().any(|word| any_needs_escape(u64::from_ne_bytes(*word)))
-        && !rest.iter().any(|byte| needs_escape(*byte))
+    if let Some(last) = bytes.last_chunk::<8>() {
+        let (words, _) = bytes.as_chunks::<8>();
+        let found = words.iter().fold(0, |found, word| found | escapes_in(u64::from_ne_bytes(*word)));
+        return (found | escapes_in(u64::from_ne_bytes(*last))) & HIGH == 0;
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
+        return escapes_in(u64::from(first) << 32 | u64::from(last)) & HIGH == 0;
+    }
+    !bytes.iter().any(|byte| needs_escape(*byte))
 }
 
-/// Whether one of eight bytes does. A borrow may cross into the byte above one that is found, and never into one from a byte that is not:
+/// The highest bit of each byte, which is where [`escapes_in`] answers.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Which of eight bytes do. A borrow may cross into the byte above one that is found, and never into one from a byte that is not:
 /// so it finds nothing where there is nothing.
 #[inline]
-fn any_needs_escape(word: u64) -> bool {
+fn escapes_in(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
     let controls = word.wrapping_sub(ONES * 0x20) & !word;
     let (quote, backslash) = (is_zero(word ^ (ONES * 0x22)), is_zero(word ^ (ONES * 0x5C)));
-    (controls | quote | backslash | is_zero(word ^ (ONES * 0x7F)) | word) & HIGH != 0
+    controls | quote | backslash | is_zero(word ^ (ONES * 0x7F)) | word
 }
 
 /// Whatever could end the field, forge a line or drive a terminal is written as `\xHH`; nothing at all as a dash.
@@ -87,43 +119,71 @@ fn escape_json_hostile(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// All numbers of two digits, one behind the other.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
+#[inline]
+fn pair(number: u32) -> [u8; 2] {
+    PAIRS.get(number as usize).copied().unwrap_or_default()
+}
+
 /// A number.
 #[inline]
 pub fn decimal(out: &mut Vec<u8>, number: u64) {
-    if number < 1000 {
-        // A status, a small body, a worker, whole seconds: nearly all.
-        let small = number as u32;
-        let digits = [b'0' + (small / 100) as u8, b'0' + (small / 10 % 10) as u8, b'0' + (small % 10) as u8];
-        let skipped = usize::from(small < 100) + usize::from(small < 10);
-        out.extend_from_slice(digits.get(skipped..).unwrap_or_default());
-        return;
+    // A status, a small body, a worker, whole seconds: nearly all.
+    if number < 10 {
+        out.push(b'0' + number as u8);
+    } else if number < 100 {
+        out.extend_from_slice(&pair(number as u32));
+    } else if number < 1000 {
+        let number = number as u32;
+        let [tens, ones] = pair(number % 100);
+        out.extend_from_slice(&[b'0' + (number / 100) as u8, tens, ones]);
+    } else {
+        long_decimal(out, number);
     }
-    let mut digits = [0; 20];
-    let mut at = digits.len();
+}
+
+fn long_decimal(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [b'0'; 20];
     let mut rest = number;
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        at -= 1;
-        rest /= 10;
+    let mut used = 0;
+    for place in digits.as_chunks_mut::<2>().0.iter_mut().rev() {
+        *place = pair((rest % 100) as u32);
+        rest /= 100;
+        used += 2;
         if rest == 0 {
             break;
         }
     }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+    let text = digits.get(digits.len() - used..).unwrap_or_default();
+    out.extend_from_slice(text.strip_prefix(b"0").unwrap_or(text));
 }
 
 /// Microseconds as `1.000250`.
 #[inline]
 pub fn seconds(out: &mut Vec<u8>, us: u64) {
-    decimal(out, us / 1_000_000);
-    let mut text = *b".000000";
-    // Of 32 bits, for a division of 64 takes several times as long.
-    let mut rest = (us % 1_000_000) as u32;
-    for place in text.iter_mut().skip(1).rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    out.extend_from_slice(&text);
+    // Of 32 bits, for a division of 64 takes several times as long; that is an hour.
+    let Ok(small) = u32::try_from(us) else {
+        decimal(out, us / 1_000_000);
+        return fraction(out, (us % 1_000_000) as u32);
+    };
+    decimal(out, u64::from(small / 1_000_000));
+    fraction(out, small % 1_000_000);
+}
+
+#[inline]
+fn fraction(out: &mut Vec<u8>, us: u32) {
+    let ([a, b], [c, d], [e, f]) = (pair(us / 10_000), pair(us / 100 % 100), pair(us % 100));
+    out.extend_from_slice(&[b'.', a, b, c, d, e, f]);
 }
 
 /// The name in `Basic bmFtZTpwYXNz`; empty for anything else.
@@ -188,6 +248,30 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_all_lengths() {
+        let mut number = 1u64;
+        for _ in 0..19 {
+            for near in [number - 1, number, number + 1] {
+                let mut out = Vec::new();
+                decimal(&mut out, near);
+                assert_eq!(out, near.to_string().as_bytes());
+                out.clear();
+                seconds(&mut out, near);
+                let expected = format!("{}.{:06}", near / 1_000_000, near % 1_000_000);
+                assert_eq!(out, expected.as_bytes());
+            }
+            number *= 10;
+        }
+    }
+
+    #[test]
+    fn digits_by_sixteen() {
+        for number in [0, 1, 0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210, 0x9A9A_A9A9_0F0F_F0F0, u64::MAX] {
+            assert_eq!(hex16(number), format!("{number:016x}").as_bytes());
+        }
+    }
+
+    #[test]
     fn names_in_credentials() {
         assert_eq!(user(b"Basic YWxpY2U6c2VjcmV0"), b"alice");
         assert_eq!(user(b"basic YWxpY2U6"), b"alice");
@@ -199,13 +283,19 @@ mod tests {
     #[test]
     fn every_byte_is_found_at_every_place_of_a_word() {
         for byte in 0..=255u8 {
-            for place in 0..19 {
-                // Neighbours of all kinds, for those that a borrow could come from.
-                for other in [b' ', b'!', b'#', b'[', b']', b'~', b'a', b'0'] {
-                    let mut text = [other; 19];
-                    text[place] = byte;
-                    let expected = !(0x20..=0x7E).contains(&byte) || byte == b'"' || byte == b'\\';
-                    assert_eq!(!is_plain(&text), expected, "{byte:#x} at {place} among {other:#x}");
+            let expected = !(0x20..=0x7E).contains(&byte) || byte == b'"' || byte == b'\\';
+            for length in 1..20 {
+                for place in 0..length {
+                    // Neighbours of all kinds, for those that a borrow could come from.
+                    for other in [b' ', b'!', b'#', b'[', b']', b'~', b'a', b'0'] {
+                        let mut text = vec![other; length];
+                        text[place] = byte;
+                        assert_eq!(
+                            !is_plain(&text),
+                            expected,
+                            "{byte:#x} at {place} of {length} among {other:#x}"
+                        );
+                    }
                 }
             }
         }

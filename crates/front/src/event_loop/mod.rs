@@ -11,12 +11,12 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use penstock_http::{DateCache, Head, Limits};
-use penstock_link::Why;
+use penstock_link::{Why, coarse_ms};
 
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
@@ -39,6 +39,7 @@ use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::statsd::sender::Statsd;
+use crate::stopwatch::Stopwatch;
 
 pub(crate) mod accept;
 pub(crate) mod deadlines;
@@ -130,9 +131,14 @@ pub(crate) struct EventLoop {
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
     pub(crate) date: DateCache,
-    pub(crate) started: Instant,
+    pub(crate) started: Stopwatch,
     /// Milliseconds since the start, as of this turn.
     pub(crate) now_ms: u64,
+    /// The same in microseconds, and by the clock that workers share; the latter only where something is noted.
+    pub(crate) turn_us: u64,
+    pub(crate) turn_coarse_ms: u64,
+    /// What the clock said when an answer was looked at last; see `noting`.
+    pub(crate) answered_us: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
     /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
@@ -215,8 +221,11 @@ impl EventLoop {
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
             date: DateCache::new(),
-            started: Instant::now(),
+            started: Stopwatch::start(),
             now_ms: 0,
+            turn_us: 0,
+            turn_coarse_ms: 0,
+            answered_us: 0,
             unix_seconds: 0,
             unix_ms_at_start: 0,
             wall_clock_at: 0,
@@ -357,7 +366,7 @@ impl EventLoop {
     /// Microseconds since the start, now.
     #[inline]
     pub(crate) fn now_us(&self) -> u64 {
-        self.started.elapsed().as_micros() as u64
+        self.started.us()
     }
 
     /// The wall clock in milliseconds, as of this turn.
@@ -367,7 +376,11 @@ impl EventLoop {
     }
 
     fn read_clocks(&mut self) {
-        self.now_ms = self.started.elapsed().as_millis() as u64;
+        self.turn_us = self.started.us();
+        self.now_ms = self.turn_us / 1000;
+        if self.notes_requests {
+            self.turn_coarse_ms = coarse_ms();
+        }
         if self.now_ms >= self.wall_clock_at {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.unix_seconds = since.as_secs();

@@ -4,12 +4,16 @@
 
 use crate::access::line::Ending;
 use crate::access::record::AccessRecord;
+use crate::access::request_part::Request;
 use crate::connection::listener::{Listener, Peer};
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::notices::Level;
 use crate::statsd::sender::Levels;
 use crate::statsd::totals::Sample;
+
+/// What is sent by one call in some microseconds.
+const QUICK_BYTES: u64 = 16 * 1024;
 
 impl EventLoop {
     /// To be called when what is wanted may have changed.
@@ -46,64 +50,57 @@ impl EventLoop {
             Some(log) => settings.request_ids || log.format().has_request_id,
             None => settings.request_ids,
         };
-        let mut record = None;
-        if self.notes_ends || settings.server_timing {
-            let now_us = self.started.elapsed().as_micros() as u64;
-            let record = record.insert(self.records.take());
-            match &self.access_log {
-                Some(log) => {
-                    record.begin(
-                        log.format(),
-                        &self.head,
-                        bytes,
-                        client.text(),
-                        connection.peer.text(),
-                        now_us,
-                    );
-                }
-                None => record.begin_clock(now_us),
-            }
-        }
+        let mut place = 0..0;
         if needs_id {
             let peer = connection.peer.address.map(|(ip, _)| ip);
-            let believes = settings.trust_request_id || settings.proxies.trusted.trusts(peer);
-            let place = self.ids.identify(&mut self.head, bytes, believes, identified);
-            let all = if identified.is_empty() { bytes } else { &identified[..] };
-            if let (Some(record), Some(text)) = (&mut record, all.get(place)) {
-                record.set_id(text);
-            }
+            let believes = || settings.trust_request_id || settings.proxies.trusted.trusts(peer);
+            place = self.ids.identify(&mut self.head, bytes, believes, identified);
         }
-        connection.exchange.record = record;
-    }
-
-    /// A head is complete, and will be answered here.
-    pub(crate) fn note_head(&mut self, id: ConnectionId, bytes: &[u8]) {
-        if !self.notes_ends {
+        if !self.notes_ends && !settings.server_timing {
             return;
         }
-        let now_us = self.now_us();
-        let Some(connection) = self.table.get_mut(id) else { return };
-        let peer = connection.peer.text();
         let mut record = self.records.take();
-        match &self.access_log {
-            Some(log) => record.begin(log.format(), &self.head, bytes, peer, peer, now_us),
-            None => record.begin_clock(now_us),
+        record.begin_clock(self.turn_us, self.turn_coarse_ms);
+        if let Some(log) = &self.access_log {
+            let all = if identified.is_empty() { bytes } else { &identified[..] };
+            let request = Request {
+                head: Some(&self.head),
+                bytes: all,
+                client: client.text(),
+                peer: connection.peer.text(),
+                id: all.get(place).unwrap_or_default(),
+            };
+            record.begin(log.format(), &request);
         }
         connection.exchange.record = Some(record);
     }
 
+    /// A head is complete, and will be answered here.
+    pub(crate) fn note_head(&mut self, id: ConnectionId, bytes: &[u8]) {
+        self.note_without_worker(id, bytes, true);
+    }
+
     /// What was refused is noted, too, though it may be no request at all.
     pub(crate) fn note_refused(&mut self, id: ConnectionId, bytes: &[u8]) {
+        self.note_without_worker(id, bytes, false);
+    }
+
+    fn note_without_worker(&mut self, id: ConnectionId, bytes: &[u8], has_head: bool) {
         if !self.notes_ends {
             return;
         }
-        let now_us = self.now_us();
         let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.exchange.record.is_none() {
-            let mut record = self.records.take();
-            record.begin_without_head(bytes, connection.peer.text(), now_us);
-            connection.exchange.record = Some(record);
+        if connection.exchange.record.is_some() {
+            return;
         }
+        let mut record = self.records.take();
+        record.begin_clock(self.turn_us, self.turn_coarse_ms);
+        if let Some(log) = &self.access_log {
+            let peer = connection.peer.text();
+            let head = has_head.then_some(&self.head);
+            record.begin(log.format(), &Request { head, bytes, client: peer, peer, id: b"" });
+        }
+        connection.exchange.record = Some(record);
     }
 
     /// So is what never became a request; `cause` is what its line says.
@@ -119,7 +116,11 @@ impl EventLoop {
     /// An exchange has ended: its line, where there is a log.
     pub(crate) fn note_end(&mut self, record: Box<AccessRecord>, bytes: u64, how: &'static str) {
         if self.notes_ends {
-            let (now_us, unix_ms) = (self.now_us(), self.unix_ms());
+            // An answer that was looked at just now and has left already: by the time that is known, or one more look at the clock for each request.
+            let is_quick = record.answered_us == self.answered_us && bytes <= QUICK_BYTES;
+            let now_us =
+                if is_quick && self.answered_us > self.turn_us { self.answered_us } else { self.now_us() };
+            let unix_ms = self.unix_ms();
             if let Some(statsd) = &mut self.statsd {
                 let queue_us = (record.answered_us > 0).then_some(record.queue_us);
                 let duration_us = now_us.saturating_sub(record.began_us);

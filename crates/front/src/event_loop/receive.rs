@@ -339,7 +339,7 @@ impl EventLoop {
         }
         if let Some(record) = &mut connection.exchange.record {
             // The time that it took to come is the client's.
-            record.is_complete(self.started.elapsed().as_micros() as u64);
+            record.is_complete(self.turn_us, self.turn_coarse_ms);
         }
         let dispatched = self.dispatch.submit(id, &ask, Load::Collected(body), self.now_ms);
         self.handed_on(id, dispatched);

@@ -83,7 +83,7 @@ impl EventLoop {
                             if let Some(record) = &mut connection.exchange.record
                                 && !connection.output.is_empty()
                             {
-                                record.done_us = self.started.elapsed().as_micros() as u64;
+                                record.done_us = self.started.us();
                             }
                         }
                     }
@@ -126,7 +126,8 @@ impl EventLoop {
                         return Ok(Err(Damaged));
                     }
                     if let Some(record) = &mut exchange.record {
-                        let now_us = self.started.elapsed().as_micros() as u64;
+                        let now_us = self.started.us();
+                        self.answered_us = now_us;
                         record.is_answered(head.status, now_us, link.started_ms(slot).unwrap_or_default());
                         if let Some(log) = &self.access_log {
                             record.keep_answer(log.format(), head.fields());
