@@ -28,7 +28,8 @@ MOST_DESCRIPTORS = 32
 class Order:
     """What one front is made of.
 
-    Beside it travel the descriptors: those of the access log and the statsd if there are any, listeners, the five of `_serve`.
+    Beside it travel the descriptors: those of the access log and the statsd if there are any, listeners, the
+    five of `_serve`.
     """
 
     settings: Settings

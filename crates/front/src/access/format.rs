@@ -2,7 +2,7 @@
 //!
 //! Must not know where lines go. Names of fields are compared without regard to case.
 
-use penstock_http::Known;
+use penstock_http::{Field, Known, Span};
 
 /// What is known when the head of a request is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum RequestValue {
     RequestId,
     /// A field, by its place in [`Format::request_fields`].
     Field(usize),
+    /// The same where the head has to be searched for it: an unusual one, or one too many.
+    UnusualField(usize),
 }
 
 /// What is known at the end only.
@@ -97,12 +99,47 @@ pub struct Format {
     pub is_json: bool,
     /// Which fields of a request are in it, in small letters.
     pub request_fields: Vec<Box<[u8]>>,
-    /// The same as numbers, at the same places; `Other` for unusual ones.
-    pub request_known: Vec<Known>,
+    /// The places of the usual ones, by number; [`NOWHERE`] for those that are not in it.
+    pub places: Places,
     /// Which fields of an answer are to be kept, in small letters.
     pub answer_fields: Vec<Box<[u8]>>,
     /// Whether a line says the request's id.
     pub has_request_id: bool,
+}
+
+/// So many fields of a request are found by one walk over its head.
+pub const USUAL_FIELDS: usize = 8;
+/// No place of a field.
+const NOWHERE: u8 = u8::MAX;
+
+/// See [`Format::places`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places([u8; Known::COUNT]);
+
+impl Default for Places {
+    fn default() -> Self {
+        Places([NOWHERE; Known::COUNT])
+    }
+}
+
+impl Places {
+    /// Where the values of these fields are; see [`USUAL_FIELDS`].
+    #[inline]
+    pub fn find(&self, fields: &[Field]) -> [Span; USUAL_FIELDS] {
+        // Which is no place in any head.
+        const NONE: Span = Span { start: u32::MAX, end: u32::MAX };
+        let mut found = [NONE; USUAL_FIELDS];
+        for field in fields {
+            let place = self.0.get(field.known as usize).copied().unwrap_or(NOWHERE);
+            // The first one counts.
+            if let Some(value) = found.get_mut(usize::from(place))
+                && *value == NONE
+            {
+                *value = field.value;
+            }
+        }
+        found
+    }
 }
 
 /// What an atom stands for.
@@ -126,12 +163,13 @@ impl Format {
             "json" => {
                 format.is_json = true;
                 format.has_request_id = true;
-                format.request_fields = JSON_FIELDS.iter().map(|name| name.as_bytes().into()).collect();
+                for name in JSON_FIELDS {
+                    format.request_field(name);
+                }
             }
             "combined" => format.read(COMBINED)?,
             _ => format.read(text)?,
         }
-        format.request_known = format.request_fields.iter().map(|name| Known::lookup(name)).collect();
         Ok(format)
     }
 
@@ -225,7 +263,17 @@ impl Format {
         if name == "x-request-id" {
             return self.request_id();
         }
-        Atom::Request(RequestValue::Field(place(&mut self.request_fields, name)))
+        let at = place(&mut self.request_fields, name);
+        let known = Known::lookup(name.as_bytes());
+        let place =
+            self.places.0.get_mut(known as usize).filter(|_| known != Known::Other && at < USUAL_FIELDS);
+        Atom::Request(match place {
+            Some(place) => {
+                *place = at as u8;
+                RequestValue::Field(at)
+            }
+            None => RequestValue::UnusualField(at),
+        })
     }
 
     /// What of the environ is known here; what only the worker knows is a dash.

@@ -105,9 +105,9 @@ macro_rules! number {
 fn json(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord, ending: &Ending) {
     out.extend_from_slice(b"{\"timestamp\":\"");
     clock.iso(out, ending.unix_ms);
-    // It begins with the end of the time.
-    out.extend_from_slice(record.runs().next().unwrap_or(b"\""));
-    out.extend_from_slice(b",\"penstock.outcome\":\"");
+    // It begins with the end of this text, and ends within one of its own.
+    out.extend_from_slice(record.runs().next().unwrap_or_default());
+    out.extend_from_slice(b"\",\"penstock.outcome\":\"");
     out.extend_from_slice(record.cause.unwrap_or(ending.how).as_bytes());
     out.push(b'"');
     if record.status > 0 {

@@ -75,15 +75,27 @@ impl Records {
 impl AccessRecord {
     /// Forgets everything but its memory.
     pub fn clear(&mut self) {
-        let (mut text, mut run_ends, mut answer_fields) = (
-            std::mem::take(&mut self.text),
-            std::mem::take(&mut self.run_ends),
-            std::mem::take(&mut self.answer_fields),
-        );
+        // All of them by name, so that none is forgotten.
+        let AccessRecord {
+            text,
+            run_ends,
+            answer_fields,
+            status,
+            cause,
+            worker,
+            began_us,
+            complete_us,
+            complete_coarse_ms,
+            queue_us,
+            answered_us,
+            done_us,
+        } = self;
         text.clear();
         run_ends.clear();
         answer_fields.clear();
-        *self = AccessRecord { text, run_ends, answer_fields, ..AccessRecord::default() };
+        (*status, *cause, *worker) = (0, None, None);
+        (*began_us, *complete_us, *complete_coarse_ms) = (0, 0, 0);
+        (*queue_us, *answered_us, *done_us) = (0, 0, 0);
     }
 
     /// Writes what is known of a request now that its head is complete.

@@ -3,9 +3,9 @@
 //! Nothing that a client sent can end a line or a field: in text it is written as `\xHH`, in JSON everything beyond ASCII is escaped, too.
 //! Pure.
 
-use penstock_http::{Head, Known};
+use penstock_http::{Head, Span, Version};
 
-use crate::access::format::{Early, Format, RequestValue};
+use crate::access::format::{Early, Format, RequestValue, USUAL_FIELDS};
 use crate::access::text::{escape, escape_json, user};
 use crate::access::trace::Trace;
 
@@ -19,11 +19,11 @@ pub struct Request<'a> {
     pub head: Option<&'a Head>,
     /// What the head refers to; without one, what there is of it.
     pub bytes: &'a [u8],
-    /// The client's address, as the application sees it.
+    /// The client's address as text made here, as the application sees it; empty for none.
     pub client: &'a [u8],
     /// The address of whom the connection came from.
     pub peer: &'a [u8],
-    /// The request's id; empty for none.
+    /// The request's id, which is made of what ids are made of; empty for none.
     pub id: &'a [u8],
 }
 
@@ -64,17 +64,34 @@ impl<'a> Request<'a> {
         bounded(self.bytes.get(..end).unwrap_or_default())
     }
 
+    /// The line as received up to the version, if it lies together, as it always should.
     #[inline]
-    fn field(&self, format: &Format, at: usize) -> &'a [u8] {
-        let (Some(head), Some(known)) = (self.head, format.request_known.get(at)) else { return &[] };
-        let found = match known {
-            Known::Other => {
-                let wanted = format.request_fields.get(at).map(|name| &**name).unwrap_or_default();
-                head.fields.iter().find(|field| field.name.of(self.bytes).eq_ignore_ascii_case(wanted))
-            }
-            known => head.fields.iter().find(|field| field.known == *known),
-        };
+    fn start_of_line(&self) -> Option<&'a [u8]> {
+        let head = self.head?;
+        let (method, target) = (head.method, head.target);
+        let line = self.bytes.get(method.start as usize..target.end as usize)?;
+        (method.end + 1 == target.start && line.len() <= MOST_BYTES).then_some(line)
+    }
+
+    /// A field that the walk over the head has not looked for.
+    #[cold]
+    fn search(&self, format: &Format, at: usize) -> &'a [u8] {
+        let (Some(head), Some(wanted)) = (self.head, format.request_fields.get(at)) else { return &[] };
+        let found = head.fields.iter().find(|field| field.name.of(self.bytes).eq_ignore_ascii_case(wanted));
         found.map(|field| bounded(field.value.of(self.bytes))).unwrap_or_default()
+    }
+}
+
+/// A request, and where the fields are that the format wants.
+struct Found<'r, 'a> {
+    request: &'r Request<'a>,
+    values: [Span; USUAL_FIELDS],
+}
+
+impl<'a> Found<'_, 'a> {
+    #[inline]
+    fn field(&self, at: usize) -> &'a [u8] {
+        self.values.get(at).map(|value| bounded(value.of(self.request.bytes))).unwrap_or_default()
     }
 }
 
@@ -86,33 +103,44 @@ fn bounded(bytes: &[u8]) -> &[u8] {
 /// Appends the runs of text to `out`, and where each of them ends to `ends`.
 pub fn write_runs(out: &mut Vec<u8>, ends: &mut Vec<u32>, format: &Format, request: &Request<'_>) {
     // Once, and not for each piece.
-    out.reserve(256);
+    out.reserve(512);
+    let fields = request.head.map(|head| &head.fields[..]).unwrap_or_default();
+    let found = Found { request, values: format.places.find(fields) };
     if format.is_json {
-        json(out, format, request);
+        json(out, &found);
         ends.push(out.len() as u32);
         return;
     }
     for piece in &format.early {
         match piece {
             Early::Text(text) => out.extend_from_slice(text),
-            Early::Value(value) => write_value(out, *value, format, request),
+            Early::Value(value) => write_value(out, *value, format, &found),
             Early::EndOfRun => ends.push(out.len() as u32),
         }
     }
 }
 
 #[inline]
-fn write_value(out: &mut Vec<u8>, value: RequestValue, format: &Format, request: &Request<'_>) {
+fn write_value(out: &mut Vec<u8>, value: RequestValue, format: &Format, found: &Found<'_, '_>) {
+    let request = found.request;
     match value {
-        RequestValue::Address => escape(out, request.client),
-        RequestValue::User(at) => escape(out, &user(request.field(format, at))),
+        // Made of an address by this server: nothing in it is to be escaped.
+        RequestValue::Address if request.client.is_empty() => out.push(b'-'),
+        RequestValue::Address => out.extend_from_slice(request.client),
+        RequestValue::User(at) => escape(out, &user(request.search(format, at))),
         RequestValue::RequestLine if request.head.is_none() => escape(out, request.first_line()),
         RequestValue::RequestLine => {
-            escape(out, request.method());
-            out.push(b' ');
-            escape(out, request.target());
-            out.push(b' ');
-            out.extend_from_slice(request.protocol().as_bytes());
+            if let Some(start) = request.start_of_line() {
+                escape(out, start);
+            } else {
+                escape(out, request.method());
+                out.push(b' ');
+                escape(out, request.target());
+            }
+            out.extend_from_slice(match request.head.map(|head| head.version) {
+                Some(Version::Http10) => b" HTTP/1.0",
+                _ => b" HTTP/1.1",
+            });
         }
         RequestValue::Method => escape(out, request.method()),
         RequestValue::Path => escape(out, request.path_and_query().0),
@@ -126,57 +154,69 @@ fn write_value(out: &mut Vec<u8>, value: RequestValue, format: &Format, request:
         RequestValue::Target => escape(out, request.target()),
         RequestValue::Protocol => escape(out, request.protocol().as_bytes()),
         RequestValue::RequestId => escape(out, request.id),
-        RequestValue::Field(at) => escape(out, request.field(format, at)),
+        RequestValue::Field(at) => escape(out, found.field(at)),
+        RequestValue::UnusualField(at) => escape(out, request.search(format, at)),
     }
 }
 
-/// A member with a text, if there is one. The name is written with what stands around it in one piece.
+/// A member with a text, if there is one. Its name follows the text before it, whose end is written with it.
 macro_rules! text {
     ($out:expr, $name:literal, $value:expr) => {
         let value = $value;
         if !value.is_empty() {
-            $out.extend_from_slice(concat!(",\"", $name, "\":\"").as_bytes());
+            $out.extend_from_slice(concat!("\",\"", $name, "\":\"").as_bytes());
             escape_json($out, value);
-            $out.push(b'"');
         }
     };
 }
 
-fn json(out: &mut Vec<u8>, format: &Format, request: &Request<'_>) {
-    out.extend_from_slice(b"\",\"severity_text\":\"INFO\",\"event_name\":\"http.server.request\"");
-    text!(out, "client.address", request.client);
-    if request.client != request.peer {
-        text!(out, "network.peer.address", request.peer);
-    }
-    match request.head {
-        None => {
-            text!(out, "penstock.request_line", request.first_line());
+/// The same for a text that was made or looked at here, in which nothing is to be escaped.
+macro_rules! plain {
+    ($out:expr, $name:literal, $value:expr) => {
+        let value = $value;
+        if !value.is_empty() {
+            $out.extend_from_slice(concat!("\",\"", $name, "\":\"").as_bytes());
+            $out.extend_from_slice(value);
         }
-        Some(head) => {
-            let (path, query) = request.path_and_query();
-            text!(out, "http.request.method", request.method());
-            text!(out, "url.path", path);
-            text!(out, "url.query", query);
-            out.extend_from_slice(match head.version {
-                penstock_http::Version::Http11 => b",\"network.protocol.version\":\"1.1\"",
-                penstock_http::Version::Http10 => b",\"network.protocol.version\":\"1.0\"",
-            });
-            json_fields(out, format, request);
-        }
-    }
-    text!(out, "penstock.request_id", request.id);
+    };
 }
 
-fn json_fields(out: &mut Vec<u8>, format: &Format, request: &Request<'_>) {
-    text!(out, "user_agent.original", request.field(format, 0));
-    text!(out, "http.request.header.referer", request.field(format, 1));
-    let parent = request.field(format, 2);
+/// From the end of the text before it to the last byte of its own last text.
+fn json(out: &mut Vec<u8>, found: &Found<'_, '_>) {
+    let request = found.request;
+    out.extend_from_slice(b"\",\"severity_text\":\"INFO\",\"event_name\":\"http.server.request");
+    plain!(out, "client.address", request.client);
+    if request.client != request.peer {
+        plain!(out, "network.peer.address", request.peer);
+    }
+    if let Some(head) = request.head {
+        let (path, query) = request.path_and_query();
+        text!(out, "http.request.method", request.method());
+        text!(out, "url.path", path);
+        text!(out, "url.query", query);
+        out.extend_from_slice(match head.version {
+            Version::Http11 => b"\",\"network.protocol.version\":\"1.1",
+            Version::Http10 => b"\",\"network.protocol.version\":\"1.0",
+        });
+        json_fields(out, found);
+    } else {
+        text!(out, "penstock.request_line", request.first_line());
+    }
+    plain!(out, "penstock.request_id", request.id);
+}
+
+/// See [`crate::access::format::JSON_FIELDS`].
+#[inline]
+fn json_fields(out: &mut Vec<u8>, found: &Found<'_, '_>) {
+    text!(out, "user_agent.original", found.field(0));
+    text!(out, "http.request.header.referer", found.field(1));
+    let parent = found.field(2);
     if !parent.is_empty() {
         text!(out, "traceparent", parent);
         if let Some(trace) = Trace::of(parent) {
-            text!(out, "trace_id", trace.id);
-            text!(out, "span_id", trace.span);
-            text!(out, "trace_flags", trace.flags);
+            plain!(out, "trace_id", trace.id);
+            plain!(out, "span_id", trace.span);
+            plain!(out, "trace_flags", trace.flags);
         }
     }
 }

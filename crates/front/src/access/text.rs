@@ -49,7 +49,10 @@ fn is_plain(bytes: &[u8]) -> bool {
         let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
         return escapes_in(u64::from(first) << 32 | u64::from(last)) & HIGH == 0;
     }
-    !bytes.iter().any(|byte| needs_escape(*byte))
+    // Up to three: the first, the one in the middle and the last are all of them.
+    let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(b' '));
+    let all = byte(0) | byte(bytes.len() / 2) << 8 | byte(bytes.len().wrapping_sub(1)) << 16;
+    escapes_in(all | 0x2020_2020_2000_0000) & HIGH == 0
 }
 
 /// The highest bit of each byte, which is where [`escapes_in`] answers.
@@ -171,6 +174,11 @@ fn long_decimal(out: &mut Vec<u8>, number: u64) {
 /// Microseconds as `1.000250`.
 #[inline]
 pub fn seconds(out: &mut Vec<u8>, us: u64) {
+    if us < 10_000_000 {
+        let us = us as u32;
+        let ([a, b], [c, d], [e, f]) = (pair(us / 10_000 % 100), pair(us / 100 % 100), pair(us % 100));
+        return out.extend_from_slice(&[b'0' + (us / 1_000_000) as u8, b'.', a, b, c, d, e, f]);
+    }
     // Of 32 bits, for a division of 64 takes several times as long; that is an hour.
     let Ok(small) = u32::try_from(us) else {
         decimal(out, us / 1_000_000);
