@@ -17,7 +17,6 @@ mod obituary;
 mod scheduling;
 mod settings;
 mod statsd;
-mod stopwatch;
 
 #[cfg(test)]
 mod tests;

@@ -172,6 +172,16 @@ fn same_name(name: &[u8], lower: &[u8]) -> bool {
             bits | differing_bits(name, lower)
         }) == 0;
     }
+    if let (Some(name_start), Some(lower_start), Some(name_end), Some(lower_end)) =
+        (name.first_chunk::<4>(), lower.first_chunk::<4>(), name.last_chunk::<4>(), lower.last_chunk::<4>())
+    {
+        // "Host", and what else has up to seven letters.
+        let both = |start: &[u8; 4], end: &[u8; 4]| {
+            let ([a, b, c, d], [e, f, g, h]) = (*start, *end);
+            [a, b, c, d, e, f, g, h]
+        };
+        return differing_bits(&both(name_start, name_end), &both(lower_start, lower_end)) == 0;
+    }
     name.iter().zip(lower).all(|(name, lower)| name.to_ascii_lowercase() == *lower)
 }
 

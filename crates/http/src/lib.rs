@@ -31,6 +31,7 @@ pub mod limits;
 pub mod proxy_protocol;
 pub mod span;
 pub mod target;
+pub mod words;
 
 pub use date::DateCache;
 pub use error::{HttpError, ResponseError};

@@ -51,7 +51,7 @@ impl Cursor {
 /// See the module's head.
 #[derive(Debug)]
 pub struct FrontEnd {
-    region: Arc<Region>,
+    pub(crate) region: Arc<Region>,
     layout: Layout,
     /// Last freed, first used: its lines are still in the cache.
     pub(crate) free: Vec<u32>,

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
-pub use clock::coarse_ms;
+pub use clock::{coarse_ms, fine_us};
 use descriptors::Post;
 pub use front_end::{Cursor, FrontEnd, Progress};
 pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};

@@ -4,7 +4,7 @@
 //! [`WorkerEnd::publish`]. Must not know when that should be.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::answer::{
     AnswerHead, FILE_BYTES, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, HeadTooLarge,
@@ -134,16 +134,19 @@ impl WorkerEnd {
     /// Publish first, or the front has nothing to take. Call it without the GIL.
     pub fn wait_writable(&self, taken: &Taken, timeout: Option<Duration>) -> Writable {
         let words = &self.slot(taken.slot()).asker.0;
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         loop {
             let ticket = words.space.load(Ordering::SeqCst);
             if let Some(verdict) = self.try_writable(taken) {
                 return verdict;
             }
-            wake::wait(&words.space, ticket, timeout, self.sharing());
-            if timeout.is_some() && words.space.load(Ordering::SeqCst) == ticket {
+            // Not by whether the count has moved: a wake-up for the last count may come after this one was read.
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
                 words.space_wanted.store(0, Ordering::Relaxed);
                 return Writable::TimedOut;
             }
+            wake::wait(&words.space, ticket, left, self.sharing());
         }
     }
 

@@ -1,7 +1,7 @@
 //! One request after the other on one thread: from the taken slot to the finished one.
 //!
-//! Owns the course of a call: environ, application, pieces, close, end. What a step means is in `request`, `responder` and `input`;
-//! what happens around it (taking, waiting) in `worker`.
+//! Owns what a thread keeps from request to request, and prepares each call (`call`): the environ (`request`), the input, what the application
+//! gets to answer with. What happens around it (taking, waiting) is in `worker`.
 //!
 //! # Promises, in every case
 //! - The slot is finished exactly once, also when this code panics.
@@ -10,24 +10,20 @@
 //! - The application can be interrupted as long as it runs, and nothing else can (see `interrupt`).
 //! - What the application did wrong is reported before the answer that shows it can leave.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, TryLockError};
 
 use penstock_link::Taken;
 use penstock_link::request::{BodyView, RequestView};
-use pyo3::exceptions::{PyBrokenPipeError, PyConnectionError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
-use pyo3::{ffi, intern};
+use pyo3::types::PyDict;
 
-use crate::answer::{Flow, More};
 use crate::body::Body;
+use crate::call::Call;
 use crate::client_gone::ClientGone;
-use crate::client_socket::{Duty, Visit, is_farewell};
-use crate::errors::{report_failure, report_misuse, type_name};
-use crate::file_wrapper::file_part;
-use crate::head::borrowed_item;
+use crate::client_socket::{Duty, Visit};
 use crate::input::Input;
 use crate::interrupt::Window;
 use crate::request::EnvironBuilder;
@@ -55,18 +51,6 @@ pub struct Desk<'a, 'py> {
     window: Window<'a>,
     /// Where the thread has something else to do when a client's socket was taken.
     duty: Option<Arc<Duty>>,
-}
-
-/// Whether there may be more of an answer.
-enum Course {
-    /// All of the pieces are sent; the verdict is not given.
-    Whole,
-    /// The slot is finished already.
-    Ended,
-    /// The announced length is sent, or no body is wanted; the verdict is given.
-    Concluded,
-    /// Nobody waits for it.
-    Gone,
 }
 
 impl<'a, 'py> Desk<'a, 'py> {
@@ -249,258 +233,4 @@ fn new_builder(py: Python<'_>, worker: &Worker) -> PyResult<EnvironBuilder> {
     let builder = EnvironBuilder::new(py, &worker.environs)?;
     builder.set_always(py, intern!(py, "penstock.client_gone"), &py.None())?;
     Ok(builder)
-}
-
-/// One request. Ends it when dropped, if nothing else has.
-struct Call<'a, 'py> {
-    py: Python<'py>,
-    worker: &'a Worker,
-    /// Whom the request is for.
-    application: Bound<'py, PyAny>,
-    responder: &'a Responder,
-    window: &'a Window<'a>,
-    input: Option<Bound<'py, Input>>,
-    environ: Option<Bound<'py, PyDict>>,
-    /// It was offered its client's socket.
-    has_socket: bool,
-    is_over: bool,
-}
-
-impl Drop for Call<'_, '_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.end(true);
-        }
-    }
-}
-
-impl<'py> Call<'_, 'py> {
-    fn run(&mut self, environ: &Bound<'py, PyDict>, start_response: &Py<PyAny>) {
-        let result = match self.call(environ, start_response) {
-            Ok(result) => result,
-            Err(error) => {
-                let whole = self.fail(error);
-                return self.end(!whole);
-            }
-        };
-        // Lists and tuples have no `close`, and all of their pieces are there already.
-        let is_plain = result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>();
-        let course = if is_plain { self.send_all(&result) } else { self.send_from(&result) };
-        let verdict = match course {
-            Ok(Course::Ended) => return self.is_over = true,
-            Ok(Course::Concluded) => None,
-            Ok(Course::Gone) => Some(true),
-            Ok(Course::Whole) => match self.responder.check_whole(self.py) {
-                Ok(whole) => {
-                    self.report_misuse();
-                    Some(!whole)
-                }
-                Err(fault) => Some(!self.fail(fault.into())),
-            },
-            Err(error) => Some(!self.fail(error)),
-        };
-        if !is_plain {
-            self.close(&result, verdict);
-        }
-        self.end(verdict.unwrap_or(false));
-    }
-
-    #[inline]
-    fn call(&self, environ: &Bound<'py, PyDict>, start_response: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let arguments = [std::ptr::null_mut(), environ.as_ptr(), start_response.as_ptr()];
-        // SAFETY: attached; two live arguments behind a spare place that the callee may use (the flag says so) while it runs; a new reference
-        // or an exception comes back.
-        unsafe {
-            let result = ffi::PyObject_Vectorcall(
-                self.application.as_ptr(),
-                arguments.as_ptr().add(1),
-                2 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
-                std::ptr::null_mut(),
-            );
-            Bound::from_owned_ptr_or_err(self.py, result)
-        }
-    }
-
-    /// Sends a list or tuple: nothing is published before the end, as there is nothing to wait for.
-    #[inline]
-    fn send_all(&self, result: &Bound<'py, PyAny>) -> PyResult<Course> {
-        // No code of the application runs from here on: what waits for the client now is only our sending, which the client's going ends.
-        self.window.close(self.py);
-        let only = borrowed_item(result, 0)
-            .filter(|_| borrowed_item(result, 1).is_none())
-            .map(|item| item.to_owned());
-        if let Some(only) = only {
-            let piece = piece_of(&only)?.as_bytes();
-            // Nobody of this request reads any more: the application has returned, and a list has no `close`.
-            self.detach_input();
-            if self.responder.answer_whole(self.py, piece)? {
-                return Ok(Course::Ended);
-            }
-        }
-        // A tuple, because the list could change while a piece waits for the client.
-        let pieces = match result.cast::<PyList>() {
-            Ok(list) => list.to_tuple(),
-            Err(_) => result.cast::<PyTuple>()?.clone(),
-        };
-        let length = pieces
-            .iter_borrowed()
-            .map(|piece| piece_of(&piece).map(|bytes| bytes.as_bytes().len() as u64))
-            .sum();
-        // A wrong piece is found out in its turn, after the right ones before it.
-        let length = PyResult::<u64>::ok(length);
-        for piece in pieces.iter_borrowed() {
-            if let Flow::Gone = self.send(&piece, length, More::Follows)? {
-                return Ok(Course::Gone);
-            }
-        }
-        Ok(Course::Whole)
-    }
-
-    fn send_from(&self, result: &Bound<'py, PyAny>) -> PyResult<Course> {
-        if result.get_type().is(&self.worker.file_wrapper)
-            && let Some(part) = file_part(result)
-        {
-            match self.responder.send_file(self.py, part)? {
-                Some(Flow::Gone) => return Ok(Course::Gone),
-                Some(Flow::Complete) => return Ok(self.conclude()),
-                Some(Flow::Open) => return Ok(Course::Whole),
-                None => {}
-            }
-        }
-        let pieces = result.try_iter().map_err(|error| {
-            if error.is_instance_of::<PyTypeError>(self.py) {
-                let message =
-                    format!("the application must return an iterable of bytes, not {}", type_name(result));
-                let clearer = PyTypeError::new_err(message);
-                clearer.set_cause(self.py, Some(error));
-                return clearer;
-            }
-            error
-        })?;
-        let has_begun = Cell::new(false);
-        let course = self.send_pieces(pieces, &has_begun);
-        if has_begun.get() {
-            // What follows, `close()` first of all, is not only there for the client.
-            self.window.forbid_departure(self.py);
-        }
-        course
-    }
-
-    /// `has_begun` becomes true when the client has seen a part of an answer whose end nobody knows.
-    fn send_pieces(&self, pieces: Bound<'_, PyIterator>, has_begun: &Cell<bool>) -> PyResult<Course> {
-        let mut is_complete = false;
-        for piece in pieces {
-            let piece = piece?;
-            if is_complete {
-                // The client has its answer; only that there was more is worth a word.
-                if !piece_of(&piece)?.as_bytes().is_empty() {
-                    self.responder
-                        .note_misuse("the body is longer than its Content-Length: the rest is left out");
-                    self.report_misuse();
-                    break;
-                }
-                continue;
-            }
-            match self.send(&piece, None, More::Unknown)? {
-                Flow::Open => {
-                    if !has_begun.get() && !piece_of(&piece)?.as_bytes().is_empty() {
-                        has_begun.set(true);
-                        self.window.allow_departure();
-                    }
-                }
-                Flow::Gone => return Ok(Course::Gone),
-                Flow::Complete => {
-                    self.conclude();
-                    is_complete = true;
-                    // Where no body is wanted nothing is wrong with having one; it may be endless.
-                    if self.responder.has_no_body() {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(if is_complete { Course::Concluded } else { Course::Whole })
-    }
-
-    fn send(&self, piece: &Bound<'_, PyAny>, known_length: Option<u64>, more: More) -> PyResult<Flow> {
-        let piece = piece_of(piece)?;
-        // PEP 3333: an empty piece must not send the head. But it is an occasion to find out that nobody waits.
-        if piece.as_bytes().is_empty() {
-            return Ok(if self.responder.is_gone(self.py) { Flow::Gone } else { Flow::Open });
-        }
-        Ok(self.responder.send(self.py, piece, known_length, more)?)
-    }
-
-    /// The client gets the end of its answer now, whatever the application still does.
-    fn conclude(&self) -> Course {
-        self.report_misuse();
-        self.responder.conclude(self.py, false);
-        Course::Concluded
-    }
-
-    /// Calls `close()`; the client has the verdict first.
-    fn close(&self, result: &Bound<'py, PyAny>, verdict: Option<bool>) {
-        let close = match result.getattr_opt(intern!(self.py, "close")) {
-            Ok(None) => return,
-            Ok(Some(close)) => Ok(close),
-            Err(error) => Err(error),
-        };
-        if let Some(broken) = verdict {
-            self.responder.conclude(self.py, broken);
-        }
-        if let Err(error) = close.and_then(|close| close.call0()) {
-            self.report_failure(error);
-        }
-    }
-
-    /// Reports what the application raised and answers 500; false if it is too late for that.
-    fn fail(&self, error: PyErr) -> bool {
-        // Our own word to a `write`, or to whoever wants the socket, when the client has gone: the application did nothing wrong.
-        let is_ours = (error.is_instance_of::<PyBrokenPipeError>(self.py)
-            || self.has_socket && error.is_instance_of::<PyConnectionError>(self.py))
-            && self.responder.is_gone(self.py);
-        let is_farewell = self.responder.is_handed_over() && is_farewell(&error, self.py);
-        if !is_ours && !is_farewell {
-            self.report_failure(error);
-        }
-        self.responder.answer_error(self.py)
-    }
-
-    fn report_failure(&self, error: PyErr) {
-        if let Some(environ) = &self.environ {
-            let report = || report_failure(self.worker.observer.bind(self.py), environ, error);
-            self.window.shielded(self.py, report);
-        }
-    }
-
-    #[inline]
-    fn report_misuse(&self) {
-        if let (Some(message), Some(environ)) = (self.responder.take_misuse(), &self.environ) {
-            let report = || report_misuse(self.worker.observer.bind(self.py), environ, &message);
-            self.window.shielded(self.py, report);
-        }
-    }
-
-    /// Lets go of the slot.
-    #[inline]
-    fn end(&mut self, broken: bool) {
-        self.is_over = true;
-        self.window.close(self.py);
-        self.detach_input();
-        self.responder.end(self.py, broken);
-    }
-
-    #[inline]
-    fn detach_input(&self) {
-        if let Some(input) = &self.input {
-            input.get().detach(self.py);
-        }
-    }
-}
-
-#[inline]
-fn piece_of<'a, 'py>(piece: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
-    piece.cast::<PyBytes>().map_err(|_| {
-        PyTypeError::new_err(format!("the pieces of a body must be bytes, not {}", type_name(piece)))
-    })
 }

@@ -7,7 +7,9 @@
 
 use std::fmt;
 
-use penstock_http::header_policy::{parse_content_length, valid_name, valid_reason, valid_value};
+use penstock_http::header_policy::{
+    is_content_length, parse_content_length, valid_name, valid_reason, valid_value,
+};
 use penstock_link::{AnswerHead, MAX_HEAD_BYTES};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -148,7 +150,7 @@ impl Head {
                 Quoted(value)
             )));
         }
-        if name.len() == 14 && name.eq_ignore_ascii_case(b"content-length") {
+        if is_content_length(name) {
             let length = parse_content_length(value.trim_ascii())
                 .ok_or_else(|| Refusal::Value(format!("{} is no Content-Length", Quoted(value))))?;
             match self.content_length {

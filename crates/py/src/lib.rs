@@ -4,7 +4,7 @@
 //! mapped in both directions. Decisions about protocol, queues and time are made in `penstock_front`, about threads in
 //! `penstock_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
-//! Reading order: `worker` (the loop of a thread), `desk` (one request from slot to slot), `request` and `names` (environ), `start_response`,
+//! Reading order: `worker` (the loop of a thread), `desk` and `call` (one request from slot to slot), `request` and `names` (environ), `start_response`,
 //! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `client_socket` for WebSockets; `green` and
 //! `pauses`, for greenlets; `client_gone`, and
 //! `interrupt` and `overdue`, for requests whose answer nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
@@ -12,6 +12,7 @@
 mod answer;
 mod body;
 mod builtin;
+mod call;
 mod client_gone;
 mod client_socket;
 mod desk;

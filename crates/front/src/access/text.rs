@@ -2,6 +2,8 @@
 //!
 //! Each function appends, and allocates nothing for what is usual. Must not know what is written. Pure.
 
+use penstock_http::words;
+
 /// A byte as two digits.
 #[inline]
 pub fn hex(byte: u8) -> [u8; 2] {
@@ -37,36 +39,30 @@ fn needs_escape(byte: u8) -> bool {
     !(0x20..=0x7E).contains(&byte) | (byte == b'"') | (byte == b'\\')
 }
 
-/// Eight bytes at a time: most values are some words long, and all of them pass here. The last eight overlap with those before them.
+/// Eight bytes at a time: most values are some words long, and all of them pass here.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
-    if let Some(last) = bytes.last_chunk::<8>() {
-        let (words, _) = bytes.as_chunks::<8>();
-        let found = words.iter().fold(0, |found, word| found | escapes_in(u64::from_ne_bytes(*word)));
-        return (found | escapes_in(u64::from_ne_bytes(*last))) & HIGH == 0;
+    if let Some(found) = words::any(bytes, any_needs_escape) {
+        return !found;
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
-        return escapes_in(u64::from(first) << 32 | u64::from(last)) & HIGH == 0;
+        return !any_needs_escape(u64::from(first) << 32 | u64::from(last));
     }
     // Up to three: the first, the one in the middle and the last are all of them.
     let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(b' '));
     let all = byte(0) | byte(bytes.len() / 2) << 8 | byte(bytes.len().wrapping_sub(1)) << 16;
-    escapes_in(all | 0x2020_2020_2000_0000) & HIGH == 0
+    !any_needs_escape(all | 0x2020_2020_2000_0000)
 }
 
-/// The highest bit of each byte, which is where [`escapes_in`] answers.
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Which of eight bytes do. A borrow may cross into the byte above one that is found, and never into one from a byte that is not:
-/// so it finds nothing where there is nothing.
+/// Whether one of eight bytes does.
 #[inline]
-fn escapes_in(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    let (quote, backslash) = (is_zero(word ^ (ONES * 0x22)), is_zero(word ^ (ONES * 0x5C)));
-    controls | quote | backslash | is_zero(word ^ (ONES * 0x7F)) | word
+fn any_needs_escape(word: u64) -> bool {
+    words::has_less(word, 0x20)
+        | words::has(word, b'"')
+        | words::has(word, b'\\')
+        | words::has(word, 0x7F)
+        | words::has_high(word)
 }
 
 /// Whatever could end the field, forge a line or drive a terminal is written as `\xHH`; nothing at all as a dash.

@@ -19,7 +19,15 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 
 impl EventLoop {
     /// Accepts what the listeners have, a batch of each.
+    #[inline]
     pub(crate) fn accept_all(&mut self) {
+        // Nearly never, where connections are used again.
+        if self.accepting.iter().any(|&may_have_more| may_have_more) {
+            self.accept_from_all();
+        }
+    }
+
+    fn accept_from_all(&mut self) {
         if self.now_ms < self.accept_pause_until {
             return;
         }

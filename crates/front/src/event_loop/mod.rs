@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use penstock_http::{DateCache, Head, Limits};
-use penstock_link::{Why, coarse_ms};
+use penstock_link::{Why, coarse_ms, fine_us};
 
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
@@ -39,7 +39,6 @@ use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::statsd::sender::Statsd;
-use crate::stopwatch::Stopwatch;
 
 pub(crate) mod accept;
 pub(crate) mod deadlines;
@@ -54,6 +53,7 @@ pub(crate) mod rates;
 pub(crate) mod receive;
 pub(crate) mod respond;
 pub(crate) mod self_calls;
+pub(crate) mod sleep;
 pub(crate) mod staying;
 pub(crate) mod streaming;
 pub(crate) mod upload;
@@ -64,10 +64,6 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 /// A sleeping worker is woken when the poller has nothing more to tell, or for this many requests. Woken for the first one, it would run
 /// at once, perhaps in this thread's place, and be asleep again before the second.
 const BELL_EVERY: usize = 32;
-/// How often the queue is tried while a link has no room for reasons of which nothing tells the end.
-const STALLED_MS: u64 = 5;
-/// A wait without an end.
-const NEVER: u64 = u64::MAX;
 /// The wall clock may be set while we run, and is believed within this.
 const WALL_CLOCK_MS: u64 = 50;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
@@ -131,7 +127,8 @@ pub(crate) struct EventLoop {
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
     pub(crate) date: DateCache,
-    pub(crate) started: Stopwatch,
+    /// By the fine clock.
+    pub(crate) started_us: u64,
     /// Milliseconds since the start, as of this turn.
     pub(crate) now_ms: u64,
     /// The same in microseconds, and by the clock that workers share; the latter only where something is noted.
@@ -221,7 +218,7 @@ impl EventLoop {
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
             date: DateCache::new(),
-            started: Stopwatch::start(),
+            started_us: fine_us(),
             now_ms: 0,
             turn_us: 0,
             turn_coarse_ms: 0,
@@ -308,55 +305,6 @@ impl EventLoop {
         }
     }
 
-    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let wait = self.may_wait_ms();
-        let busy = !self.again.is_empty() || wait == 0;
-        if self.dispatch.unannounced() > 0 {
-            // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
-            // put it off for ever.
-            let others = self.table.len() > self.dispatch.unannounced();
-            if others && !std::mem::replace(&mut self.looked_again, true) {
-                self.poll.poll(events, Some(Duration::ZERO))?;
-                if !events.is_empty() {
-                    return Ok(());
-                }
-            }
-            self.dispatch.ring_bells();
-        }
-        self.looked_again = false;
-        // Told after the announcement, or a bell rung in between would be lost.
-        if busy || !self.dispatch.prepare_sleep() {
-            return self.poll.poll(events, Some(Duration::ZERO));
-        }
-        let result = self.poll.poll(events, (wait != NEVER).then(|| Duration::from_millis(wait)));
-        self.dispatch.awake();
-        result
-    }
-
-    /// Milliseconds until something is due without any event, or [`NEVER`].
-    fn may_wait_ms(&self) -> u64 {
-        let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
-        let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
-        let wanting = self.may_accept
-            && self.accepting.contains(&true)
-            && self.table.len() < self.settings.max_connections;
-        if wanting {
-            wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));
-        }
-        if self.dispatch.is_stalled() {
-            wait = wait.min(STALLED_MS);
-        }
-        if self.notes_ends {
-            wait = soonest(wait, self.next_note_ms());
-        }
-        wait = soonest(wait, self.dispatch.next_look_ms());
-        wait = soonest(wait, self.next_watch_ms());
-        wait = soonest(wait, self.next_behind_ms());
-        wait = soonest(wait, self.next_upload_ms());
-        wait = soonest(wait, self.next_departure_ms());
-        soonest(wait, self.next_self_call_ms())
-    }
-
     /// Gives a connection so much time from now on; what it is for follows from its state.
     #[inline]
     pub(crate) fn set_deadline(&mut self, id: ConnectionId, time: Duration) {
@@ -366,7 +314,7 @@ impl EventLoop {
     /// Microseconds since the start, now.
     #[inline]
     pub(crate) fn now_us(&self) -> u64 {
-        self.started.us()
+        fine_us() - self.started_us
     }
 
     /// The wall clock in milliseconds, as of this turn.
@@ -376,7 +324,7 @@ impl EventLoop {
     }
 
     fn read_clocks(&mut self) {
-        self.turn_us = self.started.us();
+        self.turn_us = self.now_us();
         self.now_ms = self.turn_us / 1000;
         if self.notes_requests {
             self.turn_coarse_ms = coarse_ms();

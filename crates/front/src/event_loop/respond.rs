@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use penstock_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head};
 use penstock_http::{Coding, ResponseContext};
-use penstock_link::{Damaged, Frame, Loan, Progress, Why};
+use penstock_link::{Damaged, Frame, Loan, Progress, Why, fine_us};
 
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::State;
@@ -83,7 +83,7 @@ impl EventLoop {
                             if let Some(record) = &mut connection.exchange.record
                                 && !connection.output.is_empty()
                             {
-                                record.done_us = self.started.us();
+                                record.done_us = fine_us() - self.started_us;
                             }
                         }
                     }
@@ -126,7 +126,7 @@ impl EventLoop {
                         return Ok(Err(Damaged));
                     }
                     if let Some(record) = &mut exchange.record {
-                        let now_us = self.started.us();
+                        let now_us = fine_us() - self.started_us;
                         self.answered_us = now_us;
                         record.is_answered(head.status, now_us, link.started_ms(slot).unwrap_or_default());
                         if let Some(log) = &self.access_log {

@@ -10,7 +10,9 @@ pub use crate::h1::status::reason_phrase;
 use crate::error::ResponseError;
 use crate::h1::status::status_line;
 use crate::head::Version;
-use crate::header_policy::{list_members, parse_content_length, valid_name, valid_reason, valid_value};
+use crate::header_policy::{
+    is_named, list_members, parse_content_length, valid_name, valid_reason, valid_value,
+};
 
 /// The interim answer to `Expect: 100-continue` (RFC 9110 section 10.1.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -99,16 +101,6 @@ fn special(name: &[u8]) -> Special {
         _ => return Special::No,
     };
     if is_it { answer } else { Special::No }
-}
-
-/// Compares as `eq_ignore_ascii_case` does, but for a length known to the compiler, which makes a few wide comparisons of it. One bit less is
-/// looked at, so that CR passes for `-`: of the names with a `-` in them, those that are copied are looked at again.
-#[inline]
-fn is_named<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
-    <&[u8; N]>::try_from(name).is_ok_and(|name| {
-        let differences = name.iter().zip(lower).fold(0, |all, (&byte, &want)| all | ((byte | 0x20) ^ want));
-        differences == 0
-    })
 }
 
 /// Appends the head of an answer to `out`. On an error `out` is as before.

@@ -1,10 +1,12 @@
 //! Answers through the ring: every byte, in order, whatever the sizes; and writers that wait.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::{PATIENCE, link, push};
+use crate::wake;
 use crate::{AnswerHead, Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, Why, Writable, link_memory};
 
 const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
@@ -85,12 +87,44 @@ fn a_writer_waits_for_room_and_both_threads_see_all_bytes() {
         end.finish(taken, false);
     });
     let mut got = Vec::new();
-    while read(front, slot, &mut got) != Progress::Complete {
+    while read(front, slot, &mut got) != Progress::Complete && !writer.is_finished() {
         thread::yield_now();
     }
     writer.join().unwrap();
+    assert_eq!(read(front, slot, &mut got), Progress::Complete);
     assert_eq!(got.len(), 100 * 100_003);
     assert!(got.chunks(100_003).all(|chunk| chunk.iter().enumerate().all(|(i, b)| *b == i as u8)));
+}
+
+#[test]
+fn a_wake_up_for_nothing_is_no_end_of_the_patience() {
+    let (mut half, end) = link(1);
+    let front = &mut half.end;
+    let slot = push(front, "x").unwrap();
+    let (full, is_full) = mpsc::channel();
+    let writer = thread::spawn(move || {
+        let mut taken = end.take().unwrap();
+        end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
+        while end.put_data(&mut taken, &[0; 10_000]) > 0 {}
+        end.publish(&mut taken);
+        full.send(()).unwrap();
+        let verdict = end.wait_writable(&taken, Some(PATIENCE));
+        end.finish(taken, false);
+        verdict
+    });
+    is_full.recv_timeout(PATIENCE).unwrap();
+    while front.slot(slot).asker.0.space_wanted.load(Ordering::SeqCst) == 0 {
+        thread::yield_now();
+    }
+    // As one that was sent for an older count and comes late; which of them finds it asleep does not matter.
+    for _ in 0..1000 {
+        wake::wake(&front.slot(slot).asker.0.space, 1, front.region.sharing());
+        thread::yield_now();
+    }
+    while read(front, slot, &mut Vec::new()) != Progress::Complete && !writer.is_finished() {
+        thread::yield_now();
+    }
+    assert_eq!(writer.join().unwrap(), Writable::Ready);
 }
 
 #[test]

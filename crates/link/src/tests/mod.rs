@@ -58,6 +58,13 @@ fn joined(threads: usize) -> (FrontEnd, Arc<WorkerEnd>) {
 /// Puts a request whose path is `name` into a slot; None when all are in use.
 fn push(front: &mut FrontEnd, name: &str) -> Option<u32> {
     let slot = front.claim()?;
+    let len = write_request(front, slot, name, BodyParts::None);
+    front.submit(slot, len);
+    Some(slot)
+}
+
+/// Writes a request whose path is `name`; gives its length.
+fn write_request(front: &mut FrontEnd, slot: u32, name: &str, body: BodyParts<'_>) -> usize {
     let parts = RequestParts {
         head: b"GET",
         method: Span { start: 0, end: 3 },
@@ -68,9 +75,7 @@ fn push(front: &mut FrontEnd, name: &str) -> Option<u32> {
         peer_port: 0,
         listener: 0,
         version: 11,
-        body: BodyParts::None,
+        body,
     };
-    let len = request::encode(front.request_area(slot), &parts, [].into_iter()).unwrap();
-    front.submit(slot, len);
-    Some(slot)
+    request::encode(front.request_area(slot), &parts, [].into_iter()).unwrap()
 }

@@ -4,8 +4,8 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use super::{joined, link, push};
-use crate::request::{self, BodyParts, BodyView, RequestParts, Span};
+use super::{joined, link, push, write_request};
+use crate::request::{BodyParts, BodyView};
 use crate::{FrontEnd, Phase, WorkerEnd};
 
 fn each_kind_of_link(test: impl Fn(&mut FrontEnd, &Arc<WorkerEnd>)) {
@@ -20,19 +20,7 @@ fn offer(front: &mut FrontEnd) -> u32 {
     let slot = front.claim().unwrap();
     let (_, writer) = std::io::pipe().unwrap();
     let token = front.give_file(slot, writer.as_fd()).unwrap();
-    let parts = RequestParts {
-        head: b"GET",
-        method: Span { start: 0, end: 3 },
-        target: Span::default(),
-        query: Span::default(),
-        path: b"/",
-        peer: b"",
-        peer_port: 0,
-        listener: 0,
-        version: 11,
-        body: BodyParts::Socket(token),
-    };
-    let len = request::encode(front.request_area(slot), &parts, [].into_iter()).unwrap();
+    let len = write_request(front, slot, "/", BodyParts::Socket(token));
     front.offer_socket(slot);
     front.submit(slot, len);
     slot

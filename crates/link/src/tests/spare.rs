@@ -3,8 +3,8 @@
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
-use super::{PATIENCE, joined, push};
-use crate::request::{self, BodyParts, RequestParts, Span};
+use super::{PATIENCE, joined, push, write_request};
+use crate::request::BodyParts;
 use crate::{AnswerHead, Errand, FrontEnd, WorkerEnd};
 
 const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
@@ -12,19 +12,7 @@ const LENT: Errand = Errand { is_report: false, caller_port: 40_000 };
 
 fn push_spare(front: &mut FrontEnd, name: &str, errand: Errand) -> u32 {
     let slot = front.claim_spare().unwrap();
-    let parts = RequestParts {
-        head: b"GET",
-        method: Span { start: 0, end: 3 },
-        target: Span::default(),
-        query: Span::default(),
-        path: name.as_bytes(),
-        peer: b"",
-        peer_port: 0,
-        listener: 0,
-        version: 11,
-        body: BodyParts::None,
-    };
-    let len = request::encode(front.request_area(slot), &parts, [].into_iter()).unwrap();
+    let len = write_request(front, slot, name, BodyParts::None);
     front.submit_spare(slot, len, errand);
     slot
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use super::{PATIENCE, link, socket_pair};
-use crate::request::{self, BodyParts, BodyView, RequestParts, Span};
+use super::{PATIENCE, link, socket_pair, write_request};
+use crate::request::{BodyParts, BodyView};
 use crate::{
     BodyArena, BodyEnd, BodyPool, BodyReader, BodyWindow, CHUNK_BYTES, Doorbell, FrontEnd, FrontHalf,
     Miscounted, Portion, Taken, Why, WorkerEnd, body_memory, link_memory,
@@ -33,19 +33,7 @@ fn worker_over(bodies: &File) -> (FrontEnd, Arc<Doorbell>, Arc<WorkerEnd>) {
 pub(super) fn submit(front: &mut FrontEnd, window: &mut BodyWindow, waits_for_leave: bool) -> u32 {
     let slot = front.claim().unwrap();
     let body = BodyParts::Stream { chunks: window.chunks(), length: None, waits_for_leave };
-    let parts = RequestParts {
-        head: b"PUT",
-        method: Span { start: 0, end: 3 },
-        target: Span::default(),
-        query: Span::default(),
-        path: b"/",
-        peer: b"",
-        peer_port: 0,
-        listener: 0,
-        version: 11,
-        body,
-    };
-    let len = request::encode(front.request_area(slot), &parts, [].into_iter()).unwrap();
+    let len = write_request(front, slot, "/", body);
     front.open_body(slot, window);
     front.submit(slot, len);
     slot
