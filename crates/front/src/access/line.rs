@@ -3,7 +3,7 @@
 //! Of what is written here only fields of an answer come from outside; they are escaped. Must not know where lines go.
 
 use crate::access::clock::Clock;
-use crate::access::format::{EndValue, Format, Late};
+use crate::access::format::{EndValue, Format, Kind, Late};
 use crate::access::record::AccessRecord;
 use crate::access::text::{decimal, escape, seconds};
 
@@ -30,9 +30,10 @@ pub fn write_line(
 ) {
     // Once, and not for each piece.
     out.reserve(record.runs_len() + 512);
-    if format.is_json {
-        json(out, clock, record, ending);
-        return;
+    match format.kind {
+        Kind::Json => return json(out, clock, record, ending),
+        Kind::Combined => return combined(out, clock, record, ending),
+        Kind::Pieces => {}
     }
     let mut runs = record.runs();
     for piece in &format.late {
@@ -82,6 +83,19 @@ fn write_value(
         EndValue::Outcome => out.extend_from_slice(record.cause.unwrap_or(ending.how).as_bytes()),
         EndValue::AnswerField(at) => escape(out, record.answer_field(at)),
     }
+}
+
+/// See [`crate::access::format::COMBINED`].
+fn combined(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord, ending: &Ending) {
+    let mut runs = record.runs();
+    out.extend_from_slice(runs.next().unwrap_or_default());
+    clock.common(out, ending.unix_ms);
+    out.extend_from_slice(runs.next().unwrap_or_default());
+    decimal(out, u64::from(record.status));
+    out.push(b' ');
+    decimal(out, ending.bytes);
+    // With the end of the line.
+    out.extend_from_slice(runs.next().unwrap_or(b"\n"));
 }
 
 /// From the start on a thread to the end of the answer; 0 for what never came there.
@@ -169,6 +183,32 @@ mod tests {
              \"http.server.request.duration\":0.000250}}\n"
         );
         assert_eq!(line("json", &fields), expected);
+    }
+
+    #[test]
+    fn the_combined_form_is_that_of_its_pieces() {
+        use crate::access::format::COMBINED;
+        for fields in [
+            "",
+            "User-Agent: u\r\n",
+            "Referer: a\"\r\nUser-Agent: a\\b\r\nReferer: b\r\n",
+            "Referer: long enough\r\n",
+        ] {
+            assert_eq!(line("combined", fields), line(COMBINED, fields));
+        }
+        for bytes in [&b""[..], b"\x16\x03\x01", b"GET /\"\r\nHost: h"] {
+            let lines = ["combined", COMBINED].map(|format| {
+                let format = Format::compile(format).unwrap();
+                let mut record = AccessRecord::default();
+                record.begin(&format, &Request { head: None, bytes, client: b"", peer: b"", id: b"" });
+                let ending = Ending { bytes: 0, how: "refused", now_us: 5, unix_ms: 0 };
+                let mut out = Vec::new();
+                write_line(&mut out, &format, &mut Clock::default(), &record, &ending);
+                String::from_utf8(out).unwrap()
+            });
+            assert_eq!(lines[0], lines[1]);
+            assert!(lines[0].ends_with(" 0 0 \"-\" \"-\"\n"), "{}", lines[0]);
+        }
     }
 
     #[test]

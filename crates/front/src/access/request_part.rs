@@ -5,7 +5,7 @@
 
 use penstock_http::{Head, Span, Version};
 
-use crate::access::format::{Early, Format, RequestValue, USUAL_FIELDS};
+use crate::access::format::{Early, Format, Kind, RequestValue, USUAL_FIELDS};
 use crate::access::text::{escape, escape_json, user};
 use crate::access::trace::Trace;
 
@@ -106,10 +106,14 @@ pub fn write_runs(out: &mut Vec<u8>, ends: &mut Vec<u32>, format: &Format, reque
     out.reserve(512);
     let fields = request.head.map(|head| &head.fields[..]).unwrap_or_default();
     let found = Found { request, values: format.places.find(fields) };
-    if format.is_json {
-        json(out, &found);
-        ends.push(out.len() as u32);
-        return;
+    match format.kind {
+        Kind::Json => {
+            json(out, &found);
+            ends.push(out.len() as u32);
+            return;
+        }
+        Kind::Combined => return combined(out, ends, &found),
+        Kind::Pieces => {}
     }
     for piece in &format.early {
         match piece {
@@ -124,24 +128,9 @@ pub fn write_runs(out: &mut Vec<u8>, ends: &mut Vec<u32>, format: &Format, reque
 fn write_value(out: &mut Vec<u8>, value: RequestValue, format: &Format, found: &Found<'_, '_>) {
     let request = found.request;
     match value {
-        // Made of an address by this server: nothing in it is to be escaped.
-        RequestValue::Address if request.client.is_empty() => out.push(b'-'),
-        RequestValue::Address => out.extend_from_slice(request.client),
+        RequestValue::Address => write_client(out, request),
         RequestValue::User(at) => escape(out, &user(request.search(format, at))),
-        RequestValue::RequestLine if request.head.is_none() => escape(out, request.first_line()),
-        RequestValue::RequestLine => {
-            if let Some(start) = request.start_of_line() {
-                escape(out, start);
-            } else {
-                escape(out, request.method());
-                out.push(b' ');
-                escape(out, request.target());
-            }
-            out.extend_from_slice(match request.head.map(|head| head.version) {
-                Some(Version::Http10) => b" HTTP/1.0",
-                _ => b" HTTP/1.1",
-            });
-        }
+        RequestValue::RequestLine => write_request_line(out, request),
         RequestValue::Method => escape(out, request.method()),
         RequestValue::Path => escape(out, request.path_and_query().0),
         RequestValue::Query => {
@@ -157,6 +146,45 @@ fn write_value(out: &mut Vec<u8>, value: RequestValue, format: &Format, found: &
         RequestValue::Field(at) => escape(out, found.field(at)),
         RequestValue::UnusualField(at) => escape(out, request.search(format, at)),
     }
+}
+
+#[inline]
+fn write_client(out: &mut Vec<u8>, request: &Request<'_>) {
+    // Made of an address by this server: nothing in it is to be escaped.
+    out.extend_from_slice(if request.client.is_empty() { b"-" } else { request.client });
+}
+
+#[inline]
+fn write_request_line(out: &mut Vec<u8>, request: &Request<'_>) {
+    let Some(head) = request.head else { return escape(out, request.first_line()) };
+    if let Some(start) = request.start_of_line() {
+        escape(out, start);
+    } else {
+        escape(out, request.method());
+        out.push(b' ');
+        escape(out, request.target());
+    }
+    out.extend_from_slice(match head.version {
+        Version::Http10 => b" HTTP/1.0",
+        Version::Http11 => b" HTTP/1.1",
+    });
+}
+
+/// See [`crate::access::format::COMBINED`].
+fn combined(out: &mut Vec<u8>, ends: &mut Vec<u32>, found: &Found<'_, '_>) {
+    write_client(out, found.request);
+    out.extend_from_slice(b" - - [");
+    ends.push(out.len() as u32);
+    out.extend_from_slice(b"] \"");
+    write_request_line(out, found.request);
+    out.extend_from_slice(b"\" ");
+    ends.push(out.len() as u32);
+    out.extend_from_slice(b" \"");
+    escape(out, found.field(0));
+    out.extend_from_slice(b"\" \"");
+    escape(out, found.field(1));
+    out.extend_from_slice(b"\"\n");
+    ends.push(out.len() as u32);
 }
 
 /// A member with a text, if there is one. Its name follows the text before it, whose end is written with it.
