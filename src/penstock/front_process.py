@@ -22,8 +22,9 @@ from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.diagnostics.socket_owners import are_hidden, owners
 from penstock.line import Line, LineClosedError, Message
-from penstock.logs.access import OFF, open_access_log_of
+from penstock.logs.access import open_access_log_of
 from penstock.logs.setup import LOG_SETTINGS, change_logs, label_process
+from penstock.logs.statsd import front_statsd
 from penstock.opening import Opened
 from penstock.reloader.waiting_room import waiting_room
 from penstock.worker_kinds import self_call_of
@@ -69,6 +70,7 @@ def run(
             replace(
                 settings,
                 access_log_descriptor=opened.access_log,
+                **front_statsd(settings, opened.statsd),
                 self_call=self_call_of(settings),
                 **waiting_room(settings.bind),
             ),
@@ -90,7 +92,7 @@ def run(
         listener.hand_over()
     for one in descriptors:
         os.close(one)
-    return _Front(front, line, settings).serve(opened.access_log)
+    return _Front(front, line, settings).serve(opened)
 
 
 class _Front:
@@ -105,13 +107,11 @@ class _Front:
         self._has_ended = threading.Event()
         self._notices = threading.Thread(target=self._pass_on, name="penstock-notices", daemon=True)
 
-    def serve(self, access_log: int) -> int:
+    def serve(self, opened: Opened) -> int:
         """Start it and do what the supervisor says until the front has ended."""
         self._front.start()
         self._notices.start()
-        if access_log != OFF:
-            # It has its own copy; this one would keep a rotated file open.
-            os.close(access_log)
+        opened.close_outputs()
         try:
             while not self._has_ended.is_set():
                 message = self._line.receive()

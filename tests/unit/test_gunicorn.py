@@ -260,7 +260,7 @@ def test_a_module_as_the_file() -> None:
 
 
 def test_notes() -> None:
-    loaded = load("backlog = 64\nstatsd_host = 'a:1'\nwroker_class = 'x'\nreload = True\nsendfile = False\n")
+    loaded = load("backlog = 64\ncontrol_socket = 'x'\nwroker_class = 'x'\nreload = True\nsendfile = False\n")
     assert [note.partition(": ")[0] for note in loaded.notes] == [
         "gunicorn.conf.py:3",
         "gunicorn.conf.py:1",

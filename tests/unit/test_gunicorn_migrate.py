@@ -95,6 +95,15 @@ def test_uwsgis_file() -> None:
         assert words in remarks
 
 
+def test_metrics_of_uwsgi() -> None:
+    start = "uwsgi --http :8000 --module shop:app --stats-push"
+    command, _, remarks = read(migrate(f"{start} statsd:10.0.0.1:8125,shop --stats-push mongodb:a"))
+    assert "--statsd 10.0.0.1:8125 --statsd-prefix shop" in " ".join(command)
+    assert "stats-push = mongodb:a: has no equivalent" in remarks
+    command, _, _ = read(migrate(f"{start}=statsd:/run/dsd.socket"))
+    assert "--statsd unix:/run/dsd.socket" in " ".join(command)
+
+
 def test_uwsgis_command() -> None:
     command, table, remarks = read(
         migrate("uwsgi --http :8000 --wsgi-file shop.py --callable app -p 4 --lazy-apps")

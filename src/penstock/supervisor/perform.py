@@ -294,8 +294,7 @@ class Performer:
         if not listens:
             for listener in self._opened.all_listeners:
                 listener.hand_over()
-            if self._opened.access_log != OFF:
-                os.close(self._opened.access_log)
+            self._opened.close_outputs()
 
     # Links.
 

@@ -40,6 +40,7 @@ impl EventLoop {
                     if let Some(mut old) = std::mem::replace(&mut self.access_log, *log) {
                         old.flush(&self.shared.counters.access_lines_dropped);
                     }
+                    self.decide_noting();
                 }
                 Order::Add(link) => {
                     let number = link.number;
