@@ -92,6 +92,12 @@ class _FrontSettings(Protocol):
     @property
     def access_log_descriptor(self) -> int: ...
     @property
+    def statsd_descriptor(self) -> int: ...
+    @property
+    def statsd_prefix(self) -> str: ...
+    @property
+    def statsd_tags(self) -> str: ...
+    @property
     def access_log_health(self) -> bool: ...
     @property
     def request_id(self) -> bool: ...
@@ -200,7 +206,7 @@ class Notice:
     def message(self) -> str:
         """What happened; empty when there is nothing to log beside the event."""
     @property
-    def event(self) -> Literal["quiet", "spent", "stuck", "frozen", "waiting"] | None:
+    def event(self) -> Literal["added", "quiet", "spent", "stuck", "frozen", "waiting"] | None:
         """What happened to a worker, if that is it; or "waiting": there are ``local_calls`` to be looked at.
 
         quiet: it was retired and nothing of it runs. spent: it has had ``request_limit`` requests. stuck: a
@@ -232,13 +238,15 @@ class Front:
         *,
         bodies: int = -1,
         doorbell: int = -1,
+        pulse: int = -1,
         admin_listeners: int = 0,
     ) -> Front:
         """Duplicate the listening sockets (descriptors, already bound and listening).
 
         With ``link`` its worker, in this process, is the only one. Without, workers are added later, and
         ``bodies`` (from `body_memory`, never used by another front) and ``doorbell`` (a non-blocking eventfd)
-        are needed. The last ``admin_listeners`` of the listeners serve health checks only.
+        are needed; ``pulse``, another one, is for `answer`. The last ``admin_listeners`` of the listeners
+        serve health checks only.
 
         Raises OSError when a descriptor is unusable, ValueError when a setting is out of range or the link
         has a front already.
@@ -250,7 +258,7 @@ class Front:
     def add_worker(
         self, worker: int, pid: int, threads: int, memory: int, socket: int, request_limit: int
     ) -> None:
-        """Hand requests to this worker process, too.
+        """Hand requests to this worker process, too; the event "added" follows when it gets them.
 
         ``worker``: its number, never used twice. ``memory``, ``socket``: see `Link.joined`; duplicated.
         ``request_limit``: after so many requests there is the event "spent"; 0: never.
@@ -270,6 +278,8 @@ class Front:
         The worker reports it and, with ``self_call`` "lend", gets a permit more for it. Requests that do not
         wait any more are left alone.
         """
+    def answer(self) -> None:
+        """Let the event loop count up the eventfd ``pulse``, as a sign that it runs."""
     def set_ready(self, ready: bool) -> None:
         """Whether readiness checks may succeed."""
     def set_access_log(self, descriptor: int) -> None:

@@ -23,8 +23,9 @@ from penstock.config.calls import check_call
 from penstock.config.errors import ConfigError, EndedError, StartError
 from penstock.config.settings import Settings, check_one_process, settings_from
 from penstock.config.units import format_seconds
-from penstock.logs.access import OFF
+from penstock.logs.level_counts import LevelCounts
 from penstock.logs.setup import LOG_SETTINGS, set_up_logs
+from penstock.logs.statsd import front_statsd
 from penstock.opening import open_all
 from penstock.reloader.waiting_room import waiting_room
 from penstock.running import Running
@@ -95,9 +96,11 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
     with contextlib.ExitStack() as undo:
         opened = open_all(settings)
         undo.callback(opened.close)
+        counts = undo.enter_context(LevelCounts(settings, opened.statsd))
         settings = replace(
             settings,
             access_log_descriptor=opened.access_log,
+            **front_statsd(settings, opened.statsd),
             self_call=self_call_of(settings),
             **waiting_room(settings.bind),
         )
@@ -119,14 +122,13 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             opened.listeners,
             settings,
             opened.admin_listeners,
+            counts=counts,
             owns_process=owns_process,
         )
         running._start()
         for listener in opened.all_listeners:
             listener.hand_over()
-        if opened.access_log != OFF:
-            # The front has its own copy; this one would keep a rotated file open.
-            os.close(opened.access_log)
+        opened.close_outputs()
         undo.pop_all()
     return running
 

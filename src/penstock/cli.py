@@ -35,6 +35,7 @@ from penstock.command_line.show import configuration_text
 from penstock.config.errors import ConfigError, PenstockError
 from penstock.config.settings import Settings, check_one_process
 from penstock.daemon import begin
+from penstock.diagnostics.load_watch import LoadWatch
 from penstock.systemd import inherited_descriptors
 from penstock.version import VERSION
 from penstock.worker_kinds import kind_of
@@ -211,7 +212,8 @@ def _serve_checked(target: Target, settings: Settings, notes: Sequence[str]) -> 
     if settings.hooks is not None:
         settings.hooks.alone()
     kind_of(settings).prepare(settings)
-    application = load_application(target, directory)
+    with LoadWatch("This process"):
+        application = load_application(target, directory)
 
     from penstock.api import run_with
 

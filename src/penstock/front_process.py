@@ -15,25 +15,44 @@ import os
 import signal
 import threading
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock import _engine
 from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
 from penstock.diagnostics.socket_owners import are_hidden, owners
 from penstock.line import Line, LineClosedError, Message
-from penstock.logs.access import OFF, open_access_log_of
+from penstock.logs.access import open_access_log_of
 from penstock.logs.setup import LOG_SETTINGS, change_logs, label_process
+from penstock.logs.statsd import front_statsd
 from penstock.opening import Opened
 from penstock.reloader.waiting_room import waiting_room
 from penstock.worker_kinds import self_call_of
 
 LOGGER = logging.getLogger("penstock")
 
+
+class FrontDescriptors(NamedTuple):
+    """What a front is made with: memory for request bodies, and two eventfds.
+
+    Workers ring ``doorbell``; on ``pulse`` the event loop shows the supervisor that it runs.
+    """
+
+    bodies: int
+    doorbell: int
+    pulse: int
+
+
 ENDED, FAILED, BAD_SETTINGS = 0, 1, 2
 
 
-def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settings, supervisor: int) -> int:
+def run(
+    line: Line,
+    opened: Opened,
+    descriptors: FrontDescriptors,
+    settings: Settings,
+    supervisor: int,
+) -> int:
     """Be the front until it has drained, or the supervisor is gone; returns the exit code.
 
     Everything that is passed belongs to this process now. ``supervisor``: its pid.
@@ -51,13 +70,15 @@ def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settin
             replace(
                 settings,
                 access_log_descriptor=opened.access_log,
+                **front_statsd(settings, opened.statsd),
                 self_call=self_call_of(settings),
                 **waiting_room(settings.bind),
             ),
             opened.descriptors,
             None,
-            bodies=bodies,
-            doorbell=doorbell,
+            bodies=descriptors.bodies,
+            doorbell=descriptors.doorbell,
+            pulse=descriptors.pulse,
             admin_listeners=len(opened.admin_listeners),
         )
     except ValueError as error:
@@ -69,9 +90,9 @@ def run(line: Line, opened: Opened, bodies: int, doorbell: int, settings: Settin
         return FAILED
     for listener in opened.all_listeners:
         listener.hand_over()
-    os.close(bodies)
-    os.close(doorbell)
-    return _Front(front, line, settings).serve(opened.access_log)
+    for one in descriptors:
+        os.close(one)
+    return _Front(front, line, settings).serve(opened)
 
 
 class _Front:
@@ -86,13 +107,11 @@ class _Front:
         self._has_ended = threading.Event()
         self._notices = threading.Thread(target=self._pass_on, name="penstock-notices", daemon=True)
 
-    def serve(self, access_log: int) -> int:
+    def serve(self, opened: Opened) -> int:
         """Start it and do what the supervisor says until the front has ended."""
         self._front.start()
         self._notices.start()
-        if access_log != OFF:
-            # It has its own copy; this one would keep a rotated file open.
-            os.close(access_log)
+        opened.close_outputs()
         try:
             while not self._has_ended.is_set():
                 message = self._line.receive()
@@ -116,6 +135,8 @@ class _Front:
                 front.worker_died(fields["worker"], fields["how"])
             case "accept":
                 front.accept()
+            case "answer":
+                front.answer()
             case "unready":
                 front.set_ready(False)
             case "drain":

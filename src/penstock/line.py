@@ -79,10 +79,7 @@ class Line:
     def receive(self) -> Message | None:
         """The next message; None if there is none yet (only when not blocking). Raises LineClosedError."""
         try:
-            # Not `socket.recv_fds`, which ignores the flag: programs that are executed must not inherit them.
-            data, extra, flags, _ = self._socket.recvmsg(
-                _LARGEST, socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
-            )
+            data, extra, flags = self._packet()
         except BlockingIOError:
             return None
         except OSError as error:
@@ -103,6 +100,17 @@ class Line:
             message.close()
             raise LineClosedError("what comes is no message") from None
         return Message(fields, tuple(descriptors))
+
+    def _packet(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
+        # Not `socket.recv_fds`, which ignores the flag: programs that are executed must not inherit them.
+        arguments = (_LARGEST, socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC)
+        try:
+            data, extra, flags, _ = self._socket.recvmsg(*arguments)
+        except ConnectionResetError:
+            # The other end was closed with something unread. The system says that once, and before it gives
+            # out what the other one has sent: its last word, which may be why it ended.
+            data, extra, flags, _ = self._socket.recvmsg(*arguments)
+        return data, extra, flags
 
     def shut_down(self) -> None:
         """Let both ends receive the end, also one that waits for it on another thread."""

@@ -111,6 +111,14 @@ def _wait_readable(descriptor: int, timeout: float | None) -> None:
         select.select([descriptor], [], [], timeout)
 
 
+def start_unknown_thread(target: Callable[[], object]) -> None:
+    """Run ``target`` on a native thread that `threading` does not list, unless it asks there for itself.
+
+    Raises RuntimeError where the system has no thread left.
+    """
+    _start_new_thread(target, ())
+
+
 class NativeThread:
     """A daemon thread that runs ``target``. Its end is waited for, if at all, with `join`."""
 

@@ -1,4 +1,4 @@
-"""What is opened before anything is started: listening sockets and the access log.
+"""What is opened before anything is started: listening sockets, the access log, the way to a statsd.
 
 Owns the order, and that either all of it is open or nothing. The same for one process and for many. Main
 thread, or whichever calls `penstock.start`.
@@ -17,6 +17,7 @@ from penstock.config.errors import ConfigError, StartError
 from penstock.config.settings import Settings
 from penstock.listeners import Inherited, Listener, open_listeners
 from penstock.logs.access import OFF, open_access_log_of
+from penstock.logs.statsd import open_statsd_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Opened:
     listeners: tuple[Listener, ...]
     admin_listeners: tuple[Listener, ...]
     access_log: int
+    statsd: int = OFF
 
     @property
     def all_listeners(self) -> tuple[Listener, ...]:
@@ -41,9 +43,14 @@ class Opened:
         """Close everything and remove socket files; may be called again, but not after `hand_over`."""
         for listener in self.all_listeners:
             listener.close()
-        if self.access_log != OFF:
-            with contextlib.suppress(OSError):
-                os.close(self.access_log)
+        with contextlib.suppress(OSError):
+            self.close_outputs()
+
+    def close_outputs(self) -> None:
+        """Close what a front has its own copies of: one kept here would keep a rotated file open."""
+        for descriptor in (self.access_log, self.statsd):
+            if descriptor != OFF:
+                os.close(descriptor)
 
 
 def open_all(settings: Settings, inherited: Sequence[Inherited] = ()) -> Opened:
@@ -57,12 +64,15 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = ()) -> Opened:
         access_log = open_access_log_of(settings)
         if access_log != OFF:
             undo.callback(os.close, access_log)
+        statsd = open_statsd_of(settings)
+        if statsd != OFF:
+            undo.callback(os.close, statsd)
         listeners = open_listeners(addresses, inherited)
         for listener in listeners:
             undo.callback(listener.close)
         admin_listeners = open_listeners(admin, inherited)
         undo.pop_all()
-    return Opened(tuple(listeners), tuple(admin_listeners), access_log)
+    return Opened(tuple(listeners), tuple(admin_listeners), access_log, statsd)
 
 
 def _check_spool_directory(directory: str) -> None:

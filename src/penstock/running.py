@@ -24,6 +24,7 @@ from penstock.diagnostics.socket_owners import owners
 from penstock.left_behind import leave_behind
 from penstock.listeners import Listener
 from penstock.logs.access import open_access_log_of
+from penstock.logs.level_counts import LevelCounts
 from penstock.native_threads import NativeEvent, NativeThread
 from penstock.worker.runners.base import Runner, stack_of_straggler
 from penstock.worker.self_calls import OwnAddresses, caller, serving_threads
@@ -54,6 +55,7 @@ class Running:
         settings: Settings,
         admin_listeners: Sequence[Listener] = (),
         *,
+        counts: LevelCounts,
         owns_process: bool = False,
     ) -> None:
         self._front = front
@@ -61,6 +63,7 @@ class Running:
         self._listeners = tuple(listeners)
         self._all_listeners = (*listeners, *admin_listeners)
         self._settings = settings
+        self._counts = counts
         self._owns_process = owns_process
         self._ended = NativeEvent()
         self._when_ended: Callable[[], object] = _nothing
@@ -169,6 +172,7 @@ class Running:
             self._front.stop()
             self._runner.stop()
             self._join()
+            self._counts.end()
             for listener in self._all_listeners:
                 listener.close()
 

@@ -138,14 +138,12 @@ def test_an_endless_answer_ends_with_its_client(play: Play, leave: Leave, kind: 
     client.head()
     assert client.piece() == b"data: first\n\n"
     scene.wait_for("begun")
-    left = time.monotonic()
     leave(client)
     if kind in ("looping", "queue", "event"):
         # It yields nothing at which it could end.
         scene.wait_for("ClientDisconnected: ")
     else:
         scene.wait_for("GeneratorExit: ")
-    assert time.monotonic() - left < 3, "far more than the second that it should take"
     # Whatever comes after that is left alone.
     scene.wait_for("closed")
     scene.check_idle()

@@ -361,7 +361,7 @@ def test_what_was_taken_has_no_timeout(serve: Serve) -> None:
         gone.append(environ["penstock.client_gone"]())
         return []
 
-    server = serve(app, request_timeout=0.2, threads=2)
+    server = serve(app, request_timeout=0.5, threads=2)
     client = server.connect().send(ASK)
     assert read(client, len(HELLO)) == HELLO
     assert server.ask(request()).status == 504

@@ -42,7 +42,7 @@ def test_a_connection_of_http_1_1_is_kept(start: Start) -> None:
         answer = client.ask(request())
         assert answer.keeps_connection
         assert answer.get("Connection") is None
-    assert server.counter("connections_accepted") == 1
+    server.wait_for_counter("connections_accepted", 1)
 
 
 @pytest.mark.parametrize("value", ["close", "Close", "x, close"])
@@ -59,7 +59,7 @@ def test_nothing_after_close_is_answered(start: Start) -> None:
     client.send(request(fields=[("Connection", "close")]) + request())
     assert client.response().body == b"hello"
     assert client.closed()
-    assert server.counter("requests_dispatched") == 1
+    server.wait_for_counter("requests_dispatched", 1)
 
 
 def test_http_1_0_is_closed_unless_asked(start: Start) -> None:
@@ -174,7 +174,7 @@ def test_limits_of_a_head(start: Start, settings: dict[str, int], wire: bytes, s
     assert (answer.status, answer.get("Connection")) == (status, "close")
     assert client.closed()
     assert server.counter("requests_dispatched") == 0
-    assert server.counter("requests_refused") == 1
+    server.wait_for_counter("requests_refused", 1)
     # At the limits themselves.
     assert server.ask(request(fields=[("X", "y")] * 4)).status == 200
 

@@ -481,7 +481,7 @@ def test_a_body_shorter_than_announced_cuts_the_connection(
     (record,) = records(caplog)
     assert "Content-Length" in record.getMessage()
     assert server.ask(GET).body == b"hello"
-    assert server.counter("answers_broken") == 1
+    server.wait_for_counter("answers_broken", 1)
 
 
 # Failures
@@ -528,7 +528,7 @@ def test_a_failure_in_the_middle_cuts_the_connection(
     with pytest.raises((CutOffError, ConnectionResetError)):
         server.ask(wire)
     assert [record.exc_info is not None for record in records(caplog)] == [True]
-    assert server.counter("answers_broken") == 1
+    server.wait_for_counter("answers_broken", 1)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
@@ -614,7 +614,7 @@ def test_close_is_called_once_when_the_client_goes(start: Start, leave: str) -> 
         closes.wait_for(number)
     server.wait_until_idle()
     assert closes.count == 3
-    assert server.counter("clients_gone") == 3
+    server.wait_for_counter("clients_gone", 3)
 
 
 def test_a_failure_in_close_comes_after_the_answer(start: Start, caplog: pytest.LogCaptureFixture) -> None:

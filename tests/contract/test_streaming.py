@@ -147,7 +147,7 @@ def test_an_application_that_does_not_read_stops_its_client(play: Play) -> None:
     # What fits into the window and the kernel's buffers, and not what it would take in a file.
     assert WINDOW < sent < 32 * MI
     if isinstance(scene.server, Server):
-        assert scene.server.counter("body_chunks_in_use") == 4
+        scene.server.wait_for_counter("body_chunks_in_use", 4)
     client.socket.settimeout(10)
     scene.open_gate(gate)
     while sent < size:
@@ -217,7 +217,7 @@ def test_only_below_the_given_paths(tmp_path: Path, serve: Serve) -> None:
     body = pattern(50_000)
     for target, count in (("/whole", 0), ("/digest", 0), ("/digest/9", 1), ("/%65cho", 2), ("/echoes", 2)):
         client.ask(scene.request(target, body))
-        assert scene.server.counter("bodies_streamed") == count, target
+        scene.server.wait_for_counter("bodies_streamed", count)
 
 
 # One request behind the other

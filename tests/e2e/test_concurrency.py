@@ -137,7 +137,7 @@ def test_a_full_queue_is_answered_at_once(serve: Serve, gate: Gate) -> None:
     for _ in range(2):
         answer = refused.ask(HOLD)
         assert (answer.status, answer.get("Retry-After"), answer.keeps_connection) == (503, "7", True)
-    assert server.counter("requests_shed") == 2
+    server.wait_for_counter("requests_shed", 2)
     gate.open()
     assert [client.response().body for client in (running, *waiting)] == [b"held"] * 3
     assert refused.ask(HOLD).status == 200
@@ -240,7 +240,7 @@ def test_a_full_ready_ring_is_tried_again_although_nothing_tells_that_it_has_roo
     gate.open()
     assert first.response().body == b"x"
     closing_gate.wait_for()
-    assert server.counter("requests_queued") == 1
+    server.wait_for_counter("requests_queued", 1)
     closing_gate.open()
     assert staying.response().body == b"hello"
 
@@ -254,7 +254,7 @@ def test_who_has_waited_too_long_is_told_so(serve: Serve, gate: Gate, others: in
     for client in waiting:
         answer = client.response()
         assert (answer.status, answer.get("Retry-After"), answer.keeps_connection) == (503, "1", True)
-    assert server.counter("requests_expired") == others
+    server.wait_for_counter("requests_expired", others)
     # A request that runs has no such limit.
     gate.open()
     assert running.response().body == b"held"

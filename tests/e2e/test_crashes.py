@@ -155,6 +155,9 @@ def test_many_deaths_under_load_cost_no_more_than_what_ran(live: StartLive) -> N
         lost += statuses.count(502)
         server.ready_workers(3 + count)
     assert lost <= kills * 2
+    if lost:
+        # The front answers first and tells then.
+        server.log.wait_for("answered 502", lost)
     assert len(server.log.all("answered 502")) == lost
 
 
@@ -208,6 +211,19 @@ def test_a_front_that_dies_is_replaced(live: StartLive, gates: Gates) -> None:
     server.send_signal(signal.SIGTERM)
     assert server.exit_code() == 0
     assert server.processes() == []
+
+
+def test_a_front_that_stands_still_is_replaced(live: StartLive) -> None:
+    server = live(PROCESS_APP, "--workers", "2", module="support.impatient")
+    workers = server.ready_workers(2)
+    front = server.front_pid(2)
+    os.kill(front, signal.SIGSTOP)
+    server.log.wait_for(rf"front \(pid {front}\) has given no sign of life for 2s and is killed")
+    server.log.wait_for(r'thread "penstock-front" \(tid [0-9]+\): stopped by a signal')
+    server.log.wait_for(rf"front \(pid {front}\) was killed by SIGKILL; another one takes over")
+    server.log.wait_for(r"front \(pid [0-9]+\) accepts connections")
+    assert int(server.ask(request()).text) in workers.values()
+    assert not runs(front)
 
 
 def test_fronts_that_die_again_and_again(live: StartLive) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.client import Client, request
-from support.live import Lines, heed_interrupts
+from support.started import Lines, heed_interrupts
 from support.waiting import DEADLINE
 
 # With what a script does before it imports anything else.

@@ -35,7 +35,7 @@ REMARKS: dict[str, tuple[str, ...]] = {
     "preloaded": ("backlog:", "reuse_port:", "no limit at all"),
     "prometheus": (),
     "request_times": (),
-    "statsd": ("statsd_host:", "statsd_prefix:", "dogstatsd_tags:"),
+    "statsd": (),
 }
 
 

@@ -119,7 +119,7 @@ def test_it_is_not_ready_before_it_ends_and_serves_on_for_the_delay(live: StartL
 
 def test_a_short_delay_ends_by_itself(live: StartLive, gates: Gates) -> None:
     server = live(
-        PROCESS_APP, "--workers", "1", "--drain-delay", "500ms", *HEALTH, environment=gates.environment
+        PROCESS_APP, "--workers", "1", "--drain-delay", "2s", *HEALTH, environment=gates.environment
     )
     held = server.connect().send(gates.add("one"))
     server.log.wait_for("one is held")

@@ -36,7 +36,7 @@ def test_a_body_that_comes_too_slowly_is_answered_408(serve: Serve) -> None:
     assert trickle(client) > 1
     assert client.response("POST").status == 408
     assert client.closed()
-    assert server.counter("bodies_late") == 1
+    server.wait_for_counter("bodies_late", 1)
 
 
 def test_a_body_may_not_take_longer_than_its_time(serve: Serve) -> None:
@@ -142,7 +142,7 @@ def test_connections_of_one_address_are_limited(serve: Serve) -> None:
     got = one_more.response()
     assert (got.status, got.keeps_connection, got.get("Retry-After")) == (429, False, "1")
     assert one_more.closed()
-    assert server.counter("connections_refused") == 1
+    server.wait_for_counter("connections_refused", 1)
     one_more.close()
     clients.pop().close()
     eventually(lambda: server.counter("connections_open") == 2, "two are left")

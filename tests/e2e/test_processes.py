@@ -330,7 +330,7 @@ def test_starting_many_times_leaks_nothing_into_workers(live: StartLive) -> None
     workers = server.ready_workers(1)
     with server.connect() as client:
         for count in range(2, 12):
-            # A worker is ready a moment before the front knows it, so the former one may get another request.
+            # The former one is retired a moment after the next is ready, and may get another request.
             eventually(
                 lambda count=count: (  # type: ignore[misc]
                     client.ask(request()).status == 200

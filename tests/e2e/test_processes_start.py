@@ -93,6 +93,53 @@ def test_who_comes_before_the_first_worker_waits_and_is_served(live: StartLive, 
     server.log.wait_for("listens on")
 
 
+# Stops at the gate "import", unless there is none.
+WAITS = """
+import pathlib
+def connect(gate):
+    if gate.exists():
+        gate.read_bytes()
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'served']
+connect(pathlib.Path(__file__).with_name('import'))
+"""
+
+
+@PRELOAD
+def test_an_application_that_takes_too_long_is_tried_again(
+    live: StartLive, tmp_path: Path, preload: list[str]
+) -> None:
+    gates = Gates(tmp_path)
+    gates.add("import")
+    (tmp_path / "waits.py").write_text(WAITS)
+    server = live("waits", "--workers", "1", *preload, "--start-timeout", "1s", directory=tmp_path)
+    server.log.wait_for(r"had not loaded the application after 1s \(--start-timeout\) and is killed")
+    server.log.wait_for(r"waits\.py.* in connect")
+    server.log.wait_for("the next worker is started in")
+    (tmp_path / "import").unlink()
+    assert server.ask(request()).body == b"served"
+
+
+@PRELOAD
+def test_a_reload_that_takes_too_long_keeps_the_old_workers(
+    live: StartLive, tmp_path: Path, preload: list[str]
+) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    server = live("waits", "--workers", "1", *preload, "--start-timeout", "3s", *HEALTH, directory=tmp_path)
+    server.ready_workers(1)
+    gates = Gates(tmp_path)
+    gates.add("import")
+    server.send_signal(signal.SIGHUP)
+    server.log.wait_for("reload: failed, the old workers stay: .* had not loaded the application after 3s")
+    assert server.ask(request()).body == b"served"
+    # It is not stuck in that reload: the next one succeeds.
+    (tmp_path / "import").unlink()
+    server.send_signal(signal.SIGHUP)
+    server.log.wait_for("reload: done")
+    assert server.ask(request()).body == b"served"
+
+
 def test_a_preloaded_application_is_loaded_once(live: StartLive, tmp_path: Path) -> None:
     (tmp_path / "once.py").write_text(
         "import os, sys, random\nprint('imported in', os.getpid(), file=sys.stderr, flush=True)\n"

@@ -234,7 +234,7 @@ def test_embedded_it_helps_requests_and_no_other_part_of_the_process(
 
     server = serve(app, threads=1)
     assert server.ask(request(target="/outer")).body == b"inner"
-    assert server.counter("permits_lent") == 1
+    server.wait_for_counter("permits_lent", 1)
     assert callers.get(timeout=DEADLINE) is not None
     held, waiting = server.connect(), server.connect()
     held.send(request(target="/hold"))
@@ -244,4 +244,4 @@ def test_embedded_it_helps_requests_and_no_other_part_of_the_process(
     assert callers.get(timeout=DEADLINE) is None
     gate.open()
     assert [held.response().status, waiting.response().status] == [200, 200]
-    assert server.counter("permits_lent") == 1
+    server.wait_for_counter("permits_lent", 1)

@@ -117,7 +117,7 @@ def test_the_end_during_a_reload(live: StartLive) -> None:
     assert server.processes() == []
 
 
-def test_workers_that_die_during_the_end_are_not_replaced(live: StartLive, gates: Gates) -> None:
+def test_a_worker_that_dies_during_the_end_does_not_hold_it_up(live: StartLive, gates: Gates) -> None:
     server = live(PROCESS_APP, "--workers", "1", "--graceful-timeout", "1h", environment=gates.environment)
     pid = server.ready_workers(1)[1]
     client = server.connect().send(gates.add("one"))
@@ -128,8 +128,9 @@ def test_workers_that_die_during_the_end_are_not_replaced(live: StartLive, gates
     assert idle.closed()
     os.kill(pid, signal.SIGKILL)
     assert client.response().status == 502
+    # There may be a successor for a moment: while the front has requests, they need a worker.
     assert server.exit_code() == 0
-    assert len(server.log.all("is ready")) == 1
+    assert server.processes() == []
 
 
 def test_under_load_nobody_is_cut_off(live: StartLive) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import tempfile
@@ -32,7 +33,8 @@ def successor(server: Live, count: int = 2) -> int:
 
 def end(server: Live, pid: int) -> None:
     """End the one that is left, who is no child of this process."""
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     server.wait_until_gone()
 
 

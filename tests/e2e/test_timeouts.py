@@ -16,6 +16,8 @@ from support.processes import runs
 from support.waiting import eventually
 
 SOON = ("--request-timeout", "300ms", "--request-timeout-grace", "300ms")
+# What can be interrupted is, after a report about it, which takes its time on a slow machine.
+INTERRUPTED = ("--request-timeout", "300ms", "--request-timeout-grace", "20s")
 WORKERS = pytest.mark.parametrize("workers", ["0", "1"], ids=["one process", "a worker"])
 
 
@@ -42,7 +44,7 @@ def wait_for_report(server: Live, target: str, function: str) -> None:
 def test_a_request_in_python_code_is_interrupted(
     live: StartLive, workers: str, target: str, function: str
 ) -> None:
-    server = live(PROCESS_APP, "--workers", workers, "--threads", "1", *SOON)
+    server = live(PROCESS_APP, "--workers", workers, "--threads", "1", *INTERRUPTED)
     with server.connect() as client:
         pid = client.ask(request()).text
         answer = client.ask(request(target=target))
@@ -56,7 +58,7 @@ def test_a_request_in_python_code_is_interrupted(
 
 
 def test_the_exception_is_no_second_traceback(live: StartLive) -> None:
-    server = live(PROCESS_APP, "--workers", "1", "--threads", "1", *SOON)
+    server = live(PROCESS_APP, "--workers", "1", "--threads", "1", *INTERRUPTED)
     with server.connect() as client:
         assert client.ask(request(target="/spin")).status == 504
         assert client.ask(request()).status == 200
@@ -68,42 +70,43 @@ def test_the_exception_is_no_second_traceback(live: StartLive) -> None:
 def test_the_next_request_is_never_hit(live: StartLive, workers: str) -> None:
     # Each ends at about the time at which it would be interrupted, so that many are over just before.
     server = live(PROCESS_APP, "--workers", workers, "--threads", "1", "--request-timeout", "100ms")
-    seen = set()
+    seen, others = [], []
     with server.connect() as client:
         for number in range(40):
-            late = client.ask(request(target=f"/nap/{0.095 + number % 10 / 1000}"))
-            seen.add(late.status)
-            # Were the exception late, it would be here, or in the server's own code behind it.
-            for _ in range(3):
-                assert client.ask(request()).status == 200
-    assert seen <= {200, 504}
+            seen.append(client.ask(request(target=f"/nap/{0.095 + number % 10 / 1000}")).status)
+            # Were the exception late, it would be here (500), or in the server's own code behind it.
+            others += [client.ask(request()).status for _ in range(3)]
+    assert set(seen) <= {200, 504}
     assert 504 in seen
+    # Only a machine that stands still for so long may let one of them time out itself.
+    assert set(others) <= {200, 504}
+    assert others.count(504) < len(others) / 10
     assert not server.log.all("does not let go|CRITICAL|panicked")
 
 
 @WORKERS
 def test_waiting_for_a_thread_does_not_count(live: StartLive, workers: str) -> None:
-    server = live(PROCESS_APP, "--workers", workers, "--threads", "1", "--request-timeout", "400ms")
+    server = live(PROCESS_APP, "--workers", workers, "--threads", "1", "--request-timeout", "1s")
     clients = [server.connect() for _ in range(4)]
     for client in clients:
-        client.send(request(target="/nap/0.2"))
-    # The last one waits for 600 ms before it is its turn.
+        client.send(request(target="/nap/0.4"))
+    # The last one waits for 1.2 s before it is its turn.
     assert [client.response().status for client in clients] == [200] * 4
 
 
 @WORKERS
 def test_an_answer_that_has_begun_may_take_its_time(live: StartLive, workers: str, gates: Gates) -> None:
     server = live(
-        *(PROCESS_APP, "--workers", workers, "--threads", "2", "--request-timeout", "400ms"),
+        *(PROCESS_APP, "--workers", workers, "--threads", "2", "--request-timeout", "1s"),
         environment=gates.environment,
     )
     stream = server.connect().send(gates.add("stream", "/gated-stream/"))
     stream.head()
     assert stream.piece() == b"first"
     with server.connect() as other:
-        # Three times three quarters of the limit.
+        # Three times half of the limit.
         for _ in range(3):
-            assert other.ask(request(target="/nap/0.3")).status == 200
+            assert other.ask(request(target="/nap/0.5")).status == 200
     gates.open("stream")
     assert stream.piece() == b"second"
     assert stream.piece() == b""
@@ -185,7 +188,7 @@ def test_one_process_answers_and_reports_what_it_cannot_interrupt(live: StartLiv
 
 
 def test_a_call_that_keeps_the_interpreters_lock(live: StartLive) -> None:
-    server = live(PROCESS_APP, "--workers", "2", "--threads", "2", "--worker-timeout", "2s", *HEALTH)
+    server = live(PROCESS_APP, "--workers", "2", "--threads", "2", "--worker-timeout", "4s", *HEALTH)
     workers = server.ready_workers(2)
     client = server.connect().send(request(target="/native-with-lock"))
     frozen = int(server.log.wait_for("keeps the lock in ([0-9]+)")[1])
@@ -205,7 +208,7 @@ def test_a_call_that_keeps_the_interpreters_lock(live: StartLive) -> None:
 
 
 def test_a_frozen_worker_with_a_request_timeout(live: StartLive) -> None:
-    server = live(PROCESS_APP, "--workers", "1", *SOON, "--worker-timeout", "2s")
+    server = live(PROCESS_APP, "--workers", "1", *SOON, "--worker-timeout", "4s")
     server.ready_workers(1)
     with server.connect() as client:
         # The front needs no interpreter to answer.
@@ -215,9 +218,9 @@ def test_a_frozen_worker_with_a_request_timeout(live: StartLive) -> None:
 
 
 def test_a_worker_that_computes_is_not_frozen(live: StartLive) -> None:
-    server = live(PROCESS_APP, "--workers", "1", "--worker-timeout", "2s", "--threads", "1")
+    server = live(PROCESS_APP, "--workers", "1", "--worker-timeout", "4s", "--threads", "1")
     pid = server.ready_workers(1)[1]
     with server.connect() as client:
         # Longer than that without an answer, but its interpreter runs.
-        assert client.ask(request(target="/nap/2.5")).text == str(pid)
+        assert client.ask(request(target="/nap/4.5")).text == str(pid)
     assert not server.log.all("sign of life")

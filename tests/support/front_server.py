@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from penstock import _engine
 from penstock.config.settings import Settings
+from penstock.logs.statsd import front_statsd
 
 MOST_BYTES = 1 << 20
 MOST_DESCRIPTORS = 32
@@ -27,11 +28,13 @@ MOST_DESCRIPTORS = 32
 class Order:
     """What one front is made of.
 
-    Beside it travel the descriptors: that of the access log if there is one, listeners, the five of `_serve`.
+    Beside it travel the descriptors: those of the access log and the statsd if there are any, listeners, the
+    five of `_serve`.
     """
 
     settings: Settings
     has_access_log: bool
+    has_statsd: bool
     admin_listeners: int
     permits: int
     pid: int
@@ -61,6 +64,8 @@ def _serve(order: Order, descriptors: list[int]) -> None:
     settings = order.settings
     if order.has_access_log:
         settings = replace(settings, access_log_descriptor=descriptors.pop(0))
+    if order.has_statsd:
+        settings = replace(settings, **front_statsd(settings, descriptors.pop(0)))
     *listeners, bodies, doorbell, memory, link, talk = descriptors
     with socket.socket(fileno=talk) as line:
         line.setblocking(True)

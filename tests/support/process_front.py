@@ -48,11 +48,17 @@ class ProcessFront:
         self._has_ended = False
         with front_end, worker_end, theirs:
             log = [] if opened.access_log == OFF else [opened.access_log]
-            order = Order(settings, bool(log), len(opened.admin_listeners), permits, os.getpid())
+            statsd = [] if opened.statsd == OFF else [opened.statsd]
+            order = Order(
+                settings, bool(log), bool(statsd), len(opened.admin_listeners), permits, os.getpid()
+            )
             socket.send_fds(
                 _front_server(),
                 [pickle.dumps(order)],
-                [*log, *opened.descriptors, bodies, doorbell, memory, front_end.fileno(), theirs.fileno()],
+                [
+                    *(*log, *statsd, *opened.descriptors),
+                    *(bodies, doorbell, memory, front_end.fileno(), theirs.fileno()),
+                ],
             )
             link = _engine.Link.joined(permits, memory, bodies, doorbell, worker_end.fileno())
         for one in (memory, bodies, doorbell):

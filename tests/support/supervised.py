@@ -35,12 +35,17 @@ class Parts:
     def __init__(self, heard: Path) -> None:
         self.heard = heard
 
-    def front(self, line: Line, bodies: int, doorbell: int) -> int:
+    def front(self, line: Line, bodies: int, doorbell: int, pulse: int) -> int:
         os.fstat(bodies), os.fstat(doorbell)
         while (message := line.receive()) is not None:
             message.close()
+            if message.fields["do"] == "answer":
+                os.eventfd_write(pulse, 1)
+                continue
             with self.heard.open("a") as file:
                 file.write(json.dumps(dict(message.fields)) + "\n")
+            if message.fields["do"] == "add":
+                line.send({"event": "added", "worker": message.fields["worker"]})
             if message.fields["do"] in ("drain", "stop"):
                 return 0
         return 1
@@ -137,6 +142,18 @@ class Wishful(Parts):
         return 1
 
 
+class Numb(Parts):
+    """The first front stands still when it should accept; the next one answers."""
+
+    def front(self, line: Line, bodies: int, doorbell: int, pulse: int) -> int:
+        if not self.heard.with_name("numb").exists():
+            self.heard.with_name("numb").touch()
+            while (message := line.receive()) is not None and message.fields["do"] != "accept":
+                message.close()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().front(line, bodies, doorbell, pulse)
+
+
 class Babbling(Parts):
     """What a worker says makes no sense, before it does its part."""
 
@@ -186,6 +203,7 @@ PLAYS: dict[str, tuple[type[Parts], Callable[[], None]]] = {
     "curious": (Curious, ask_for_the_end),
     "deaf": (Deaf, lambda: None),
     "wishful": (Wishful, ask_for_the_end),
+    "numb": (Numb, lambda: None),
     "babbling": (Babbling, ask_for_the_end),
     "unseen": (Parts, end_unseen),
     "faulty": (Parts, fail),
@@ -204,9 +222,13 @@ def play(name: str) -> dict[str, Any]:
         heard.touch()
         settings = settings_from({"bind": f"unix:{directory}/socket"})
         opened = open_all(settings)
-        supervisor = Supervisor(
-            parts(heard), settings, Rules(workers=2), opened, signals, Notifier(None), announced
-        )
+        rules = Rules(workers=2, front_timeout=0.6 if name == "numb" else 30.0)
+        supervisor = Supervisor(parts(heard), settings, rules, opened, signals, Notifier(None), announced)
+        if name == "numb":
+            answered = end_after(
+                "another one takes over its listening sockets", "front .* accepts connections"
+            )
+            logging.getLogger("penstock").addFilter(answered)
         if name == "deaf":
             # It serves; when the deaf one is gone and replaced, that is enough.
             both = end_after("worker 3 .* is ready", "worker 1 .*was killed by SIGKILL")

@@ -7,37 +7,29 @@ the reference. A way that needs a part of penstock that is not there is skipped 
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 import requests
 from _pytest.mark.structures import ParameterSet
 
 from penstock.config.settings import Settings
-from support.live import EXAMPLES, Lines, heed_interrupts
-from support.processes import group_of
-from support.waiting import eventually
+from support.live import EXAMPLES
+from support.started import LONGEST_SILENCE, Started
 
 FLASK_APPS = Path(__file__).parents[1] / "e2e" / "flask_apps"
 
 # What a user adds to his file, and after which line of it.
 _ONE_LINE = "import penstock.flask  # noqa: F401"
 _FUTURE = "from __future__ import annotations\n"
-# Interpreter, Flask, perhaps a reloader's child with both once more, on a machine that is busy.
-_LONGEST_START = 30.0
 
 
 @dataclass(frozen=True)
@@ -218,7 +210,7 @@ def flask_has_serve() -> bool:
     return any(one.name == "serve" for one in entry_points(group="flask.commands"))
 
 
-class Served:
+class Served(Started):
     """An application served in one of the ways, in a process of its own. Use as a context manager.
 
     ``scratch`` is an empty directory. Its output is collected line by line (`output`). At the end the process
@@ -238,25 +230,24 @@ class Served:
         self.way = way
         self._arguments, directory = way.command(app, scratch)
         self.first_file = directory / app.first_file
-        heed_interrupts()
-        self.process = subprocess.Popen(
+        super().__init__(
             [sys.executable, *self._arguments],
-            cwd=directory,
-            env=_environment(environment or {}, debug),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            directory=directory,
+            outside=_outside(),
+            environment={
+                "PORT": "0",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **({"FLASK_DEBUG": "1"} if debug else {}),
+                **(environment or {}),
+            },
             # Some ways say the address here and some there.
-            stderr=subprocess.STDOUT,
-            text=True,
-            process_group=0,
+            one_stream=True,
         )
-        assert self.process.stdout is not None
-        self.output = Lines(self.process.stdout, threading.Condition())
 
     @property
     def address(self) -> str:
         """``http://127.0.0.1:PORT``; waits until it is said."""
-        return self.output.wait_for(r"http://127\.0\.0\.1:\d+", seconds=_LONGEST_START)[0]
+        return self.output.wait_for(r"http://127\.0\.0\.1:\d+")[0]
 
     def session(self) -> requests.Session:
         """A client with cookies of its own, for a ``with`` statement."""
@@ -268,38 +259,10 @@ class Served:
     def interrupt(self) -> int:
         """Ctrl-C, as a terminal sends it: to all processes in the foreground. Gives the exit code."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(_LONGEST_START)
-
-    def wait_until_gone(self) -> None:
-        """Wait until none of its processes runs."""
-        eventually(lambda: not self._processes(), lambda: f"nothing is left: {self._processes()}")
-
-    def _processes(self) -> list[int]:
-        return group_of(self.process.pid)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        # The whole group, also when the first process has ended: a reloader's child may be left.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(_LONGEST_START)
-        self.output.join()
-        print(f"--- {self.way.name}: {' '.join(self._arguments)}\n{self.output.text}")
+        return self.process.wait(LONGEST_SILENCE)
 
 
-def _environment(more: Mapping[str, str], debug: bool) -> dict[str, str]:
+def _outside() -> dict[str, str]:
     # What the developer's own shell says to Flask or penstock is not for these.
-    own = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("FLASK_", "WERKZEUG_", "PENSTOCK_", "BLOG_"))
-    }
-    given = {"PORT": "0", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
-    return {**own, **given, **({"FLASK_DEBUG": "1"} if debug else {}), **more}
+    others = ("FLASK_", "WERKZEUG_", "PENSTOCK_", "BLOG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(others)}

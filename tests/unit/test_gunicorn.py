@@ -86,16 +86,29 @@ def test_what_a_file_does_not_say_is_as_with_gunicorn(monkeypatch: pytest.Monkey
     [
         (
             "worker_class = 'sync'\ntimeout = 90",
-            {"worker_kind": "sync", "threads": 1, "worker_timeout": 90, "request_timeout": 90},
+            {
+                "worker_kind": "sync",
+                "threads": 1,
+                "worker_timeout": 90,
+                "request_timeout": 90,
+                "start_timeout": 90,
+            },
         ),
         ("worker_class = 'sync'\nthreads = 3", {"worker_kind": "threads", "threads": 3}),
         (
             "worker_class = 'gthread'\nthreads = 6\ntimeout = 90",
-            {"worker_kind": "threads", "threads": 6, "worker_timeout": 90},
+            {"worker_kind": "threads", "threads": 6, "worker_timeout": 90, "start_timeout": 90},
         ),
         (
-            "worker_class = 'gevent'\nworker_connections = 20\ntimeout = 90",
-            {"worker_kind": "gevent", "worker_connections": 20, "threads": 1, "worker_timeout": 90},
+            # Preloading, it gives an application as much time as it takes.
+            "worker_class = 'gevent'\nworker_connections = 20\ntimeout = 90\npreload_app = True",
+            {
+                "worker_kind": "gevent",
+                "worker_connections": 20,
+                "threads": 1,
+                "worker_timeout": 90,
+                "preload": True,
+            },
         ),
         ("worker_class = 'gunicorn.workers.ggevent.GeventWorker'", {"worker_kind": "gevent", "threads": 1}),
         (
@@ -110,7 +123,7 @@ def test_what_a_file_does_not_say_is_as_with_gunicorn(monkeypatch: pytest.Monkey
             "class ThreadWorker: pass\nclass Own(ThreadWorker): pass\nworker_class = Own",
             {"worker_kind": "threads", "threads": 1},
         ),
-        ("timeout = 0", {"worker_timeout": 0, "request_timeout": 0, "threads": 1}),
+        ("timeout = 0", {"worker_timeout": 0, "request_timeout": 0, "start_timeout": 0, "threads": 1}),
         ("keepalive = 5", {"keep_alive_seconds": 5, "threads": 1}),
         ("keepalive = 0", {"requests_per_connection": 1, "threads": 1}),
         ("preload_app = True", {"preload": True, "threads": 1}),
@@ -247,7 +260,7 @@ def test_a_module_as_the_file() -> None:
 
 
 def test_notes() -> None:
-    loaded = load("backlog = 64\nstatsd_host = 'a:1'\nwroker_class = 'x'\nreload = True\nsendfile = False\n")
+    loaded = load("backlog = 64\ncontrol_socket = 'x'\nwroker_class = 'x'\nreload = True\nsendfile = False\n")
     assert [note.partition(": ")[0] for note in loaded.notes] == [
         "gunicorn.conf.py:3",
         "gunicorn.conf.py:1",
@@ -277,8 +290,9 @@ def test_the_command_line() -> None:
     assert loaded.values == {
         "worker_timeout": (60.0, "the command line: -t"),
         "request_timeout": (60.0, "the command line: -t"),
+        "start_timeout": (60.0, "the command line: -t"),
     }
-    beside, _ = from_arguments(["-t60"], {"worker_class": "gthread"})
+    beside, _ = from_arguments(["-t60"], {"worker_class": "gthread", "preload_app": True})
     assert beside.values == {"worker_timeout": (60.0, "the command line: -t")}
     assert loaded.notes == ["the command line: --worker-tmp-dir: " + loaded.notes[0].split(": ", 2)[2]]
 

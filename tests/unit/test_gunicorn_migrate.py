@@ -68,7 +68,7 @@ def test_gunicorns_command() -> None:
     command, table, _ = read(migrate("gunicorn -w 4 -k gevent -b :80 shop:app --timeout 120"))
     assert command == [
         *("penstock", "shop:app", "--workers", "4", "--worker-class", "gevent"),
-        *("--bind", ":80", "--worker-timeout", "120s", "--threads", "1"),
+        *("--bind", ":80", "--worker-timeout", "120s", "--start-timeout", "120s", "--threads", "1"),
     ]
     assert table["worker_timeout"] == "120s"
     assert table["worker_kind"] == "gevent"
@@ -93,6 +93,15 @@ def test_uwsgis_file() -> None:
         "no-such-thing",
     ):
         assert words in remarks
+
+
+def test_metrics_of_uwsgi() -> None:
+    start = "uwsgi --http :8000 --module shop:app --stats-push"
+    command, _, remarks = read(migrate(f"{start} statsd:10.0.0.1:8125,shop --stats-push mongodb:a"))
+    assert "--statsd 10.0.0.1:8125 --statsd-prefix shop" in " ".join(command)
+    assert "stats-push = mongodb:a: has no equivalent" in remarks
+    command, _, _ = read(migrate(f"{start}=statsd:/run/dsd.socket"))
+    assert "--statsd unix:/run/dsd.socket" in " ".join(command)
 
 
 def test_uwsgis_command() -> None:

@@ -35,6 +35,17 @@ def test_messages_keep_their_borders(ends: tuple[Line, Line]) -> None:
     assert received(theirs).fields == {"do": "drain"}
 
 
+def test_the_last_word_is_heard_also_of_one_that_has_not_listened(ends: tuple[Line, Line]) -> None:
+    ours, theirs = ends
+    theirs.send({"event": "failed"})
+    # It ends with this unread.
+    ours.send({"do": "attach"})
+    theirs.close()
+    assert received(ours).fields == {"event": "failed"}
+    with pytest.raises(LineClosedError):
+        ours.receive()
+
+
 def test_descriptors_are_copies_that_programs_do_not_inherit(ends: tuple[Line, Line]) -> None:
     ours, theirs = ends
     reader, writer = os.pipe()

@@ -21,15 +21,17 @@ CLEAN = ev.Exit(code=0)
 
 
 class Story:
-    """A plan whose world does what it is asked unless the test says otherwise: processes exist at once.
+    """A plan whose world does what it is asked unless the test says otherwise: processes exist at once, and
+    the front answers, if not ``front_hangs``. It is only asked with a ``front_timeout``.
 
     ``actions`` are those of the last `tell`.
     """
 
     def __init__(self, **rules: Any) -> None:
         self.now = 1000.0
-        self.state = State(Rules(**{"workers": 2, **rules}))
+        self.state = State(Rules(**{"workers": 2, "front_timeout": 0.0, **rules}))
         self.actions: list[do.Action] = []
+        self.front_hangs = False
         self.begin()
 
     def begin(self) -> None:
@@ -41,7 +43,10 @@ class Story:
         while waiting:
             made = decide(self.state, waiting.pop(0), self.now)
             self.actions += made
-            waiting = [*follow(made), *waiting]
+            news = follow(made)
+            if self.front_hangs:
+                news = [one for one in news if not isinstance(one, ev.FrontAnswered)]
+            waiting = [*news, *waiting]
         return self.actions
 
     def after(self, seconds: float) -> list[do.Action]:
@@ -89,6 +94,10 @@ def follow(actions: Iterable[do.Action]) -> list[ev.Event]:
                 found.append(ev.WorkerForked(number, 4000 + number, 0.5))
             case do.StartTemplate(number):
                 found.append(ev.TemplateForked(number, 3000 + number))
+            case do.AddWorker(number):
+                found.append(ev.WorkerAdded(number))
+            case do.AskFront():
+                found.append(ev.FrontAnswered())
     return found
 
 
@@ -102,10 +111,11 @@ class TestStart:
         assert [type(one) for one in story.actions] == [do.StartFront, do.StartWorker, do.StartWorker]
         story.tell(ev.WorkerReady(2))
         kinds = [type(one) for one in story.actions]
-        assert kinds == [do.Log, do.AddWorker, do.Accept, do.Announce]
+        # The log says so when requests may come.
+        assert kinds == [do.AddWorker, do.Accept, do.Announce, do.Log]
         assert story.log("worker 2 (pid 4002) is ready")
         story.tell(ev.WorkerReady(1))
-        assert [type(one) for one in story.actions] == [do.Log, do.AddWorker]
+        assert [type(one) for one in story.actions] == [do.AddWorker, do.Log]
 
     def test_an_application_that_cannot_be_loaded_ends_it(self) -> None:
         story = Story(workers=2)
@@ -156,6 +166,63 @@ class TestStart:
         story.one(do.StopFront)
         story.tell(ev.FrontExited(CLEAN), *(ev.WorkerExited(one, ev.Exit(signal=15)) for one in (1, 2)))
         assert story.one(do.End).code == 0
+
+    def test_one_that_does_not_become_ready_in_time(self) -> None:
+        story = Story(workers=2, start_timeout=60.0)
+        story.tell(ev.WorkerReady(1))
+        story.after(59)
+        assert not story.all(do.SignalWorker)
+        story.after(1)
+        assert story.one(do.SignalWorker) == do.SignalWorker(2, signal.SIGABRT)
+        assert story.log("worker 2 (pid 4002) had not loaded the application after 60s (--start-timeout)")
+        # As with any start that failed, the next one has to wait; also while this one writes its stacks.
+        assert not story.all(do.StartWorker)
+        story.tell(ev.WorkerExited(2, ev.Exit(signal=signal.SIGABRT)))
+        assert not story.all(do.StartWorker)
+        story.after(0.5)
+        assert started(story) == [3]
+        story.after(60)
+        assert story.one(do.SignalWorker).worker == 3
+        assert not story.all(do.StartWorker)
+
+    def test_one_that_does_not_even_end_then(self) -> None:
+        story = Story(workers=1, start_timeout=60.0)
+        story.after(60)
+        story.after(3)
+        assert [one for one in story.all(do.SignalWorker) if one.worker == 1] == [
+            do.SignalWorker(1, signal.SIGKILL)
+        ]
+
+    def test_five_that_do_not_become_ready_end_it(self) -> None:
+        story = Story(workers=2, start_timeout=60.0)
+        tries = 0
+        while not story.all(do.StopFront):
+            due = next_deadline(story.state)
+            assert due is not None
+            story.after(due - story.now)
+            tries += bool(story.log("(--start-timeout) and is killed"))
+            ended = [one.worker for one in story.all(do.SignalWorker)]
+            gave_up = story.all(do.StopFront)
+            actions = story.actions
+            story.tell(*(ev.WorkerExited(one, KILLED) for one in ended))
+            story.actions = [*actions, *story.actions] if gave_up else story.actions
+        assert tries == 5
+        assert story.log("gives up: 5 starts in a row failed; the last process had not loaded")
+
+    def test_a_ready_one_may_take_its_time(self) -> None:
+        story = Story(workers=1, start_timeout=60.0)
+        story.serve()
+        story.after(600)
+        assert not story.all(do.SignalWorker)
+
+    def test_one_that_has_failed_is_not_late(self) -> None:
+        story = Story(workers=2, start_timeout=1.0)
+        story.tell(ev.WorkerReady(1))
+        story.tell(ev.WorkerFailed(2, "broken", ""))
+        story.after(1)
+        assert not story.all(do.SignalWorker)
+        story.after(1)
+        assert story.one(do.SignalWorker) == do.SignalWorker(2, signal.SIGKILL)
 
 
 class TestDeath:
@@ -438,6 +505,19 @@ class TestNumber:
         story.tell(ev.WorkerFailed(3, "broken", ""), ev.WorkerExited(3, ev.Exit(code=3)))
         assert len(started(story)) == 2
 
+    def test_withdrawn_and_the_new_code_fails_beside_requests_that_finish(self) -> None:
+        story = Story(workers=1)
+        story.serve()
+        story.tell(ev.Reload(), ev.WorkerReady(2))
+        story.tell(ev.Withdraw(), ev.Reload())
+        # Two still finish their requests: there is no room for a third.
+        assert not story.all(do.StartWorker)
+        story.tell(ev.WorkerExited(1, CLEAN))
+        assert started(story) == [3]
+        # Nobody serves, so the old code comes back before the broken one has ended.
+        story.tell(ev.WorkerFailed(3, "broken", ""))
+        assert started(story) == [4]
+
 
 class TestReload:
     def test_one_proves_it_for_all(self) -> None:
@@ -480,6 +560,23 @@ class TestReload:
         story.tell(ev.WorkerExited(3, ev.Exit(signal=signal.SIGSEGV)))
         assert story.log("reload: failed, the old workers stay: the new worker was killed by SIGSEGV")
         assert not started(story)
+
+    def test_a_canary_that_does_not_become_ready_in_time(self) -> None:
+        story = Story(start_timeout=60.0)
+        story.serve()
+        story.tell(ev.Reload())
+        canary = story.one(do.StartWorker).worker
+        story.after(60)
+        assert story.one(do.SignalWorker) == do.SignalWorker(canary, signal.SIGABRT)
+        assert story.log(
+            "reload: failed, the old workers stay: the new worker had not loaded the application"
+        )
+        story.tell(ev.WorkerExited(canary, ev.Exit(signal=signal.SIGABRT)))
+        story.after(60)
+        assert not story.actions
+        # Another try is not refused.
+        story.tell(ev.Reload())
+        story.one(do.StartWorker)
 
     def test_again_while_one_is_under_way(self) -> None:
         story = Story(workers=1)
@@ -576,6 +673,101 @@ class TestPreload:
         story.tell(ev.TemplateReady(2))
         assert story.one(do.StartWorker) == do.StartWorker(3, 2)
 
+    def test_a_template_that_does_not_become_ready_in_time(self) -> None:
+        story = Story(workers=2, preload=True, start_timeout=60.0)
+        story.after(60)
+        assert story.one(do.KillTemplate) == do.KillTemplate(1, signal.SIGABRT)
+        assert story.log("the preloading process (pid 3001) had not loaded the application after 60s")
+        assert not story.all(do.StartTemplate)
+        story.tell(ev.TemplateExited(1, ev.Exit(signal=signal.SIGABRT)))
+        story.after(0.5)
+        story.one(do.StartTemplate)
+
+    def test_a_reload_whose_template_does_not_become_ready_in_time(self) -> None:
+        story = Story(workers=2, preload=True, start_timeout=60.0)
+        story.tell(ev.TemplateReady(1))
+        story.serve()
+        story.tell(ev.Reload())
+        story.after(60)
+        assert story.one(do.KillTemplate) == do.KillTemplate(2, signal.SIGABRT)
+        assert story.log("reload: failed, the old workers stay: the preloading process (pid 3002) had not")
+        story.tell(ev.TemplateExited(2, ev.Exit(signal=signal.SIGABRT)))
+        # The old one forks what is needed.
+        story.tell(ev.WorkerExited(1, KILLED))
+        assert story.one(do.StartWorker).template == 1
+
+
+class TestPulse:
+    def test_a_front_that_answers(self) -> None:
+        story = Story(front_timeout=30.0)
+        story.serve()
+        story.after(600)
+        assert 20 <= len(story.all(do.AskFront)) <= 60
+        assert not story.all(do.KillFront)
+
+    def test_one_that_does_not_is_replaced(self) -> None:
+        story = Story(front_timeout=30.0)
+        story.serve()
+        story.front_hangs = True
+        # A question, and half a minute.
+        story.after(39)
+        assert not story.all(do.KillFront)
+        story.after(2)
+        kinds = [type(one) for one in story.actions]
+        assert kinds == [do.Log, do.DescribeFront, do.KillFront]
+        assert story.log("front (pid 101) has given no sign of life for 30s")
+        story.after(30)
+        assert not story.actions
+        story.tell(ev.FrontExited(KILLED))
+        story.one(do.StartFront)
+        assert [one.worker for one in story.all(do.AttachWorker)] == [1, 2]
+
+    def test_it_is_asked_once_and_may_answer_late(self) -> None:
+        story = Story(front_timeout=30.0)
+        story.serve()
+        story.front_hangs = True
+        story.after(35)
+        # What it has not taken yet would only lie before it once more.
+        story.one(do.AskFront)
+        story.tell(ev.FrontAnswered())
+        story.front_hangs = False
+        story.after(60)
+        assert not story.all(do.KillFront)
+
+    def test_a_supervisor_that_was_stopped_too_draws_no_conclusions(self) -> None:
+        story = Story(front_timeout=30.0)
+        story.serve()
+        story.front_hangs = True
+        story.after(15)
+        # Everything stands still: Ctrl-Z, a container that is paused, a laptop that sleeps.
+        story.now += 3600
+        story.tell(ev.Elapsed())
+        assert not story.all(do.KillFront)
+        story.after(15)
+        assert not story.all(do.KillFront)
+        story.after(20)
+        story.one(do.KillFront)
+
+    def test_told_to_end_it_has_another_limit(self) -> None:
+        story = Story(graceful_timeout=600.0, front_timeout=30.0)
+        story.serve()
+        story.tell(ev.Drain("SIGTERM"))
+        story.front_hangs = True
+        story.after(300)
+        assert not story.all(do.AskFront)
+        assert not story.all(do.KillFront)
+
+    def test_what_a_former_front_owed_is_forgotten(self) -> None:
+        story = Story(front_timeout=30.0)
+        story.serve()
+        story.front_hangs = True
+        story.after(30)
+        story.tell(ev.FrontExited(KILLED))
+        story.one(do.StartFront)
+        story.front_hangs = False
+        story.after(60)
+        assert not story.all(do.KillFront)
+
 
 class TestFront:
     def test_another_one_takes_over(self) -> None:
@@ -667,6 +859,14 @@ class TestEnd:
         story.tell(ev.WorkerExited(2, CLEAN))
         assert story.one(do.End) == do.End(0)
         assert decide(story.state, ev.Elapsed(), story.now) == []
+
+    def test_nothing_is_due_after_it(self) -> None:
+        story = Story(workers=1, preload=True)
+        # The next start has to wait, and never comes.
+        story.tell(ev.TemplateExited(1, CLEAN))
+        story.tell(ev.Drain("SIGTERM"), ev.FrontExited(CLEAN))
+        story.one(do.End)
+        assert next_deadline(story.state) is None
 
     def test_the_delay(self) -> None:
         story = Story(drain_delay=5.0)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, assume, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -42,7 +43,13 @@ class Process:
     is_ready: bool = False
     attaches: int = 0
     signalled: int = 0
+    has_failed: bool = False
     is_stopped: bool = False
+
+
+def one_of(data: st.DataObject, numbers: Iterable[int]) -> int:
+    number: int = data.draw(st.sampled_from(sorted(numbers)))
+    return number
 
 
 class World(RuleBasedStateMachine):
@@ -51,6 +58,7 @@ class World(RuleBasedStateMachine):
         self.now = 1000.0
         self.front: int | None = None
         self.front_is_told_to_end = False
+        self.front_hangs = self.owes_answer = False
         self.workers: dict[int, Process] = {}
         self.templates: dict[int, Process] = {}
         # Workers that the present front may use.
@@ -70,8 +78,12 @@ class World(RuleBasedStateMachine):
         preload=st.booleans(),
         lifetime=st.sampled_from([0.0, 20.0]),
         delay=st.sampled_from([0.0, 5.0]),
+        limit=st.sampled_from([0.0, 15.0]),
+        peace=st.sampled_from([0.0, 30.0, 300.0]),
     )
-    def begin(self, workers: int, preload: bool, lifetime: float, delay: float) -> None:
+    def begin(
+        self, workers: int, preload: bool, lifetime: float, delay: float, limit: float, peace: float
+    ) -> None:
         self.law = Rules(
             workers=workers,
             preload=preload,
@@ -81,8 +93,11 @@ class World(RuleBasedStateMachine):
             worker_lifetime=lifetime,
             graceful_timeout=10.0,
             drain_delay=delay,
+            start_timeout=limit,
         )
         self.wanted = self.most_wanted = workers
+        # Until then nobody asks for the end: a history in which it comes early has nothing more to tell.
+        self.peace = self.now + peace
         self.state = State(self.law)
         self.tell(ev.Begin())
 
@@ -101,6 +116,7 @@ class World(RuleBasedStateMachine):
                 assert self.front is None, "two fronts"
                 self.front = action.incarnation
                 self.front_is_told_to_end = False
+                self.front_hangs = self.owes_answer = False
                 self.used.clear()
                 self.retired.clear()
                 self.accepts = False
@@ -122,6 +138,7 @@ class World(RuleBasedStateMachine):
                 assert worker.is_ready, "used before it was ready"
                 assert worker.attaches == 0, "used over a link that it does not have yet"
                 self.used.add(number)
+                return [ev.WorkerAdded(number)]
             case do.RetireWorker(number):
                 worker = self.workers[number]
                 assert number in self.used
@@ -143,6 +160,13 @@ class World(RuleBasedStateMachine):
                 self.used.discard(number)
             case do.StopTemplate(number) | do.KillTemplate(number):
                 self.templates[number].is_stopped = True
+            case do.AskFront():
+                assert self.front is not None
+                assert not self.owes_answer, "asked again without an answer"
+                self.owes_answer = True
+                return [] if self.front_hangs else self.answer()
+            case do.DescribeFront():
+                assert self.owes_answer, "suspected without a question"
             case do.DrainFront() | do.StopFront() | do.KillFront():
                 self.front_is_told_to_end = True
             case do.StartSuccessor():
@@ -156,23 +180,44 @@ class World(RuleBasedStateMachine):
                 self.ended = action
         return []
 
+    def answer(self) -> list[ev.Event]:
+        self.owes_answer = False
+        return [ev.FrontAnswered()]
+
     def check_number(self) -> None:
-        alive = sum(one.signalled == 0 for one in self.workers.values())
+        # Who was killed, or has said that it cannot load the application, is only not gone yet: nobody has to
+        # wait for it.
+        alive = sum(not one.signalled and not one.has_failed for one in self.workers.values())
         # After one worker less was asked for, those that were wanted before may still finish.
         assert alive <= 2 * self.most_wanted, "too many processes"
 
-    def some(self, data: Any, numbers: Any) -> int:
-        found = sorted(numbers)
-        assume(found)
-        number: int = data.draw(st.sampled_from(found))
-        return number
+    @property
+    def loading(self) -> list[int]:
+        return [n for n, one in self.workers.items() if not one.is_ready and not one.signalled]
 
-    # What processes do.
+    @property
+    def attaching(self) -> list[int]:
+        return [n for n, one in self.workers.items() if one.is_ready and one.attaches]
 
+    @property
+    def leaving(self) -> list[int]:
+        return [n for n, one in self.workers.items() if one.is_stopped or one.signalled]
+
+    @property
+    def quieting(self) -> list[int]:
+        return sorted(self.retired & set(self.workers))
+
+    @property
+    def preloading(self) -> list[int]:
+        return [n for n, one in self.templates.items() if not one.is_ready]
+
+    # What processes do. Only what can happen is tried (`precondition`): an assumption in the middle of a rule
+    # would throw the whole history away, and hardly any would be long.
+
+    @precondition(lambda self: self.loading)
     @rule(data=st.data())
     def ready(self, data: st.DataObject) -> None:
-        waiting = [n for n, one in self.workers.items() if not one.is_ready and not one.signalled]
-        number = self.some(data, waiting)
+        number = one_of(data, self.loading)
         self.workers[number].is_ready = True
         self.tell(ev.WorkerReady(number))
 
@@ -190,16 +235,19 @@ class World(RuleBasedStateMachine):
         for _ in range(4):
             self.all_are_ready()
 
+    @precondition(lambda self: self.attaching)
     @rule(data=st.data())
     def attached(self, data: st.DataObject) -> None:
-        number = self.some(data, [n for n, one in self.workers.items() if one.is_ready and one.attaches])
+        number = one_of(data, self.attaching)
         self.workers[number].attaches -= 1
         self.tell(ev.WorkerAttached(number))
 
+    @precondition(lambda self: self.workers)
     @rule(data=st.data(), how=EXITS)
     def worker_dies(self, data: st.DataObject, how: ev.Exit) -> None:
-        number = self.some(data, self.workers)
+        number = one_of(data, self.workers)
         if how.code == 3 and not self.workers[number].is_ready:
+            self.workers[number].has_failed = True
             self.tell(ev.WorkerFailed(number, "broken", ""))
         self.exit_worker(number, how)
 
@@ -209,39 +257,42 @@ class World(RuleBasedStateMachine):
             self.used.discard(number)
             self.tell(ev.WorkerExited(number, how))
 
+    @precondition(lambda self: self.leaving)
     @rule(data=st.data())
     def worker_obeys(self, data: st.DataObject) -> None:
-        number = self.some(data, [n for n, one in self.workers.items() if one.is_stopped or one.signalled])
+        number = one_of(data, self.leaving)
         one = self.workers[number]
         self.exit_worker(number, ev.Exit(signal=one.signalled) if one.signalled else ev.Exit(code=0))
 
+    @precondition(lambda self: self.quieting)
     @rule(data=st.data())
     def quiet(self, data: st.DataObject) -> None:
-        number = self.some(data, self.retired & set(self.workers))
+        number = one_of(data, self.quieting)
         self.retired.discard(number)
         self.tell(ev.WorkerQuiet(number))
 
-    @rule(
-        data=st.data(),
-        kind=NEWS,
-    )
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), kind=NEWS)
     def news(self, data: st.DataObject, kind: Any) -> None:
-        self.tell(kind(self.some(data, self.workers)))
+        self.tell(kind(one_of(data, self.workers)))
 
+    @precondition(lambda self: self.workers)
     @rule(data=st.data(), size=st.integers(0, 200))
     def measured(self, data: st.DataObject, size: int) -> None:
-        self.tell(ev.MemoryMeasured(self.some(data, self.workers), size))
+        self.tell(ev.MemoryMeasured(one_of(data, self.workers), size))
 
+    @precondition(lambda self: self.used)
     @rule(data=st.data())
     def freezes(self, data: st.DataObject) -> None:
-        number = self.some(data, self.used)
+        number = one_of(data, self.used)
         self.frozen = number
         self.tell(ev.WorkerFrozen(number))
         self.frozen = 0
 
+    @precondition(lambda self: self.preloading)
     @rule(data=st.data(), works=st.booleans())
     def template_loads(self, data: st.DataObject, works: bool) -> None:
-        number = self.some(data, [n for n, one in self.templates.items() if not one.is_ready])
+        number = one_of(data, self.preloading)
         self.templates[number].is_ready = True
         if works:
             self.tell(ev.TemplateReady(number))
@@ -254,17 +305,25 @@ class World(RuleBasedStateMachine):
             del self.templates[number]
             self.tell(ev.TemplateExited(number, how))
 
+    @precondition(lambda self: self.templates)
     @rule(data=st.data(), how=EXITS)
     def template_dies(self, data: st.DataObject, how: ev.Exit) -> None:
-        self.exit_template(self.some(data, self.templates), how)
+        self.exit_template(one_of(data, self.templates), how)
 
+    @precondition(lambda self: self.front is not None)
     @rule(how=EXITS)
     def front_dies(self, how: ev.Exit) -> None:
-        assume(self.front is not None)
         self.front = None
         self.used.clear()
         self.retired.clear()
         self.tell(ev.FrontExited(how))
+
+    @precondition(lambda self: self.front is not None)
+    @rule(hangs=st.booleans())
+    def front_hangs_or_wakes_up(self, hangs: bool) -> None:
+        self.front_hangs = hangs
+        if self.owes_answer and not hangs:
+            self.tell(*self.answer())
 
     # What people do.
 
@@ -296,6 +355,7 @@ class World(RuleBasedStateMachine):
             self.was_asked_to_end = self.was_asked_to_end or works
             self.tell(ev.SuccessorReady(99) if works else ev.SuccessorFailed("died"))
 
+    @precondition(lambda self: self.now >= self.peace)
     @rule(now=st.booleans())
     def end(self, now: bool) -> None:
         self.was_asked_to_end = True
@@ -337,6 +397,7 @@ class World(RuleBasedStateMachine):
             or loading
             or leaving
             or self.front_is_told_to_end
+            or self.owes_answer
             or next_deadline(self.state) is not None
         ), "nobody does anything about it"
 

@@ -10,6 +10,8 @@ import pytest
 from penstock.config.address import UnixAddress
 from penstock.config.settings import settings_from
 from penstock.listeners import open_listeners
+from penstock.logs.access import OFF
+from penstock.logs.level_counts import LevelCounts
 from penstock.running import Running
 
 
@@ -69,8 +71,9 @@ def front() -> RecordedFront:
 def running(front: RecordedFront, tmp_path: Path) -> Running:
     listeners = open_listeners([UnixAddress(str(tmp_path / "x.sock"))])
     recorded: Any = front
+    settings = settings_from({"graceful_timeout": "10ms"})
     made = Running(
-        recorded, RecordedRunner(front.calls), listeners, settings_from({"graceful_timeout": "10ms"})
+        recorded, RecordedRunner(front.calls), listeners, settings, counts=LevelCounts(settings, OFF)
     )
     made._start()
     return made

@@ -75,6 +75,16 @@ def test_a_worker_that_cannot_be_reached_is_replaced() -> None:
     assert {"do": "died", "worker": 1, "how": "was killed by SIGKILL"} in outcome["heard"]
 
 
+def test_a_front_that_stands_still_is_replaced() -> None:
+    outcome, log = play("numb")
+    assert outcome["code"] == 0
+    assert "has given no sign of life for 600ms and is killed" in log
+    # What there is to know about it.
+    assert "stopped by a signal" in log
+    assert "was killed by SIGKILL; another one takes over" in log
+    assert [one["do"] for one in outcome["heard"]].count("accept") == 1
+
+
 def test_nonsense_is_told_and_ignored() -> None:
     outcome, log = play("babbling")
     assert outcome["code"] == 0

@@ -77,4 +77,5 @@ def test_short_forms() -> None:
         "1MiB",
         "1GiB",
     ]
-    assert [format_seconds(n) for n in (0, 0.5, 1.5, 30)] == ["0s", "500ms", "1.5s", "30s"]
+    assert [format_seconds(n) for n in (0, 0.07, 0.5, 1.5, 30)] == ["0s", "70ms", "500ms", "1.5s", "30s"]
+    assert format_seconds(parse_seconds("700ms")) == "700ms"

@@ -39,6 +39,7 @@ pub(crate) enum Order {
     Retire(u64),
     Died(u64, String),
     CalledItself(u64, u32),
+    Answer(Arc<Doorbell>),
 }
 
 /// What all workers of a front have in common.
@@ -164,7 +165,7 @@ impl FrontHandle {
         Ok(())
     }
 
-    /// Hands requests to this worker, too.
+    /// Hands requests to this worker, too, and posts [`crate::News::Added`] when it does.
     pub fn add_worker(&self, link: WorkerLink) {
         self.order(Order::Add(Box::new(link)));
     }
@@ -182,6 +183,11 @@ impl FrontHandle {
     /// One of the [`crate::LocalCalls`] was made by the worker process `pid`, or by a child of it.
     pub fn called_itself(&self, number: u64, pid: u32) {
         self.order(Order::CalledItself(number, pid));
+    }
+
+    /// Rings `pulse` from the front's thread, which shows that its event loop runs.
+    pub fn answer(&self, pulse: Arc<Doorbell>) {
+        self.order(Order::Answer(pulse));
     }
 
     /// Closes listeners and idle connections; requests already received are still answered, then the front ends.

@@ -31,6 +31,29 @@ impl Counter {
     }
 }
 
+/// How often losses are told of.
+const TELL_EVERY_MS: u64 = 60_000;
+
+/// What has been told of something that is lost again and again: how much there was, at most once a minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Losses {
+    told: u64,
+    tell_at_ms: u64,
+}
+
+impl Losses {
+    /// How many more there are than were told; None where nothing is to be said now.
+    #[inline]
+    pub fn since(&mut self, now_ms: u64, lost: &Counter) -> Option<u64> {
+        let all = lost.get();
+        if all == self.told || now_ms < self.tell_at_ms {
+            return None;
+        }
+        self.tell_at_ms = now_ms + TELL_EVERY_MS;
+        Some(all - std::mem::replace(&mut self.told, all))
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// One field per thing counted; the field's name is its name everywhere.
@@ -105,6 +128,8 @@ counters! {
     connections_refused,
     /// Access lines dropped because the log could not take them.
     access_lines_dropped,
+    /// Datagrams lost that were meant for a statsd.
+    statsd_datagrams_dropped,
     /// Connections closed because the answer said so.
     closed_after_answer,
     /// Connections closed by the client between requests.
@@ -130,6 +155,17 @@ counters! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn losses_are_told_once_a_minute() {
+        let (lost, mut losses) = (Counter::default(), Losses::default());
+        assert_eq!(losses.since(5, &lost), None);
+        lost.add(3);
+        assert_eq!(losses.since(5, &lost), Some(3));
+        lost.up();
+        assert_eq!(losses.since(6, &lost), None);
+        assert_eq!(losses.since(5 + TELL_EVERY_MS, &lost), Some(1));
+    }
 
     #[test]
     fn counters_are_listed_by_name() {

@@ -9,12 +9,14 @@ mod access;
 mod connection;
 mod control;
 mod counters;
+mod datagrams;
 mod event_loop;
 mod forwarding;
 mod notices;
 mod obituary;
 mod scheduling;
 mod settings;
+mod statsd;
 
 #[cfg(test)]
 mod tests;

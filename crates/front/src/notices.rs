@@ -24,6 +24,8 @@ pub enum Level {
 /// Something of a worker that the supervisor acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
+    /// Requests are handed to it from now on.
+    Added,
     /// It was retired, and nothing of it runs any more.
     Quiet,
     /// It has had as many requests as it should.

@@ -71,7 +71,13 @@ pub struct Settings {
     pub write_rate: u64,
     /// Where access lines go; -1 for nowhere. Duplicated by the front.
     pub access_log: RawFd,
-    /// Whether health checks have access lines.
+    /// Where metrics go: a connected datagram socket; -1 for nowhere. Duplicated by the front.
+    pub statsd: RawFd,
+    /// Before each metric's name.
+    pub statsd_prefix: String,
+    /// Behind each metric, separated by commas.
+    pub statsd_tags: String,
+    /// Whether health checks have access lines, and are counted.
     pub log_health: bool,
     /// Whether each request gets an id, also where no access line says it.
     pub request_ids: bool,

@@ -117,6 +117,9 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         write_idle_time: seconds(from, "write_idle_seconds")?,
         write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
+        statsd: number(from, "statsd_descriptor")?,
+        statsd_prefix: from.getattr("statsd_prefix")?.extract()?,
+        statsd_tags: from.getattr("statsd_tags")?.extract()?,
         log_health: from.getattr("access_log_health")?.extract()?,
         request_ids: from.getattr("request_id")?.extract()?,
         trust_request_id: from.getattr("trust_request_id")?.extract()?,
@@ -173,6 +176,7 @@ impl Notice {
             return Some("waiting");
         }
         self.notice.news.map(|(news, _)| match news {
+            News::Added => "added",
             News::Quiet => "quiet",
             News::Spent => "spent",
             News::Stuck => "stuck",
@@ -229,6 +233,8 @@ enum Stage {
 #[pyclass(frozen, module = "penstock._engine")]
 pub struct Front {
     stage: Mutex<Stage>,
+    /// With which its event loop shows that it runs.
+    pulse: Option<Arc<Doorbell>>,
 }
 
 impl Front {
@@ -251,13 +257,14 @@ impl Front {
 #[pymethods]
 impl Front {
     #[new]
-    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, admin_listeners=0))]
+    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, admin_listeners=0))]
     fn new(
         settings: &Bound<'_, PyAny>,
         listeners: Vec<RawFd>,
         link: Option<&Bound<'_, Link>>,
         bodies: RawFd,
         doorbell: RawFd,
+        pulse: RawFd,
         admin_listeners: usize,
     ) -> PyResult<Self> {
         let settings = read_settings(settings)?;
@@ -282,7 +289,11 @@ impl Front {
             }
         };
         let planned = Planned { settings, listeners, admin_listeners, common, worker };
-        Ok(Front { stage: Mutex::new(Stage::Planned(Box::new(planned))) })
+        // Kept from the start on: when it is asked for there may be no descriptor left.
+        let pulse = (pulse >= 0)
+            .then(|| duplicate(pulse).map(|pulse| Arc::new(Doorbell::from_descriptor(pulse))))
+            .transpose()?;
+        Ok(Front { stage: Mutex::new(Stage::Planned(Box::new(planned))), pulse })
     }
 
     /// Start the front's thread; with a worker of this process, also accept.
@@ -350,6 +361,14 @@ impl Front {
     /// Whether readiness checks may say so.
     fn set_ready(&self, ready: bool) -> PyResult<()> {
         self.started()?.set_ready(ready);
+        Ok(())
+    }
+
+    /// Have the event loop count up the pulse.
+    fn answer(&self) -> PyResult<()> {
+        if let Some(pulse) = &self.pulse {
+            self.started()?.answer(Arc::clone(pulse));
+        }
         Ok(())
     }
 

@@ -198,7 +198,9 @@ impl EnvironBuilder {
                 Known::Cookie if repeated => join(py, environ, key, b"; ", value)?,
                 _ if repeated => join(py, environ, key, b",", value)?,
                 _ => {
-                    let last = self.values.get_mut(known as usize);
+                    // The application sees an id twice, and it is one string.
+                    let place = if known == Known::RequestId { Known::XRequestId } else { known };
+                    let last = self.values.get_mut(place as usize);
                     set(environ, key, &remembered(py, last, value)?)?;
                 }
             }
@@ -309,6 +311,10 @@ fn remembered<'py>(
 
 #[inline]
 fn latin1(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyString>> {
+    // Shorter ones exist already, and the interpreter finds them.
+    if bytes.len() > 1 && bytes.is_ascii() {
+        return ascii(py, bytes);
+    }
     // SAFETY: attached; pointer and length are those of a slice (whose length fits Py_ssize_t, as any slice's does).
     unsafe {
         let text = ffi::PyUnicode_DecodeLatin1(
@@ -317,6 +323,18 @@ fn latin1(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyString>> {
             std::ptr::null(),
         );
         Ok(Bound::from_owned_ptr_or_err(py, text)?.cast_into_unchecked::<PyString>().unbind())
+    }
+}
+
+/// The same for more than one byte of which it is known that all are ASCII: only to be copied.
+#[inline]
+fn ascii(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyString>> {
+    // SAFETY: attached. A new string, which nobody else has yet, with a byte of room for each of these, which are ASCII as it was told.
+    unsafe {
+        let text = ffi::PyUnicode_New(bytes.len() as ffi::Py_ssize_t, 0x7F);
+        let text = Bound::from_owned_ptr_or_err(py, text)?;
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), ffi::PyUnicode_1BYTE_DATA(text.as_ptr()), bytes.len());
+        Ok(text.cast_into_unchecked::<PyString>().unbind())
     }
 }
 

@@ -4,64 +4,20 @@
 mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use penstock_link::{Phase, Why};
 use pyo3::prelude::*;
+use support::beside::{ask, until, value, wait_for};
 use support::{Answer, Request, Stage};
 
-const COMMON: &str = r#"
-import sys, threading, time
+const GONE: &str = r#"
 class Gone(BaseException): pass
-unraisable = []
-sys.unraisablehook = lambda info: unraisable.append(repr(info.exc_value))
-entered, go, log = threading.Event(), threading.Event(), []
-Observer.failed = lambda self, environ, error: self.failures.append((environ['PATH_INFO'], type(error).__name__))
+log = []
 "#;
 
-/// Runs `front` beside two serving threads; both are at work without the interpreter held by this one.
+/// [`support::beside::beside`] with what these applications share.
 fn beside(source: &str, front: impl FnOnce(&mut Stage)) {
-    let mut stage = Python::attach(|py| Stage::new(py, &format!("{COMMON}{source}")));
-    let threads: Vec<_> = (0..2)
-        .map(|number| {
-            let worker = Python::attach(|py| stage.worker(py));
-            std::thread::spawn(move || {
-                Python::attach(|py| worker.call_method1(py, "serve", (number,)).map(drop))
-            })
-        })
-        .collect();
-    front(&mut stage);
-    Python::attach(|py| stage.worker(py).call_method0(py, "stop").unwrap());
-    for thread in threads {
-        thread.join().unwrap().unwrap();
-    }
-    let left = Python::attach(|py| stage.eval::<Vec<String>>(py, "unraisable"));
-    assert_eq!(left, [""; 0], "an exception was raised where nobody could catch it");
-}
-
-fn until(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "timed out");
-        std::thread::yield_now();
-    }
-}
-
-fn ask(stage: &mut Stage, target: &str) -> u32 {
-    let slot = stage.submit(&Request::get(target));
-    stage.half.end.ring_bell();
-    slot
-}
-
-fn value<T>(stage: &Stage, expression: &str) -> T
-where
-    T: for<'a, 'py> FromPyObject<'a, 'py> + 'static,
-{
-    Python::attach(|py| stage.eval(py, expression))
-}
-
-fn wait_for(stage: &Stage, event: &str) {
-    assert!(value::<bool>(stage, &format!("{event}.wait(20)")));
+    support::beside::beside(&format!("{GONE}{source}"), front);
 }
 
 /// What the watch does: looks once, and interrupts what it finds; gives what became of that.
@@ -299,7 +255,7 @@ fn run(stage: &mut Stage, py: Python<'_>, paths: &[&str]) {
 #[test]
 fn requests_that_keep_nothing_share_one_function() {
     Python::attach(|py| {
-        let mut stage = Stage::new(py, &format!("{COMMON}{ASKS}"));
+        let mut stage = Stage::new(py, ASKS);
         run(&mut stage, py, &["/a"; 10]);
         assert_eq!(stage.eval::<Vec<bool>>(py, "said"), [false; 10]);
         assert_eq!(stage.eval::<usize>(py, "len(identities)"), 1);
@@ -309,7 +265,7 @@ fn requests_that_keep_nothing_share_one_function() {
 #[test]
 fn what_was_kept_speaks_of_the_request_that_it_came_from() {
     Python::attach(|py| {
-        let mut stage = Stage::new(py, &format!("{COMMON}{ASKS}"));
+        let mut stage = Stage::new(py, ASKS);
         let kept = ["/keep", "/a", "/keep", "/keep-environ", "/circle", "/circle", "/a", "/keep"];
         run(&mut stage, py, &kept);
         assert_eq!(stage.eval::<Vec<bool>>(py, "said"), [false; 8]);

@@ -9,57 +9,21 @@ use std::time::{Duration, Instant};
 
 use penstock_link::{Phase, Why, coarse_ms};
 use pyo3::prelude::*;
-use support::{Request, Stage};
+use support::Stage;
+use support::beside::{ask, until, value, wait_for};
 
-/// Runs `front` beside two serving threads; both are at work without the interpreter held by this one.
-fn beside(source: &str, front: impl FnOnce(&mut Stage)) {
-    let mut stage = Python::attach(|py| Stage::new(py, &format!("{COMMON}{source}")));
-    let threads: Vec<_> = (0..2)
-        .map(|number| {
-            let worker = Python::attach(|py| stage.worker(py));
-            std::thread::spawn(move || {
-                Python::attach(|py| worker.call_method1(py, "serve", (number,)).map(drop))
-            })
-        })
-        .collect();
-    front(&mut stage);
-    Python::attach(|py| stage.worker(py).call_method0(py, "stop").unwrap());
-    for thread in threads {
-        thread.join().unwrap().unwrap();
-    }
-    let left = Python::attach(|py| stage.eval::<Vec<String>>(py, "unraisable"));
-    assert_eq!(left, [""; 0], "an exception was raised where nobody could catch it");
-}
-
-const COMMON: &str = r#"
-import sys, threading, queue, time
+const TIMEOUT: &str = r#"
 class Timeout(BaseException): pass
-unraisable = []
-sys.unraisablehook = lambda info: unraisable.append(repr(info.exc_value))
-entered, go, ended = threading.Event(), threading.Event(), []
-Observer.failed = lambda self, environ, error: self.failures.append((environ['PATH_INFO'], type(error).__name__))
+ended = []
 "#;
 
-fn until(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "timed out");
-        std::thread::yield_now();
-    }
-}
-
-fn ask(stage: &mut Stage, target: &str) -> u32 {
-    let slot = stage.submit(&Request::get(target));
-    stage.half.end.ring_bell();
-    slot
+/// [`support::beside::beside`] with what these applications share.
+fn beside(source: &str, front: impl FnOnce(&mut Stage)) {
+    support::beside::beside(&format!("{TIMEOUT}{source}"), front);
 }
 
 fn failures(stage: &Stage) -> Vec<(String, String)> {
-    Python::attach(|py| stage.eval(py, "observer.failures"))
-}
-
-fn wait_for(stage: &Stage, event: &str) {
-    Python::attach(|py| assert!(stage.eval::<bool>(py, &format!("{event}.wait(20)"))));
+    value(stage, "observer.failures")
 }
 
 fn next_overdue(stage: &Stage, timeout: f64) -> Option<Py<PyAny>> {

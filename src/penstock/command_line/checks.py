@@ -21,6 +21,7 @@ from penstock.config.units import format_bytes, format_seconds
 from penstock.daemon import PidFile, identity_of, umask_of, variables_of
 from penstock.listeners import open_listeners
 from penstock.logs.access import SYSLOG
+from penstock.logs.statsd import OFF, open_statsd_of
 from penstock.resources import automatic_workers
 from penstock.worker_kinds import kind_of
 
@@ -172,6 +173,19 @@ def check_files(settings: Settings) -> Iterator[Finding]:
             yield _check_writable(name, Path(file))
     if settings.access_log == SYSLOG and settings.log_syslog is None:
         yield fault("access_log is syslog, and there is none.", "Say where with --log-syslog unix:/dev/log.")
+    if settings.statsd is not None:
+        yield _check_statsd(settings)
+
+
+def _check_statsd(settings: Settings) -> Finding:
+    try:
+        descriptor = open_statsd_of(settings)
+    except ConfigError as error:
+        return fault(*error.args)
+    if descriptor == OFF:
+        return doubtful(f"statsd {settings.statsd} cannot be reached: no metrics would be sent.")
+    os.close(descriptor)
+    return good(f"statsd {settings.statsd} has an address.")
 
 
 def _check_writable(name: str, file: Path) -> Finding:

@@ -15,11 +15,11 @@ from penstock.config.sources import Layer, Resolved
 from penstock.gunicorn.worker_class import SYNC, kind_for
 
 # Settings, and what gunicorn calls them.
-_WORDS: Final = {"worker_kind": "worker_class", "threads": "threads"}
+_WORDS: Final = {"worker_kind": "worker_class", "threads": "threads", "preload": "preload_app"}
 
 
 def said_beside(layers: Iterable[Layer], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The worker class and the threads, in gunicorn's words, as far as anybody has said them.
+    """What else options depend on, in gunicorn's words, as far as anybody has said it.
 
     ``layers``: the weakest first; ``values``: those of the command line, which count most.
     """

@@ -37,6 +37,8 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     # No setting but what ``access_log`` becomes once it is opened (`penstock.logs.access`): the front
     # writes to a descriptor and never opens a file of the user. -1: off.
     access_log_descriptor: int = -1
+    # The same for ``statsd`` (`penstock.logs.statsd`): a connected socket.
+    statsd_descriptor: int = -1
     # No setting either: the functions of gunicorn's config file (`penstock.gunicorn.Hooks`), None without.
     hooks: Any = None
     # Nor this: how to read every source again (`penstock.supervisor.rereading`), None where nobody can.

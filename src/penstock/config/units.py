@@ -31,7 +31,15 @@ _BYTES = {
     "tib": 2**40,
     "tb": 10**12,
 }
-_SECONDS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {
+    "": Decimal(1),
+    "s": Decimal(1),
+    "ms": Decimal("0.001"),
+    "min": Decimal(60),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
 _AMOUNT = re.compile(
     r"\s*(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(?P<unit>[a-z]*)\s*", re.IGNORECASE | re.ASCII
 )
@@ -56,7 +64,8 @@ def parse_seconds(text: str) -> float:
     Raises ConfigError when the text is no duration.
     """
     number, unit = _split(text, _SECONDS, "a duration", "30s, 500ms, 2min or a plain number of seconds")
-    seconds = float(number) * _SECONDS[unit]
+    # As a float only in the end, or 700ms would be a little more.
+    seconds = float(number * _SECONDS[unit])
     if not math.isfinite(seconds):
         raise ConfigError(f'"{text}" is too long.')
     return seconds
@@ -74,7 +83,7 @@ def format_bytes(size: int) -> str:
 
 def format_seconds(seconds: float) -> str:
     """A text that `parse_seconds` reads back: ``30s``, ``1.5s``, ``500ms``."""
-    milliseconds = seconds * 1000
+    milliseconds = round(seconds * 1000, 6)
     if 0 < seconds < 1 and milliseconds == int(milliseconds):
         return f"{int(milliseconds)}ms"
     return f"{int(seconds)}s" if seconds == int(seconds) else f"{seconds!r}s"

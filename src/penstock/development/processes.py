@@ -123,13 +123,14 @@ class _Programs:
         self._lines = lines
         self._supervisor = supervisor
 
-    def front(self, line: Line, bodies: int, doorbell: int) -> int:
+    def front(self, line: Line, bodies: int, doorbell: int, pulse: int) -> int:
         """The front, and the thread that logs its access lines."""
-        from penstock.front_process import run
+        from penstock.front_process import FrontDescriptors, run
 
+        descriptors = FrontDescriptors(bodies, doorbell, pulse)
         self._lines.start()
         try:
-            return run(line, self._opened, bodies, doorbell, self._settings, self._supervisor)
+            return run(line, self._opened, descriptors, self._settings, self._supervisor)
         finally:
             self._lines.close()
 

@@ -6,6 +6,8 @@ so all of it is a snapshot that may be blurred, except for threads that do not m
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import logging
 import sys
 import threading
@@ -36,6 +38,7 @@ _CONTINUATIONS: Final[dict[CodeType, Callable[[FrameType], list[str]]]] = {}
 
 _GONE: Final = "  (it has just ended)"
 # Above the application's own frames are only how the thread was started and how it calls.
+_IMPORTS: Final = ("<frozen importlib", importlib.__file__)
 _OURS: Final = (f"{Path(__file__).parent.parent}/", threading.__file__)
 
 
@@ -59,6 +62,16 @@ def stack_of(ident: int) -> str:
 def stack_from(frame: FrameType | None) -> str:
     """`stack_of` what is at this frame: a greenlet that is not running. None: it has ended."""
     return _safely(lambda: _stack(frame), "  (its stack cannot be read)")
+
+
+def stack_within(ident: int, outer: FrameType | None, waiting: FrameType | None = None) -> str:
+    """`stack_of` that thread, as far as ``outer`` has called it and without the machinery of imports.
+
+    ``waiting``: where it is that looks so while the thread runs something else, as a greenlet does.
+    """
+    return _safely(
+        lambda: _stack(waiting or sys._current_frames().get(ident), outer), "  (its stack cannot be read)"
+    )
 
 
 def report(thread_ident: int) -> str:
@@ -160,11 +173,16 @@ def _name(ident: int) -> str:
     return f'thread "{_clean(name)}"' if type(name) is str else f"thread {ident}"
 
 
-def _stack(frame: FrameType | None) -> str:
+def _stack(frame: FrameType | None, outer: FrameType | None = None) -> str:
     if frame is None:
         return _GONE
+    pairs = list(itertools.takewhile(lambda pair: pair[0] is not outer, traceback.walk_stack(frame)))
+    stack = [
+        one
+        for one in traceback.StackSummary.extract(iter(pairs[::-1]))
+        if outer is None or not one.filename.startswith(_IMPORTS)
+    ]
     # From the outermost on, and only as long as they are ours: the application may call us, too.
-    stack = traceback.extract_stack(frame)
     first = next((at for at, one in enumerate(stack) if not one.filename.startswith(_OURS)), len(stack))
     shown = stack[first:]
     if not shown:

@@ -71,6 +71,14 @@ def _access_log_format(value: Any, given: Mapping[str, Any]) -> Translation:
     return Translation(notes=["access_log_format: this version writes its own format."])
 
 
+def _statsd_host(value: Any, given: Mapping[str, Any]) -> Translation:
+    # gunicorn's file may have it as its own settings show it: a path, or host and port.
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        value = f"{value[0]}:{value[1]}"
+    address = text(value)
+    return Translation({"statsd": f"unix:{address}" if address.startswith("/") else address})
+
+
 def _errorlog(value: Any, given: Mapping[str, Any]) -> Translation:
     if value in (None, "-"):
         return Translation()
@@ -309,31 +317,35 @@ PROCESS = (
     Option(
         name="statsd_host",
         flags=("--statsd-host",),
-        fate=Fate.MISSING,
-        about="penstock does not send metrics to statsd; the application can, from the hooks pre_request and "
-        "post_request.",
+        fate=Fate.MAPPED,
+        target="statsd",
+        harmless=("",),
+        about="The same metrics by the same names (docs/metrics.md), summed and sent once a second.",
+        convert=_statsd_host,
     ),
     Option(
         name="dogstatsd_tags",
         flags=("--dogstatsd-tags",),
-        fate=Fate.MISSING,
-        harmless=("",),
-        about="Belongs to statsd_host.",
+        fate=Fate.MAPPED,
+        target="statsd_tags",
+        about="The same.",
+        convert=to("statsd_tags", text),
     ),
     Option(
         name="statsd_prefix",
         flags=("--statsd-prefix",),
-        fate=Fate.MISSING,
-        harmless=("",),
-        about="Belongs to statsd_host.",
+        fate=Fate.MAPPED,
+        target="statsd_prefix",
+        about="The same.",
+        convert=to("statsd_prefix", text),
     ),
     Option(
         name="enable_backlog_metric",
         flags=("--enable-backlog-metric",),
         takes=Takes.SWITCH,
-        fate=Fate.MISSING,
-        harmless=(False,),
-        about="Belongs to statsd_host. The queue's length is in /readyz.",
+        fate=Fate.NEEDLESS,
+        harmless=(False, True),
+        about="It is always among the metrics: what waits in the front's queue and in the system's.",
     ),
     Option(
         name="proc_name",

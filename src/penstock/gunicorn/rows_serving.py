@@ -89,6 +89,9 @@ def _timeout(value: Any, given: Mapping[str, Any]) -> Translation:
     # A sync worker is killed when one request takes longer; the others only when they show no life.
     if kind_for(given.get("worker_class")) == SYNC and _threads_given(given) <= 1:
         values["request_timeout"] = float(seconds)
+    # A worker shows life for the first time when it has loaded the application. Preloading has no limit.
+    if not given.get("preload_app"):
+        values["start_timeout"] = float(seconds)
     return Translation(values)
 
 
@@ -199,9 +202,10 @@ SERVING = (
         name="timeout",
         flags=("-t", "--timeout"),
         fate=Fate.MAPPED,
-        target="worker_timeout, request_timeout",
+        target="worker_timeout, request_timeout, start_timeout",
         about="As worker_timeout a worker is replaced that gives no sign of life for so long. With sync "
-        "workers also as request_timeout: the request is answered 504 instead of losing its connection.",
+        "workers also as request_timeout: the request is answered 504 instead of losing its connection. "
+        "Without preload_app also as start_timeout, for loading the application.",
         convert=_timeout,
     ),
     Option(

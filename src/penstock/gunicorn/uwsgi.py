@@ -261,6 +261,18 @@ def _mode(found: Found, name: str, value: str) -> None:
     found.options.append(("--umask", f"{0o777 & ~int(digits, 8):03o}"))
 
 
+def _push(found: Found, name: str, value: str) -> None:
+    kind, _, rest = value.partition(":")
+    if kind != "statsd":
+        found.notes.append(f"{name} = {value}: has no equivalent. Metrics go to a statsd only (--statsd).")
+        return
+    address, _, prefix = rest.partition(",")
+    found.options.append(("--statsd", f"unix:{address}" if address.startswith("/") else address))
+    if prefix:
+        found.options.append(("--statsd-prefix", prefix))
+    found.notes.append(f"{name}: the metrics have other names; see docs/metrics.md.")
+
+
 def _ini(found: Found, name: str, value: str) -> None:
     inner = translate(read_ini(value))
     found.options += [one for one in inner.options if one[0] not in dict(found.options)]
@@ -280,5 +292,6 @@ _SPECIAL: dict[str, Callable[[Found, str, str], None]] = {
     **dict.fromkeys(("pythonpath", "python-path", "pp"), _path),
     "chmod-socket": _mode,
     "gevent": _green,
+    **dict.fromkeys(("stats-push", "stats-pusher"), _push),
     "ini": _ini,
 }

@@ -14,7 +14,7 @@ import socket
 
 from penstock.config.errors import ConfigError, StartError
 from penstock.config.settings import Settings
-from penstock.logs.outputs import DAEMON, connect_syslog, no_syslog, syslog_address
+from penstock.logs.outputs import DAEMON, connect_datagrams, no_syslog, syslog_address
 
 OFF = -1
 # As a target: where messages go by --log-syslog. A file of this name is ./syslog.
@@ -100,7 +100,7 @@ def _to_syslog(address: str | None, form: str) -> int:
             "access_log: there is no syslog to write to.", "Say where with --log-syslog unix:/dev/log."
         )
     try:
-        connected = connect_syslog(syslog_address(address))
+        connected = connect_datagrams(syslog_address(address))
     except OSError as error:
         raise no_syslog(address, error) from None
     with connected:

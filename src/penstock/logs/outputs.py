@@ -147,7 +147,7 @@ class Syslog(Output):
         """Raises OSError."""
         super().__init__(form)
         self._address = address
-        self._socket = connect_syslog(self._address)
+        self._socket = connect_datagrams(self._address)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send the record."""
@@ -161,7 +161,7 @@ class Syslog(Output):
             except OSError:
                 # It was started again.
                 self._socket.close()
-                self._socket = connect_syslog(self._address)
+                self._socket = connect_datagrams(self._address)
                 with suppress(BlockingIOError):
                     self._socket.send(message)
         except Exception:
@@ -173,7 +173,7 @@ class Syslog(Output):
         super().close()
 
 
-def connect_syslog(address: str | tuple[str, int]) -> socket.socket:
+def connect_datagrams(address: str | tuple[str, int]) -> socket.socket:
     """A datagram socket that does not block, connected to a path or to host and port. Raises OSError."""
     if isinstance(address, str):
         where, made = address, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

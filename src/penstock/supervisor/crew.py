@@ -67,18 +67,31 @@ class Child:
 
 @dataclass
 class Front(Child):
-    """The front, with the descriptors that every link to it needs."""
+    """The front, with the descriptors that every link to it needs.
+
+    ``pulse``: an eventfd that its event loop counts up when it is asked for a sign of life.
+    """
 
     bodies: int = -1
     doorbell: int = -1
+    pulse: int = -1
+
+    def has_answered(self) -> bool:
+        """Whether it has given one since the last look."""
+        if self.pulse < 0:
+            return False
+        try:
+            return os.eventfd_read(self.pulse) > 0
+        except BlockingIOError:
+            return False
 
     def close(self) -> None:
         """Close what is kept for it."""
         super().close()
-        for descriptor in (self.bodies, self.doorbell):
+        for descriptor in (self.bodies, self.doorbell, self.pulse):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.bodies = self.doorbell = -1
+        self.bodies = self.doorbell = self.pulse = -1
 
 
 @dataclass

@@ -17,6 +17,7 @@ from penstock.config.errors import ConfigError, PenstockError, StartError
 from penstock.config.settings import Settings
 from penstock.daemon import drop_privileges
 from penstock.gunicorn.hooks import hooks_of
+from penstock.logs.level_counts import LevelCounts
 from penstock.opening import Opened, open_all
 from penstock.signals import Signals
 from penstock.supervisor.plan import Rules
@@ -50,7 +51,8 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
             succession.close_listeners()
             drop_privileges(settings, opened)
             hooks.listens(opened.listeners, rules.workers)
-            end = _supervise(target, directory, settings, rules, opened, signals, succession)
+            with LevelCounts(settings, opened.statsd):
+                end = _supervise(target, directory, settings, rules, opened, signals, succession)
         finally:
             opened.close()
             hooks.ended()

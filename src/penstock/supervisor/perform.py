@@ -15,6 +15,7 @@ from signal import SIGTERM
 
 from penstock.config.errors import PenstockError
 from penstock.config.settings import Settings
+from penstock.diagnostics.kernel_view import kernel_view
 from penstock.forking import fork
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line
@@ -107,15 +108,20 @@ class Performer:
 
     def _perform_rarer(self, action: do.Action) -> None:
         match action:
+            case do.AskFront():
+                self._tell_front({"do": "answer"})
+            case do.DescribeFront():
+                if self.crew.front is not None and self.crew.front.pid is not None:
+                    LOGGER.error("The kernel says of it:\n%s", kernel_view(self.crew.front.pid))
             case do.KillFront():
                 if self.crew.front is not None:
                     self.crew.front.kill(9)
             case do.StopTemplate(number):
                 if (template := self.crew.templates.get(number)) is not None:
                     template.close_line()
-            case do.KillTemplate(number):
+            case do.KillTemplate(number, signal_number):
                 if (template := self.crew.templates.get(number)) is not None:
-                    template.kill(9)
+                    template.kill(signal_number)
             case do.CloseListeners():
                 self.close_listeners()
             case do.ReopenFiles():
@@ -155,25 +161,26 @@ class Performer:
     # Processes. Each is forked with its own end of a control socket; a child closes everything else first.
 
     def _start_front(self) -> None:
-        bodies = doorbell = -1
+        bodies = doorbell = pulse = -1
         try:
             bodies = self._programs.body_memory()
             doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            pulse = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             ours, theirs = Line.pair()
         except OSError as error:
-            for descriptor in (bodies, doorbell):
+            for descriptor in (bodies, doorbell, pulse):
                 if descriptor >= 0:
                     os.close(descriptor)
             self._happened(ev.FrontExited(_unstarted(error)))
             return
-        front = Front(0, ours, bodies=bodies, doorbell=doorbell)
+        front = Front(0, ours, bodies=bodies, doorbell=doorbell, pulse=pulse)
         self.crew.front = front
 
         def child() -> int:
             # These it needs; all others of the crew are closed.
-            front.bodies = front.doorbell = -1
+            front.bodies = front.doorbell = front.pulse = -1
             self._leave_to_parent(listens=True)
-            return self._programs.front(theirs, bodies, doorbell)
+            return self._programs.front(theirs, bodies, doorbell, pulse)
 
         if self._fork(front, child, theirs, lambda error: ev.FrontExited(_unstarted(error))):
             assert front.pid is not None
@@ -287,8 +294,7 @@ class Performer:
         if not listens:
             for listener in self._opened.all_listeners:
                 listener.hand_over()
-            if self._opened.access_log != OFF:
-                os.close(self._opened.access_log)
+            self._opened.close_outputs()
 
     # Links.
 

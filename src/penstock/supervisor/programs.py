@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Programs(Protocol):
     """One method for each kind of child, called in it; what it returns is the exit code."""
 
-    def front(self, line: Line, bodies: int, doorbell: int) -> int:
-        """Be the front."""
+    def front(self, line: Line, bodies: int, doorbell: int, pulse: int) -> int:
+        """Be the front. See `penstock.front_process.FrontDescriptors`."""
 
     def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         """Be a worker. ``link``: the descriptors of memory, bodies, doorbell and socket."""
@@ -50,11 +50,12 @@ class RealPrograms:
         self._opened = opened
         self._supervisor = supervisor
 
-    def front(self, line: Line, bodies: int, doorbell: int) -> int:
+    def front(self, line: Line, bodies: int, doorbell: int, pulse: int) -> int:
         """See `Programs`."""
-        from penstock.front_process import run
+        from penstock.front_process import FrontDescriptors, run
 
-        return run(line, self._opened, bodies, doorbell, self._settings, self._supervisor)
+        descriptors = FrontDescriptors(bodies, doorbell, pulse)
+        return run(line, self._opened, descriptors, self._settings, self._supervisor)
 
     def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         """See `Programs`."""

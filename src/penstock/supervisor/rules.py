@@ -20,5 +20,6 @@ def rules_from(settings: Settings) -> Rules:
         worker_lifetime=settings.worker_lifetime,
         graceful_timeout=settings.graceful_timeout,
         drain_delay=settings.drain_delay,
+        start_timeout=settings.start_timeout,
         is_init=os.getpid() == 1,
     )

@@ -57,6 +57,7 @@ _MEANINGS: dict[signal.Signals, ev.Event] = {
     signal.SIGWINCH: ev.Withdraw(),
 }
 _ABOUT_WORKERS: dict[str, Callable[[int], ev.Event]] = {
+    "added": ev.WorkerAdded,
     "quiet": ev.WorkerQuiet,
     "spent": ev.WorkerSpent,
     "stuck": ev.WorkerStuck,
@@ -131,6 +132,8 @@ class Supervisor:
         for child in self._crew.all():
             if child.line is not None:
                 poll.register(child.line.fileno(), select.POLLIN)
+        if self._crew.front is not None and self._crew.front.pulse >= 0:
+            poll.register(self._crew.front.pulse, select.POLLIN)
         if self._performer.successor is not None and self._performer.successor.fileno() >= 0:
             poll.register(self._performer.successor.fileno(), select.POLLIN)
         times = [next_deadline(self._state), self._next_measure, self._next_watchdog]
@@ -140,6 +143,9 @@ class Supervisor:
 
     def _notice(self) -> None:
         """Turn what has happened into events."""
+        # First of all: with every event it is seen whether the front owes an answer.
+        if self._crew.front is not None and self._crew.front.has_answered():
+            self._events.append(ev.FrontAnswered())
         # Before the ends are collected: a SIGCHLD that comes afterwards must stay in the pipe, or it would be
         # read here and the end that it tells of not be looked for until something else happens.
         signals = self._signals.received()

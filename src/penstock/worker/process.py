@@ -22,6 +22,7 @@ from penstock import _engine
 from penstock.app_loader import ApplicationError
 from penstock.config.errors import ConfigError
 from penstock.config.settings import Settings
+from penstock.diagnostics.load_watch import LoadWatch
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line, LineClosedError, Message, shortened
 from penstock.listeners import Listener
@@ -83,8 +84,9 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
         line.send({"event": "hello", "pid": os.getpid()})
         try:
             kind_of(around.settings).prepare(around.settings)
-            hooks.in_worker(number)
-            application = hooks.serving(number, load())
+            with LoadWatch(f"worker {number}"):
+                hooks.in_worker(number)
+                application = hooks.serving(number, load())
         except (ApplicationError, ConfigError) as error:
             what, trace = (
                 shortened(str(error), _LONGEST_ERROR),

@@ -10,6 +10,8 @@ started while it was imported stay here: they do not survive a fork.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -20,6 +22,7 @@ from typing import Any
 from penstock import _engine
 from penstock.app_loader import ApplicationError
 from penstock.config.errors import ConfigError
+from penstock.diagnostics.load_watch import LoadWatch
 from penstock.forking import fork
 from penstock.gunicorn.hooks import hooks_of
 from penstock.line import Line, LineClosedError, Message, shortened
@@ -40,10 +43,14 @@ def run(line: Line, around: Surroundings, load: Callable[[], Any]) -> int:
     if os.getppid() != around.supervisor:
         return FAILED
     label_process("preload")
+    with contextlib.suppress(Exception):
+        # For segmentation faults, and for the SIGABRT that ends one which does not come to an end.
+        faulthandler.enable()
     try:
         try:
             kind_of(around.settings).prepare(around.settings)
-            application = load()
+            with LoadWatch("the preloading process"):
+                application = load()
         except (ApplicationError, ConfigError) as error:
             what, trace = (
                 shortened(str(error), _LONGEST_ERROR),

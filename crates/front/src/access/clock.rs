@@ -4,40 +4,62 @@
 
 use std::io::Write;
 
+/// Bytes of a time in the common form, and of one in ISO's without milliseconds.
+const COMMON: usize = 26;
+const ISO: usize = 19;
+
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Clock {
     second: u64,
-    text: Vec<u8>,
-    is_iso: bool,
+    common: [u8; COMMON],
+    iso: [u8; ISO],
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let mut clock = Clock { second: 0, common: [0; COMMON], iso: [0; ISO] };
+        clock.show(0);
+        clock
+    }
 }
 
 impl Clock {
     /// Appends `20/Nov/2026:18:57:57 +0000`.
+    #[inline]
     pub fn common(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
-        out.extend_from_slice(self.show(unix_ms / 1000, false));
+        self.follow(unix_ms / 1000);
+        out.extend_from_slice(&self.common);
     }
 
     /// Appends `2026-11-20T18:57:57.123Z`.
+    #[inline]
     pub fn iso(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
-        out.extend_from_slice(self.show(unix_ms / 1000, true));
-        let digit = |n: u64| b'0' + (n % 10) as u8;
-        out.extend_from_slice(&[b'.', digit(unix_ms / 100), digit(unix_ms / 10), digit(unix_ms), b'Z']);
+        self.follow(unix_ms / 1000);
+        out.extend_from_slice(&self.iso);
+        let rest = (unix_ms % 1000) as u16;
+        let digit = |n: u16| b'0' + (n % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest), b'Z']);
     }
 
-    fn show(&mut self, unix_seconds: u64, is_iso: bool) -> &[u8] {
-        if self.text.is_empty() || self.second != unix_seconds || self.is_iso != is_iso {
-            self.text.clear();
-            (self.second, self.is_iso) = (unix_seconds, is_iso);
-            // Writing into a Vec cannot fail.
-            let _ = write_time(&mut self.text, unix_seconds, is_iso);
+    #[inline]
+    fn follow(&mut self, unix_seconds: u64) {
+        if self.second != unix_seconds {
+            self.show(unix_seconds);
         }
-        &self.text
+    }
+
+    #[cold]
+    fn show(&mut self, unix_seconds: u64) {
+        self.second = unix_seconds;
+        // It fits for the next 7000 years; what does not is cut off.
+        let _ = write_time(&mut &mut self.common[..], unix_seconds, false);
+        let _ = write_time(&mut &mut self.iso[..], unix_seconds, true);
     }
 }
 
 /// `20/Nov/2026:18:57:57 +0000` or `2026-11-20T18:57:57`.
-fn write_time(out: &mut Vec<u8>, unix_seconds: u64, is_iso: bool) -> std::io::Result<()> {
+fn write_time(out: &mut impl Write, unix_seconds: u64, is_iso: bool) -> std::io::Result<()> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);

@@ -2,17 +2,15 @@
 //!
 //! Must not know where lines go. Names of fields are compared without regard to case.
 
-use penstock_http::Known;
+use penstock_http::{Field, Known, Span};
 
-/// One value of a line.
+/// What is known when the head of a request is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum RequestValue {
     /// The client's address.
     Address,
-    /// `%(u)s`: the name in Basic credentials. Nobody has checked it.
-    User,
-    /// `[20/Nov/2026:18:57:57 +0000]`.
-    Time,
+    /// `%(u)s`: the name in Basic credentials, by their place in [`Format::request_fields`]. Nobody has checked it.
+    User(usize),
     /// `GET /path?query HTTP/1.1`, as received.
     RequestLine,
     /// The method.
@@ -25,6 +23,19 @@ pub enum Value {
     Target,
     /// `HTTP/1.1`.
     Protocol,
+    /// The request's id.
+    RequestId,
+    /// A field, by its place in [`Format::request_fields`].
+    Field(usize),
+    /// The same where the head has to be searched for it: an unusual one, or one too many.
+    UnusualField(usize),
+}
+
+/// What is known at the end only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndValue {
+    /// `20/Nov/2026:18:57:57 +0000`.
+    Time,
     /// The status.
     Status,
     /// Bytes of body that were sent.
@@ -33,11 +44,11 @@ pub enum Value {
     BytesOrDash,
     /// Duration in whole seconds, milliseconds, microseconds, and seconds with six digits.
     Seconds,
-    /// See [`Value::Seconds`].
+    /// See [`EndValue::Seconds`].
     Milliseconds,
-    /// See [`Value::Seconds`].
+    /// See [`EndValue::Seconds`].
     Microseconds,
-    /// See [`Value::Seconds`].
+    /// See [`EndValue::Seconds`].
     DecimalSeconds,
     /// `<1234>`: the worker's process.
     Process,
@@ -51,43 +62,109 @@ pub enum Value {
     FirstByteTime,
     /// How it ended.
     Outcome,
-    /// The request's id.
-    RequestId,
-    /// A field of the request, by its place in [`Format::request_fields`].
-    RequestField(usize),
     /// A field of the answer, by its place in [`Format::answer_fields`].
     AnswerField(usize),
 }
 
-/// A piece of a line.
+/// A piece of a line that is written when the head of the request is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Early {
     /// As it is.
     Text(Box<[u8]>),
     /// To be filled in.
-    Value(Value),
+    Value(RequestValue),
+    /// What was written since the last one is a run: it lies together in the line.
+    EndOfRun,
+}
+
+/// A piece of a line that is written at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// The next run of early pieces.
+    Run,
+    /// As it is.
+    Text(Box<[u8]>),
+    /// To be filled in.
+    Value(EndValue),
+}
+
+/// Which code writes a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// That which walks over the pieces.
+    #[default]
+    Pieces,
+    /// The same lines as from its pieces, in half the time.
+    Combined,
+    /// One JSON object per line, which has no pieces.
+    Json,
 }
 
 /// See the module's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Format {
-    /// In order. Empty for JSON, whose order is `line`'s.
-    pub parts: Vec<Part>,
-    /// One JSON object per line.
-    pub is_json: bool,
-    /// Which fields of a request are to be kept, in small letters.
+    /// In order. Empty for JSON, whose order is that of `request_part`.
+    pub early: Vec<Early>,
+    /// In order, which is the line's. Empty for JSON, whose order is that of `line`.
+    pub late: Vec<Late>,
+    /// The forms that are written by code of their own.
+    pub kind: Kind,
+    /// Which fields of a request are in it, in small letters.
     pub request_fields: Vec<Box<[u8]>>,
-    /// The same as numbers, at the same places; `Other` for unusual ones.
-    pub request_known: Vec<Known>,
+    /// The places of the usual ones, by number; [`NOWHERE`] for those that are not in it.
+    pub places: Places,
     /// Which fields of an answer are to be kept, in small letters.
     pub answer_fields: Vec<Box<[u8]>>,
     /// Whether a line says the request's id.
     pub has_request_id: bool,
 }
 
-/// What most tools read. Without the user, who is the application's business.
-const COMBINED: &str = "%(h)s - - %(t)s \"%(r)s\" %(s)s %(B)s \"%(f)s\" \"%(a)s\"";
-/// The fields that a JSON line has; `line` knows their order.
+/// So many fields of a request are found by one walk over its head.
+pub const USUAL_FIELDS: usize = 8;
+/// No place of a field.
+const NOWHERE: u8 = u8::MAX;
+
+/// See [`Format::places`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places([u8; Known::COUNT]);
+
+impl Default for Places {
+    fn default() -> Self {
+        Places([NOWHERE; Known::COUNT])
+    }
+}
+
+impl Places {
+    /// Where the values of these fields are; see [`USUAL_FIELDS`].
+    #[inline]
+    pub fn find(&self, fields: &[Field]) -> [Span; USUAL_FIELDS] {
+        // Which is no place in any head.
+        const NONE: Span = Span { start: u32::MAX, end: u32::MAX };
+        let mut found = [NONE; USUAL_FIELDS];
+        for field in fields {
+            let place = self.0.get(field.known as usize).copied().unwrap_or(NOWHERE);
+            // The first one counts.
+            if let Some(value) = found.get_mut(usize::from(place))
+                && *value == NONE
+            {
+                *value = field.value;
+            }
+        }
+        found
+    }
+}
+
+/// What an atom stands for.
+enum Atom {
+    Request(RequestValue),
+    End(EndValue),
+    /// The same in every line.
+    Text(&'static str),
+}
+
+/// What most tools read. Without the user, who is the application's business. `request_part` and `line` know it, too.
+pub const COMBINED: &str = "%(h)s - - %(t)s \"%(r)s\" %(s)s %(B)s \"%(f)s\" \"%(a)s\"";
+/// The fields that a JSON line has; `request_part` knows their order.
 pub const JSON_FIELDS: [&str; 3] = ["user-agent", "referer", "traceparent"];
 
 impl Format {
@@ -96,25 +173,29 @@ impl Format {
         let mut format = Format::default();
         match text {
             "json" => {
-                format.is_json = true;
+                format.kind = Kind::Json;
                 format.has_request_id = true;
-                format.request_fields = JSON_FIELDS.iter().map(|name| name.as_bytes().into()).collect();
+                for name in JSON_FIELDS {
+                    format.request_field(name);
+                }
             }
-            "combined" => format.read(COMBINED)?,
+            "combined" => {
+                format.read(COMBINED)?;
+                format.kind = Kind::Combined;
+            }
             _ => format.read(text)?,
         }
-        format.request_known = format.request_fields.iter().map(|name| Known::lookup(name)).collect();
         Ok(format)
     }
 
     fn read(&mut self, text: &str) -> Result<(), String> {
         let mut rest = text;
-        let mut literal = Vec::new();
+        let mut pieces = Pieces::default();
         while let Some(at) = rest.find('%') {
             let (before, from) = rest.split_at(at);
-            push_text(&mut literal, before);
+            pieces.text(before);
             if let Some(after) = from.strip_prefix("%%") {
-                literal.push(b'%');
+                pieces.text("%");
                 rest = after;
                 continue;
             }
@@ -127,92 +208,148 @@ impl Format {
             let Some(after) = after.strip_prefix(['s', 'd']) else {
                 return Err(format!("after \"%({name})\" there is no s"));
             };
-            if !literal.is_empty() {
-                self.parts.push(Part::Text(std::mem::take(&mut literal).into()));
+            match self.atom(name).ok_or_else(|| format!("there is no atom \"%({name})s\""))? {
+                Atom::Request(value) => pieces.request(value),
+                Atom::End(EndValue::Time) => {
+                    pieces.text("[");
+                    pieces.end(EndValue::Time);
+                    pieces.text("]");
+                }
+                Atom::End(value) => pieces.end(value),
+                Atom::Text(text) => pieces.text(text),
             }
-            let part = self.atom(name).ok_or_else(|| format!("there is no atom \"%({name})s\""))?;
-            self.parts.push(part);
             rest = after;
         }
-        push_text(&mut literal, rest);
-        if !literal.is_empty() {
-            self.parts.push(Part::Text(literal.into()));
-        }
+        pieces.text(rest);
+        pieces.close();
+        (self.early, self.late) = (pieces.early, pieces.late);
         Ok(())
     }
 
-    fn atom(&mut self, name: &str) -> Option<Part> {
+    fn atom(&mut self, name: &str) -> Option<Atom> {
         if let Some(inside) = name.strip_prefix('{') {
             let (field, kind) = inside.split_once('}')?;
             let field = field.to_ascii_lowercase();
             return match kind {
                 "i" => Some(self.request_field(&field)),
-                "o" => Some(Part::Value(Value::AnswerField(place(&mut self.answer_fields, &field)))),
+                "o" => Some(Atom::End(EndValue::AnswerField(place(&mut self.answer_fields, &field)))),
                 "e" => Some(self.environ(&field)),
                 _ => None,
             };
         }
-        Some(Part::Value(match name {
-            "h" => Value::Address,
-            "l" => return Some(Part::Text((*b"-").into())),
-            "u" => {
-                // Kept first of all, so that a line finds it there.
-                place(&mut self.request_fields, "authorization");
-                Value::User
-            }
-            "t" => Value::Time,
-            "r" => Value::RequestLine,
-            "m" => Value::Method,
-            "U" => Value::Path,
-            "q" => Value::Query,
-            "H" => Value::Protocol,
-            "s" | "st" => Value::Status,
-            "B" => Value::Bytes,
-            "b" => Value::BytesOrDash,
-            "f" => return Some(self.request_field("referer")),
-            "a" => return Some(self.request_field("user-agent")),
-            "T" => Value::Seconds,
-            "M" => Value::Milliseconds,
-            "D" => Value::Microseconds,
-            "L" => Value::DecimalSeconds,
-            "p" => Value::Process,
-            "worker" => Value::Worker,
-            "queue_time" => Value::QueueTime,
-            "application_time" => Value::ApplicationTime,
-            "first_byte_time" => Value::FirstByteTime,
-            "outcome" => Value::Outcome,
-            "request_id" => {
-                self.has_request_id = true;
-                Value::RequestId
-            }
-            _ => return None,
-        }))
+        let request = |value| Some(Atom::Request(value));
+        let end = |value| Some(Atom::End(value));
+        match name {
+            "h" => request(RequestValue::Address),
+            "l" => Some(Atom::Text("-")),
+            "u" => request(RequestValue::User(place(&mut self.request_fields, "authorization"))),
+            "t" => end(EndValue::Time),
+            "r" => request(RequestValue::RequestLine),
+            "m" => request(RequestValue::Method),
+            "U" => request(RequestValue::Path),
+            "q" => request(RequestValue::Query),
+            "H" => request(RequestValue::Protocol),
+            "s" | "st" => end(EndValue::Status),
+            "B" => end(EndValue::Bytes),
+            "b" => end(EndValue::BytesOrDash),
+            "f" => Some(self.request_field("referer")),
+            "a" => Some(self.request_field("user-agent")),
+            "T" => end(EndValue::Seconds),
+            "M" => end(EndValue::Milliseconds),
+            "D" => end(EndValue::Microseconds),
+            "L" => end(EndValue::DecimalSeconds),
+            "p" => end(EndValue::Process),
+            "worker" => end(EndValue::Worker),
+            "queue_time" => end(EndValue::QueueTime),
+            "application_time" => end(EndValue::ApplicationTime),
+            "first_byte_time" => end(EndValue::FirstByteTime),
+            "outcome" => end(EndValue::Outcome),
+            "request_id" => Some(self.request_id()),
+            _ => None,
+        }
     }
 
-    fn request_field(&mut self, name: &str) -> Part {
+    fn request_id(&mut self) -> Atom {
+        self.has_request_id = true;
+        Atom::Request(RequestValue::RequestId)
+    }
+
+    fn request_field(&mut self, name: &str) -> Atom {
         if name == "x-request-id" {
-            self.has_request_id = true;
-            return Part::Value(Value::RequestId);
+            return self.request_id();
         }
-        Part::Value(Value::RequestField(place(&mut self.request_fields, name)))
+        let at = place(&mut self.request_fields, name);
+        let known = Known::lookup(name.as_bytes());
+        let place =
+            self.places.0.get_mut(known as usize).filter(|_| known != Known::Other && at < USUAL_FIELDS);
+        Atom::Request(match place {
+            Some(place) => {
+                *place = at as u8;
+                RequestValue::Field(at)
+            }
+            None => RequestValue::UnusualField(at),
+        })
     }
 
     /// What of the environ is known here; what only the worker knows is a dash.
-    fn environ(&mut self, name: &str) -> Part {
-        Part::Value(match name {
-            "remote_addr" => Value::Address,
-            "request_method" => Value::Method,
-            "query_string" => Value::Query,
-            "raw_uri" | "request_uri" => Value::Target,
-            "path_info" => Value::Path,
-            "server_protocol" => Value::Protocol,
-            "penstock.request_id" => return self.request_field("x-request-id"),
+    fn environ(&mut self, name: &str) -> Atom {
+        Atom::Request(match name {
+            "remote_addr" => RequestValue::Address,
+            "request_method" => RequestValue::Method,
+            "query_string" => RequestValue::Query,
+            "raw_uri" | "request_uri" => RequestValue::Target,
+            "path_info" => RequestValue::Path,
+            "server_protocol" => RequestValue::Protocol,
+            "penstock.request_id" => return self.request_id(),
             "content_type" | "content_length" => return self.request_field(&name.replace('_', "-")),
             _ => match name.strip_prefix("http_") {
                 Some(field) => return self.request_field(&field.replace('_', "-")),
-                None => return Part::Text((*b"-").into()),
+                None => return Atom::Text("-"),
             },
         })
+    }
+}
+
+/// A form on its way: text joins the run beside it, so that a line is few pieces.
+#[derive(Default)]
+struct Pieces {
+    early: Vec<Early>,
+    late: Vec<Late>,
+    /// Text that does not belong to anything yet.
+    text: Vec<u8>,
+    is_run: bool,
+}
+
+impl Pieces {
+    fn text(&mut self, text: &str) {
+        push_text(&mut self.text, text);
+    }
+
+    fn request(&mut self, value: RequestValue) {
+        self.is_run = true;
+        self.flush_into_run();
+        self.early.push(Early::Value(value));
+    }
+
+    fn end(&mut self, value: EndValue) {
+        self.close();
+        self.late.push(Late::Value(value));
+    }
+
+    fn flush_into_run(&mut self) {
+        if !self.text.is_empty() {
+            self.early.push(Early::Text(std::mem::take(&mut self.text).into()));
+        }
+    }
+
+    fn close(&mut self) {
+        if std::mem::take(&mut self.is_run) {
+            self.flush_into_run();
+            self.early.push(Early::EndOfRun);
+            self.late.push(Late::Run);
+        } else if !self.text.is_empty() {
+            self.late.push(Late::Text(std::mem::take(&mut self.text).into()));
+        }
     }
 }
 
@@ -264,6 +401,36 @@ mod tests {
     #[test]
     fn a_line_end_in_the_format_is_none_in_the_log() {
         let format = Format::compile("a\nb%%%(h)s").unwrap();
-        assert_eq!(format.parts[0], Part::Text((*b"a b%").into()));
+        assert_eq!(format.early[0], Early::Text((*b"a b%").into()));
+    }
+
+    #[test]
+    fn text_joins_what_is_known_first() {
+        let format = Format::compile("%(h)s %(t)s \"%(m)s\" %(s)s %(B)s!").unwrap();
+        let text = |text: &[u8]| Early::Text(text.into());
+        assert_eq!(
+            format.early,
+            [
+                Early::Value(RequestValue::Address),
+                text(b" ["),
+                Early::EndOfRun,
+                text(b"] \""),
+                Early::Value(RequestValue::Method),
+                text(b"\" "),
+                Early::EndOfRun,
+            ]
+        );
+        assert_eq!(
+            format.late,
+            [
+                Late::Run,
+                Late::Value(EndValue::Time),
+                Late::Run,
+                Late::Value(EndValue::Status),
+                Late::Text((*b" ").into()),
+                Late::Value(EndValue::Bytes),
+                Late::Text((*b"!").into()),
+            ]
+        );
     }
 }

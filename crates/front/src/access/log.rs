@@ -3,10 +3,7 @@
 //! A log that cannot take them (a full pipe, a full disk) loses lines, which are counted and told of. Runs on the front's thread.
 
 use std::io;
-use std::mem;
 use std::os::fd::{BorrowedFd, RawFd};
-
-use penstock_http::Head;
 
 use crate::access::clock::Clock;
 use crate::access::envelope::{Opened, open_envelope};
@@ -14,7 +11,7 @@ use crate::access::format::Format;
 use crate::access::line::{Ending, write_line};
 use crate::access::output::Output;
 use crate::access::record::AccessRecord;
-use crate::counters::Counter;
+use crate::counters::{Counter, Losses};
 
 /// More than this is not kept for a log that does not take it.
 const CAPACITY: usize = 1 << 20;
@@ -22,10 +19,6 @@ const CAPACITY: usize = 1 << 20;
 const ENOUGH: usize = 32 * 1024;
 /// ... or what there is after this time.
 const LATEST_MS: u64 = 20;
-/// How often losses are told of.
-const TELL_EVERY_MS: u64 = 60_000;
-/// Records kept for the next requests.
-const SPARE: usize = 256;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -36,11 +29,7 @@ pub struct AccessLog {
     /// Since when there is something waiting.
     since_ms: u64,
     clock: Clock,
-    /// Boxed, as exchanges have them.
-    #[expect(clippy::vec_box, reason = "a box is handed over, not its content")]
-    spare: Vec<Box<AccessRecord>>,
-    told: u64,
-    tell_at_ms: u64,
+    losses: Losses,
 }
 
 impl AccessLog {
@@ -70,9 +59,7 @@ impl AccessLog {
             waiting: Vec::new(),
             since_ms: 0,
             clock: Clock::default(),
-            spare: Vec::new(),
-            told: 0,
-            tell_at_ms: 0,
+            losses: Losses::default(),
         }))
     }
 
@@ -81,44 +68,15 @@ impl AccessLog {
         &self.format
     }
 
-    fn empty(&mut self) -> Box<AccessRecord> {
-        self.spare.pop().unwrap_or_default()
-    }
-
-    /// The record of a request whose head is complete; see [`AccessRecord::begin`].
-    pub fn begin(
-        &mut self,
-        head: &Head,
-        bytes: &[u8],
-        client: &[u8],
-        peer: &[u8],
-        now_us: u64,
-    ) -> Box<AccessRecord> {
-        let mut record = self.empty();
-        record.begin(&self.format, head, bytes, client, peer, now_us);
-        record
-    }
-
-    /// The record of something that is no request.
-    pub fn begin_without_head(&mut self, bytes: &[u8], peer: &[u8], now_us: u64) -> Box<AccessRecord> {
-        let mut record = self.empty();
-        record.begin_without_head(bytes, peer, now_us);
-        record
-    }
-
     /// Adds the line of an exchange that has ended, in the turn that began at `now_ms`.
-    pub fn add(&mut self, mut record: Box<AccessRecord>, ending: &Ending, now_ms: u64, dropped: &Counter) {
+    pub fn add(&mut self, record: &AccessRecord, ending: &Ending, now_ms: u64, dropped: &Counter) {
         if self.waiting.len() > CAPACITY {
             dropped.up();
         } else {
             if self.waiting.is_empty() {
                 self.since_ms = now_ms;
             }
-            write_line(&mut self.waiting, &self.format, &mut self.clock, &record, ending);
-        }
-        if self.spare.len() < SPARE {
-            record.clear();
-            self.spare.push(record);
+            write_line(&mut self.waiting, &self.format, &mut self.clock, record, ending);
         }
     }
 
@@ -138,17 +96,12 @@ impl AccessLog {
 
     /// How many lines were lost since it was told last; at most once a minute.
     pub fn losses(&mut self, now_ms: u64, dropped: &Counter) -> Option<u64> {
-        let all = dropped.get();
-        if all == self.told || now_ms < self.tell_at_ms {
-            return None;
-        }
-        self.tell_at_ms = now_ms + TELL_EVERY_MS;
-        Some(all - mem::replace(&mut self.told, all))
+        self.losses.since(now_ms, dropped)
     }
 
     /// Takes over from the log before it.
     pub fn follow(&mut self, old: &AccessLog) {
-        (self.told, self.tell_at_ms) = (old.told, old.tell_at_ms);
+        self.losses = old.losses;
     }
 
     /// Writes what has gathered.
@@ -167,6 +120,7 @@ impl Drop for AccessLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::request_part::Request;
     use std::io::Read;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
@@ -179,15 +133,21 @@ mod tests {
         log
     }
 
+    fn record(log: &AccessLog, bytes: &[u8], peer: &[u8]) -> AccessRecord {
+        let mut record = AccessRecord::default();
+        record.begin(log.format(), &Request { head: None, bytes, client: peer, peer, id: b"" });
+        record
+    }
+
     #[test]
     fn lines_are_gathered_and_written_at_the_latest_then() {
         let (writer, mut reader) = UnixStream::pair().unwrap();
         let dropped = Counter::default();
         let mut log = log_to(&writer, "combined");
         assert_eq!(log.due_in(7), None);
-        let mut record = log.begin_without_head(b"GET /\"\xff\r\nX: y", b"10.0.0.1", 0);
+        let mut record = record(&log, b"GET /\"\xff\r\nX: y", b"10.0.0.1");
         record.status = 400;
-        log.add(record, &ENDING, 7, &dropped);
+        log.add(&record, &ENDING, 7, &dropped);
         assert_eq!(log.due_in(7), Some(LATEST_MS));
         log.flush_due(8, &dropped);
         assert_eq!(log.due_in(8), Some(LATEST_MS - 1));
@@ -206,8 +166,8 @@ mod tests {
     fn the_end_writes_what_is_left() {
         let (writer, mut reader) = UnixStream::pair().unwrap();
         let mut log = log_to(&writer, "%(h)s");
-        let record = log.begin_without_head(b"", b"::1", 0);
-        log.add(record, &ENDING, 0, &Counter::default());
+        let record = record(&log, b"", b"::1");
+        log.add(&record, &ENDING, 0, &Counter::default());
         drop((log, writer));
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
@@ -215,21 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_takes_nothing_loses_lines_and_says_so_once_a_minute() {
+    fn a_log_that_takes_nothing_loses_lines_and_says_so() {
         let (writer, _reader) = UnixStream::pair().unwrap();
         writer.set_nonblocking(true).unwrap();
         let dropped = Counter::default();
         let mut log = log_to(&writer, "%(r)s");
         for _ in 0..5000 {
-            let record = log.begin_without_head(&[b'x'; 1000], b"", 0);
-            log.add(record, &ENDING, 0, &dropped);
+            let record = record(&log, &[b'x'; 1000], b"");
+            log.add(&record, &ENDING, 0, &dropped);
             log.flush(&dropped);
         }
         let lost = dropped.get();
         assert!(lost > 0 && log.waiting.len() <= CAPACITY + 2000);
         assert_eq!(log.losses(5, &dropped), Some(lost));
-        dropped.up();
-        assert_eq!(log.losses(6, &dropped), None);
-        assert_eq!(log.losses(5 + TELL_EVERY_MS, &dropped), Some(1));
     }
 }

@@ -1,7 +1,7 @@
 //! What is written down of each request: its record while it runs, its line when it has ended, and the id by which both are found.
 //!
-//! `record` gathers, `format` is compiled from what was asked for, `line` makes the text (`text`, `clock`, `trace`), `log` gathers lines and
-//! `output` takes them. Runs on the front's thread and never waits.
+//! `format` is compiled from what was asked for, `request_part` writes what a head says into the `record`, `line` makes all of the text (`text`,
+//! `clock`, `trace`), `log` gathers lines and `output` takes them. Runs on the front's thread and never waits.
 
 pub(crate) mod clock;
 pub(crate) mod envelope;
@@ -11,5 +11,6 @@ pub(crate) mod log;
 pub(crate) mod output;
 pub(crate) mod record;
 pub(crate) mod request_ids;
+pub(crate) mod request_part;
 pub(crate) mod text;
 pub(crate) mod trace;

@@ -7,27 +7,25 @@ use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::counters::Counter;
+use crate::datagrams::{self, Datagrams};
 
 /// How lines are written.
 #[derive(Debug)]
 enum Kind {
     /// At once: a file takes everything.
-    File,
+    File(OwnedFd),
     /// By whole lines that do not mix with those of other writers, where there is room.
-    Stream,
-    /// Each line on its own.
-    Datagrams(Box<Datagrams>),
+    Stream(OwnedFd),
+    /// Each line on its own, to a syslog.
+    Datagrams(Box<Syslog>),
 }
 
-/// What it takes to send to a syslog.
 #[derive(Debug)]
-struct Datagrams {
+struct Syslog {
+    socket: Datagrams,
     prefix: Box<[u8]>,
     /// The one that is sent; reused.
     datagram: Vec<u8>,
-    /// Whom the socket was connected to.
-    receiver: libc::sockaddr_storage,
-    receiver_length: libc::socklen_t,
 }
 
 /// What became of a piece.
@@ -43,7 +41,6 @@ enum Sent {
 /// See the module's head.
 #[derive(Debug)]
 pub struct Output {
-    descriptor: OwnedFd,
     kind: Kind,
 }
 
@@ -51,32 +48,15 @@ impl Output {
     /// With a prefix it is a connected datagram socket.
     pub fn new(descriptor: OwnedFd, datagram_prefix: Option<Box<[u8]>>) -> Self {
         let kind = match datagram_prefix {
-            Some(prefix) => {
-                // SAFETY: all zeros is a valid value.
-                let mut receiver: libc::sockaddr_storage = unsafe { mem::zeroed() };
-                let mut receiver_length = mem::size_of_val(&receiver) as libc::socklen_t;
-                // SAFETY: room for any address, and its size. A socket without one has an empty one, and is not connected again.
-                let failed = unsafe {
-                    libc::getpeername(
-                        descriptor.as_raw_fd(),
-                        (&raw mut receiver).cast(),
-                        &raw mut receiver_length,
-                    )
-                } != 0;
-                if failed {
-                    receiver_length = 0;
-                }
-                Kind::Datagrams(Box::new(Datagrams {
-                    prefix,
-                    datagram: Vec::new(),
-                    receiver,
-                    receiver_length,
-                }))
-            }
-            None if is_file(&descriptor) => Kind::File,
-            None => Kind::Stream,
+            Some(prefix) => Kind::Datagrams(Box::new(Syslog {
+                socket: Datagrams::new(descriptor),
+                prefix,
+                datagram: Vec::new(),
+            })),
+            None if is_file(&descriptor) => Kind::File(descriptor),
+            None => Kind::Stream(descriptor),
         };
-        Output { descriptor, kind }
+        Output { kind }
     }
 
     /// Writes what it takes of `lines`, and removes that from them. What is lost for good is counted.
@@ -84,23 +64,23 @@ impl Output {
         let mut written = 0;
         while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
             let sent = match &mut self.kind {
-                Kind::File => write_some(&self.descriptor, rest),
+                Kind::File(file) => write_some(file, rest),
                 // The descriptor may be anything, blocking too: ask before writing. A pipe that reports room takes at least one page.
-                Kind::Stream if !has_room(&self.descriptor) => Sent::Later,
-                Kind::Stream => {
+                Kind::Stream(stream) if !has_room(stream) => Sent::Later,
+                Kind::Stream(stream) => {
                     let some = whole_lines(rest, libc::PIPE_BUF);
-                    write_some(&self.descriptor, rest.get(..some).unwrap_or(rest))
+                    write_some(stream, rest.get(..some).unwrap_or(rest))
                 }
-                Kind::Datagrams(datagrams) => {
+                Kind::Datagrams(syslog) => {
                     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len() - 1);
-                    let line = rest.get(..end).unwrap_or(rest);
-                    match datagrams.send(&self.descriptor, line) {
-                        Sent::Taken(_) => Sent::Taken(end + 1),
-                        Sent::Lost => {
+                    match syslog.send(rest.get(..end).unwrap_or(rest)) {
+                        datagrams::Sent::Taken => Sent::Taken(end + 1),
+                        // Either this one is lost, or the one before it.
+                        datagrams::Sent::AfterRefusal | datagrams::Sent::Lost => {
                             dropped.up();
                             Sent::Taken(end + 1)
                         }
-                        Sent::Later => Sent::Later,
+                        datagrams::Sent::Later => Sent::Later,
                     }
                 }
             };
@@ -118,38 +98,18 @@ impl Output {
     }
 }
 
-impl Datagrams {
-    fn send(&mut self, descriptor: &OwnedFd, line: &[u8]) -> Sent {
+impl Syslog {
+    fn send(&mut self, line: &[u8]) -> datagrams::Sent {
         self.datagram.clear();
         self.datagram.extend_from_slice(&self.prefix);
         self.datagram.extend_from_slice(line);
-        match send(descriptor, &self.datagram) {
-            // A syslog that was started again has another socket under the same name. Connecting a datagram socket waits for nobody.
-            Sent::Lost if self.receiver_length > 0 => {
-                // SAFETY: an address of this length, as getpeername gave it.
-                let failed = unsafe {
-                    libc::connect(
-                        descriptor.as_raw_fd(),
-                        (&raw const self.receiver).cast(),
-                        self.receiver_length,
-                    )
-                } != 0;
-                if failed { Sent::Lost } else { send(descriptor, &self.datagram) }
-            }
-            sent => sent,
-        }
+        self.socket.send(&self.datagram)
     }
 }
 
 fn write_some(descriptor: &OwnedFd, bytes: &[u8]) -> Sent {
     // SAFETY: so many readable bytes.
     told(unsafe { libc::write(descriptor.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
-}
-
-fn send(descriptor: &OwnedFd, bytes: &[u8]) -> Sent {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: so many readable bytes.
-    told(unsafe { libc::send(descriptor.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
 /// The result of a write, right after it.

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use penstock_http::{Field, Head, Known, Span};
 
+use crate::access::text::hex16;
+
 /// Longer ids are not taken over.
 const LONGEST_ID: usize = 128;
 /// The name of the field that the application sees.
@@ -15,7 +17,8 @@ const ID_FIELD: &[u8] = b"X-Request-ID";
 /// A part drawn once, and a counter whose successive values do not look alike. Not secret.
 #[derive(Debug)]
 pub struct RequestIds {
-    front: u64,
+    /// As digits.
+    front: [u8; 16],
     count: u64,
 }
 
@@ -27,7 +30,7 @@ impl RequestIds {
         unsafe { libc::getrandom(drawn.as_mut_ptr().cast(), drawn.len(), 0) };
         let (front, count) = drawn.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
-        RequestIds { front: number(front), count: number(count) }
+        RequestIds { front: hex16(number(front)), count: number(count) }
     }
 
     /// Gives a request its id: the one that it brings if `believes` says so, and it is one; otherwise a new one, and then `out`, which
@@ -36,13 +39,13 @@ impl RequestIds {
         &mut self,
         head: &mut Head,
         bytes: &[u8],
-        believes: bool,
+        believes: impl FnOnce() -> bool,
         out: &mut Vec<u8>,
     ) -> Range<usize> {
         let mut sent = head.fields.iter().filter(|field| field.known == Known::XRequestId);
         let (first, second) = (sent.next(), sent.next());
         if let (Some(field), None) = (first, second)
-            && believes
+            && believes()
             && is_id(field.value.of(bytes))
         {
             let value = field.value;
@@ -72,10 +75,8 @@ impl RequestIds {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^= mixed >> 31;
         let mut id = [0; 32];
-        for (half, number) in id.chunks_exact_mut(16).zip([self.front, mixed]) {
-            for (place, byte) in half.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-                place.copy_from_slice(&crate::access::text::hex(byte));
-            }
+        for (half, digits) in id.as_chunks_mut::<16>().0.iter_mut().zip([self.front, hex16(mixed)]) {
+            *half = digits;
         }
         id
     }
@@ -97,7 +98,7 @@ mod tests {
         let bytes = format!("GET / HTTP/1.1\r\nHost: h\r\n{sent}\r\n").into_bytes();
         let (mut head, mut out) = (Head::default(), Vec::new());
         Receiver::new().advance(&bytes, &Limits::default(), &mut head).unwrap();
-        let place = ids.identify(&mut head, &bytes, believes, &mut out);
+        let place = ids.identify(&mut head, &bytes, || believes, &mut out);
         let all = if out.is_empty() { &bytes } else { &out };
         let text = |range: Range<usize>| String::from_utf8(all[range].to_vec()).unwrap();
         let fields = head

@@ -2,11 +2,36 @@
 //!
 //! Each function appends, and allocates nothing for what is usual. Must not know what is written. Pure.
 
+use penstock_http::words;
+
 /// A byte as two digits.
 #[inline]
 pub fn hex(byte: u8) -> [u8; 2] {
     let digit = |n: u8| n + if n < 10 { b'0' } else { b'a' - 10 };
     [digit(byte >> 4), digit(byte & 15)]
+}
+
+/// A number as sixteen digits.
+#[inline]
+pub fn hex16(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for (place, half) in digits.as_chunks_mut::<8>().0.iter_mut().zip([number >> 32, number]) {
+        *place = hex8(half as u32).to_be_bytes();
+    }
+    digits
+}
+
+/// The digits as bytes of a number: all eight at once.
+#[inline]
+fn hex8(number: u32) -> u64 {
+    // Each step moves the upper half of a part away from the lower one, until each digit has a byte.
+    let mut spread = u64::from(number);
+    spread = (spread << 16 | spread) & 0x0000_FFFF_0000_FFFF;
+    spread = (spread << 8 | spread) & 0x00FF_00FF_00FF_00FF;
+    spread = (spread << 4 | spread) & 0x0F0F_0F0F_0F0F_0F0F;
+    // 1 in the bytes that are letters, which come 39 places behind the digits.
+    let letters = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    spread + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'9' - 1)
 }
 
 #[inline]
@@ -17,21 +42,27 @@ fn needs_escape(byte: u8) -> bool {
 /// Eight bytes at a time: most values are some words long, and all of them pass here.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    !words.iter().any(|word| any_needs_escape(u64::from_ne_bytes(*word)))
-        && !rest.iter().any(|byte| needs_escape(*byte))
+    if let Some(found) = words::any(bytes, any_needs_escape) {
+        return !found;
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
+        return !any_needs_escape(u64::from(first) << 32 | u64::from(last));
+    }
+    // Up to three: the first, the one in the middle and the last are all of them.
+    let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(b' '));
+    let all = byte(0) | byte(bytes.len() / 2) << 8 | byte(bytes.len().wrapping_sub(1)) << 16;
+    !any_needs_escape(all | 0x2020_2020_2000_0000)
 }
 
-/// Whether one of eight bytes does. A borrow may cross into the byte above one that is found, and never into one from a byte that is not:
-/// so it finds nothing where there is nothing.
+/// Whether one of eight bytes does. All kinds are asked for in one go, see `penstock_http::words` for why that finds nothing where there is nothing.
 #[inline]
 fn any_needs_escape(word: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    let (quote, backslash) = (is_zero(word ^ (ONES * 0x22)), is_zero(word ^ (ONES * 0x5C)));
-    (controls | quote | backslash | is_zero(word ^ (ONES * 0x7F)) | word) & HIGH != 0
+    let less = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word;
+    let is = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
+    (less(word, 0x20) | is(b'"') | is(b'\\') | is(0x7F) | word) & HIGH != 0
 }
 
 /// Whatever could end the field, forge a line or drive a terminal is written as `\xHH`; nothing at all as a dash.
@@ -87,43 +118,62 @@ fn escape_json_hostile(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// The eight digits of a number below 10^8, the first one in the lowest byte: all at once, by halves of halves of halves.
+#[inline]
+fn digits8(number: u32) -> u64 {
+    // Each lane holds a number; the quotient stays where it is, and the remainder goes into the upper half of the lane.
+    let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    // 10486 / 2^20 is a hundredth, exact enough below 10,000; 103 / 2^10 a tenth, exact enough below 100.
+    let hundreds = (fours * 10_486) >> 20 & 0x0000_007F_0000_007F;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = (twos * 103) >> 10 & 0x000F_000F_000F_000F;
+    (tens | (twos - tens * 10) << 8) + ZEROS
+}
+
+/// `00000000`.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
 /// A number.
 #[inline]
 pub fn decimal(out: &mut Vec<u8>, number: u64) {
     if number < 1000 {
         // A status, a small body, a worker, whole seconds: nearly all.
         let small = number as u32;
-        let digits = [b'0' + (small / 100) as u8, b'0' + (small / 10 % 10) as u8, b'0' + (small % 10) as u8];
-        let skipped = usize::from(small < 100) + usize::from(small < 10);
-        out.extend_from_slice(digits.get(skipped..).unwrap_or_default());
-        return;
-    }
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        at -= 1;
-        rest /= 10;
-        if rest == 0 {
-            break;
+        let digit = |n: u32| b'0' + (n % 10) as u8;
+        let [a, b, c] = [b'0' + (small / 100) as u8, digit(small / 10), digit(small)];
+        if small >= 100 {
+            out.extend_from_slice(&[a, b, c]);
+        } else if small >= 10 {
+            out.extend_from_slice(&[b, c]);
+        } else {
+            out.push(c);
         }
+    } else if number < 100_000_000 {
+        let digits = digits8(number as u32);
+        // Zeros at the front are shifted out, and others come in at the end, which are cut off.
+        let skipped = (digits ^ ZEROS).trailing_zeros() / 8;
+        out.extend_from_slice(&(digits >> (8 * skipped)).to_le_bytes());
+        out.truncate(out.len() - skipped as usize);
+    } else {
+        decimal(out, number / 100_000_000);
+        out.extend_from_slice(&digits8((number % 100_000_000) as u32).to_le_bytes());
     }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
 /// Microseconds as `1.000250`.
 #[inline]
 pub fn seconds(out: &mut Vec<u8>, us: u64) {
-    decimal(out, us / 1_000_000);
-    let mut text = *b".000000";
-    // Of 32 bits, for a division of 64 takes several times as long.
-    let mut rest = (us % 1_000_000) as u32;
-    for place in text.iter_mut().skip(1).rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
+    if us < 10_000_000 {
+        // The first digit is 0, and makes room for the point behind the second.
+        let digits = digits8(us as u32);
+        let with_point = digits & !0xFFFF | digits >> 8 & 0xFF | u64::from(b'.') << 8;
+        out.extend_from_slice(&with_point.to_le_bytes());
+    } else {
+        decimal(out, us / 1_000_000);
+        let [_, _, digits @ ..] = digits8((us % 1_000_000) as u32).to_le_bytes();
+        out.push(b'.');
+        out.extend_from_slice(&digits);
     }
-    out.extend_from_slice(&text);
 }
 
 /// The name in `Basic bmFtZTpwYXNz`; empty for anything else.
@@ -188,6 +238,40 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_all_lengths() {
+        let mut number = 1u64;
+        for _ in 0..19 {
+            for near in [number - 1, number, number + 1] {
+                let mut out = Vec::new();
+                decimal(&mut out, near);
+                assert_eq!(out, near.to_string().as_bytes());
+                out.clear();
+                seconds(&mut out, near);
+                let expected = format!("{}.{:06}", near / 1_000_000, near % 1_000_000);
+                assert_eq!(out, expected.as_bytes());
+            }
+            number *= 10;
+        }
+    }
+
+    #[test]
+    fn digits_by_eight() {
+        // All that two lanes of four digits can hold.
+        for number in 0..10_000 {
+            for all in [number * 10_000 + 9999 - number, number, number * 10_000] {
+                assert_eq!(digits8(all).to_le_bytes(), format!("{all:08}").as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn digits_by_sixteen() {
+        for number in [0, 1, 0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210, 0x9A9A_A9A9_0F0F_F0F0, u64::MAX] {
+            assert_eq!(hex16(number), format!("{number:016x}").as_bytes());
+        }
+    }
+
+    #[test]
     fn names_in_credentials() {
         assert_eq!(user(b"Basic YWxpY2U6c2VjcmV0"), b"alice");
         assert_eq!(user(b"basic YWxpY2U6"), b"alice");
@@ -199,13 +283,19 @@ mod tests {
     #[test]
     fn every_byte_is_found_at_every_place_of_a_word() {
         for byte in 0..=255u8 {
-            for place in 0..19 {
-                // Neighbours of all kinds, for those that a borrow could come from.
-                for other in [b' ', b'!', b'#', b'[', b']', b'~', b'a', b'0'] {
-                    let mut text = [other; 19];
-                    text[place] = byte;
-                    let expected = !(0x20..=0x7E).contains(&byte) || byte == b'"' || byte == b'\\';
-                    assert_eq!(!is_plain(&text), expected, "{byte:#x} at {place} among {other:#x}");
+            let expected = !(0x20..=0x7E).contains(&byte) || byte == b'"' || byte == b'\\';
+            for length in 1..20 {
+                for place in 0..length {
+                    // Neighbours of all kinds, for those that a borrow could come from.
+                    for other in [b' ', b'!', b'#', b'[', b']', b'~', b'a', b'0'] {
+                        let mut text = vec![other; length];
+                        text[place] = byte;
+                        assert_eq!(
+                            !is_plain(&text),
+                            expected,
+                            "{byte:#x} at {place} of {length} among {other:#x}"
+                        );
+                    }
                 }
             }
         }

@@ -74,6 +74,25 @@ impl Listener {
         self.descriptor.as_raw_fd()
     }
 
+    /// Connections that nobody has accepted yet, as far as the system tells: not for unix sockets.
+    pub fn waiting(&self) -> u64 {
+        // SAFETY: all zeros is a valid value.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut length = std::mem::size_of_val(&info) as libc::socklen_t;
+        // SAFETY: room for the answer, and its size.
+        let failed = unsafe {
+            libc::getsockopt(
+                self.raw(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                (&raw mut info).cast(),
+                &raw mut length,
+            )
+        } != 0;
+        // Of a listening socket this field is the length of its queue.
+        if failed { 0 } else { u64::from(info.tcpi_unacked) }
+    }
+
     /// The next connection, non-blocking; WouldBlock when there is none.
     pub fn accept(&self) -> io::Result<(Socket, Peer)> {
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -92,6 +111,19 @@ impl Listener {
 mod tests {
     use super::*;
     use std::net::SocketAddr;
+
+    #[test]
+    fn what_waits_is_counted() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let listener = Listener::new(tcp.into()).unwrap();
+        assert_eq!(listener.waiting(), 0);
+        let _clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+        assert_eq!(listener.waiting(), 3);
+        let directory = tempfile::tempdir().unwrap();
+        let unix = std::os::unix::net::UnixListener::bind(directory.path().join("x")).unwrap();
+        assert_eq!(Listener::new(unix.into()).unwrap().waiting(), 0);
+    }
 
     #[test]
     fn peers_are_named_as_cgi_wants() {

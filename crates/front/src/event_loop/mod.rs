@@ -16,9 +16,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use penstock_http::{DateCache, Head, Limits};
-use penstock_link::{Why, fine_us};
+use penstock_link::{Why, coarse_ms, fine_us};
 
 use crate::access::log::AccessLog;
+use crate::access::record::Records;
 use crate::access::request_ids::RequestIds;
 use crate::connection::backlog::Backlog;
 use crate::connection::close::CloseReason;
@@ -37,6 +38,7 @@ use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
+use crate::statsd::sender::Statsd;
 
 pub(crate) mod accept;
 pub(crate) mod deadlines;
@@ -105,6 +107,11 @@ pub(crate) struct EventLoop {
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) statsd: Option<Statsd>,
+    /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
+    pub(crate) notes_requests: bool,
+    pub(crate) notes_ends: bool,
+    pub(crate) records: Records,
     pub(crate) ids: RequestIds,
     /// The head of a request with its id behind it; reused.
     pub(crate) identified: Vec<u8>,
@@ -124,6 +131,11 @@ pub(crate) struct EventLoop {
     pub(crate) started_us: u64,
     /// Milliseconds since the start, as of this turn.
     pub(crate) now_ms: u64,
+    /// The same in microseconds, and by the clock that workers share; the latter only where something is noted.
+    pub(crate) turn_us: u64,
+    pub(crate) turn_coarse_ms: u64,
+    /// What the clock said when an answer was looked at last; see `noting`.
+    pub(crate) answered_us: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
     /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
@@ -164,7 +176,8 @@ impl EventLoop {
         let affinity = Affinity::new(settings.debugger_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
-        Ok(EventLoop {
+        let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
+        let mut made = EventLoop {
             accepting: vec![true; listeners.len()],
             first_admin: listeners.len().saturating_sub(admin_listeners) as u16,
             may_accept: false,
@@ -174,6 +187,10 @@ impl EventLoop {
                 .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
             watch_at: 0,
             access_log: AccessLog::new(settings.access_log)?,
+            statsd,
+            notes_requests: false,
+            notes_ends: false,
+            records: Records::default(),
             ids: RequestIds::new(),
             identified: Vec::new(),
             settings,
@@ -203,14 +220,24 @@ impl EventLoop {
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,
+            turn_us: 0,
+            turn_coarse_ms: 0,
+            answered_us: 0,
             unix_seconds: 0,
             unix_ms_at_start: 0,
             wall_clock_at: 0,
-        })
+        };
+        made.decide_noting();
+        Ok(made)
     }
 
     /// Serves until told to stop, or until the last connection has gone after a drain.
     pub(crate) fn run(mut self) {
+        self.serve();
+        self.end_notes();
+    }
+
+    fn serve(&mut self) {
         let mut events = Events::with_capacity(1024);
         let mut news = Vec::new();
         let mut due = Vec::new();
@@ -256,7 +283,7 @@ impl EventLoop {
             self.report_workers();
 
             self.show_levels();
-            self.flush_access_log();
+            self.flush_notes();
             match self.shared.command() {
                 Command::Serve => {}
                 Command::Drain => {
@@ -296,19 +323,12 @@ impl EventLoop {
         self.unix_ms_at_start + self.now_ms
     }
 
-    fn flush_access_log(&mut self) {
-        let Some(log) = &mut self.access_log else { return };
-        let dropped = &self.shared.counters.access_lines_dropped;
-        log.flush_due(self.now_ms, dropped);
-        if let Some(count) = log.losses(self.now_ms, dropped) {
-            let message =
-                format!("{count} lines of the access log were lost: it does not take them fast enough");
-            self.shared.notices.post(Level::Warning, message);
-        }
-    }
-
     fn read_clocks(&mut self) {
-        self.now_ms = self.now_us() / 1000;
+        self.turn_us = self.now_us();
+        self.now_ms = self.turn_us / 1000;
+        if self.notes_requests {
+            self.turn_coarse_ms = coarse_ms();
+        }
         if self.now_ms >= self.wall_clock_at {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.unix_seconds = since.as_secs();

@@ -1,14 +1,27 @@
-//! What is noted of requests: records for the access log and for `Server-Timing`, and ids.
+//! What is noted of requests: records for the access log, for metrics and for `Server-Timing`, and ids.
 //!
 //! Must cost nothing where none of it is wanted. Runs on the front's thread.
 
 use crate::access::line::Ending;
 use crate::access::record::AccessRecord;
-use crate::connection::listener::Peer;
+use crate::access::request_part::Request;
+use crate::connection::listener::{Listener, Peer};
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
+use crate::notices::Level;
+use crate::statsd::sender::Levels;
+use crate::statsd::totals::Sample;
+
+/// What is sent by one call in some microseconds.
+const QUICK_BYTES: u64 = 16 * 1024;
 
 impl EventLoop {
+    /// To be called when what is wanted may have changed.
+    pub(crate) fn decide_noting(&mut self) {
+        self.notes_ends = self.access_log.is_some() || self.statsd.is_some();
+        self.notes_requests = self.notes_ends || self.settings.server_timing || self.settings.request_ids;
+    }
+
     /// A request's head is complete and in `self.head`; it came from `client`. `identified` is empty, and gets the head with an id behind it where
     /// one was made.
     #[inline]
@@ -19,60 +32,78 @@ impl EventLoop {
         client: &Peer,
         identified: &mut Vec<u8>,
     ) {
-        let settings = &self.settings;
-        if self.access_log.is_none() && !settings.server_timing && !settings.request_ids {
-            return;
+        if self.notes_requests {
+            self.note_wanted_request(id, bytes, client, identified);
         }
-        let now_us = self.now_us();
+    }
+
+    fn note_wanted_request(
+        &mut self,
+        id: ConnectionId,
+        bytes: &[u8],
+        client: &Peer,
+        identified: &mut Vec<u8>,
+    ) {
+        let settings = &self.settings;
         let Some(connection) = self.table.get_mut(id) else { return };
         let needs_id = match &self.access_log {
             Some(log) => settings.request_ids || log.format().has_request_id,
             None => settings.request_ids,
         };
-        let mut record = match &mut self.access_log {
-            Some(log) => Some(log.begin(&self.head, bytes, client.text(), connection.peer.text(), now_us)),
-            None if settings.server_timing => {
-                let mut record = Box::<AccessRecord>::default();
-                record.begin_clock(now_us);
-                Some(record)
-            }
-            None => None,
-        };
+        let mut place = 0..0;
         if needs_id {
             let peer = connection.peer.address.map(|(ip, _)| ip);
-            let believes = settings.trust_request_id || settings.proxies.trusted.trusts(peer);
-            let place = self.ids.identify(&mut self.head, bytes, believes, identified);
-            let all = if identified.is_empty() { bytes } else { &identified[..] };
-            if let (Some(record), Some(text)) = (&mut record, all.get(place)) {
-                record.set_id(text);
-            }
+            let believes = || settings.trust_request_id || settings.proxies.trusted.trusts(peer);
+            place = self.ids.identify(&mut self.head, bytes, believes, identified);
         }
-        connection.exchange.record = record;
+        if !self.notes_ends && !settings.server_timing {
+            return;
+        }
+        let mut record = self.records.take();
+        record.begin_clock(self.turn_us, self.turn_coarse_ms);
+        if let Some(log) = &self.access_log {
+            let all = if identified.is_empty() { bytes } else { &identified[..] };
+            let request = Request {
+                head: Some(&self.head),
+                bytes: all,
+                client: client.text(),
+                peer: connection.peer.text(),
+                id: all.get(place).unwrap_or_default(),
+            };
+            record.begin(log.format(), &request);
+        }
+        connection.exchange.record = Some(record);
     }
 
     /// A head is complete, and will be answered here.
     pub(crate) fn note_head(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let now_us = self.now_us();
-        if let Some(log) = &mut self.access_log
-            && let Some(connection) = self.table.get_mut(id)
-        {
-            let peer = connection.peer.text();
-            connection.exchange.record = Some(log.begin(&self.head, bytes, peer, peer, now_us));
-        }
+        self.note_without_worker(id, bytes, true);
     }
 
-    /// The access log is to show what was refused, which may be no request at all.
+    /// What was refused is noted, too, though it may be no request at all.
     pub(crate) fn note_refused(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let now_us = self.now_us();
-        if let Some(log) = &mut self.access_log
-            && let Some(connection) = self.table.get_mut(id)
-        {
-            let peer = connection.peer.text();
-            connection.exchange.record.get_or_insert_with(|| log.begin_without_head(bytes, peer, now_us));
-        }
+        self.note_without_worker(id, bytes, false);
     }
 
-    /// What never became a request has a line in the access log, too; `cause` is what it says.
+    fn note_without_worker(&mut self, id: ConnectionId, bytes: &[u8], has_head: bool) {
+        if !self.notes_ends {
+            return;
+        }
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if connection.exchange.record.is_some() {
+            return;
+        }
+        let mut record = self.records.take();
+        record.begin_clock(self.turn_us, self.turn_coarse_ms);
+        if let Some(log) = &self.access_log {
+            let peer = connection.peer.text();
+            let head = has_head.then_some(&self.head);
+            record.begin(log.format(), &Request { head, bytes, client: peer, peer, id: b"" });
+        }
+        connection.exchange.record = Some(record);
+    }
+
+    /// So is what never became a request; `cause` is what its line says.
     pub(crate) fn note_own(&mut self, id: ConnectionId, cause: &'static str) {
         self.note_refused(id, &[]);
         if let Some(connection) = self.table.get_mut(id)
@@ -84,10 +115,76 @@ impl EventLoop {
 
     /// An exchange has ended: its line, where there is a log.
     pub(crate) fn note_end(&mut self, record: Box<AccessRecord>, bytes: u64, how: &'static str) {
-        let (now_us, unix_ms) = (self.now_us(), self.unix_ms());
+        if self.notes_ends {
+            // An answer that was looked at just now and has left already: by the time that is known, or one more look at the clock for each request.
+            let is_quick = record.answered_us == self.answered_us && bytes <= QUICK_BYTES;
+            let now_us =
+                if is_quick && self.answered_us > self.turn_us { self.answered_us } else { self.now_us() };
+            let unix_ms = self.unix_ms();
+            if let Some(statsd) = &mut self.statsd {
+                let queue_us = (record.answered_us > 0).then_some(record.queue_us);
+                let duration_us = now_us.saturating_sub(record.began_us);
+                statsd.add(record.status, Sample { duration_us, queue_us });
+            }
+            if let Some(log) = &mut self.access_log {
+                let ending = Ending { bytes, how, now_us, unix_ms };
+                log.add(&record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
+            }
+        }
+        self.records.give_back(record);
+    }
+
+    /// Writes access lines that have waited, and reports to the statsd.
+    #[inline]
+    pub(crate) fn flush_notes(&mut self) {
+        if !self.notes_ends {
+            return;
+        }
+        let counters = &self.shared.counters;
         if let Some(log) = &mut self.access_log {
-            let ending = Ending { bytes, how, now_us, unix_ms };
-            log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
+            log.flush_due(self.now_ms, &counters.access_lines_dropped);
+            if let Some(count) = log.losses(self.now_ms, &counters.access_lines_dropped) {
+                let message =
+                    format!("{count} lines of the access log were lost: it does not take them fast enough");
+                self.shared.notices.post(Level::Warning, message);
+            }
+        }
+        if self.statsd.as_ref().is_some_and(|statsd| statsd.due_in(self.now_ms) == 0) {
+            self.report_to_statsd();
+        }
+    }
+
+    /// Milliseconds until [`EventLoop::flush_notes`] has something to do; None for never.
+    pub(crate) fn next_note_ms(&self) -> Option<u64> {
+        let log = self.access_log.as_ref().and_then(|log| log.due_in(self.now_ms));
+        let statsd = self.statsd.as_ref().map(|statsd| statsd.due_in(self.now_ms));
+        log.into_iter().chain(statsd).min()
+    }
+
+    #[cold]
+    fn report_to_statsd(&mut self) {
+        let Some(statsd) = &mut self.statsd else { return };
+        let queued = self.dispatch.queued() as u64;
+        let levels = Levels {
+            workers: self.dispatch.workers().filter(|(_, worker)| !worker.is_dead).count() as u64,
+            backlog: queued + self.listeners.iter().map(Listener::waiting).sum::<u64>(),
+            queued,
+            running: self.dispatch.slots_in_use() as u64,
+            connections: self.table.len() as u64,
+        };
+        let counters = &self.shared.counters;
+        statsd.work(self.now_ms, &levels, counters);
+        if let Some(count) = statsd.losses(self.now_ms, counters) {
+            let message =
+                format!("{count} datagrams for the statsd were lost: nobody takes them, or not fast enough");
+            self.shared.notices.post(Level::Warning, message);
+        }
+    }
+
+    /// Nothing more will be noted.
+    pub(crate) fn end_notes(&mut self) {
+        if let Some(statsd) = &mut self.statsd {
+            statsd.finish(&self.shared.counters);
         }
     }
 }

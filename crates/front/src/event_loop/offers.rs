@@ -15,9 +15,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 
 use mio::unix::SourceFd;
-use penstock_link::fine_us;
 
-use crate::access::line::Ending;
 use crate::connection::Connection;
 use crate::connection::close::CloseReason;
 use crate::connection::table::ConnectionId;
@@ -76,14 +74,10 @@ impl EventLoop {
             let _ = self.poll.registry().deregister(&mut SourceFd(&connection.socket.as_raw_fd()));
             let reason = CloseReason::HandedOver;
             reason.counter(&self.shared.counters).up();
-            let unix_ms = self.unix_ms();
-            if let (Some(mut record), Some(log)) = (connection.exchange.record.take(), &mut self.access_log) {
+            if let Some(mut record) = connection.exchange.record.take() {
                 record.status = SWITCHING_PROTOCOLS;
-                let now_us = fine_us() - self.started_us;
-                record.answered_us = now_us;
-                let how = reason.for_the_log();
-                let ending = Ending { bytes: 0, how, now_us, unix_ms };
-                log.add(record, &ending, self.now_ms, &self.shared.counters.access_lines_dropped);
+                record.answered_us = self.now_us();
+                self.note_end(record, 0, reason.for_the_log());
             }
         }
         self.dispatch.reap(place, self.now_ms);

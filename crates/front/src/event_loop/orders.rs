@@ -41,11 +41,17 @@ impl EventLoop {
                     if let Some(mut old) = std::mem::replace(&mut self.access_log, *log) {
                         old.flush(&self.shared.counters.access_lines_dropped);
                     }
+                    self.decide_noting();
                 }
-                Order::Add(link) => self.dispatch.add(*link),
+                Order::Add(link) => {
+                    let number = link.number;
+                    self.dispatch.add(*link);
+                    self.shared.notices.tell(News::Added, number, String::new());
+                }
                 Order::Retire(number) => self.retire(number),
                 Order::Died(number, how) => self.on_death(number, &how),
                 Order::CalledItself(number, pid) => self.on_self_call(number, pid),
+                Order::Answer(pulse) => pulse.ring(),
             }
         }
     }

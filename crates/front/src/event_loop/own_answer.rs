@@ -116,7 +116,7 @@ impl EventLoop {
         if matches!(own, OwnAnswer::Refused(_)) {
             self.shared.counters.requests_refused.up();
         }
-        if self.access_log.is_some() {
+        if self.notes_ends {
             self.note_own(id, own.for_the_log());
         }
         self.send_own(id, &Own::text(own.status(), own.detail(), own.keeps_connection()));

@@ -6,7 +6,6 @@
 use std::io::{self, Read};
 
 use penstock_http::{Event, Head, HttpError, Length};
-use penstock_link::fine_us;
 
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::{Pending, State};
@@ -340,7 +339,7 @@ impl EventLoop {
         }
         if let Some(record) = &mut connection.exchange.record {
             // The time that it took to come is the client's.
-            record.is_complete(fine_us() - self.started_us);
+            record.is_complete(self.turn_us, self.turn_coarse_ms);
         }
         let dispatched = self.dispatch.submit(id, &ask, Load::Collected(body), self.now_ms);
         self.handed_on(id, dispatched);

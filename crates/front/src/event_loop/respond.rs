@@ -127,6 +127,7 @@ impl EventLoop {
                     }
                     if let Some(record) = &mut exchange.record {
                         let now_us = fine_us() - self.started_us;
+                        self.answered_us = now_us;
                         record.is_answered(head.status, now_us, link.started_ms(slot).unwrap_or_default());
                         if let Some(log) = &self.access_log {
                             record.keep_answer(log.format(), head.fields());

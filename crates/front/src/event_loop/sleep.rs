@@ -52,8 +52,8 @@ impl EventLoop {
         if self.dispatch.is_stalled() {
             wait = wait.min(STALLED_MS);
         }
-        if let Some(log) = &self.access_log {
-            wait = soonest(wait, log.due_in(self.now_ms));
+        if self.notes_ends {
+            wait = soonest(wait, self.next_note_ms());
         }
         wait = soonest(wait, self.dispatch.next_look_ms());
         wait = soonest(wait, self.next_watch_ms());

@@ -6,6 +6,8 @@
     reason = "shared by several programs; failing is their way to report"
 )]
 
+pub mod beside;
+
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;

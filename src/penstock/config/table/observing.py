@@ -99,3 +99,24 @@ class Observing:
         more="In milliseconds: queue;dur=0.00, app;dur=12.34, up to the head of the response. One that "
         "has such a field of its own keeps it.",
     )  # fmt: skip
+
+    statsd: str | None = setting(
+        None,
+        Unit.ADDRESS, Group.LOGS, Part.FRONT, "--statsd",
+        help="Send metrics to a statsd, once a second: host:port (UDP) or unix:/path.",
+        reason="Somebody has to listen there.",
+        more="With gunicorn's names and penstock's own (docs/metrics.md). A name is looked up once, at the "
+        "start; what cannot be reached then is told of, and gets nothing.",
+    )  # fmt: skip
+    statsd_prefix: str = setting(
+        "",
+        Unit.TEXT, Group.LOGS, Part.FRONT, "--statsd-prefix",
+        help="What stands before the name of each metric; a dot is put between.",
+        reason="Names that begin with gunicorn. and penstock. are told from others.",
+    )  # fmt: skip
+    statsd_tags: str = setting(
+        "",
+        Unit.TEXT, Group.LOGS, Part.FRONT, "--statsd-tags",
+        help="Tags for each metric, as Datadog reads them: env:production,service:shop.",
+        reason="Only some servers understand them.",
+    )  # fmt: skip

@@ -85,6 +85,17 @@ class Timeouts:
         "interrupts.",
         minimum=SHORTEST_TIMEOUT,
     )  # fmt: skip
+    start_timeout: float = setting(
+        0.0,
+        Unit.SECONDS, Group.TIMEOUTS, Part.SUPERVISOR, "--start-timeout",
+        help="How long a worker (with --preload, the process that they are forked from) may load the "
+        "application before it is killed, which counts as a start that failed.",
+        reason="An application may fetch a model while it is imported, which takes as long as it takes. "
+        "Whatever the limit, the log says after 10 s where one is that loads, and again from time to time.",
+        zero="as long as it likes",
+        more="In a reload the old workers stay. Without worker processes there is only the log.",
+        reloadable=True,
+    )  # fmt: skip
     worker_timeout: float = setting(
         30.0,
         Unit.SECONDS, Group.TIMEOUTS, Part.FRONT, "--worker-timeout",

@@ -88,9 +88,10 @@ class StopTemplate:
 
 @dataclass(frozen=True)
 class KillTemplate:
-    """End its process by force."""
+    """End its process by a signal."""
 
     template: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,16 @@ class DrainFront:
 @dataclass(frozen=True)
 class StopFront:
     """Let it end now."""
+
+
+@dataclass(frozen=True)
+class AskFront:
+    """Let its event loop give a sign of life."""
+
+
+@dataclass(frozen=True)
+class DescribeFront:
+    """Write down what the kernel says of its threads."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +205,8 @@ Action = (
     | CloseListeners
     | DrainFront
     | StopFront
+    | AskFront
+    | DescribeFront
     | KillFront
     | ReopenFiles
     | StartSuccessor

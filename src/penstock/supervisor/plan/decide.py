@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.supervisor.plan import balance, ending, front, reload, templates, workers
+from penstock.supervisor.plan import balance, ending, front, pulse, reload, templates, workers
 from penstock.supervisor.plan import events as ev
 from penstock.supervisor.plan.actions import Action, ReopenFiles
 from penstock.supervisor.plan.state import Reason, Stage, State
@@ -27,6 +27,7 @@ def decide(state: State, event: ev.Event, now: float) -> list[Action]:
             | ev.WorkerLeaving()
             | ev.WorkerLost()
             | ev.WorkerExited()
+            | ev.WorkerAdded()
             | ev.WorkerQuiet()
             | ev.WorkerSpent()
             | ev.WorkerStuck()
@@ -43,7 +44,7 @@ def decide(state: State, event: ev.Event, now: float) -> list[Action]:
             | ev.TemplateExited()
         ):
             _about_template(turn, event)
-        case ev.FrontForked() | ev.FrontFailed() | ev.FrontLost() | ev.FrontExited():
+        case ev.FrontForked() | ev.FrontFailed() | ev.FrontAnswered() | ev.FrontLost() | ev.FrontExited():
             _about_front(turn, event)
         case _:
             _about_all(turn, event)
@@ -55,9 +56,15 @@ def decide(state: State, event: ev.Event, now: float) -> list[Action]:
 
 def next_deadline(state: State) -> float | None:
     """When `decide` should be called even if nothing happens."""
-    times = [state.deadline, state.front.deadline, state.front.restart_at, state.failures.wait_until]
-    times += [one for worker in state.workers.values() for one in (worker.deadline, worker.expires)]
-    times += [template.deadline for template in state.templates.values()]
+    if state.stage is Stage.ENDED:
+        # What was due later, such as the next start, never comes.
+        return None
+    front = state.front
+    times = [state.deadline, front.deadline, front.pulse_at, front.restart_at, state.failures.wait_until]
+    times += [
+        one for worker in state.workers.values() for one in (worker.deadline, worker.expires, worker.ready_by)
+    ]
+    times += [one for template in state.templates.values() for one in (template.deadline, template.ready_by)]
     return min((one for one in times if one is not None), default=None)
 
 
@@ -70,6 +77,7 @@ def _about_worker(
     | ev.WorkerLeaving
     | ev.WorkerLost
     | ev.WorkerExited
+    | ev.WorkerAdded
     | ev.WorkerQuiet
     | ev.WorkerSpent
     | ev.WorkerStuck
@@ -96,6 +104,8 @@ def _about_worker(
             workers.lost(turn, worker)
         case ev.WorkerExited(_, how):
             workers.exited(turn, worker, how)
+        case ev.WorkerAdded():
+            workers.added(turn, worker)
         case ev.WorkerQuiet():
             workers.quiet(turn, worker)
         case ev.WorkerSpent():
@@ -130,8 +140,13 @@ def _about_template(
             templates.exited(turn, template, how)
 
 
-def _about_front(turn: Turn, event: ev.FrontForked | ev.FrontFailed | ev.FrontLost | ev.FrontExited) -> None:
+def _about_front(
+    turn: Turn,
+    event: ev.FrontForked | ev.FrontFailed | ev.FrontAnswered | ev.FrontLost | ev.FrontExited,
+) -> None:
     match event:
+        case ev.FrontAnswered():
+            pulse.answered(turn)
         case ev.FrontForked(pid):
             turn.state.front.pid = pid
         case ev.FrontFailed(what):

@@ -70,6 +70,11 @@ class FrontExited:
 
 
 @dataclass(frozen=True)
+class FrontAnswered:
+    """The front has given the sign of life that it was asked for."""
+
+
+@dataclass(frozen=True)
 class FrontLost:
     """The front's control socket is closed; its end should follow."""
 
@@ -126,6 +131,13 @@ class WorkerExited:
 
     worker: int
     exit: Exit
+
+
+@dataclass(frozen=True)
+class WorkerAdded:
+    """The front says: requests are handed to it from now on."""
+
+    worker: int
 
 
 @dataclass(frozen=True)
@@ -275,6 +287,7 @@ Event = (
     | Elapsed
     | FrontForked
     | FrontFailed
+    | FrontAnswered
     | FrontExited
     | FrontLost
     | WorkerForked
@@ -284,6 +297,7 @@ Event = (
     | WorkerLeaving
     | WorkerLost
     | WorkerExited
+    | WorkerAdded
     | WorkerQuiet
     | WorkerSpent
     | WorkerStuck

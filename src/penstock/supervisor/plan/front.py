@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.supervisor.plan import ending
+from penstock.supervisor.plan import ending, pulse
 from penstock.supervisor.plan.actions import (
     Accept,
     AddWorker,
@@ -33,6 +33,7 @@ def start(turn: Turn) -> None:
     front.born = turn.now
     front.is_accepting = False
     front.deadline = front.restart_at = None
+    pulse.begin(turn)
     turn.do(StartFront(front.incarnation))
     for worker in turn.state.workers.values():
         if worker.phase in (Phase.STARTING, Phase.READY):
@@ -76,7 +77,7 @@ def exited(turn: Turn, how: Exit) -> None:
     """Start another one, unless it was time."""
     state, front = turn.state, turn.state.front
     was_asked = front.phase is Phase.STOPPING
-    name, front.phase, front.pid, front.deadline = front.name, None, None, None
+    name, front.phase, front.pid, front.deadline, front.pulse_at = front.name, None, None, None, None
     front.is_accepting = False
     for worker in state.workers.values():
         worker.is_added = False
@@ -108,6 +109,7 @@ def exited(turn: Turn, how: Exit) -> None:
 def check(turn: Turn) -> None:
     """What is due by now."""
     front = turn.state.front
+    pulse.check(turn)
     if front.deadline is not None and front.deadline <= turn.now:
         front.deadline = None
         turn.log("error", f"{front.name} does not end and is killed")

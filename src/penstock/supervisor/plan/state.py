@@ -28,6 +28,10 @@ class Rules:
     worker_lifetime: float = 0.0
     graceful_timeout: float = 30.0
     drain_delay: float = 0.0
+    start_timeout: float = 0.0
+    # No setting: no front that works needs a second to answer, and nobody should have to think about it. 0:
+    # it is not asked.
+    front_timeout: float = 30.0
     # As PID 1 of a container: when it ends, the container does.
     is_init: bool = False
 
@@ -89,12 +93,16 @@ class Worker:
     # The present front knows it.
     is_added: bool = False
     reason: Reason | None = None
+    # When it must have become ready.
+    ready_by: float | None = None
     # When its lifetime is over.
     expires: float | None = None
     # When the next harder step is due, whatever that is in its phase.
     deadline: float | None = None
     has_failed: bool = False
     was_ready: bool = False
+    # The log says that it is.
+    is_told: bool = False
 
     @property
     def name(self) -> str:
@@ -116,6 +124,7 @@ class Template:
     born: float
     phase: Phase = Phase.STARTING
     pid: int | None = None
+    ready_by: float | None = None
     deadline: float | None = None
     has_failed: bool = False
 
@@ -136,6 +145,10 @@ class Front:
     born: float = 0.0
     is_accepting: bool = False
     deadline: float | None = None
+    # When it is asked for a sign of life, or, once it has been, how long that may take; see `plan.pulse`.
+    pulse_at: float | None = None
+    is_asked: bool = False
+    missed: int = 0
     # When another may be started, after several that died at once.
     restart_at: float | None = None
     quick_deaths: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from penstock.supervisor.plan import reload, workers
 from penstock.supervisor.plan.actions import StartTemplate
 from penstock.supervisor.plan.events import Exit
@@ -13,7 +15,7 @@ def start(turn: Turn, generation: int) -> Template:
     """Start one."""
     state = turn.state
     state.last_template += 1
-    template = Template(state.last_template, generation, turn.now)
+    template = Template(state.last_template, generation, turn.now, ready_by=turn.ready_by)
     state.templates[template.number] = template
     turn.do(StartTemplate(template.number, generation))
     return template
@@ -25,6 +27,7 @@ def ready(turn: Turn, template: Template) -> None:
     if template.phase is not Phase.STARTING:
         return
     template.phase = Phase.READY
+    template.ready_by = None
     turn.log("info", f"{template.name} has loaded the application")
     if state.reload is None or state.reload.template != template.number:
         state.template = template.number
@@ -53,16 +56,32 @@ def exited(turn: Turn, template: Template, how: Exit) -> None:
         turn.log("debug", f"{template.name} ended")
         return
     turn.log("error", f"{template.name} {how.how}")
-    if state.reload is not None and state.reload.template == template.number:
+    _miss(turn, template, how, was_starting=template.phase is Phase.STARTING)
+
+
+def _miss(turn: Turn, template: Template, how: Exit, *, was_starting: bool) -> None:
+    """Who waited for it has to do without."""
+    if turn.state.reload is not None and turn.state.reload.template == template.number:
         reload.failed(turn, f"{template.name} {how.how}")
-    elif template.phase is Phase.STARTING:
+    elif was_starting:
         code = workers.NO_APPLICATION if template.has_failed else 1
         workers.count_failure(turn, template.born, code, how)
 
 
 def check(turn: Turn) -> None:
     """What is due by now."""
-    for template in turn.state.templates.values():
+    for template in list(turn.state.templates.values()):
+        if template.ready_by is not None and template.ready_by <= turn.now:
+            template.ready_by = None
+            if template.phase is Phase.STARTING and not template.has_failed:
+                _give_up_on(turn, template)
+                continue
         if template.deadline is not None and template.deadline <= turn.now:
             turn.log("error", f"{template.name} does not end and is killed")
             turn.doom_template(template)
+
+
+def _give_up_on(turn: Turn, template: Template) -> None:
+    how = workers.too_late(turn, template.name)
+    turn.doom_template(template, signal.SIGABRT)
+    _miss(turn, template, how, was_starting=True)

@@ -87,11 +87,17 @@ class Turn:
             template.deadline = self.now + LAST_MOMENT
             self.do(StopTemplate(template.number))
 
-    def doom_template(self, template: Template) -> None:
-        """End it by force."""
+    def doom_template(self, template: Template, number: signal.Signals = signal.SIGKILL) -> None:
+        """As `doom`."""
         template.phase = Phase.DOOMED
-        template.deadline = None
-        self.do(KillTemplate(template.number))
+        template.deadline = None if number == signal.SIGKILL else self.now + DUMP_TIME
+        self.do(KillTemplate(template.number, number))
+
+    @property
+    def ready_by(self) -> float | None:
+        """When a process that is started now must have loaded the application."""
+        limit = self.state.rules.start_timeout
+        return self.now + limit if limit else None
 
     def close_listeners(self) -> None:
         """Once."""

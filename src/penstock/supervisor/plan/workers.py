@@ -26,7 +26,7 @@ def start(turn: Turn, generation: int, template: int | None) -> Worker:
     """Start one."""
     state = turn.state
     state.last_worker += 1
-    worker = Worker(state.last_worker, generation, turn.now)
+    worker = Worker(state.last_worker, generation, turn.now, ready_by=turn.ready_by)
     state.workers[worker.number] = worker
     turn.do(StartWorker(worker.number, template, worker.generation))
     return worker
@@ -47,9 +47,8 @@ def ready(turn: Turn, worker: Worker) -> None:
         return
     worker.phase = Phase.READY
     worker.was_ready = True
-    worker.deadline = None
+    worker.deadline = worker.ready_by = None
     state.failures = Failures()
-    turn.log("info", f"{worker.name} is ready")
     if state.rules.worker_lifetime:
         worker.expires = turn.now + state.rules.worker_lifetime * (1 + LIFETIME_SPREAD * worker.luck)
     if state.stage is Stage.STARTING:
@@ -60,6 +59,13 @@ def ready(turn: Turn, worker: Worker) -> None:
         front.add_worker(turn, worker)
     if worker.number == state.canary:
         reload.proved(turn, worker)
+
+
+def added(turn: Turn, worker: Worker) -> None:
+    """It gets requests: what people mean by ready, and those who wait for that line in the log."""
+    if not worker.is_told:
+        worker.is_told = True
+        turn.log("info", f"{worker.name} is ready")
 
 
 def attached(turn: Turn, worker: Worker) -> None:
@@ -178,8 +184,29 @@ def check(turn: Turn) -> None:
         if worker.expires is not None and worker.expires <= turn.now:
             worker.expires = None
             turn.mark(worker, Reason.LIFETIME)
+        if worker.ready_by is not None and worker.ready_by <= turn.now:
+            worker.ready_by = None
+            if worker.phase is Phase.STARTING and not worker.has_failed:
+                _give_up_on(turn, worker)
+                continue
         if worker.deadline is not None and worker.deadline <= turn.now:
             _insist(turn, worker)
+
+
+def _give_up_on(turn: Turn, worker: Worker) -> None:
+    how = too_late(turn, worker.name)
+    turn.doom(worker, signal.SIGABRT)
+    # Now, and not when it has ended: the next one has to wait already.
+    if not _check_canary(turn, worker, how):
+        count_failure(turn, worker.born, 1, how)
+
+
+def too_late(turn: Turn, name: str) -> Exit:
+    """Say so in the log, and how such an end is called from then on."""
+    limit = format_seconds(turn.state.rules.start_timeout)
+    what = f"had not loaded the application after {limit} (--start-timeout)"
+    turn.log("error", f"{name} {what} and is killed; its stacks follow")
+    return Exit(note=what)
 
 
 def _insist(turn: Turn, worker: Worker) -> None:
