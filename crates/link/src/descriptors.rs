@@ -356,7 +356,14 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> Received {
         message.msg_control = ancillary.as_mut_ptr().cast();
         message.msg_controllen = size_of::<Ancillary>() as _;
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        (retried(|| libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags)), message)
+        let mut receive = || retried(|| libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags));
+        let mut count = receive();
+        if count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::ConnectionReset {
+            // The other end was closed with something unread. The system says that once, and before it gives out what the other one has sent:
+            // perhaps the file of a whole answer.
+            count = receive();
+        }
+        (count, message)
     };
     if count < 0 {
         let is_empty = io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;

@@ -249,6 +249,18 @@ fn packets_of_a_broken_worker_are_closed_and_the_good_one_behind_them_is_found()
 }
 
 #[test]
+fn the_last_file_of_a_worker_is_found_that_ended_with_something_unread() {
+    let [ours, theirs] = socket_pair();
+    let mut front = FrontEnd::join(&link_memory(1).unwrap(), ours, 1).unwrap();
+    let slot = push(&mut front, "x").unwrap();
+    let ((unread, _), (last, reader)) = (file(), file());
+    front.give_file(slot, unread.as_fd()).unwrap();
+    send_raw(&theirs, &packet(7, slot, 0), &[&last]);
+    drop((theirs, last));
+    check(front.take_file(slot, 7).unwrap(), reader, "last");
+}
+
+#[test]
 fn received_files_are_not_inherited_by_programs() {
     let (mut front, end) = joined(1);
     let slot = push(&mut front, "x").unwrap();
