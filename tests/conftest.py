@@ -10,21 +10,12 @@ from typing import Any
 
 import pytest
 
-from support.kinds import KIND, NOT_FOR
 from support.live import Live
 from support.serving import TRANSPORTS, Belongings, Serve, Server, has_ipv6
 from support.waiting import Gate
 
 StartLive = Callable[..., Live]
 Start = Callable[..., Server]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what cannot hold for the worker kind of this run, with the reason."""
-    for item in items:
-        reason = NOT_FOR.get(KIND, {}).get(getattr(item, "originalname", item.name))
-        if reason is not None:
-            item.add_marker(pytest.mark.skip(reason=f"{KIND}: {reason}"))
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ NativeRLock = _original("RLock")
 # gevent's closes a descriptor when its loop has come round, which may be never: whoever waits at the other
 # end would not learn of it.
 close: Callable[[int], None] = _original("close", os)
+# eventlet's waits where there is nothing to read, also of what was set not to wait.
+read: Callable[[int, int], bytes] = _original("read", os)
 
 
 def is_patched() -> bool:

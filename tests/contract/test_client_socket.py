@@ -391,6 +391,8 @@ def test_a_client_that_resets_while_its_socket_is_offered(
         return []
 
     server = serve(app)
+    # What a kind says of itself at the start.
+    caplog.clear()
     client = server.connect().send(ASK)
     gate.wait_for()
     reset(client)
@@ -514,6 +516,8 @@ def test_what_comes_after_it_is_thrown_away_quietly(
 
     caplog.set_level(logging.WARNING, logger="penstock")
     server = serve(app, threads=1)
+    # What a kind says of itself at the start.
+    caplog.clear()
     for _ in range(3):
         client = server.connect().send(ASK)
         assert read_until_end(client) == HELLO

@@ -8,11 +8,13 @@ for a test is the test's business.
 
 from __future__ import annotations
 
+import _socket
+import functools
 import json
 import re
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -120,6 +122,33 @@ def chunked(pieces: Iterable[bytes], trailer: Fields = ()) -> bytes:
     return b"".join([*coded, b"0\r\n", end.encode("latin-1"), b"\r\n"])
 
 
+@functools.cache
+def socket_class() -> type[socket.socket]:
+    """A class that tells a reset from an end, as the system's does and eventlet's does not."""
+    # Any of these is a class of eventlet's, which has no types.
+    green: Any = socket.socket
+    if issubclass(green, _socket.socket) or not hasattr(green, "_recv_loop"):
+        return socket.socket
+
+    class Honest(green):  # type: ignore[misc]
+        def _recv_loop(self, receive: Callable[..., Any], nothing: Any, *arguments: Any) -> Any:
+            met: list[ConnectionResetError] = []
+
+            def noted(*others: Any) -> Any:
+                try:
+                    return receive(*others)
+                except ConnectionResetError as error:
+                    met.append(error)
+                    raise
+
+            got = super()._recv_loop(noted, nothing, *arguments)
+            if met:
+                raise met[0]
+            return got
+
+    return Honest
+
+
 class Client:
     """One connection. A context manager; closing twice does no harm.
 
@@ -129,12 +158,12 @@ class Client:
 
     def __init__(self, address: str, *, receive_buffer: int | None = None) -> None:
         if address.startswith("unix:"):
-            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket = socket_class()(socket.AF_UNIX, socket.SOCK_STREAM)
             target: Any = address.removeprefix("unix:")
         else:
             parts = urlsplit(address)
             family = socket.AF_INET6 if ":" in (parts.hostname or "") else socket.AF_INET
-            self.socket = socket.socket(family, socket.SOCK_STREAM)
+            self.socket = socket_class()(family, socket.SOCK_STREAM)
             # Each send of a test is to arrive on its own.
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             target = (parts.hostname, parts.port)

@@ -94,7 +94,7 @@ def gather(environ: WSGIEnvironment, rest: str) -> bytes:
 
 def hold(environ: WSGIEnvironment, rest: str) -> bytes:
     """Waits at a pipe."""
-    print(f"{rest} is held", file=environ["wsgi.errors"], flush=True)
+    print(f"{rest} is held by {os.getpid()}", file=environ["wsgi.errors"], flush=True)
     path = Path(os.environ["PENSTOCK_TEST_GATES"], rest)
     with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
         select.select([pipe], [], [])
@@ -105,6 +105,15 @@ def block(environ: WSGIEnvironment, rest: str) -> bytes:
     """Blocks the whole thread, where nothing that is patched can help."""
     ctypes.CDLL(None).usleep(int(float(rest) * 1e6))
     return b"blocked"
+
+
+def jam(environ: WSGIEnvironment, rest: str) -> bytes:
+    """Keeps the hub, or under threads the interpreter, until the pipe is opened."""
+    path = Path(os.environ["PENSTOCK_TEST_GATES"], rest)
+    # Calls by way of PyDLL do not give up the interpreter's lock; this one also says that it has begun.
+    shell = f"echo {rest} jams {os.getpid()} >&2; read line < '{path}'"
+    ctypes.PyDLL(None).system(shell.encode())
+    return b"went through"
 
 
 def nested(environ: WSGIEnvironment, rest: str) -> bytes:
@@ -210,7 +219,7 @@ def chatter(environ: WSGIEnvironment, rest: str) -> bytes:
 ROUTES: dict[str, Any] = {
     one.__name__: one
     for one in (
-        about, from_pool, sleep, gather, hold, block, nested, length, stream, swallow, impatient, finish,
+        about, from_pool, sleep, gather, hold, block, jam, nested, length, stream, swallow, impatient, finish,
         chatter,
     )
 }  # fmt: skip

@@ -58,28 +58,3 @@ def settings_of_the_kind(given: dict[str, Any]) -> dict[str, Any]:
     if KINDS[KIND].concurrency is Concurrency.CONNECTIONS:
         return {"worker_connections": given.get("threads", 8), **given, "worker_kind": KIND}
     return {**given, "worker_kind": KIND}
-
-
-_SHARED_THREAD: Final = "all requests run on one thread, whatever --threads says"
-_OWN_SOCKETS: Final = "the test's own client has a socket of eventlet's, which hides a reset"
-# What cannot hold for a kind, by the test's name; docs/worker-kinds.md says what users see of it.
-NOT_FOR: Final[dict[str, dict[str, str]]] = {
-    "gevent": {
-        "test_the_end_of_the_server_ends_them": "gevent ends a wait on a copied socket with an error",
-        "test_multithread_is_true_for_them": _SHARED_THREAD,
-        "test_a_client_whose_request_waits_for_a_worker_is_not_late": _SHARED_THREAD,
-        "test_a_body_that_breaks_a_rule_before_anybody_runs_is_never_run": _SHARED_THREAD,
-    },
-    "eventlet": {
-        "test_multithread_is_true_for_them": _SHARED_THREAD,
-        "test_a_client_whose_request_waits_for_a_worker_is_not_late": _SHARED_THREAD,
-        "test_a_body_that_breaks_a_rule_before_anybody_runs_is_never_run": _SHARED_THREAD,
-        "test_a_failure_in_the_middle_cuts_the_connection": _OWN_SOCKETS,
-        "test_a_client_that_resets_while_its_socket_is_offered": _OWN_SOCKETS,
-        "test_sequences": _OWN_SOCKETS,
-        "test_what_needs_the_socket_takes_it": "eventlet's sockets have no sendmsg or makefile of their own",
-        "test_reading_takes_it": "eventlet's sockets have no recvmsg of their own",
-        "test_a_timeout_that_was_set_before_holds_after": "eventlet keeps time-outs apart from the socket",
-        "test_what_comes_after_it_is_thrown_away_quietly": "a warning of eventlet is in the same log",
-    },
-}

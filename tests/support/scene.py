@@ -15,6 +15,7 @@ from typing import Any
 
 from support import streaming_app
 from support.client import Client, Fields, Response, request
+from support.kinds import settings_of_the_kind
 from support.live import HEALTH, HEALTH_PATH, Live
 from support.serving import Serve, Server
 from support.waiting import eventually
@@ -44,7 +45,9 @@ class Scene:
     @staticmethod
     def processes(stack: contextlib.ExitStack, **settings: Any) -> Live:
         """A front and one worker, which several scenes can share."""
-        given = {"threads": 4, "workers": 1, **settings}
+        given = settings_of_the_kind({"threads": 4, "workers": 1, **settings})
+        # The command has it from the environment.
+        given.pop("worker_kind")
         options: list[str] = []
         for name, value in given.items():
             flag = FLAGS.get(name, "--" + name.replace("_", "-"))

@@ -68,7 +68,9 @@ def tells(ws: Any) -> None:
 
 
 chat = Flask("chat")
-socketio = SocketIO(chat, async_mode="threading")
+# Never by what happens to be installed.
+_MODE: Any = os.environ.get("PENSTOCK_TEST_ASYNC_MODE", "threading")
+socketio = SocketIO(chat, async_mode=_MODE)
 
 
 @chat.get("/")

@@ -268,7 +268,7 @@ def test_a_socket_class_that_was_put_in_place_of_the_systems(
     own.settimeout(2.5)
     assert (own.gettimeout(), offer.taken) == (2.5, 0)
     assert own.fileno() >= 0
-    assert (own.gettimeout(), offer.taken, environ["wsgi.multithread"]) == (2.5, 1, False)
+    assert (own.gettimeout(), offer.taken, environ["wsgi.multithread"]) == (2.5, 1, True)
     assert own.send(b"hello") == 5
     assert client.recv(10) == b"hello"
     copy = own.dup()

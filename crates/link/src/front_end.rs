@@ -132,9 +132,20 @@ impl FrontEnd {
 
     /// Requests pushed and not yet taken by a worker thread.
     pub fn waiting(&self) -> usize {
-        let head = self.control().ready_head.0.load(Ordering::Acquire);
         // A worker that writes nonsense into its head only makes itself look full.
-        (self.tail.wrapping_sub(head) as usize).min(self.layout.ring_capacity)
+        (self.tail.wrapping_sub(self.taken()) as usize).min(self.layout.ring_capacity)
+    }
+
+    /// How many entries of the ready ring the worker has taken, those of requests taken back included. Wraps around; a worker may write nonsense.
+    #[inline]
+    pub fn taken(&self) -> u32 {
+        self.control().ready_head.0.load(Ordering::Acquire)
+    }
+
+    /// How many entries were pushed; wraps around.
+    #[inline]
+    pub fn given(&self) -> u32 {
+        self.tail
     }
 
     /// A free slot to fill, or None while all are in use.

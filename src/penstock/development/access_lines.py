@@ -18,6 +18,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
+from penstock import native_threads
 from penstock.development.messages import LOGGER, access_line, is_colourful
 
 # Peer and status have no space in them. Not json, which has a request id: the application would see that as a
@@ -57,7 +58,8 @@ class AccessLines:
     def close(self) -> None:
         """Log what is left and end; the front has ended before. May be called again."""
         if self._thread is not None:
-            os.close(self._close)
+            # At once, also under gevent: the thread waits for it.
+            native_threads.close(self._close)
             self._thread.join(_PATIENCE)
             if self._thread.is_alive():
                 # A handler of the program does not come back; its thread has the descriptors until the end.
@@ -82,7 +84,7 @@ class AccessLines:
                 # Looked at before the pipe is read: what was written before the end is in it by then.
                 is_open = closing not in readable
             try:
-                data = os.read(reader, _AT_ONCE)
+                data = native_threads.read(reader, _AT_ONCE)
             except BlockingIOError:
                 if not is_open:
                     return

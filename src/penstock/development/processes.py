@@ -46,13 +46,7 @@ def serve_with_processes(
             "Worker processes can only be started from the main thread.",
             "Call app.run() there, or without processes.",
         )
-    if kind_of(settings).preparation is not None:
-        # It has changed this interpreter for the application, and a supervisor must not be changed.
-        raise ConfigError(
-            f"In development, {settings.worker_kind} cannot be combined with worker processes.",
-            "Leave one of the two out, or use the command for production, such as: "
-            f"penstock shop:app -k {settings.worker_kind} --workers 2",
-        )
+    check_kind(settings)
     with contextlib.ExitStack() as stack:
         lines = AccessLines()
         stack.callback(lines.close)
@@ -82,6 +76,20 @@ def serve_with_processes(
     if end.what or end.traceback:
         raise error_of(end)
     return wish.why or signals.why
+
+
+def check_kind(settings: Settings) -> None:
+    """Raise ConfigError for a kind that has changed this interpreter for the application."""
+    if kind_of(settings).preparation is None:
+        return
+    name = settings.worker_kind
+    raise ConfigError(
+        f"In development, {name} cannot be combined with worker processes: they are forked from the process "
+        "that has loaded the application, which stays as their supervisor. A supervisor must wait and fork "
+        f"like any other program, and {name} has patched this process or runs its loop in it.",
+        "Leave one of the two out, or use the command for production, such as: "
+        f"penstock shop:app -k {name} --workers 2",
+    )
 
 
 class _Noting(Signals):

@@ -41,16 +41,26 @@ calls = 0
 
 @dataclass(frozen=True)
 class Concurrency:
-    """How many requests run at the same time. ``processes``: 0 for this one."""
+    """How many requests run at the same time. ``processes``: 0 for this one.
+
+    ``is_one``: never more than one, although the kind could.
+    """
 
     processes: int
     kind: str
+    is_one: bool = False
 
     @classmethod
     def of(cls, *, threaded: bool, processes: int) -> Concurrency:
         """What the two arguments mean together with what ``install`` or ``flask serve`` were given."""
         count = processes if processes > 1 else int(chosen("workers") or 0)
-        return cls(count, str(chosen("worker_kind") or "threads") if threaded else "sync")
+        kind = str(chosen("worker_kind") or "threads")
+        if threaded:
+            return cls(count, kind)
+        # One that has changed the interpreter cannot be left: a plain thread would stop everything there.
+        if kind_of(development_settings({"worker_kind": kind})).preparation is not None:
+            return cls(count, kind, is_one=True)
+        return cls(count, "sync")
 
 
 def run_simple(
@@ -91,6 +101,11 @@ def run_simple(
     if request_handler is not None and not is_reloaded_child():
         _tell_ignored(request_handler)
     kind = kind_of(settings)
+    if settings.workers:
+        from penstock.development.processes import check_kind
+
+        # Not only in a reloader's child, which would be started for nothing.
+        check_kind(settings)
     mode = messages.Mode(
         settings.workers,
         kind.permits(settings),
@@ -129,6 +144,8 @@ def _settings(hostname: str, port: int, concurrency: Concurrency, *, use_debugge
         "workers": concurrency.processes,
         "worker_kind": concurrency.kind,
     }
+    if concurrency.is_one:
+        given |= {"threads": 1, "worker_connections": 1}
     if use_debugger and concurrency.processes and "debugger_affinity" in BY_NAME:
         # A frame lives in one worker, and so its console has to be answered there.
         given["debugger_affinity"] = True

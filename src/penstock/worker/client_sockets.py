@@ -75,10 +75,11 @@ class ClientSockets:
             raise
         # Under the name that Werkzeug gives it, which flask-sock and python-engineio know.
         environ["werkzeug.socket"] = made
+        for name in getattr(made, "also_known_as", ()):
+            environ[name] = made
         environ["penstock.client_gone"] = made.client_gone
-        if waits_in_system():
-            # Another thread serves in this one's place, also where there is only one.
-            environ["wsgi.multithread"] = True
+        # Another thread or greenlet serves in this one's place, also where there is only one.
+        environ["wsgi.multithread"] = True
         return made
 
     def refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -171,9 +172,10 @@ def _shut(taken: socket.socket) -> None:
     if isinstance(taken, ClientSocket):
         taken.shut_reading()
         return
-    # A copy that the application has made.
+    # A copy that the application has made. Not by its own method: gevent's raises in whoever reads.
     with contextlib.suppress(OSError):
-        taken.shutdown(socket.SHUT_RD)
+        if (descriptor := taken.fileno()) >= 0:
+            _engine.SocketOffer.shut_reading(descriptor)
 
 
 def _finish(descriptor: int, linger: float) -> None:

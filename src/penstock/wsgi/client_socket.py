@@ -7,7 +7,7 @@ anything about the connection, which may go on as HTTP: two descriptors of one s
 so a time-out that is set early is only noted down.
 
 Must not know WebSockets. Methods may be called by any thread of the application. `socket.socket` is looked up
-when it is needed, as a worker kind may have put another class there.
+when it is needed, as a worker kind may have put another class there; or it has named one (`build_on`).
 """
 
 from __future__ import annotations
@@ -49,13 +49,26 @@ class Home(Protocol):
         """Such a socket, or a copy of one."""
 
 
+# The class that a worker kind has for these sockets; without one it is `socket.socket`.
+_named: list[type[socket.socket]] = []
+
+
+def build_on(base: type[socket.socket]) -> None:
+    """Have clients' sockets be of this class from now on, and copies of them."""
+    _named[:] = [base]
+
+
+def _base() -> Any:
+    return _named[0] if _named else socket.socket
+
+
 def client_socket(descriptor: int, offer: Offer, home: Home, is_gone: Callable[[], bool]) -> ClientSocket:
     """The socket object around ``descriptor``, which belongs to it from now on.
 
     ``is_gone`` says whether the client has gone as long as the socket is not taken. Raises OSError, with the
     descriptor closed.
     """
-    made: ClientSocket = _class_over(socket.socket)(descriptor, offer, home, is_gone)
+    made: ClientSocket = _class_over(_base())(descriptor, offer, home, is_gone)
     return made
 
 
@@ -75,7 +88,7 @@ class ClientSocket:
         except BaseException:
             os.close(descriptor)
             raise
-        self._timeout: float | None = self._plain("gettimeout")()
+        self._noted_timeout: float | None = self._plain("gettimeout")()
 
     @property
     def is_taken(self) -> bool:
@@ -133,7 +146,7 @@ class ClientSocket:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._offer.take()
             # The front, which never waits, has had it until now: so this has to be set, whatever it is.
-            self._plain("settimeout")(self._timeout)
+            self._plain("settimeout")(self._noted_timeout)
             self._stay_awake()
             self._is_taken = True
         self._home.add(self)  # type: ignore[arg-type]
@@ -142,7 +155,7 @@ class ClientSocket:
 
     def gettimeout(self) -> float | None:
         """Seconds, or None."""
-        timeout: float | None = self._plain("gettimeout")() if self._is_taken else self._timeout
+        timeout: float | None = self._plain("gettimeout")() if self._is_taken else self._noted_timeout
         return timeout
 
     def settimeout(self, value: float | None, /) -> None:
@@ -153,7 +166,7 @@ class ClientSocket:
                 return
             if value is not None and not value >= 0:
                 raise ValueError("Timeout value out of range")
-            self._timeout = None if value is None else float(value)
+            self._noted_timeout = None if value is None else float(value)
 
     def setblocking(self, flag: bool, /) -> None:
         """Whether calls wait."""
@@ -169,7 +182,7 @@ class ClientSocket:
         descriptor = self.duplicate()
         if descriptor is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        copy = socket.socket(fileno=descriptor)
+        copy: socket.socket = _base()(fileno=descriptor)
         copy.settimeout(self.gettimeout())
         self._home.add(copy)
         return copy

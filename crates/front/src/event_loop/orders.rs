@@ -5,6 +5,7 @@
 use penstock_link::{Progress, coarse_ms};
 
 use crate::connection::exchange::State;
+use crate::connection::table::ConnectionId;
 use crate::control::Order;
 use crate::event_loop::EventLoop;
 use crate::event_loop::receive::Turn;
@@ -103,9 +104,14 @@ impl EventLoop {
         }
     }
 
-    /// Puts what a worker has not started back into the queue.
+    /// Puts all that a worker has not started back into the queue.
     pub(crate) fn move_back(&mut self, seat: u16) {
-        for (id, since_ms) in self.dispatch.take_back_all(seat) {
+        let moved = self.dispatch.take_back_all(seat);
+        self.queue_again(moved);
+    }
+
+    fn queue_again(&mut self, moved: Vec<(ConnectionId, u64)>) {
+        for (id, since_ms) in moved {
             self.shared.counters.requests_moved.up();
             if let Some(connection) = self.table.get_mut(id) {
                 connection.exchange.slot = None;
@@ -115,11 +121,13 @@ impl EventLoop {
         }
     }
 
-    /// Moves waiting requests to workers that have room, after those have been taken back that wait behind a long one.
+    /// Moves waiting requests to workers that have room, after those have been taken back that wait behind a long one or for
+    /// a silent worker.
     pub(crate) fn serve_queue(&mut self) {
-        if self.dispatch.next_look_ms().is_some() {
+        if self.dispatch.is_to_look() {
             for seat in self.dispatch.stuck_seats(self.now_ms) {
-                self.move_back(seat);
+                let moved = self.dispatch.take_back_stuck(seat);
+                self.queue_again(moved);
             }
         }
         while let Some((id, place)) = self.dispatch.place_next(self.now_ms) {

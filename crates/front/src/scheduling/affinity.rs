@@ -51,6 +51,12 @@ impl Affinity {
         Some(Wanted { number, seat: seat_of(workers, number)? })
     }
 
+    /// Whether a request with this record is for the worker of this seat, and for no other.
+    pub fn is_bound(&self, workers: &[Option<Worker>], record: &[u8], seat: usize) -> bool {
+        let view = if self.is_on { RequestView::new(record) } else { None };
+        view.and_then(|view| self.wanted(workers, view.query())).is_some_and(|wanted| wanted.seat == seat)
+    }
+
     /// Puts a request in line for its worker.
     pub fn wait(&mut self, number: u64, waiting: Waiting) {
         self.waiting.push_back((number, waiting));

@@ -4,7 +4,8 @@
 //! A request goes to the worker with the most free permits (threads without a request). Where none has any, a worker that gets on is given a few in
 //! advance, so that it finds the next one without waiting for the front; the others wait in the one queue, first come first served. A worker that
 //! has let go of nothing for `stuck::STALL_MS` while requests wait in its slots gives those back, and they are the first of the queue: no request waits
-//! behind a long one while another worker has room. With one worker there is nobody else, and all of its slots are used.
+//! behind a long one while another worker has room. Nor does any wait, where others have room, for a worker that has permits and does not take what it
+//! is given (`taking`): it gives back, too, and is left out until it goes on. With one worker there is nobody else, and all of its slots are used.
 //! A request for a WebSocket stays for long where it goes, on a thread of its own: so the WebSockets that a worker has count against it there.
 //!
 //! What is in slots and in the queue together is bounded by `threads + queue_length`.
@@ -54,6 +55,8 @@ pub struct Dispatch {
     /// Requests wait although a worker had room for one: its ready ring is full of entries that were taken back, or no descriptor can be sent.
     /// Nothing will tell when that is over.
     pub(super) is_stalled: bool,
+    /// Whether a worker was silent at the last look.
+    pub(super) has_silent: bool,
     /// Whether a worker is dead and not buried.
     has_dead: bool,
     /// Whether a worker may have something to be told to the supervisor: it retires, or may have only so many requests.
@@ -79,6 +82,7 @@ impl Dispatch {
             queue_length,
             turns: 0,
             is_stalled: false,
+            has_silent: false,
             has_dead: false,
             has_news_to_tell: false,
             unannounced: 0,

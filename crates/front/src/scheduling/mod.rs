@@ -9,4 +9,5 @@ pub(crate) mod holding;
 pub(crate) mod placing;
 pub(crate) mod self_call;
 pub(crate) mod stuck;
+pub(crate) mod taking;
 pub(crate) mod worker_link;

@@ -9,7 +9,7 @@ use crate::scheduling::affinity::has_permit;
 use crate::scheduling::ask::{Ask, Load, decoded_path, encode};
 use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
 use crate::scheduling::holding::{Holding, Placing, Waiting};
-use crate::scheduling::stuck::STALL_MS;
+use crate::scheduling::stuck::{FEW, STALL_MS};
 use crate::scheduling::worker_link::Worker;
 
 impl Dispatch {
@@ -62,7 +62,9 @@ impl Dispatch {
         };
         let seat = match wanted {
             Some(wanted) => has_permit(&self.workers, wanted.seat).then_some(wanted.seat),
-            None if self.queue.is_empty() => choose(&self.workers, holding.socket.is_some(), now_ms),
+            None if self.queue.is_empty() => {
+                choose(&self.workers, self.has_silent, holding.socket.is_some(), now_ms)
+            }
             None => None,
         };
         if let Some(seat) = seat
@@ -120,7 +122,7 @@ impl Dispatch {
 
     fn place_first(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
         let has_socket = self.queue.front()?.holding.socket.is_some();
-        let seat = choose(&self.workers, has_socket, now_ms)?;
+        let seat = choose(&self.workers, self.has_silent, has_socket, now_ms)?;
         let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
         match worker.place_waiting(self.queue.pop_front()?, now_ms, None) {
             Ok((id, slot)) => {
@@ -180,7 +182,21 @@ impl Dispatch {
 
 /// The worker for the next request, if there is one with room; `has_socket` if that is for a WebSocket.
 #[inline]
-fn choose(workers: &[Option<Worker>], has_socket: bool, now_ms: u64) -> Option<usize> {
+fn choose(workers: &[Option<Worker>], has_silent: bool, has_socket: bool, now_ms: u64) -> Option<usize> {
+    if has_silent && let Some(choice) = choose_around(workers, has_socket, now_ms) {
+        return choice;
+    }
+    choose_of(workers, has_socket, now_ms, |_| true)
+}
+
+/// That of those that `may` have it.
+#[inline]
+fn choose_of(
+    workers: &[Option<Worker>],
+    has_socket: bool,
+    now_ms: u64,
+    may: impl Fn(&Worker) -> bool,
+) -> Option<usize> {
     let mut willing = workers.iter().enumerate().filter_map(|(seat, worker)| {
         worker.as_ref().filter(|worker| worker.is_willing()).map(|worker| (seat, worker))
     });
@@ -192,9 +208,21 @@ fn choose(workers: &[Option<Worker>], has_socket: bool, now_ms: u64) -> Option<u
     for (seat, worker) in [first, second].into_iter().chain(willing) {
         let free = worker.free_permits();
         let worth = if has_socket { free - worker.end.sockets_held() as isize } else { free };
-        if has_room(worker) && (free > 0 || gets_on(worker)) && best.is_none_or(|(_, most)| worth > most) {
+        let is_better = best.is_none_or(|(_, most)| worth > most);
+        if has_room(worker) && (free > 0 || gets_on(worker)) && is_better && may(worker) {
             best = Some((seat, worth));
         }
     }
     best.map(|(seat, _)| seat)
+}
+
+/// The same where some workers are silent: they get nothing, the others a few at a time. None when nobody is silent any more, or nobody else
+/// can be relied on.
+#[cold]
+fn choose_around(workers: &[Option<Worker>], has_socket: bool, now_ms: u64) -> Option<Option<usize>> {
+    let willing = || workers.iter().flatten().filter(|worker| worker.is_willing());
+    let gets_on = |worker: &Worker| !worker.is_silent() && worker.is_reliable(now_ms);
+    let are_mixed = willing().any(Worker::is_silent) && willing().any(gets_on);
+    let may = |worker: &Worker| !worker.is_silent() && worker.end.waiting() < FEW;
+    are_mixed.then(|| choose_of(workers, has_socket, now_ms, may))
 }

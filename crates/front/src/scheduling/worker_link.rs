@@ -8,6 +8,7 @@ use penstock_link::{
 
 use crate::connection::table::ConnectionId;
 use crate::scheduling::holding::{Holding, Placing, SlotUse, Waiting};
+use crate::scheduling::taking::Taking;
 
 /// How far a worker may be given more than it has threads, at first and after it has shown that it does not get on.
 const LEAST_AHEAD: usize = 1;
@@ -46,6 +47,7 @@ pub struct Worker {
     pub left: Option<u64>,
     /// Whether the supervisor has been told of this already.
     pub told: Told,
+    pub(super) taking: Taking,
     uses: Vec<SlotUse>,
     in_use: usize,
     busy: usize,
@@ -83,6 +85,7 @@ impl Worker {
             is_dead: false,
             left: (link.request_limit > 0).then_some(link.request_limit),
             told: Told::default(),
+            taking: Taking::default(),
             in_use: 0,
             busy: 0,
             spare: 0,

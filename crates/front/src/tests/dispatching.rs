@@ -75,7 +75,7 @@ impl Scene {
         self.dispatch.submit(id, &ask, load, now_ms)
     }
 
-    fn seat_of_next(&mut self, now_ms: u64) -> u16 {
+    pub(super) fn seat_of_next(&mut self, now_ms: u64) -> u16 {
         match self.ask(now_ms) {
             Dispatched::Placed(place) => place.seat,
             other => panic!("{other:?}"),

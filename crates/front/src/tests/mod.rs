@@ -4,4 +4,5 @@ mod affinity;
 mod dispatching;
 mod offers;
 mod self_calls;
+mod silence;
 mod windows;

@@ -1,8 +1,8 @@
 """The worker kind "eventlet", for applications that cannot leave it yet: each request runs on a greenlet.
 
-Owns the patching, and eventlet's part of `Hub`. The only module of penstock that imports eventlet. Legacy:
-eventlet's own authors advise against new use, and gunicorn has dropped it. Nothing is added here that gevent
-has not.
+Owns the patching, and eventlet's part of `Hub`. Beside `eventlet_socket` the only module that imports
+eventlet. Legacy: eventlet's own authors advise against new use, and gunicorn has dropped it. Nothing is added
+here that gevent has not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from penstock.config.settings import Settings
 from penstock.worker.runners.base import Runner
 from penstock.worker.runners.green import GreenRunner, GreenWorker
 from penstock.worker.runners.hub import Greenlet, Turn
+from penstock.wsgi.client_socket import build_on
 
 if importlib.util.find_spec("eventlet") is None:
     raise ConfigError(
@@ -27,7 +28,7 @@ if importlib.util.find_spec("eventlet") is None:
 
 with warnings.catch_warnings():
     # It warns of itself, in more lines and without an alternative; the runner says it once.
-    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore")
     from eventlet import hubs, monkey_patch, patcher
 
 import greenlet
@@ -48,6 +49,10 @@ def eventlet(worker: GreenWorker, settings: Settings) -> Runner:
             "requests.",
             "Begin the program, before all other imports, with: import eventlet; eventlet.monkey_patch()",
         )
+    # Only now: it is built on what the patching has put in place.
+    from penstock.worker.runners.eventlet_socket import EventletClientSocket
+
+    build_on(EventletClientSocket)
     LOGGER.warning(
         "The worker kind eventlet is there for applications that cannot leave it yet: eventlet is no longer "
         "developed, and gunicorn has dropped it. Use --worker-class gevent, or threads."

@@ -1,0 +1,83 @@
+//! Whether a worker takes what it is given: one whose interpreter or hub is blocked does not, however many permits it has.
+//!
+//! A request that has a permit is taken within a millisecond or so by any worker that runs at all: by an idle thread, by the sentinel that finds the
+//! others busy, by a greenlet. Not where native code keeps the interpreter's lock, or a greenlet the hub. Nothing tells the front of that, but
+//! the head of the ready ring does not move, and nothing comes back.
+//!
+//! Owns what is remembered of that for one worker. What follows from it is in `stuck` and `placing`. Must not know requests. Runs on the front's thread.
+
+use penstock_link::FrontEnd;
+
+use crate::scheduling::worker_link::Worker;
+
+/// How long a request lies untaken before its worker counts as silent. Long beside the interpreter's switch interval (5 ms), for which a thread may have to wait
+/// several times over before it can take one; short beside what people notice.
+pub const SILENT_MS: u64 = 50;
+
+/// How long nobody relies on a worker that has been silent.
+pub const RELIABLE_MS: u64 = 1000;
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub struct Taking {
+    /// How many requests it had taken when last looked at with some untaken, and when that was seen first. A count that was seen with some
+    /// untaken cannot be seen again once it has moved.
+    seen: u32,
+    seen_ms: u64,
+    /// How many it had been given when all that could go elsewhere was taken back: entries up to there are of no interest.
+    emptied: u32,
+    /// It was silent when last looked at.
+    is_silent: bool,
+    /// When it last was.
+    silent_ms: Option<u64>,
+}
+
+impl Taking {
+    /// All that it was given until now has been taken back, but for what nobody else can have.
+    pub fn note_emptied(&mut self, end: &FrontEnd) {
+        self.emptied = end.given();
+    }
+}
+
+impl Worker {
+    /// Whether it has permits and untaken requests, so that its silence would matter.
+    #[inline]
+    pub fn may_fall_silent(&self) -> bool {
+        let given = self.end.given();
+        given != self.taking.emptied && given != self.end.taken() && self.free_permits() > 0
+    }
+
+    /// Looks at what it has taken; whether it is silent. Without permits it is just busy, which is for `stuck_seats` to see.
+    #[inline]
+    pub fn look_for_silence(&mut self, now_ms: u64) -> bool {
+        let taken = self.end.taken();
+        if taken == self.end.given() {
+            self.taking.is_silent = false;
+        } else if taken != self.taking.seen {
+            self.taking.seen = taken;
+            self.taking.seen_ms = now_ms;
+            self.taking.is_silent = false;
+        } else {
+            // Whoever lets go of requests is about to take the next ones.
+            self.taking.is_silent = now_ms.saturating_sub(self.taking.seen_ms) >= SILENT_MS
+                && self.silence_ms(now_ms) >= SILENT_MS
+                && self.free_permits() > 0
+                && !self.is_dead;
+        }
+        if self.taking.is_silent {
+            self.taking.silent_ms = Some(now_ms);
+        }
+        self.taking.is_silent
+    }
+
+    /// Whether it has not been silent for a while: so what is moved to it will run there. Where all compute for long, each is silent in turns, and what
+    /// is moved back and forth between them keeps nobody busy.
+    pub fn is_reliable(&self, now_ms: u64) -> bool {
+        self.taking.silent_ms.is_none_or(|silent| now_ms.saturating_sub(silent) >= RELIABLE_MS)
+    }
+
+    /// Whether it was silent at the last look and has taken nothing since.
+    pub fn is_silent(&self) -> bool {
+        self.taking.is_silent && self.end.taken() == self.taking.seen
+    }
+}
