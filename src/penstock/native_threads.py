@@ -58,7 +58,8 @@ class NativeEvent:
         # For those who wait in a hub; made when the first of them comes.
         self._descriptor = -1
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = close) -> None:
+        # At the end of the interpreter the names of this module have gone before the last events.
         if self._descriptor >= 0:
             close(self._descriptor)
 

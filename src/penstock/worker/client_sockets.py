@@ -14,7 +14,6 @@ import logging
 import os
 import resource
 import socket
-import threading
 import time
 import weakref
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from penstock import _engine
+from penstock.native_threads import NativeRLock
 from penstock.wsgi.client_socket import ClientSocket, client_socket, waits_in_system
 from penstock.wsgi.observer import printable
 
@@ -46,7 +46,7 @@ class ClientSockets:
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = name
-        self._lock = threading.Lock()
+        self._lock = NativeRLock()
         self._places = 0
         self._taken: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         # Of sockets whose requests are over and whose clients have not closed their side yet.

@@ -15,7 +15,6 @@ import inspect
 import logging
 import socket
 import sys
-import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import FrameType
@@ -26,6 +25,7 @@ from penstock.diagnostics.reading import attribute
 from penstock.diagnostics.report_log import ReportLog
 from penstock.diagnostics.stacks import stack_of
 from penstock.listeners import Listener
+from penstock.native_threads import NativeRLock
 from penstock.worker.runners.threads import ThreadsRunner
 from penstock.wsgi.observer import printable
 
@@ -117,7 +117,7 @@ class SelfCallLog:
         self._name = name
         self._permits = permits
         self._log = ReportLog(LOGGER, level=logging.WARNING)
-        self._lock = threading.Lock()
+        self._lock = NativeRLock()
         self._reported: dict[str, float] = {}
 
     def called_itself(

@@ -18,11 +18,11 @@ import errno
 import functools
 import os
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from penstock import _engine
+from penstock.native_threads import NativeRLock
 
 # They need the socket for themselves. What only tells something, or sets an option, does not.
 _TAKING: Final = (
@@ -79,8 +79,9 @@ class ClientSocket:
         self._offer = offer
         self._home = home
         self._is_gone_before = is_gone
-        # Held while the descriptor is used by its number, so that it does not come to mean another file.
-        self._change = threading.RLock()
+        # Held while the descriptor is used by its number, so that it does not come to mean another file. A
+        # native one: the end of the server comes on a thread that has no hub.
+        self._change = NativeRLock()
         self._is_taken = False
         self._is_over = False
         try:
