@@ -346,3 +346,44 @@ def test_real_threads_and_greenlets_log_together(live: StartLive) -> None:
         for number in range(3):
             # The output may come later than the answer, but all of it.
             server.log.wait_for(rf"^{who} {number} says \d+$", 200)
+
+
+SHUT_FROM_OUTSIDE = """
+import eventlet
+eventlet.monkey_patch()
+import socket
+from penstock.native_threads import NativeThread, NativeEvent
+from penstock.wsgi.client_socket import client_socket
+import time
+sleep = eventlet.patcher.original("time").sleep
+coming = NativeEvent()
+
+def end():
+    coming.set()
+    made.shut_reading()
+
+class Offer:
+    def take(self):
+        # Whoever ends the server comes now, and has to wait.
+        other.start()
+        coming.wait_with_hub(10)
+        sleep(0.2)
+
+class Home:
+    def add(self, taken): pass
+
+ours, theirs = socket.socketpair()
+made = client_socket(theirs.detach(), Offer(), Home(), lambda: False)
+other = NativeThread(end, name="other")
+eventlet.spawn(made.take).wait()
+other.join(10)
+print("alive" if other.is_alive() else "ended", made.is_taken)
+"""
+
+
+def test_the_end_of_the_server_does_not_wait_with_the_hub_for_a_socket() -> None:
+    # eventlet's locks cannot be waited for by a thread that has no hub.
+    done = subprocess.run(
+        [sys.executable, "-c", SHUT_FROM_OUTSIDE], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.stdout == "ended True\n", done.stderr
