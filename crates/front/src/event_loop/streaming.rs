@@ -16,7 +16,7 @@ use crate::event_loop::EventLoop;
 use crate::event_loop::own_answer::OwnAnswer;
 use crate::event_loop::receive::{READ_BUDGET, SCRATCH, Turn};
 use crate::event_loop::upload::{Streams, Upload};
-use crate::scheduling::ask::{Ask, Load};
+use crate::scheduling::ask::Load;
 
 /// Chunks of a window. Larger ones make nothing faster: the worker empties a quarter of this in the time of a wake-up.
 const WINDOW_CHUNKS: usize = 4;
@@ -70,18 +70,8 @@ impl EventLoop {
             self.answer(id, OwnAnswer::NoRoom);
             return;
         };
-        let ask = Ask {
-            head: &self.head,
-            bytes,
-            peer: &connection.peer,
-            listener: connection.listener,
-            proxies: &self.settings.proxies,
-            listeners: self.first_admin,
-        };
-        let load = Load::Stream { window: Box::new(window), length: left, waits_for_leave };
-        let dispatched = self.dispatch.submit(id, &ask, load, self.now_ms);
         self.shared.counters.bodies_streamed.up();
-        self.handed_on(id, dispatched);
+        self.submit(id, bytes, Load::Stream { window: Box::new(window), length: left, waits_for_leave });
     }
 
     /// Small windows while memory is scarce: that many requests can share it is worth more than few wake-ups.

@@ -3,11 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::{PATIENCE, link, push};
 use crate::wake;
-use crate::{AnswerHead, Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, Why, Writable, link_memory};
+use crate::{
+    AnswerHead, Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, Why, WorkerEnd, Writable, link_memory,
+};
 
 const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
 
@@ -96,11 +98,8 @@ fn a_writer_waits_for_room_and_both_threads_see_all_bytes() {
     assert!(got.chunks(100_003).all(|chunk| chunk.iter().enumerate().all(|(i, b)| *b == i as u8)));
 }
 
-#[test]
-fn a_wake_up_for_nothing_is_no_end_of_the_patience() {
-    let (mut half, end) = link(1);
-    let front = &mut half.end;
-    let slot = push(front, "x").unwrap();
+/// A thread that has filled the ring and waits for room, or is about to; gives what it is told.
+fn waiting_writer(end: Arc<WorkerEnd>) -> JoinHandle<Writable> {
     let (full, is_full) = mpsc::channel();
     let writer = thread::spawn(move || {
         let mut taken = end.take().unwrap();
@@ -109,10 +108,19 @@ fn a_wake_up_for_nothing_is_no_end_of_the_patience() {
         end.publish(&mut taken);
         full.send(()).unwrap();
         let verdict = end.wait_writable(&taken, Some(PATIENCE));
-        end.finish(taken, false);
+        end.finish(taken, verdict != Writable::Ready);
         verdict
     });
     is_full.recv_timeout(PATIENCE).unwrap();
+    writer
+}
+
+#[test]
+fn a_wake_up_for_nothing_is_no_end_of_the_patience() {
+    let (mut half, end) = link(1);
+    let front = &mut half.end;
+    let slot = push(front, "x").unwrap();
+    let writer = waiting_writer(end);
     while front.slot(slot).asker.0.space_wanted.load(Ordering::SeqCst) == 0 {
         thread::yield_now();
     }
@@ -132,18 +140,7 @@ fn a_waiting_writer_learns_that_its_client_has_gone() {
     let (mut half, end) = link(1);
     let front = &mut half.end;
     let slot = push(front, "x").unwrap();
-    let (full, is_full) = mpsc::channel();
-    let writer = thread::spawn(move || {
-        let mut taken = end.take().unwrap();
-        end.put_head(&mut taken, &HEAD, [].into_iter()).unwrap();
-        while end.put_data(&mut taken, &[0; 10_000]) > 0 {}
-        end.publish(&mut taken);
-        full.send(()).unwrap();
-        let verdict = end.wait_writable(&taken, Some(PATIENCE));
-        end.finish(taken, true);
-        verdict
-    });
-    is_full.recv_timeout(PATIENCE).unwrap();
+    let writer = waiting_writer(end);
     front.abandon(slot, Why::Gone);
     assert_eq!(writer.join().unwrap(), Writable::Gone);
     assert!(front.release(slot));
