@@ -13,6 +13,7 @@ from typing import Self
 
 from penstock.config.settings import Settings
 from penstock.logs.statsd import OFF, prefix_of
+from penstock.native_threads import NativeRLock
 
 # What penstock logs on; filters belong to one logger, not to those below it.
 _LOGGERS = ("penstock", "penstock.request")
@@ -25,6 +26,8 @@ class LevelCounts(logging.Filter):
         """``descriptor`` stays the caller's; with `OFF` nothing is counted."""
         super().__init__()
         self._descriptor = os.dup(descriptor) if descriptor != OFF else OFF
+        # Or the number could mean another file by the time it is written to.
+        self._lock = NativeRLock()
         self._prefix = prefix_of(settings.statsd_prefix)
         self._suffix = f"|#{settings.statsd_tags}" if settings.statsd_tags else ""
         if self._descriptor != OFF:
@@ -41,9 +44,10 @@ class LevelCounts(logging.Filter):
         """Count no more; may be called again."""
         for name in _LOGGERS:
             logging.getLogger(name).removeFilter(self)
-        descriptor, self._descriptor = self._descriptor, OFF
-        if descriptor != OFF:
-            os.close(descriptor)
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, OFF
+            if descriptor != OFF:
+                os.close(descriptor)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Count it."""
@@ -51,8 +55,9 @@ class LevelCounts(logging.Filter):
         if level is not None:
             line = f"{self._prefix}gunicorn.log.{level}:1|c{self._suffix}"
             # Nobody may be listening, or have room.
-            with suppress(OSError):
-                os.write(self._descriptor, line.encode())
+            with self._lock, suppress(OSError):
+                if self._descriptor != OFF:
+                    os.write(self._descriptor, line.encode())
         return True
 
 
