@@ -3,44 +3,10 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use penstock_link::{Progress, Why};
 use pyo3::prelude::*;
+use support::beside::{ask, beside, until};
 use support::{Answer, Request, Stage};
-
-/// Runs `front` beside two serving threads; both are at work without the interpreter held by this one.
-fn beside(source: &str, front: impl FnOnce(&mut Stage) + Send) {
-    let mut stage = Python::attach(|py| Stage::new(py, source));
-    let threads: Vec<_> = (0..2)
-        .map(|number| {
-            let worker = Python::attach(|py| stage.worker(py));
-            std::thread::spawn(move || {
-                Python::attach(|py| worker.call_method1(py, "serve", (number,)).map(drop))
-            })
-        })
-        .collect();
-    front(&mut stage);
-    Python::attach(|py| stage.worker(py).call_method0(py, "stop").unwrap());
-    for thread in threads {
-        thread.join().unwrap().unwrap();
-    }
-}
-
-/// Looks again until `done`; the other side is another thread, so there is nothing better to wait for.
-fn until(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "timed out");
-        std::thread::yield_now();
-    }
-}
-
-fn ask(stage: &mut Stage, target: &str) -> u32 {
-    let slot = stage.submit(&Request::get(target));
-    stage.half.end.ring_bell();
-    slot
-}
 
 fn read_all(stage: &mut Stage, slot: u32) -> Answer {
     let mut answer = Answer::default();

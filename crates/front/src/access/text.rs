@@ -55,14 +55,14 @@ fn is_plain(bytes: &[u8]) -> bool {
     !any_needs_escape(all | 0x2020_2020_2000_0000)
 }
 
-/// Whether one of eight bytes does. All kinds are asked for in one go, see `penstock_http::words` for why that finds nothing where there is nothing.
+/// Whether one of eight bytes does.
 #[inline]
 fn any_needs_escape(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let less = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word;
-    let is = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
-    (less(word, 0x20) | is(b'"') | is(b'\\') | is(0x7F) | word) & HIGH != 0
+    words::has_less(word, 0x20)
+        | words::has(word, b'"')
+        | words::has(word, b'\\')
+        | words::has(word, 0x7F)
+        | words::has_high(word)
 }
 
 /// Whatever could end the field, forge a line or drive a terminal is written as `\xHH`; nothing at all as a dash.
