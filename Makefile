@@ -15,7 +15,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.tools: pyproject.toml
-	@command -v cargo >/dev/null || { echo "penstock's front is written in Rust: install it from https://rustup.rs"; exit 1; }
+	@command -v cargo >/dev/null || { echo "pelton's front is written in Rust: install it from https://rustup.rs"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --group dev
@@ -28,10 +28,10 @@ $(VENV)/.built: $(VENV)/.tools $(RUST_SOURCES)
 
 setup: $(VENV)/.tools ## Make the virtual environment with all development tools
 
-build: $(VENV)/.built ## Build the native module and install penstock into the virtual environment
+build: $(VENV)/.built ## Build the native module and install pelton into the virtual environment
 
 run: build ## Serve the example on http://127.0.0.1:8000
-	$(BIN)/penstock examples/hello.py
+	$(BIN)/pelton examples/hello.py
 
 test: test-rust test-python ## Run all tests
 
@@ -53,7 +53,7 @@ format: $(VENV)/.tools ## Format both languages
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 
-bench: build ## Measure penstock beside its peers (about 25 minutes; installs them into benchmarks/.venv)
+bench: build ## Measure pelton beside its peers (about 25 minutes; installs them into benchmarks/.venv)
 	$(PYTHON) -m benchmarks.run --setup
 	$(PYTHON) -m benchmarks.run
 

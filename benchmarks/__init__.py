@@ -1,2 +1,2 @@
-"""Benchmarks of penstock beside its peers. Nothing here is imported by penstock; see README.md for the
+"""Benchmarks of pelton beside its peers. Nothing here is imported by pelton; see README.md for the
 method."""

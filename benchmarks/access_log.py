@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks import load, measure, peers
 from benchmarks.peers import Peer, Running, Start
 from benchmarks.rows import ROWS, Row
-from benchmarks.run import PEERS_PYTHON, PENSTOCK_PYTHON, names
+from benchmarks.run import PEERS_PYTHON, PELTON_PYTHON, names
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Subject:
 
 
 SUBJECTS = (
-    Subject("penstock combined", "penstock", ("--access-log", "{log}")),
-    Subject("penstock json", "penstock", ("--access-log", "{log}", "--access-log-format", "json")),
+    Subject("pelton combined", "pelton", ("--access-log", "{log}")),
+    Subject("pelton json", "pelton", ("--access-log", "{log}", "--access-log-format", "json")),
     Subject("gunicorn-gthread", "gunicorn-gthread", ("--access-logfile", "{log}")),
     # It has no file for it: the log is on the standard output, which is one here.
     Subject("granian", "granian", ("--access-log",)),
@@ -55,7 +55,7 @@ def with_log(subject: Subject, log: Path) -> Peer:
     def command(start: Start) -> list[str]:
         *fixed, app = peer.command(replace(start, app="(app)"))
         if app != "(app)":
-            # penstock's application stands before its options.
+            # pelton's application stands before its options.
             return [start.app if one == "(app)" else one for one in (*fixed, app)] + options
         return [*fixed, *options, start.app]
 
@@ -119,7 +119,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--row", default="hello", choices=["hello", "flask"], help="default hello")
     parser.add_argument("--subjects", type=names, metavar="A,B", help="only these")
     parser.add_argument("--logs", type=Path, help="directory for the logs (default: a new one)")
-    parser.add_argument("--penstock-python", type=Path, default=PENSTOCK_PYTHON)
+    parser.add_argument("--pelton-python", type=Path, default=PELTON_PYTHON)
     parser.add_argument("--peers-python", type=Path, default=PEERS_PYTHON)
     chosen = parser.parse_args()
     known = [one.name for one in SUBJECTS]
@@ -138,7 +138,7 @@ def main() -> None:
         for subject in SUBJECTS:
             if chosen.subjects and subject.name not in chosen.subjects:
                 continue
-            python = chosen.penstock_python if subject.peer == peers.PENSTOCK else chosen.peers_python
+            python = chosen.pelton_python if subject.peer == peers.PELTON else chosen.peers_python
             if not python.exists():
                 print(f"{subject.name}: there is no {python}", file=sys.stderr)
                 continue

@@ -2,10 +2,10 @@
 
     python -m benchmarks.development [--clients 200] [--seconds 1] [--python FILE]
 
-Starts the same script under Werkzeug's server and under ``penstock run``, opens as many connections at the
+Starts the same script under Werkzeug's server and under ``pelton run``, opens as many connections at the
 same moment, asks each for ``/slow?s=SECONDS``, and says how many were answered, refused or cut, how long all
 took, and the most threads and memory that the server had meanwhile. The client is this process, with a thread
-for each connection; everything is bounded. Needs Flask and penstock.
+for each connection; everything is bounded. Needs Flask and pelton.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from benchmarks import measure
 SCRIPT = Path(__file__).parent / "apps" / "run_itself.py"
 SERVERS = {
     "Werkzeug": (),
-    "penstock run": ("-m", "penstock", "run"),
-    "penstock run, PENSTOCK_THREADS=64": ("-m", "penstock", "run"),
+    "pelton run": ("-m", "pelton", "run"),
+    "pelton run, PELTON_THREADS=64": ("-m", "pelton", "run"),
 }
 START_SECONDS = 30.0
 PATIENCE = 120.0
@@ -87,8 +87,8 @@ def ask(port: int, seconds: float, barrier: threading.Barrier, counts: Counter[s
 
 
 def run(name: str, python: str, clients: int, seconds: float) -> Outcome:
-    threads = name.partition("PENSTOCK_THREADS=")[2]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"} | ({"PENSTOCK_THREADS": threads} if threads else {})
+    threads = name.partition("PELTON_THREADS=")[2]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"} | ({"PELTON_THREADS": threads} if threads else {})
     server = subprocess.Popen(
         [python, *SERVERS[name], str(SCRIPT)],
         stdin=subprocess.DEVNULL,

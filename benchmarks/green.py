@@ -1,4 +1,4 @@
-"""penstock's gevent beside gunicorn's.
+"""pelton's gevent beside gunicorn's.
 
     python -m benchmarks.green [--peers-python FILE] [--seconds N] [--rounds N] [--out FILE]
 
@@ -7,7 +7,7 @@ Two questions. How long 1,000 requests take together that each wait for a second
 req/s, processor time of all the server's processes, latency, with wrk at 64 connections, bare WSGI and
 Flask. The
 servers take turns within each round, and the median of the rounds counts. The peers' interpreter needs
-gunicorn, gevent, flask and requests; penstock's needs gevent, flask and requests.
+gunicorn, gevent, flask and requests; pelton's needs gevent, flask and requests.
 """
 
 import argparse
@@ -26,17 +26,17 @@ from pathlib import Path
 from benchmarks import load, measure
 from benchmarks.peers import ROOT, Peer, Start, running
 from benchmarks.rows import BARE, FLASK, Row
-from benchmarks.run import PENSTOCK_PYTHON
+from benchmarks.run import PELTON_PYTHON
 
 TOGETHER = 1000
 WAITING = "benchmarks.apps.waiting:app"
 PATIENCE = 60.0
 
 
-def _penstock(workers: int) -> Callable[[Start], list[str]]:
+def _pelton(workers: int) -> Callable[[Start], list[str]]:
     def command(start: Start) -> list[str]:
         options = ["--bind", start.address, "--workers", str(workers), "--worker-class", "gevent"]
-        return [start.script("penstock"), *options, start.app]
+        return [start.script("pelton"), *options, start.app]
 
     return command
 
@@ -47,8 +47,8 @@ def _gunicorn(start: Start) -> list[str]:
 
 
 SERVERS = (
-    Peer("penstock, one process", "penstock", _penstock(0)),
-    Peer("penstock, one worker", "penstock", _penstock(1)),
+    Peer("pelton, one process", "pelton", _pelton(0)),
+    Peer("pelton, one worker", "pelton", _pelton(1)),
     Peer("gunicorn", "gunicorn", _gunicorn),
 )
 QUICK = (Row("hello", "Hello, bare WSGI", BARE), Row("flask", "Hello, Flask", FLASK))
@@ -186,17 +186,17 @@ def _median(found: list[Quick]) -> Quick:
 
 def main() -> None:
     """Measure, print the tables, and write them where that was asked for."""
-    parser = argparse.ArgumentParser(description="penstock's gevent beside gunicorn's.")
-    parser.add_argument("--peers-python", type=Path, default=PENSTOCK_PYTHON)
-    parser.add_argument("--penstock-python", type=Path, default=PENSTOCK_PYTHON)
+    parser = argparse.ArgumentParser(description="pelton's gevent beside gunicorn's.")
+    parser.add_argument("--peers-python", type=Path, default=PELTON_PYTHON)
+    parser.add_argument("--pelton-python", type=Path, default=PELTON_PYTHON)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     measure.raise_file_limit()
-    pythons = {peer.name: options.penstock_python for peer in SERVERS}
+    pythons = {peer.name: options.pelton_python for peer in SERVERS}
     pythons["gunicorn"] = options.peers_python
-    lines = ["# penstock's gevent beside gunicorn's", ""]
+    lines = ["# pelton's gevent beside gunicorn's", ""]
     lines += [", ".join(f"{name}: {value}" for name, value in measure.describe_machine().items()), ""]
     for row in LONG:
         lines += [
@@ -216,7 +216,7 @@ def main() -> None:
                 f"| {got.memory_idle / 2**20:.0f} MiB | {got.memory_full / 2**20:.0f} MiB |"
             )
         if row.name == "nested":
-            alone = without_server(options.penstock_python)
+            alone = without_server(options.pelton_python)
             lines.append(f"| no server: the same calls of {TOGETHER} greenlets | {alone:.2f} s | | | |")
         lines.append("")
     for row in QUICK:

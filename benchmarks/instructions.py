@@ -1,7 +1,7 @@
 """Instructions per request, counted by callgrind: a regression check that does not depend on the machine's
 mood.
 
-    python -m benchmarks.instructions [--server penstock] [--update]
+    python -m benchmarks.instructions [--server pelton] [--update]
 
 The server runs under valgrind, answers N1 requests of one keep-alive connection, ends, and once more with N2
 requests. Start, first request and shutdown are the same in both, so (I(N2) - I(N1)) / (N2 - N1) is what one
@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.peers import PENSTOCK, Peer, running
+from benchmarks.peers import PELTON, Peer, running
 from benchmarks.rows import ROWS, Row
-from benchmarks.run import PEERS_PYTHON, PENSTOCK_PYTHON, names
+from benchmarks.run import PEERS_PYTHON, PELTON_PYTHON, names
 
 BASELINE = Path(__file__).with_name("instructions.json")
 COUNTED = ("hello", "flask")
@@ -128,8 +128,8 @@ def versions(python: Path, peer: Peer) -> dict[str, str]:
     valgrind = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True).stdout
     libc = " ".join(part for part in platform.libc_ver() if part)
     found = peers.versions(python, ["Flask", "Werkzeug"])
-    # penstock's own version is no condition: between versions is what the check is for.
-    if peer.name != PENSTOCK:
+    # pelton's own version is no condition: between versions is what the check is for.
+    if peer.name != PELTON:
         found |= peers.versions(python, [peer.distribution])
     return found | {"valgrind": valgrind.strip(), "libc": libc, "architecture": platform.machine()}
 
@@ -150,7 +150,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.instructions", description="Count instructions per request with callgrind."
     )
-    parser.add_argument("--server", default=PENSTOCK, help="one of the servers of run.py (default penstock)")
+    parser.add_argument("--server", default=PELTON, help="one of the servers of run.py (default pelton)")
     parser.add_argument(
         "--rows", type=names, default=list(COUNTED), metavar="X,Y", help="default hello,flask"
     )
@@ -179,7 +179,7 @@ def main() -> None:
         (peer,) = peers.select([chosen.server])
     except ValueError as error:
         sys.exit(str(error))
-    python = chosen.python or (PENSTOCK_PYTHON if peer.name == PENSTOCK else PEERS_PYTHON)
+    python = chosen.python or (PELTON_PYTHON if peer.name == PELTON else PEERS_PYTHON)
     few, many = (int(number) for number in chosen.requests)
     counter = Counter(peer, python, few, many, chosen.repeats)
     try:

@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks import idle, measure, peers
 from benchmarks.peers import Peer, Running, Start, running
 from benchmarks.rows import Row
-from benchmarks.run import PEERS_PYTHON, PENSTOCK_PYTHON
+from benchmarks.run import PEERS_PYTHON, PELTON_PYTHON
 from benchmarks.sample import Sample, take
 
 APP = "benchmarks.apps.async_app:app"
@@ -32,20 +32,20 @@ PEERS = ("gunicorn-gthread", "granian")
 KINDS = ("threads", "sync", "asyncio", "tornado", "gevent", "eventlet")
 
 
-def _penstock(kind: str) -> Peer:
+def _pelton(kind: str) -> Peer:
     def command(start: Start) -> list[str]:
         given = [] if kind == "sync" else ["--threads", str(start.threads)]
         # As the peers: one worker process, and not everything in one.
         return [
-            *(start.script("penstock"), start.app, "--bind", start.address),
+            *(start.script("pelton"), start.app, "--bind", start.address),
             *("--workers", "1", "-k", kind, *given),
         ]
 
-    return Peer(f"penstock -k {kind}", "penstock", command)
+    return Peer(f"pelton -k {kind}", "pelton", command)
 
 
 def _measured(rounds: int, seconds: int, peers_python: Path) -> dict[str, list[Sample]]:
-    servers = [(_penstock("asyncio"), PENSTOCK_PYTHON)]
+    servers = [(_pelton("asyncio"), PELTON_PYTHON)]
     servers += [(one, peers_python) for one in peers.select(list(PEERS))]
     found: dict[str, list[Sample]] = {}
     for _ in range(rounds):
@@ -58,7 +58,7 @@ def _measured(rounds: int, seconds: int, peers_python: Path) -> dict[str, list[S
 def _beside(kind: str, count: int) -> dict[str, Any]:
     print(f"{count} idle connections: {kind}", file=sys.stderr, flush=True)
     try:
-        with running(_penstock(kind), BESIDE, PENSTOCK_PYTHON) as server:
+        with running(_pelton(kind), BESIDE, PELTON_PYTHON) as server:
             before = _made_of(server)
             with idle.crowd(server.port, count) as crowd:
                 crowd.wait_opened()

@@ -102,14 +102,14 @@ def _launched(kind: str, *options: str) -> Callable[[Start], list[str]]:
     return command
 
 
-def _penstock(start: Start) -> list[str]:
-    return [start.script("penstock"), start.app, "--bind", start.address, "--threads", str(start.threads)]
+def _pelton(start: Start) -> list[str]:
+    return [start.script("pelton"), start.app, "--bind", start.address, "--threads", str(start.threads)]
 
 
-PENSTOCK = "penstock"
+PELTON = "pelton"
 
 PEERS = (
-    Peer(PENSTOCK, "penstock", _penstock),
+    Peer(PELTON, "pelton", _pelton),
     Peer("granian", "granian", _granian()),
     Peer("bjoern", "bjoern", _launched("bjoern"), "one thread whatever the row says"),
     Peer(

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from statistics import median
 
-from benchmarks.peers import PEERS, PENSTOCK
+from benchmarks.peers import PEERS, PELTON
 from benchmarks.rows import ROWS, Row
 from benchmarks.sample import Sample
 
@@ -133,14 +133,14 @@ def gist(sample: Sample) -> str:
 
 
 def _table(row: Row, cells: list[Cell]) -> list[str]:
-    base = next((cell for cell in cells if cell.server == PENSTOCK and cell.measured), None)
+    base = next((cell for cell in cells if cell.server == PELTON and cell.measured), None)
     heads = [
         "server",
         "req/s",
-        "÷ penstock",
+        "÷ pelton",
         "spread",
         "CPU µs/req",
-        "÷ penstock",
+        "÷ pelton",
         "p50",
         "p99",
         "PSS MiB",
@@ -238,7 +238,7 @@ def _panel(title: str, bars: list[tuple[str, float, str]], left: int, top: int) 
         parts.append(
             f'<text x="{left + LABEL_WIDTH - 6}" y="{y + 11}" text-anchor="end">{escape(server)}</text>'
         )
-        colour = COLOURS[server == PENSTOCK]
+        colour = COLOURS[server == PELTON]
         place = f'x="{left + LABEL_WIDTH}" y="{y + 1}" width="{width:.1f}" height="{BAR_HEIGHT - 4}"'
         parts.append(f'<rect {place} fill="{colour}"/>')
         parts.append(f'<text x="{left + LABEL_WIDTH + width + 5:.1f}" y="{y + 11}">{escape(text)}</text>')

@@ -1,4 +1,4 @@
-"""Compare penstock with its peers: python -m benchmarks.run (from the repository's top). README.md has the
+"""Compare pelton with its peers: python -m benchmarks.run (from the repository's top). README.md has the
 method.
 
 Needs only the standard library and wrk; the servers run from environments of their own.
@@ -13,12 +13,12 @@ import venv
 from pathlib import Path
 
 from benchmarks import load, measure, peers, report, rows, sample
-from benchmarks.peers import PENSTOCK, ROOT, Peer
+from benchmarks.peers import PELTON, ROOT, Peer
 from benchmarks.rows import Row
 
 FOLDER = Path(__file__).resolve().parent
 PEERS_PYTHON = FOLDER / ".venv" / "bin" / "python"
-PENSTOCK_PYTHON = ROOT / ".venv" / "bin" / "python"
+PELTON_PYTHON = ROOT / ".venv" / "bin" / "python"
 # Beside N idle connections stand the load's own ones and the server's files.
 SPARE_FILES = 500
 
@@ -29,7 +29,7 @@ def names(text: str) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.run", description="Compare penstock with its peers."
+        prog="python -m benchmarks.run", description="Compare pelton with its peers."
     )
     parser.add_argument("--setup", action="store_true", help="make the peers' environment and end")
     parser.add_argument("--rounds", type=int, default=3, help="times that everything is measured (default 3)")
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
         "--peers-python", type=Path, default=PEERS_PYTHON, help="interpreter that has the peers"
     )
     parser.add_argument(
-        "--penstock-python", type=Path, default=PENSTOCK_PYTHON, help="interpreter that has penstock"
+        "--pelton-python", type=Path, default=PELTON_PYTHON, help="interpreter that has pelton"
     )
     chosen = parser.parse_args()
     if chosen.quick:
@@ -67,21 +67,21 @@ def set_up() -> None:
 
 
 def collect_facts(chosen: argparse.Namespace, servers: list[Peer]) -> dict[str, dict[str, str]]:
-    """The machine, the versions and how it was measured; a penstock that would run on other versions is
+    """The machine, the versions and how it was measured; a pelton that would run on other versions is
     named."""
     shared = ["Flask", "Werkzeug"]
     found = peers.versions(chosen.peers_python, [*shared, *sorted({peer.distribution for peer in servers})])
     facts = {"Machine": measure.describe_machine(), "Versions": found}
-    if PENSTOCK in {peer.name for peer in servers} and chosen.penstock_python.exists():
-        ours = peers.versions(chosen.penstock_python, [*shared, "penstock"])
-        found["penstock"] = ours.get("penstock", "(not installed)")
+    if PELTON in {peer.name for peer in servers} and chosen.pelton_python.exists():
+        ours = peers.versions(chosen.pelton_python, [*shared, "pelton"])
+        found["pelton"] = ours.get("pelton", "(not installed)")
         different = {
             name: ours.get(name, "missing")
             for name in ("Python", *shared)
             if ours.get(name) != found.get(name)
         }
         if different:
-            facts["NOT COMPARABLE: penstock's environment differs"] = different
+            facts["NOT COMPARABLE: pelton's environment differs"] = different
     facts["Run"] = {
         "rounds": str(chosen.rounds),
         "seconds per window": str(chosen.seconds),
@@ -112,7 +112,7 @@ def measure_all(
             for peer in servers:
                 if not peer.runs(row):
                     continue
-                python = chosen.penstock_python if peer.name == PENSTOCK else chosen.peers_python
+                python = chosen.pelton_python if peer.name == PELTON else chosen.peers_python
                 taken.append(sample.take(peer, row, python, chosen.seconds))
                 progress = f"round {number}/{chosen.rounds} {row.name:10} {peer.name:17}"
                 print(progress, describe(taken[-1]), file=sys.stderr, flush=True)
@@ -136,9 +136,9 @@ def main() -> None:
         sys.exit(str(error))
     if not chosen.peers_python.exists():
         sys.exit("the peers are not installed: python -m benchmarks.run --setup")
-    if chosen.servers is None and not chosen.penstock_python.with_name("penstock").exists():
-        print("penstock is not installed in its environment: measuring the peers only", file=sys.stderr)
-        servers = [peer for peer in servers if peer.name != PENSTOCK]
+    if chosen.servers is None and not chosen.pelton_python.with_name("pelton").exists():
+        print("pelton is not installed in its environment: measuring the peers only", file=sys.stderr)
+        servers = [peer for peer in servers if peer.name != PELTON]
     limit = measure.raise_file_limit()
     for row in [row for row in asked if row.idle + SPARE_FILES > limit]:
         print(f"{row.name}: skipped, only {limit} files may be open (ulimit -Hn)", file=sys.stderr)

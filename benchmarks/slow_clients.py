@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import measure, peers
-from benchmarks.peers import PENSTOCK, Peer, running
+from benchmarks.peers import PELTON, Peer, running
 from benchmarks.rows import Row
-from benchmarks.run import PEERS_PYTHON, PENSTOCK_PYTHON
+from benchmarks.run import PEERS_PYTHON, PELTON_PYTHON
 
 ROW = Row("slow", "", "benchmarks.apps.generated:app", threads=8)
 SLOW = 10 * ROW.threads
@@ -30,7 +30,7 @@ ASKED = 5
 PATIENCE = 5.0
 # A server that does not take connections any more will not take the rest either.
 MOST_FAILURES = 10
-SERVERS = ("penstock", "gunicorn-gthread", "granian", "waitress", "waitress+limits", "gthread+limits")
+SERVERS = ("pelton", "gunicorn-gthread", "granian", "waitress", "waitress+limits", "gthread+limits")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Outcome:
 
 def look_at(peer: Peer, scene: Scene) -> Outcome:
     """One scene with one server."""
-    python = PENSTOCK_PYTHON if peer.name == PENSTOCK else PEERS_PYTHON
+    python = PELTON_PYTHON if peer.name == PELTON else PEERS_PYTHON
     with running(peer, ROW, python) as server, contextlib.ExitStack() as stack:
         before = measure.pss_bytes(server.process.pid)
         slow = list(_slow_clients(server.port, scene, stack))

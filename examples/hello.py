@@ -1,7 +1,7 @@
 """A small Flask application to look at a server with.
 
-Start it with ``penstock examples/hello.py`` and open http://127.0.0.1:8000, or with ``python
-examples/hello.py``. It uses nothing of penstock, so any other WSGI server, and ``flask --app
+Start it with ``pelton examples/hello.py`` and open http://127.0.0.1:8000, or with ``python
+examples/hello.py``. It uses nothing of pelton, so any other WSGI server, and ``flask --app
 examples/hello.py run``, will do for a comparison.
 """
 
@@ -48,7 +48,7 @@ def slow() -> Response:
 @app.get("/cpu")
 def cpu() -> Response:
     """Computes ``n`` rounds of a hash, which keeps the interpreter busy."""
-    digest = b"penstock"
+    digest = b"pelton"
     started = time.perf_counter()
     rounds = int(bounded("n", 10_000, MOST_ROUNDS))
     for _ in range(rounds):
@@ -108,13 +108,13 @@ def error() -> Response:
 
 
 def main() -> None:
-    """Serve with penstock if it is installed, else with Flask's own server."""
+    """Serve with pelton if it is installed, else with Flask's own server."""
     try:
-        import penstock
+        import pelton
     except ImportError:
         app.run(port=8000)
     else:
-        penstock.run(app)
+        pelton.run(app)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ Start = Callable[..., Server]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts penstock in this process, over TCP unless told otherwise."""
+    """Starts pelton in this process, over TCP unless told otherwise."""
     with contextlib.ExitStack() as stack:
         yield Serve(stack)
 

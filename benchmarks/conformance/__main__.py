@@ -14,9 +14,9 @@ from benchmarks import peers
 from benchmarks.conformance.page import page
 from benchmarks.conformance.probe import SILENCE_SECONDS, probe
 from benchmarks.conformance.rules import GROUPS
-from benchmarks.peers import PENSTOCK, Peer, Running, ServerFailedError, Start, running
+from benchmarks.peers import PELTON, Peer, Running, ServerFailedError, Start, running
 from benchmarks.rows import Row
-from benchmarks.run import PEERS_PYTHON, PENSTOCK_PYTHON, names
+from benchmarks.run import PEERS_PYTHON, PELTON_PYTHON, names
 
 ROW = Row("conformance", "", "benchmarks.conformance.app:app", path="/", threads=4)
 COMPARED = (
@@ -33,13 +33,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 
 def own_modes() -> list[Peer]:
-    """penstock as one process, and with a front process and a worker."""
-    (single,) = peers.select([PENSTOCK])
+    """pelton as one process, and with a front process and a worker."""
+    (single,) = peers.select([PELTON])
 
     def several(start: Start) -> list[str]:
         return [*single.command(start), "--workers", "1"]
 
-    return [single, Peer("penstock -w 1", single.distribution, several)]
+    return [single, Peer("pelton -w 1", single.distribution, several)]
 
 
 def probe_all(server: Running) -> dict[str, list[str]]:
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--servers", type=names, metavar="A,B", help="only these peers")
     parser.add_argument("--out", type=Path, default=PAGE, help="the page")
     parser.add_argument("--peers-python", type=Path, default=PEERS_PYTHON)
-    parser.add_argument("--penstock-python", type=Path, default=PENSTOCK_PYTHON)
+    parser.add_argument("--pelton-python", type=Path, default=PELTON_PYTHON)
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -85,12 +85,12 @@ def main() -> None:
     except ValueError as error:
         sys.exit(str(error))
     facts = {"date": time.strftime("%Y-%m-%d", time.gmtime())}
-    facts |= peers.versions(chosen.penstock_python, ["penstock"])
+    facts |= peers.versions(chosen.pelton_python, ["pelton"])
     facts |= peers.versions(chosen.peers_python, sorted({peer.distribution for peer in others}))
     cells = {}
     own = own_modes()
     for peer in [*own, *others]:
-        python = chosen.penstock_python if peer in own else chosen.peers_python
+        python = chosen.pelton_python if peer in own else chosen.peers_python
         try:
             with running(peer, ROW, python) as server:
                 cells[peer.name] = probe_all(server)

@@ -8,7 +8,7 @@ INTRODUCTION = """\
 Made by `python -m benchmarks.conformance`, which sends the same bytes to each server and notes what comes
 back. Each server runs as it does without any options, with the same small application; each probe is a
 connection of its own. Nothing here says what is right: the section does (of RFC 9112; another RFC by its
-number), and where it leaves a choice, [docs/http.md](http.md) says what penstock chose and why.
+number), and where it leaves a choice, [docs/http.md](http.md) says what pelton chose and why.
 
 A cell has the statuses of all answers. *waits*: no answer and no end within {silence} seconds. *closes*: no
 answer, the connection was closed. *(second served)*: what follows a wrong or ambiguous message was answered

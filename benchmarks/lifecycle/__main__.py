@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import measure, peers
 from benchmarks.lifecycle import beside, scenes, subjects, tables
-from benchmarks.run import FOLDER, PEERS_PYTHON, PENSTOCK_PYTHON, names
+from benchmarks.run import FOLDER, PEERS_PYTHON, PELTON_PYTHON, names
 
 BESIDE = "beside"
 
@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scenes", type=names, metavar="X,Y", help=f"only these ({known})")
     parser.add_argument("--out", type=Path, default=FOLDER / "results" / "lifecycle.md", help="the report")
     parser.add_argument("--peers-python", type=Path, default=PEERS_PYTHON)
-    parser.add_argument("--penstock-python", type=Path, default=PENSTOCK_PYTHON)
+    parser.add_argument("--pelton-python", type=Path, default=PELTON_PYTHON)
     return parser.parse_args()
 
 
@@ -37,8 +37,8 @@ def facts_of(chosen: argparse.Namespace, kinds: list[subjects.Kind]) -> dict[str
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
     found |= peers.versions(chosen.peers_python, ["Flask", *sorted({kind.distribution for kind in kinds})])
-    if any(kind.name == "penstock" for kind in kinds):
-        found["penstock"] = peers.versions(chosen.penstock_python, ["penstock"]).get("penstock", "(missing)")
+    if any(kind.name == "pelton" for kind in kinds):
+        found["pelton"] = peers.versions(chosen.pelton_python, ["pelton"]).get("pelton", "(missing)")
     return found
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def python_of(kind: subjects.Kind) -> Path:
-        python: Path = chosen.penstock_python if kind.name == "penstock" else chosen.peers_python
+        python: Path = chosen.pelton_python if kind.name == "pelton" else chosen.peers_python
         return python
 
     outcomes: list[scenes.Outcome] = []

@@ -52,8 +52,8 @@ class Kind:
     old_must_be_ended: bool = False
 
 
-def _penstock(start: Start) -> list[str]:
-    command = [start.script("penstock"), TARGET, "--bind", start.address]
+def _pelton(start: Start) -> list[str]:
+    command = [start.script("pelton"), TARGET, "--bind", start.address]
     return [*command, "--workers", str(WORKERS), "--threads", str(start.threads)]
 
 
@@ -82,7 +82,7 @@ _LIKE_GUNICORN = {
 }
 
 KINDS = (
-    Kind("penstock", "penstock", _penstock, _LIKE_GUNICORN),
+    Kind("pelton", "pelton", _pelton, _LIKE_GUNICORN),
     Kind(
         "gunicorn-gthread",
         "gunicorn",
@@ -118,7 +118,7 @@ KINDS = (
 
 def select(names: list[str] | None) -> list[Kind]:
     """The servers of these names, in the table's order; those of the issue's question when None."""
-    chosen = ["penstock", "gunicorn-gthread", "granian"] if names is None else names
+    chosen = ["pelton", "gunicorn-gthread", "granian"] if names is None else names
     if unknown := sorted(set(chosen) - {kind.name for kind in KINDS}):
         raise ValueError(
             f"no server called {', '.join(unknown)}; there are {', '.join(kind.name for kind in KINDS)}"

@@ -1,4 +1,4 @@
-"""Makes docs/images/help.png: what `penstock --help` looks like in a terminal.
+"""Makes docs/images/help.png: what `pelton --help` looks like in a terminal.
 
 Run by hand when the help has changed: `.venv/bin/python docs/images/help.py` (needs chromium). Runs the
 command, puts its output into a page, and lets a browser photograph that.
@@ -26,14 +26,14 @@ body {{ margin: 0; background: #1d2330; }}
 pre {{ margin: 14px 18px; color: #d8dee9; font: {font}px/{line}px "DejaVu Sans Mono", monospace; }}
 b {{ color: #eceff4; }} i {{ font-style: normal; color: #8fbcbb; }}
 u {{ text-decoration: none; color: #a3be8c; }}
-</style><pre><u>$</u> <b>penstock --help</b>
+</style><pre><u>$</u> <b>pelton --help</b>
 {text}</pre>"""
 
 
 def help_text() -> str:
     """What the command prints."""
     environment = {**os.environ, "COLUMNS": str(COLUMNS), "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "penstock", "--help"]
+    command = [sys.executable, "-m", "pelton", "--help"]
     shown = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60)
     return shown.stdout.rstrip()
 

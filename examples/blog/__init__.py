@@ -1,11 +1,11 @@
 """A small blog: accounts, posts, forms and flashed messages, with SQLite and nothing else.
 
-A Flask application of the usual shape: a package with a factory. It uses nothing of penstock. From the
+A Flask application of the usual shape: a package with a factory. It uses nothing of pelton. From the
 directory ``examples``, each of these serves it:
 
     python -m blog
     flask --app blog run
-    penstock blog
+    pelton blog
 
 Its settings come from variables that begin with BLOG, such as BLOG_DATABASE (a path).
 """

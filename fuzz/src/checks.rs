@@ -4,10 +4,10 @@
 
 use std::net::IpAddr;
 
-use penstock_http::forwarded::{Client, Resolved, TrustedProxies, is_forwarding_field, resolve};
-use penstock_http::header_policy::valid_value;
-use penstock_http::proxy_protocol::{Header, LONGEST_HEADER, Malformed, Parsed, parse};
-use penstock_http::{HttpError, Known, Limits, UnderscorePolicy, Version};
+use pelton_http::forwarded::{Client, Resolved, TrustedProxies, is_forwarding_field, resolve};
+use pelton_http::header_policy::valid_value;
+use pelton_http::proxy_protocol::{Header, LONGEST_HEADER, Malformed, Parsed, parse};
+use pelton_http::{HttpError, Known, Limits, UnderscorePolicy, Version};
 
 use crate::common::{OwnedHead, Seen, feed};
 use crate::simple::{self, SimpleBody, SimpleHead};

@@ -2,7 +2,7 @@
 //!
 //! Slow, and written from the RFCs and not from the code that it is compared with.
 
-use penstock_http::Length;
+use pelton_http::Length;
 
 /// A head as far as it can be told without knowing what its fields mean.
 #[derive(Debug, PartialEq, Eq)]

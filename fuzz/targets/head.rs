@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| penstock_fuzz::checks::head(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pelton_fuzz::checks::head(bytes));

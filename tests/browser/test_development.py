@@ -71,10 +71,10 @@ def _developed(*names: str) -> list[ParameterSet]:
     return parameters(BROKEN, ways=ways, develops=True, needs=[RELOADER, DEBUGGER])
 
 
-_DEVELOPED = _developed("python", "one-line", "penstock-run", "flask-serve")
-_DEVELOPED_BY_PENSTOCK = _developed("one-line", "penstock-run", "flask-serve")
+_DEVELOPED = _developed("python", "one-line", "pelton-run", "flask-serve")
+_DEVELOPED_BY_PELTON = _developed("one-line", "pelton-run", "flask-serve")
 # The script's own app.run(...) says how many processes there are.
-_SCRIPTED_BY_PENSTOCK = _developed("one-line", "penstock-run")
+_SCRIPTED_BY_PELTON = _developed("one-line", "pelton-run")
 
 
 @pytest.mark.parametrize("way", _DEVELOPED)
@@ -90,7 +90,7 @@ def test_the_debuggers_console(way: Way, start: Start, visit: Visit) -> None:
     assert visit(served.address).inner_text("body") == "all is well"
 
 
-@pytest.mark.parametrize("way", _SCRIPTED_BY_PENSTOCK)
+@pytest.mark.parametrize("way", _SCRIPTED_BY_PELTON)
 def test_the_debuggers_console_of_several_processes(way: Way, start: Start, visit: Visit) -> None:
     """The frame is in one of them, so each line has to get there. Under Werkzeug there is no such console."""
     served = start(BROKEN, way, debug=True, environment={"PROCESSES": "3"})
@@ -112,14 +112,14 @@ def test_a_change_appears_by_itself(way: Way, start: Start, visit: Visit, changi
         text = served.first_file.read_text()
         served.first_file.write_text(text.replace(f'TEXT = "{before}"', f'TEXT = "{after}"'))
         expect(page.locator("#text")).to_have_text(after)
-    if way.is_penstock:
+    if way.is_pelton:
         # Werkzeug drops what is under way when it starts anew.
         assert page.evaluate("failures") == []
 
 
-@pytest.mark.parametrize("way", _DEVELOPED_BY_PENSTOCK)
+@pytest.mark.parametrize("way", _DEVELOPED_BY_PELTON)
 def test_a_mistake_and_its_repair(way: Way, start: Start, visit: Visit, changing: App) -> None:
-    """The mistake is on the page, and penstock's own page for it looks by itself whether it is repaired."""
+    """The mistake is on the page, and pelton's own page for it looks by itself whether it is repaired."""
     served = start(changing, way, debug=True)
     page = visit(served.address)
     expect(page.locator("#text")).to_have_text("one")

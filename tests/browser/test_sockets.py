@@ -20,7 +20,7 @@ def test_the_echo(way: Way, start: Start, visit: Visit) -> None:
         page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("listitem")).to_have_text(["hello", "ü" * 70_000])
     # Werkzeug writes the rest of an HTTP answer behind the closing frame, a fault to the browser.
-    ending = "closed, 1000 good bye" if way.is_penstock else re.compile("^closed, ")
+    ending = "closed, 1000 good bye" if way.is_pelton else re.compile("^closed, ")
     expect(page.locator("#state")).to_have_text(ending)
 
 

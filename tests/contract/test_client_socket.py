@@ -356,9 +356,9 @@ def test_what_was_taken_has_no_timeout(serve: Serve) -> None:
         own = environ[KEY]
         own.sendall(HELLO)
         while own.recv(100):
-            gone.append(environ["penstock.client_gone"]())
+            gone.append(environ["pelton.client_gone"]())
             own.sendall(b"still here")
-        gone.append(environ["penstock.client_gone"]())
+        gone.append(environ["pelton.client_gone"]())
         return []
 
     server = serve(app, request_timeout=0.5, threads=2)
@@ -380,7 +380,7 @@ def test_a_client_that_resets_while_its_socket_is_offered(
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         gate.hold()
-        outcome.append(environ["penstock.client_gone"]())
+        outcome.append(environ["pelton.client_gone"]())
         try:
             environ[KEY].sendall(HELLO)
         except ConnectionError as error:
@@ -413,7 +413,7 @@ def test_a_client_that_closes_while_its_socket_is_offered(serve: Serve, gate: Ga
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         gate.hold()
-        eventually(environ["penstock.client_gone"], "the front has seen the end")
+        eventually(environ["pelton.client_gone"], "the front has seen the end")
         own = environ[KEY]
         read_there.extend((own.recv(100), own.recv(100)))
         own.sendall(HELLO)
@@ -514,7 +514,7 @@ def test_what_comes_after_it_is_thrown_away_quietly(
         environ[KEY].sendall(HELLO)
         return afterwards(environ, start_response)
 
-    caplog.set_level(logging.WARNING, logger="penstock")
+    caplog.set_level(logging.WARNING, logger="pelton")
     server = serve(app, threads=1)
     # What a kind says of itself at the start.
     caplog.clear()

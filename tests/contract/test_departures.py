@@ -11,12 +11,12 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from penstock import _engine
-from penstock.config.settings import settings_from
-from penstock.worker.client_sockets import ClientSockets
-from penstock.wsgi.environ import template
-from penstock.wsgi.file_wrapper import FileWrapper
-from penstock.wsgi.observer import LogObserver
+from pelton import _engine
+from pelton.config.settings import settings_from
+from pelton.worker.client_sockets import ClientSockets
+from pelton.wsgi.environ import template
+from pelton.wsgi.file_wrapper import FileWrapper
+from pelton.wsgi.observer import LogObserver
 from support.apps import PLAIN
 from support.client import Client, request
 from support.kinds import IS_ONE_OF_MANY

@@ -11,7 +11,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-import penstock
+import pelton
 from conftest import Start
 from support.apps import collected, echo, hello, report
 from support.client import chunked, request
@@ -31,8 +31,8 @@ def test_the_whole_environ_of_a_get(start: Start, transport: str) -> None:
     client.ask(request("GET", "/a/b?c=d&e", [("User-Agent", "me"), ("X-Custom", "1")]))
     (environ,) = keep
     wsgi = {name: environ.pop(name) for name in list(environ) if name.startswith("wsgi.")}
-    assert environ.pop("penstock.client_gone")() is True
-    assert (environ.pop("penstock.loop", None) is not None) is (KIND in ("asyncio", "tornado"))
+    assert environ.pop("pelton.client_gone")() is True
+    assert (environ.pop("pelton.loop", None) is not None) is (KIND in ("asyncio", "tornado"))
     if transport == "unix":
         expected = {"SERVER_NAME": "localhost", "SERVER_PORT": "80", "REMOTE_ADDR": "", "REMOTE_PORT": ""}
     else:
@@ -52,7 +52,7 @@ def test_the_whole_environ_of_a_get(start: Start, transport: str) -> None:
         "RAW_URI": "/a/b?c=d&e",
         "REQUEST_URI": "/a/b?c=d&e",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_SOFTWARE": f"penstock/{penstock.__version__}",
+        "SERVER_SOFTWARE": f"pelton/{pelton.__version__}",
         "HTTP_HOST": "test.example",
         "HTTP_USER_AGENT": "me",
         "HTTP_X_CUSTOM": "1",
@@ -224,7 +224,7 @@ def test_the_strings_are_true_strings(start: Start) -> None:
     start(collected(keep=keep, app=echo)).ask(request("POST", "/x", [("X-Y", "z")], body=b"1"))
     for name, value in keep[0].items():
         assert type(name) is str
-        assert name.startswith(("wsgi.", "penstock.")) or type(value) is str
+        assert name.startswith(("wsgi.", "pelton.")) or type(value) is str
     # The usual names are interned, so that an application's own literals find them at once. Names that a
     # client made up are not: in some versions of CPython interned strings live for ever.
     usual = [name for name in keep[0] if name in {"HTTP_HOST", "REQUEST_METHOD", "CONTENT_LENGTH"}]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.worker_kinds import KINDS
+from pelton.worker_kinds import KINDS
 from support.kinds import FRONTS, IS_ONE_OF_MANY, exists
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def run(name: str, front: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--maxfail=20", "tests/contract"],
         cwd=ROOT,
-        env={**os.environ, "PENSTOCK_TEST_KIND": name, "PENSTOCK_TEST_FRONT": front},
+        env={**os.environ, "PELTON_TEST_KIND": name, "PELTON_TEST_FRONT": front},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -90,7 +90,7 @@ def test_an_id_is_in_the_environ_and_comes_from_whom_is_believed(
     server = serve(report, request_id=True, **settings)
     for method, body in (("GET", None), ("POST", b"x"), ("POST", b"x" * 100_000)):
         environ = environ_of(server, request(method, fields=[("X-Request-ID", "theirs-1")], body=body))
-        found = environ["penstock.request_id"]
+        found = environ["pelton.request_id"]
         assert environ["HTTP_X_REQUEST_ID"] == found
         assert (found == "theirs-1") == is_theirs
         assert is_theirs or re.fullmatch("[0-9a-f]{32}", found)
@@ -99,7 +99,7 @@ def test_an_id_is_in_the_environ_and_comes_from_whom_is_believed(
 def test_without_need_there_is_no_id(serve: Serve) -> None:
     environ = environ_of(serve(report), request(fields=[("X-Request-ID", "a")]))
     assert environ["HTTP_X_REQUEST_ID"] == "a"
-    assert "penstock.request_id" not in environ
+    assert "pelton.request_id" not in environ
 
 
 def test_an_id_of_the_log_is_the_one_of_the_environ(serve: Serve, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_id_of_the_log_is_the_one_of_the_environ(serve: Serve, tmp_path: Path
     environ = environ_of(server, request(fields=[("Traceparent", TRACE), ("Tracestate", "a=b")]))
     assert (environ["HTTP_TRACEPARENT"], environ["HTTP_TRACESTATE"]) == (TRACE, "a=b")
     (line,) = lines_of(path, 1)
-    assert line["penstock.request_id"] == environ["penstock.request_id"]
+    assert line["pelton.request_id"] == environ["pelton.request_id"]
     assert (line["trace_id"], line["span_id"], line["trace_flags"]) == (
         *TRACE.split("-")[1:3],
         "01",

@@ -17,7 +17,7 @@ from support.waiting import Gate, Tally
 
 GET = request()
 GET_10 = request(version="1.0")
-ERRORS = "penstock.request"
+ERRORS = "pelton.request"
 
 
 def records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

@@ -287,7 +287,7 @@ scripts = st.builds(
 def played() -> Iterator[tuple[Server, Play]]:
     """One server for all scripts, with two threads."""
     play = Play()
-    log = logging.getLogger("penstock.request")
+    log = logging.getLogger("pelton.request")
     level = log.level
     # Thousands of intended failures say nothing.
     log.setLevel(logging.CRITICAL + 1)

@@ -36,14 +36,14 @@ def test_json_lines(live: StartLive, tmp_path: Path, workers: str) -> None:
     assert (line["url.path"], line["url.query"]) == ("/path%20x", "a=b")
     assert line["user_agent.original"] == 'a"b'
     assert line["traceparent"] == "00-ab-cd-01"
-    assert re.fullmatch("[0-9a-f]{32}", line["penstock.request_id"])
+    assert re.fullmatch("[0-9a-f]{32}", line["pelton.request_id"])
     assert line["http.response.status_code"] == 200
     assert line["http.response.body.size"] == len(answer.body)
-    assert line["penstock.outcome"] == "complete"
+    assert line["pelton.outcome"] == "complete"
     assert str(line["process.pid"]) == answer.text
-    assert line["penstock.worker"] == 1
-    assert 0 < line["penstock.first_byte_time"] <= line["http.server.request.duration"]
-    assert line["penstock.application_time"] + line["penstock.queue_time"] > 0
+    assert line["pelton.worker"] == 1
+    assert 0 < line["pelton.first_byte_time"] <= line["http.server.request.duration"]
+    assert line["pelton.application_time"] + line["pelton.queue_time"] > 0
 
 
 def test_atoms(live: StartLive, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_an_id_of_the_request(live: StartLive, tmp_path: Path) -> None:
             )
         ]
         ids = [environ["HTTP_X_REQUEST_ID"] for environ in seen]
-        assert ids == [line["penstock.request_id"] for line in lines_of(path, 3)]
+        assert ids == [line["pelton.request_id"] for line in lines_of(path, 3)]
         made = [bool(re.fullmatch("[0-9a-f]{32}", one)) for one in ids]
         assert made == [not is_theirs, not is_theirs, True]
         assert len(set(ids)) == (2 if is_theirs else 3)
@@ -108,16 +108,16 @@ def test_what_never_reached_python_or_never_finished(live: StartLive, tmp_path: 
         client.send(b"GET /\x01 HTTP/1.1\r\n\r\n")
         assert client.response().status == 400
     (line,) = lines_of(path, 1)
-    assert line["penstock.outcome"] == "refused"
+    assert line["pelton.outcome"] == "refused"
     assert line["http.response.status_code"] == 400
-    assert line["penstock.request_line"] == "GET /\x01 HTTP/1.1"
+    assert line["pelton.request_line"] == "GET /\x01 HTTP/1.1"
     with server.connect() as client:
         client.send(b"GET / HTT")
         assert client.response().status == 408
-    assert lines_of(path, 2)[1]["penstock.outcome"] == "head too late"
+    assert lines_of(path, 2)[1]["pelton.outcome"] == "head too late"
     assert server.ask(request(target="/kill")).status == 502
     line = lines_of(path, 3)[2]
-    assert (line["penstock.outcome"], line["http.response.status_code"]) == ("worker lost", 502)
+    assert (line["pelton.outcome"], line["http.response.status_code"]) == ("worker lost", 502)
     assert line["process.pid"] > 0
     with server.connect() as client:
         client.send(request("POST", "/", fields=[("Content-Length", "9"), ("Expect", "100-continue")]))
@@ -125,7 +125,7 @@ def test_what_never_reached_python_or_never_finished(live: StartLive, tmp_path: 
         client.wait_readable()
         client.reset()
     line = lines_of(path, 4)[3]
-    assert line["penstock.outcome"] in ("client gone", "connection broken")
+    assert line["pelton.outcome"] in ("client gone", "connection broken")
     assert "http.response.status_code" not in line
 
 
@@ -149,7 +149,7 @@ def hostile(draw: random.Random) -> bytes:
 
 
 def test_hostile_bytes_forge_no_line(live: StartLive, tmp_path: Path) -> None:
-    count = int(os.environ.get("PENSTOCK_HOSTILE_LINES", "2000"))
+    count = int(os.environ.get("PELTON_HOSTILE_LINES", "2000"))
     draw = random.Random(11)
     path = tmp_path / "log"
     server = live(PROCESS_APP, "--access-log", path, "--access-log-format", "json")
@@ -209,8 +209,8 @@ def test_a_syslog_gets_a_datagram_for_each_line(
         lines: list[str] = []
         while len(lines) < 2:
             text = syslog.recv(9000).decode()
-            if text.startswith("<30>penstock: "):
-                lines.append(text.removeprefix("<30>penstock: "))
+            if text.startswith("<30>pelton: "):
+                lines.append(text.removeprefix("<30>pelton: "))
         if form == "json":
             assert {json.loads(line)["url.path"] for line in lines} == {"/a"}
         else:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import penstock
+import pelton
 from conftest import StartLive
 from support.client import Client, CutOffError, request
 from support.live import APPS, EXAMPLES, Live
@@ -28,7 +28,7 @@ class Gates:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.environment = {"PENSTOCK_TEST_GATES": str(directory)}
+        self.environment = {"PELTON_TEST_GATES": str(directory)}
 
     def add(self, name: str) -> bytes:
         """A new gate; gives the request that waits there."""
@@ -64,12 +64,12 @@ def test_the_start_line(live: StartLive) -> None:
     server = live(HELLO, "--threads", "3")
     line = server.log.wait_for("listens on")
     match = re.search(
-        r"^\S+ \S+ INFO penstock (\S+) listens on http://127\.0\.0\.1:([0-9]+) "
+        r"^\S+ \S+ INFO pelton (\S+) listens on http://127\.0\.0\.1:([0-9]+) "
         r"\(worker kind: threads, 3 threads, pid ([0-9]+)\); Ctrl-C stops it\.$",
         line.string,
     )
     assert match is not None, line.string
-    assert (match[1], int(match[3])) == (penstock.__version__, server.process.pid)
+    assert (match[1], int(match[3])) == (pelton.__version__, server.process.pid)
     assert int(match[2]) > 0
 
 
@@ -78,16 +78,16 @@ def test_the_example(live: StartLive) -> None:
     with server.connect() as client:
         page = client.ask(request())
         assert (page.status, page.get("Content-Type")) == (200, "text/html; charset=utf-8")
-        assert "penstock" in page.text
+        assert "pelton" in page.text
         assert client.ask(request(target="/json")).json()["message"] == "Hello, World!"
-        assert client.ask(request(target="/quick")).text.startswith("penstock-")
+        assert client.ask(request(target="/quick")).text.startswith("pelton-")
         body = b"0123456789" * 300_000
         uploaded = client.ask(request("POST", "/upload", body=body)).json()
         assert uploaded == {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
         told = client.ask(request(target="/whoami?a=b")).json()
         assert told["pid"] == server.process.pid
         assert told["environ"]["QUERY_STRING"] == "'a=b'"
-        assert told["environ"]["SERVER_SOFTWARE"] == f"'penstock/{penstock.__version__}'"
+        assert told["environ"]["SERVER_SOFTWARE"] == f"'pelton/{pelton.__version__}'"
         assert client.ask(request(target="/error")).status == 500
         assert client.ask(request(target="/nowhere")).status == 404
         assert client.ask(request(target="/cpu?n=10")).json()["rounds"] == 10
@@ -198,7 +198,7 @@ def test_a_stuck_request_is_cut_off_and_reported(live: StartLive, gates: Gates) 
         client.response()
     assert server.exit_code() == 0
     assert "the requests that still run are cut off" in server.log.text
-    assert re.search(r"penstock-[0-9]+ is still in the application's code", server.log.text)
+    assert re.search(r"pelton-[0-9]+ is still in the application's code", server.log.text)
     assert "in hold" in server.log.text
 
 
@@ -306,13 +306,13 @@ def test_a_module_that_fails_shows_its_own_traceback(live: StartLive, tmp_path: 
 
 def test_the_version() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "penstock", "--version"],
+        [sys.executable, "-m", "pelton", "--version"],
         capture_output=True,
         text=True,
         check=True,
         timeout=20,
     )
-    assert done.stdout == f"penstock {penstock.__version__}\n"
+    assert done.stdout == f"pelton {pelton.__version__}\n"
 
 
 # Logs

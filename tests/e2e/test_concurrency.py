@@ -32,7 +32,7 @@ def test_as_many_requests_run_at_once_as_there_are_threads(serve: Serve) -> None
         for client in clients:
             client.send(QUICK)
         names = {client.response().text for client in clients}
-        assert names == {f"penstock-{number}" for number in range(8)}
+        assert names == {f"pelton-{number}" for number in range(8)}
 
 
 def test_one_more_does_not_start_before_another_ends(serve: Serve) -> None:

@@ -219,7 +219,7 @@ def test_a_front_that_stands_still_is_replaced(live: StartLive) -> None:
     front = server.front_pid(2)
     os.kill(front, signal.SIGSTOP)
     server.log.wait_for(rf"front \(pid {front}\) has given no sign of life for 2s and is killed")
-    server.log.wait_for(r'thread "penstock-front" \(tid [0-9]+\): stopped by a signal')
+    server.log.wait_for(r'thread "pelton-front" \(tid [0-9]+\): stopped by a signal')
     server.log.wait_for(rf"front \(pid {front}\) was killed by SIGKILL; another one takes over")
     server.log.wait_for(r"front \(pid [0-9]+\) accepts connections")
     assert int(server.ask(request()).text) in workers.values()

@@ -1,4 +1,4 @@
-"""The ways in: a script with one more line, ``penstock run``, ``flask serve``, and Flask's ``flask run``."""
+"""The ways in: a script with one more line, ``pelton run``, ``flask serve``, and Flask's ``flask run``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.development import FLASK, FLASK_SCRIPT, PENSTOCK, SIMPLE_SCRIPT, Development
+from support.development import FLASK, FLASK_SCRIPT, PELTON, SIMPLE_SCRIPT, Development
 from support.processes import children_of, group_of
 from support.waiting import DEADLINE, eventually
 
@@ -47,30 +47,30 @@ def write(path: Path, text: str) -> Path:
 # A script
 
 
-def test_penstock_run_is_python(start: Start, tmp_path: Path) -> None:
+def test_pelton_run_is_python(start: Start, tmp_path: Path) -> None:
     script = write(tmp_path / "hello.py", FLASK_SCRIPT.read_text())
-    server = start(*PENSTOCK, "run", "hello.py", "--help", "-x", directory=tmp_path)
+    server = start(*PELTON, "run", "hello.py", "--help", "-x", directory=tmp_path)
     facts = server.get("/").json()
-    assert facts["software"].startswith("penstock/")
+    assert facts["software"].startswith("pelton/")
     assert facts["argv"] == ["hello.py", "--help", "-x"]
     assert facts["path"] == str(tmp_path.resolve())
     assert facts["main"] == str(script)
     assert facts["multithread"] is True
     assert facts["pid"] == server.process.pid
     assert server.output.all("Serving Flask app 'hello'")
-    assert server.log.all(r"Served by penstock: 8 threads; reloader off, debugger off")
+    assert server.log.all(r"Served by pelton: 8 threads; reloader off, debugger off")
     assert server.stop() == 0
 
 
 def test_one_line_in_the_script(start: Start, tmp_path: Path) -> None:
-    write(tmp_path / "hello.py", "import penstock.flask\n" + FLASK_SCRIPT.read_text().replace(FUTURE, ""))
+    write(tmp_path / "hello.py", "import pelton.flask\n" + FLASK_SCRIPT.read_text().replace(FUTURE, ""))
     server = start(sys.executable, "hello.py", directory=tmp_path)
-    assert server.get("/").json()["software"].startswith("penstock/")
+    assert server.get("/").json()["software"].startswith("pelton/")
     assert server.stop() == 0
 
 
 def test_settings_are_given_to_install(start: Start, tmp_path: Path) -> None:
-    line = "import penstock; penstock.install(threads=3, workers=2)\n"
+    line = "import pelton; pelton.install(threads=3, workers=2)\n"
     write(tmp_path / "hello.py", line + FLASK_SCRIPT.read_text().replace(FUTURE, ""))
     server = start(sys.executable, "hello.py", directory=tmp_path)
     server.log.wait_for("2 processes, 3 threads in each")
@@ -87,15 +87,15 @@ def test_a_package_is_run_as_python_does(start: Start, tmp_path: Path) -> None:
     main = "from flask import Flask\nfrom .views import NAME\napp = Flask(__name__)\n"
     main += "app.add_url_rule('/', view_func=lambda: f'{NAME} {__name__} {__package__}')\napp.run(port=0)\n"
     write(tmp_path / "shop" / "__main__.py", main)
-    server = start(*PENSTOCK, "run", "-m", "shop", directory=tmp_path)
+    server = start(*PELTON, "run", "-m", "shop", directory=tmp_path)
     assert server.get("/").text == "the shop __main__ shop"
     assert server.stop() == 0
 
 
 def test_a_directory_with_main(start: Start, tmp_path: Path) -> None:
     write(tmp_path / "shop" / "__main__.py", FLASK_SCRIPT.read_text())
-    server = start(*PENSTOCK, "run", "shop", directory=tmp_path)
-    assert server.get("/").json()["software"].startswith("penstock/")
+    server = start(*PELTON, "run", "shop", directory=tmp_path)
+    assert server.get("/").json()["software"].startswith("pelton/")
     assert server.stop() == 0
 
 
@@ -113,7 +113,7 @@ def test_a_directory_with_main(start: Start, tmp_path: Path) -> None:
 def test_a_script_ends_as_under_python(body: str, code: int, output: str, tmp_path: Path) -> None:
     write(tmp_path / "hello.py", body)
     theirs = run_to_its_end(sys.executable, "hello.py", directory=tmp_path)
-    ours = run_to_its_end(*PENSTOCK, "run", "hello.py", directory=tmp_path)
+    ours = run_to_its_end(*PELTON, "run", "hello.py", directory=tmp_path)
     assert (theirs.returncode, ours.returncode) == (code, code)
     assert output in ours.stderr
     assert ours.stderr == theirs.stderr
@@ -121,10 +121,10 @@ def test_a_script_ends_as_under_python(body: str, code: int, output: str, tmp_pa
 
 def test_a_script_that_serves_nothing_says_how(tmp_path: Path) -> None:
     write(tmp_path / "hello.py", "from flask import Flask\napp = Flask(__name__)\nprint('done')\n")
-    ended = run_to_its_end(*PENSTOCK, "run", "hello.py", directory=tmp_path)
+    ended = run_to_its_end(*PELTON, "run", "hello.py", directory=tmp_path)
     assert (ended.returncode, ended.stdout) == (0, "done\n")
     assert "hello.py has ended and served nothing, because it never called app.run()" in ended.stderr
-    assert "penstock hello " in ended.stderr
+    assert "pelton hello " in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_script_that_serves_nothing_says_how(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_run(arguments: list[str], message: str, tmp_path: Path) -> None:
-    ended = run_to_its_end(*PENSTOCK, "run", *arguments, directory=tmp_path)
+    ended = run_to_its_end(*PELTON, "run", *arguments, directory=tmp_path)
     assert ended.returncode == 2
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -150,9 +150,9 @@ def test_flask_serve(start: Start, tmp_path: Path) -> None:
     write(tmp_path / "hello.py", FLASK_SCRIPT.read_text())
     server = start(*FLASK, "--app", "hello", "serve", "--port", "0", "--threads", "3", directory=tmp_path)
     facts = server.get("/").json()
-    assert facts["software"].startswith("penstock/")
+    assert facts["software"].startswith("pelton/")
     assert facts["debug"] is False
-    assert server.log.all("Served by penstock: 3 threads;")
+    assert server.log.all("Served by pelton: 3 threads;")
     assert server.output.all("Debug mode: off")
     assert server.stop() == 0
 
@@ -172,7 +172,7 @@ def test_a_factory_and_variables(start: Start, tmp_path: Path) -> None:
     variables = {"FLASK_APP": "hello:create_app('a name')", "FLASK_RUN_PORT": "0", "FLASK_SERVE_THREADS": "2"}
     server = start(*FLASK, "serve", directory=tmp_path, environment=variables)
     assert server.get("/").text == "a name"
-    assert server.log.all("Served by penstock: 2 threads;")
+    assert server.log.all("Served by pelton: 2 threads;")
     assert server.stop() == 0
 
 
@@ -218,23 +218,23 @@ def test_what_flask_serve_refuses(arguments: list[str], message: str, tmp_path: 
     assert "Traceback" not in ended.stderr
 
 
-def test_flask_run_is_werkzeug_until_penstock_is_installed(start: Start, tmp_path: Path) -> None:
+def test_flask_run_is_werkzeug_until_pelton_is_installed(start: Start, tmp_path: Path) -> None:
     write(tmp_path / "plain.py", FLASK_SCRIPT.read_text())
-    patched = FLASK_SCRIPT.read_text().replace(FUTURE, "import penstock.flask\n")
+    patched = FLASK_SCRIPT.read_text().replace(FUTURE, "import pelton.flask\n")
     write(tmp_path / "patched.py", patched)
     software = {}
     for name in ("plain", "patched"):
         server = start(*FLASK, "--app", name, "run", "--port", "0", directory=tmp_path)
         software[name] = server.get("/").json()["software"].partition("/")[0]
         assert server.stop() == 0
-    assert software == {"plain": "Werkzeug", "patched": "penstock"}
+    assert software == {"plain": "Werkzeug", "patched": "pelton"}
 
 
 # The end, and what must not stay behind
 
 
 def test_a_closed_terminal_ends_all_processes(start: Start) -> None:
-    server = start(*PENSTOCK, "run", SIMPLE_SCRIPT, arguments={"processes": 2})
+    server = start(*PELTON, "run", SIMPLE_SCRIPT, arguments={"processes": 2})
     server.get("/")
     server.process.send_signal(signal.SIGHUP)
     assert server.process.wait(DEADLINE) == -signal.SIGHUP
@@ -242,7 +242,7 @@ def test_a_closed_terminal_ends_all_processes(start: Start) -> None:
 
 
 def test_a_killed_worker_is_replaced(start: Start) -> None:
-    server = start(*PENSTOCK, "run", SIMPLE_SCRIPT, arguments={"processes": 2})
+    server = start(*PELTON, "run", SIMPLE_SCRIPT, arguments={"processes": 2})
     first = server.get("/").json()["pid"]
     os.kill(first, signal.SIGKILL)
     eventually(
@@ -260,16 +260,14 @@ def test_a_killed_worker_is_replaced(start: Start) -> None:
 def test_production_refuses_the_debugger(workers: tuple[str, ...], tmp_path: Path) -> None:
     body = "from flask import Flask\nfrom werkzeug.debug import DebuggedApplication\napp = Flask(__name__)\n"
     write(tmp_path / "shop.py", body + "app.wsgi_app = DebuggedApplication(app.wsgi_app, evalex=True)\n")
-    ended = run_to_its_end(*PENSTOCK, "shop:app", "--bind", "127.0.0.1:0", *workers, directory=tmp_path)
+    ended = run_to_its_end(*PELTON, "shop:app", "--bind", "127.0.0.1:0", *workers, directory=tmp_path)
     assert ended.returncode != 0
     assert "wrapped in Werkzeug's debugger (DebuggedApplication)" in ended.stderr
     assert re.search("flask serve --debugger", ended.stderr)
 
 
 def test_loading_the_plugin_changes_nothing() -> None:
-    code = (
-        "import penstock.development.flask_command, sys; print(*(m for m in sys.modules if 'penstock' in m))"
-    )
+    code = "import pelton.development.flask_command, sys; print(*(m for m in sys.modules if 'pelton' in m))"
     ended = run_to_its_end(sys.executable, "-c", code)
-    loaded = {"penstock", "penstock.version", "penstock.development", "penstock.development.flask_command"}
+    loaded = {"pelton", "pelton.version", "pelton.development", "pelton.development.flask_command"}
     assert set(ended.stdout.split()) == loaded

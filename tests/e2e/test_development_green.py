@@ -20,9 +20,9 @@ from support.waiting import DEADLINE
 SCRIPT = """\
 import sys
 
-import penstock
+import pelton
 
-penstock.install(worker_kind=sys.argv[1])
+pelton.install(worker_kind=sys.argv[1])
 import time
 
 
@@ -32,7 +32,7 @@ def app(environ, start_response):
     return [b"hello"]
 
 
-penstock.run_simple("127.0.0.1", 0, app, **eval(sys.argv[2]))
+pelton.run_simple("127.0.0.1", 0, app, **eval(sys.argv[2]))
 """
 KINDS = pytest.mark.parametrize("kind", ["gevent", "eventlet"])
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from support.development import FLASK, PENSTOCK, Development
+from support.development import FLASK, PELTON, Development
 from support.load import Load
 from support.waiting import eventually
 
-pytest.importorskip("penstock.reloader")
+pytest.importorskip("pelton.reloader")
 
 Start = Callable[..., Development]
 
@@ -35,7 +35,7 @@ if __name__ == "__main__":
     app.run(port=0, debug=True)
 """
 DOORS = {
-    "script": (*PENSTOCK, "run", "hello.py"),
+    "script": (*PELTON, "run", "hello.py"),
     "flask": (*FLASK, "--app", "hello", "serve", "--debug", "--port", "0"),
     "processes": (*FLASK, "--app", "hello", "serve", "--debug", "--port", "0", "--workers", "2"),
 }

@@ -1,4 +1,4 @@
-"""``penstock.run`` and ``penstock.start`` inside somebody else's program."""
+"""``pelton.run`` and ``pelton.start`` inside somebody else's program."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-import penstock
-from penstock import Running
+import pelton
+from pelton import Running
 from support.apps import held, hello
 from support.client import Client, request
 from support.serving import Belongings
@@ -25,7 +25,7 @@ def test_run_in_a_thread_serves_until_it_is_closed() -> None:
     started: queue.SimpleQueue[Running] = queue.SimpleQueue()
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     thread = threading.Thread(
-        target=penstock.run, args=(hello,), kwargs={"port": 0, "threads": 2, "on_start": started.put}
+        target=pelton.run, args=(hello,), kwargs={"port": 0, "threads": 2, "on_start": started.put}
     )
     thread.start()
     running = started.get(timeout=DEADLINE)
@@ -40,7 +40,7 @@ def test_run_in_a_thread_serves_until_it_is_closed() -> None:
 
 
 def test_close_lets_a_running_request_finish(gate: Gate) -> None:
-    running = penstock.start(held(gate), port=0)
+    running = pelton.start(held(gate), port=0)
     with Client(running.addresses[0]) as client:
         client.send(request())
         gate.wait_for()
@@ -66,7 +66,7 @@ def test_a_request_may_close_its_own_server() -> None:
         start_response("200 OK", [])
         return [b"bye"]
 
-    running = penstock.start(app, port=0)
+    running = pelton.start(app, port=0)
     with Client(running.addresses[0]) as client:
         assert client.ask(request()).body == b"bye"
     assert ended.wait(DEADLINE)
@@ -75,7 +75,7 @@ def test_a_request_may_close_its_own_server() -> None:
 
 def test_starting_and_closing_leaves_nothing(tmp_path: Path) -> None:
     def once() -> None:
-        with penstock.start(hello, port=0, threads=3) as running, Client(running.addresses[0]) as client:
+        with pelton.start(hello, port=0, threads=3) as running, Client(running.addresses[0]) as client:
             assert client.ask(request()).body == b"hello"
 
     belongings = Belongings(tmp_path)
@@ -88,8 +88,8 @@ def test_starting_and_closing_leaves_nothing(tmp_path: Path) -> None:
 
 def test_two_at_once_do_not_mix(gate: Gate) -> None:
     with (
-        penstock.start(hello, port=0) as first,
-        penstock.start(held(gate), port=0) as second,
+        pelton.start(hello, port=0) as first,
+        pelton.start(held(gate), port=0) as second,
         Client(second.addresses[0]) as stuck,
         Client(first.addresses[0]) as quick,
     ):
@@ -103,8 +103,8 @@ def test_two_at_once_do_not_mix(gate: Gate) -> None:
 
 def test_a_program_that_ends_without_closing_is_not_held_up() -> None:
     program = (
-        "import penstock\n"
-        "running = penstock.start(lambda environ, start_response: [], port=0)\n"
+        "import pelton\n"
+        "running = pelton.start(lambda environ, start_response: [], port=0)\n"
         "print(running.port)\n"
     )
     done = subprocess.run(
@@ -115,5 +115,5 @@ def test_a_program_that_ends_without_closing_is_not_held_up() -> None:
 
 
 def test_an_address_in_use_is_an_exception() -> None:
-    with penstock.start(hello, port=0) as running, pytest.raises(Exception, match="already in use"):
-        penstock.start(hello, port=running.port)
+    with pelton.start(hello, port=0) as running, pytest.raises(Exception, match="already in use"):
+        pelton.start(hello, port=running.port)

@@ -1,4 +1,4 @@
-"""The ways themselves: which of them this penstock has, who serves, how many at once, how each ends."""
+"""The ways themselves: which of them this pelton has, who serves, how many at once, how each ends."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from support.ways import (
 # Its meetings are of one process.
 MEETING = replace(SLOW, one_process=True)
 
-_OF_EVERY_PENSTOCK = {"python", "flask-run", "penstock", "penstock-workers"}
-_WITH_FLASKS_DOOR = {"one-line", "one-line-flask-run", "penstock-run", "flask-serve"}
+_OF_EVERY_PELTON = {"python", "flask-run", "pelton", "pelton-workers"}
+_WITH_FLASKS_DOOR = {"one-line", "one-line-flask-run", "pelton-run", "flask-serve"}
 
 
-def test_no_way_is_skipped_that_this_penstock_has() -> None:
+def test_no_way_is_skipped_that_this_pelton_has() -> None:
     """Asked otherwise than the list asks, so that a mistake there cannot switch tests off."""
-    assert {way.name for way in WAYS} == _OF_EVERY_PENSTOCK | _WITH_FLASKS_DOOR
-    has_door = find_spec("penstock.flask") is not None
+    assert {way.name for way in WAYS} == _OF_EVERY_PELTON | _WITH_FLASKS_DOOR
+    has_door = find_spec("pelton.flask") is not None
     active = {way.name for way in WAYS if not missing_parts(way)}
-    assert active == _OF_EVERY_PENSTOCK | (_WITH_FLASKS_DOOR if has_door else set())
+    assert active == _OF_EVERY_PELTON | (_WITH_FLASKS_DOOR if has_door else set())
     assert flask_has_serve() == has_door, "the installed metadata is old: run `make build`"
 
 
-def test_no_websocket_is_skipped_that_this_penstock_has() -> None:
-    hands_over = find_spec("penstock.wsgi.client_socket") is not None
+def test_no_websocket_is_skipped_that_this_pelton_has() -> None:
+    hands_over = find_spec("pelton.wsgi.client_socket") is not None
     assert WEBSOCKETS.is_there() == hands_over
 
 

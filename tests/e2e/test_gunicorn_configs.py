@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import StartLive
-from penstock.gunicorn.options import BY_NAME, Fate
+from pelton.gunicorn.options import BY_NAME, Fate
 from support.client import request
 from support.kinds import exists
 from support.live import Live
@@ -62,7 +62,7 @@ def start(live: StartLive, shop: Path, name: str, *arguments: str, **variables: 
 
 
 # Not whether the library is there: without it these are to fail.
-NEEDS_GEVENT = pytest.mark.skipif(not exists("gevent"), reason="penstock has no such kind yet")
+NEEDS_GEVENT = pytest.mark.skipif(not exists("gevent"), reason="pelton has no such kind yet")
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def test_it_serves(live: StartLive, shop: Path, name: str) -> None:
         if name != "django_nginx":
             server.log.wait_for(words)
     if name != "django_nginx":
-        # Some settings come with other parts of penstock.
+        # Some settings come with other parts of pelton.
         told = server.log.all(r"gunicorn\.conf\.py(:\d+)?: ")
         later = [
-            one for one in told if "this version of penstock" in one.string or "its own format" in one.string
+            one for one in told if "this version of pelton" in one.string or "its own format" in one.string
         ]
         assert len(told) - len(later) == len(REMARKS[name]), server.log.text
     server.send_signal(signal.SIGTERM)
@@ -106,7 +106,7 @@ def test_the_files_name_only_known_options() -> None:
 def test_tls_is_refused(live: StartLive, shop: Path) -> None:
     server = start(live, shop, "tls", "shop:app")
     assert server.exit_code() == 2
-    assert "gunicorn.conf.py:4: certfile is refused: penstock does not speak TLS yet." in server.log.text
+    assert "gunicorn.conf.py:4: certfile is refused: pelton does not speak TLS yet." in server.log.text
 
 
 def test_the_application_of_the_file(live: StartLive, shop: Path) -> None:
@@ -143,8 +143,8 @@ def test_a_platform(live: StartLive, shop: Path) -> None:
 
 def test_logging_as_the_file_says(live: StartLive, shop: Path) -> None:
     server = start(live, shop, "logconfig", "shop:app", "--bind", "127.0.0.1:0")
-    server.log.wait_for(r"^\[shop\] INFO penstock .* listens on")
-    assert not server.log.all(r"^\S+ \S+ INFO (\[\w+ \d+\] )?(worker|penstock)")
+    server.log.wait_for(r"^\[shop\] INFO pelton .* listens on")
+    assert not server.log.all(r"^\S+ \S+ INFO (\[\w+ \d+\] )?(worker|pelton)")
 
 
 def test_times_of_requests(live: StartLive, shop: Path) -> None:

@@ -13,7 +13,7 @@ from flask import Flask, Response, g, session
 from flask.typing import ResponseReturnValue
 
 from conftest import StartLive
-from penstock.worker.event_loop import current
+from pelton.worker.event_loop import current
 from support import loop_app
 from support.client import request
 from support.serving import Serve
@@ -45,7 +45,7 @@ def test_async_views_run_on_one_loop_at_the_same_time(serve: Serve) -> None:
     clients = [server.connect().send(request()) for _ in range(4)]
     assert [one.response().text for one in clients] == ["met"] * 4
     [(_, name)] = loops
-    assert name == "penstock-loop"
+    assert name == "pelton-loop"
 
 
 def test_the_request_is_there_and_what_the_view_sets_stays(serve: Serve) -> None:
@@ -174,7 +174,7 @@ def test_the_loop_ends_with_the_server(serve: Serve) -> None:
     assert server.ask(request()).status == 200
     server.running.stop()
     assert cleaned.wait(10)
-    eventually(lambda: "penstock-loop" not in {one.name for one in threading.enumerate()}, "it has ended")
+    eventually(lambda: "pelton-loop" not in {one.name for one in threading.enumerate()}, "it has ended")
 
 
 def test_idle_threads_and_a_waiting_view_leave_others_alone(serve: Serve, gate: Gate) -> None:

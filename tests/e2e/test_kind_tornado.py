@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tornado.web import Application
 
-import penstock
+import pelton
 from conftest import StartLive
-from penstock.config.errors import ConfigError
+from pelton.config.errors import ConfigError
 from support import tornado_app
 from support.apps import routes
 from support.client import request
@@ -27,7 +27,7 @@ WORKERS = pytest.mark.parametrize("workers", ["0", "1"], ids=["one process", "a 
 @WORKERS
 def test_what_the_application_does_on_the_loop_runs(live: StartLive, workers: str) -> None:
     server = live(APP, *KIND, "--workers", workers)
-    assert server.ask(request()).json() == {"where": "penstock-loop", "same": True}
+    assert server.ask(request()).json() == {"where": "pelton-loop", "same": True}
     assert server.ask(request(target="/ticks")).text == "True"
     at = f"?at={server.addresses[0]}"
     assert server.ask(request(target=f"/fetch{at}")).text == "True"
@@ -63,17 +63,17 @@ def test_a_view_that_blocks_does_not_block_the_loop(serve: Serve, gate: Gate) ->
 @pytest.mark.parametrize("kind", ["tornado", "threads"])
 def test_tornados_own_applications_are_refused(name: str, kind: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "penstock", f"{APP}:{name}", "-k", kind, "--bind", "127.0.0.1:0"],
+        [sys.executable, "-m", "pelton", f"{APP}:{name}", "-k", kind, "--bind", "127.0.0.1:0"],
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
     )
     assert done.returncode == 3
-    assert f'"{name}" in "{APP}" is a tornado.web.Application; penstock serves WSGI.' in done.stderr
+    assert f'"{name}" in "{APP}" is a tornado.web.Application; pelton serves WSGI.' in done.stderr
     assert "with tornado's own server" in done.stderr
 
 
 def test_and_when_python_starts_them() -> None:
-    with pytest.raises(ConfigError, match=r"is a tornado\.web\.Application; penstock serves WSGI"):
-        penstock.start(Application(), port=0, worker_kind="tornado")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"is a tornado\.web\.Application; pelton serves WSGI"):
+        pelton.start(Application(), port=0, worker_kind="tornado")  # type: ignore[arg-type]

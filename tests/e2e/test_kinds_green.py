@@ -55,10 +55,10 @@ def test_patching_comes_before_the_application(live: StartLive, kind: str, way: 
     assert ("no longer developed" in server.log.text) == (kind == "eventlet")
 
 
-def test_what_would_escape_is_not_imported_by_penstock() -> None:
+def test_what_would_escape_is_not_imported_by_pelton() -> None:
     program = (
-        "import sys, penstock, penstock.cli, penstock.api; "
-        "import penstock.worker.process, penstock.worker.template; "
+        "import sys, pelton, pelton.cli, pelton.api; "
+        "import pelton.worker.process, pelton.worker.template; "
         "print(sorted({'ssl', 'requests', 'urllib3', 'asyncio', 'gevent', 'eventlet'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -73,16 +73,16 @@ def test_what_would_escape_is_not_imported_by_penstock() -> None:
     ],
 )
 def test_a_program_that_has_not_patched_is_told_what_to_write(kind: str, line: str) -> None:
-    serve = f"import penstock; penstock.start(lambda e, s: [], port=0, worker_kind={kind!r})"
+    serve = f"import pelton; pelton.start(lambda e, s: [], port=0, worker_kind={kind!r})"
     done = subprocess.run([sys.executable, "-c", serve], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert line in done.stderr
     patched = (
-        f"{line}\nimport penstock, requests\n"
+        f"{line}\nimport pelton, requests\n"
         "def app(environ, start_response):\n"
         "    start_response('200 OK', [])\n"
         "    return [b'hello']\n"
-        f"with penstock.start(app, port=0, worker_kind={kind!r}) as running:\n"
+        f"with pelton.start(app, port=0, worker_kind={kind!r}) as running:\n"
         "    print(requests.get(running.addresses[0], timeout=20).text)\n"
     )
     done = subprocess.run(
@@ -352,8 +352,8 @@ SHUT_FROM_OUTSIDE = """
 import eventlet
 eventlet.monkey_patch()
 import socket
-from penstock.native_threads import NativeThread, NativeEvent
-from penstock.wsgi.client_socket import client_socket
+from pelton.native_threads import NativeThread, NativeEvent
+from pelton.wsgi.client_socket import client_socket
 import time
 sleep = eventlet.patcher.original("time").sleep
 coming = NativeEvent()

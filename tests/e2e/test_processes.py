@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import penstock
+import pelton
 from conftest import StartLive
 from support.apps import pattern
 from support.client import Client, Response, chunked, request
@@ -63,7 +63,7 @@ def client(pair: Live) -> Iterator[Client]:
 def test_the_start_line(pair: Live) -> None:
     line = pair.log.wait_for("listens on").string
     assert re.search(
-        rf"INFO penstock {re.escape(penstock.__version__)} listens on http://127\.0\.0\.1:[0-9]+ "
+        rf"INFO pelton {re.escape(pelton.__version__)} listens on http://127\.0\.0\.1:[0-9]+ "
         rf"\(worker kind: threads, 4 threads in each of 2 workers, pid {pair.process.pid}\)",
         line,
     ), line

@@ -1,4 +1,4 @@
-"""The same script under Werkzeug's own server and under penstock: the table in docs/flask.md, line by line.
+"""The same script under Werkzeug's own server and under pelton: the table in docs/flask.md, line by line.
 
 Where both mean the same, one test runs against each; where they differ, the test says what each does.
 """
@@ -87,16 +87,16 @@ def test_three_at_a_time(run: Start, server: str, arguments: dict[str, Any], tmp
     _release(gates, answers)
 
 
-def test_penstock_has_threads_in_processes_where_werkzeug_refuses(run: Start, tmp_path: Path) -> None:
+def test_pelton_has_threads_in_processes_where_werkzeug_refuses(run: Start, tmp_path: Path) -> None:
     werkzeug = run("werkzeug", threaded=True, processes=2)
     assert werkzeug.exit_code() == 1
     assert "Cannot have a multi-thread and multi-process server" in werkzeug.log.text
     gates = Gates(tmp_path)
     script = run(
-        "penstock",
+        "pelton",
         threaded=True,
         processes=2,
-        environment={**gates.environment, "PENSTOCK_THREADS": "2"},
+        environment={**gates.environment, "PELTON_THREADS": "2"},
     )
     flags = script.get("/").json()["flags"]
     assert flags["wsgi.multithread"] is True
@@ -107,9 +107,9 @@ def test_penstock_has_threads_in_processes_where_werkzeug_refuses(run: Start, tm
     _release(gates, answers)
 
 
-def test_without_threads_penstock_runs_one_at_a_time(run: Start, tmp_path: Path) -> None:
+def test_without_threads_pelton_runs_one_at_a_time(run: Start, tmp_path: Path) -> None:
     gates = Gates(tmp_path)
-    script = run("penstock", environment={**gates.environment, "PENSTOCK_HEALTH_PATH": "/-/health"})
+    script = run("pelton", environment={**gates.environment, "PELTON_HEALTH_PATH": "/-/health"})
     first = _hold(script, gates, 1)
     script.log.wait_for("a is held by")
     second = _Answer(script, "/")
@@ -143,14 +143,14 @@ def test_environ(run: Start, path: str, others: dict[str, Any]) -> None:
         script = run(server, threaded=True)
         method = "POST" if "data" in others else "GET"
         seen[server] = requests.request(method, script.url + path, timeout=DEADLINE, **others).json()
-    theirs, ours = seen["werkzeug"]["environ"], seen["penstock"]["environ"]
+    theirs, ours = seen["werkzeug"]["environ"], seen["pelton"]["environ"]
     differ = {
         key: (theirs.get(key), ours.get(key))
         for key in {*theirs, *ours} - OWN_KEYS
         if theirs.get(key) != ours.get(key)
     }
     assert differ == {}
-    assert seen["werkzeug"]["body"] == seen["penstock"]["body"]
+    assert seen["werkzeug"]["body"] == seen["pelton"]["body"]
 
 
 def test_two_slashes_at_the_beginning(run: Start) -> None:
@@ -160,7 +160,7 @@ def test_two_slashes_at_the_beginning(run: Start) -> None:
         with Client(script.url) as client:
             seen[server] = client.ask(request(target="//double")).json()["environ"]["PATH_INFO"]
     # Python's http.server, below Werkzeug, takes one away; a WSGI server passes on what was asked for.
-    assert seen == {"werkzeug": "/double", "penstock": "//double"}
+    assert seen == {"werkzeug": "/double", "pelton": "//double"}
 
 
 def test_a_chunked_body(run: Start) -> None:
@@ -170,7 +170,7 @@ def test_a_chunked_body(run: Start) -> None:
         answer = requests.post(script.url, data=iter([b"one", b"two"]), timeout=DEADLINE).json()
         seen[server] = answer["body"]
         assert answer["flags"]["wsgi.input_terminated"] is True
-    assert seen == {"werkzeug": "onetwo", "penstock": "onetwo"}
+    assert seen == {"werkzeug": "onetwo", "pelton": "onetwo"}
 
 
 # Errors
@@ -205,7 +205,7 @@ def test_an_exception_that_is_let_through_with_threads(run: Start, server: str) 
     with suppress(requests.ConnectionError):
         script.get("/raise")
     script.log.wait_for("RuntimeError: the view failed")
-    if server == "penstock":
+    if server == "pelton":
         assert script.exit_code() == 1
     else:
         assert script.get("/").status_code == 200
@@ -214,7 +214,7 @@ def test_an_exception_that_is_let_through_with_threads(run: Start, server: str) 
 @both
 def test_an_exception_that_is_let_through_ends_a_server_without_threads(run: Start, server: str) -> None:
     script = run(server, passthrough_errors=True)
-    # Werkzeug never answers; with penstock the end may come before the answer has left.
+    # Werkzeug never answers; with pelton the end may come before the answer has left.
     with suppress(requests.ConnectionError):
         script.get("/raise")
     assert script.exit_code() == 1
@@ -307,10 +307,10 @@ def test_static_files(run: Start, server: str, tmp_path: Path) -> None:
     assert script.get("/static/none.txt").json()["environ"]["PATH_INFO"] == "/static/none.txt"
 
 
-def test_tls_is_refused_by_penstock(run: Start) -> None:
-    script = run("penstock", ssl_context="adhoc")
+def test_tls_is_refused_by_pelton(run: Start) -> None:
+    script = run("pelton", ssl_context="adhoc")
     assert script.exit_code() == 1
-    assert "ssl_context: penstock cannot serve HTTPS itself yet" in script.log.text
+    assert "ssl_context: pelton cannot serve HTTPS itself yet" in script.log.text
 
 
 # What is logged
@@ -367,12 +367,12 @@ def test_the_programs_own_handlers_get_the_lines(run: Start, server: str, tmp_pa
 
 
 def test_a_request_handler_is_named_where_it_does_not_apply(run: Start) -> None:
-    werkzeug, script = run("werkzeug", does="handler"), run("penstock", does="handler")
+    werkzeug, script = run("werkzeug", does="handler"), run("pelton", does="handler")
     for one in (werkzeug, script):
         assert one.get("/").status_code == 200
         one.stop()
     assert "GET /" not in werkzeug.log.text
-    assert "penstock does not use log_request" in script.log.text
+    assert "pelton does not use log_request" in script.log.text
     assert 'logging.getLogger("werkzeug").setLevel' in script.log.text
 
 

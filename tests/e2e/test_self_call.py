@@ -19,7 +19,7 @@ import pytest
 import requests
 from flask import Flask
 
-from penstock.worker.self_calls import caller
+from pelton.worker.self_calls import caller
 from support.client import Response, request
 from support.gates import Gates
 from support.live import Live
@@ -186,7 +186,7 @@ def test_by_a_unix_socket(start: Start, workers: tuple[str, ...]) -> None:
             "1",
             *workers,
             f"--bind=unix:{directory}/s",
-            environment={"PENSTOCK_TEST_SOCKET": f"{directory}/s"},
+            environment={"PELTON_TEST_SOCKET": f"{directory}/s"},
         )
         assert " got inner in " in text(get(live, "/by-unix-socket/inner"))
         live.log.wait_for(r"GET /by-unix-socket/inner in .* calls this server itself")
@@ -217,7 +217,7 @@ def test_embedded_it_helps_requests_and_no_other_part_of_the_process(
         callers.put(found)
         return found
 
-    monkeypatch.setattr("penstock.running.caller", told_caller)
+    monkeypatch.setattr("pelton.running.caller", told_caller)
 
     @app.get("/inner")
     def inner() -> str:

@@ -15,7 +15,7 @@ from support.waiting import eventually
 
 
 def write(directory: Path, *lines: str) -> Path:
-    path = directory / "penstock.toml"
+    path = directory / "pelton.toml"
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
 
@@ -132,7 +132,7 @@ def test_messages_change_their_form_everywhere(live: StartLive, tmp_path: Path) 
         client.send(request(target="/kill"))
         assert client.response().status == 502
     eventually(
-        lambda: any(line.get("penstock.process") == "front" for line in lines()), lambda: f"front: {lines()}"
+        lambda: any(line.get("pelton.process") == "front" for line in lines()), lambda: f"front: {lines()}"
     )
     assert "reload: done" not in server.log.text
 

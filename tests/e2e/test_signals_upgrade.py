@@ -1,4 +1,4 @@
-"""USR2: a new penstock on the same sockets, and nobody who asks notices."""
+"""USR2: a new pelton on the same sockets, and nobody who asks notices."""
 
 from __future__ import annotations
 

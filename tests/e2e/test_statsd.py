@@ -38,13 +38,13 @@ def test_all_requests_are_told_of(live: StartLive, workers: int) -> None:
         by_status = [counts[one] for one in counts if one.startswith("gunicorn.request.status.")]
         assert sum(by_status) == 33
         assert counts["gunicorn.log.exception"] == 2
-        assert counts["penstock.connections_accepted"] == 6
+        assert counts["pelton.connections_accepted"] == 6
         durations = statsd.timings["gunicorn.request.duration"]
         assert len(durations) == 33
         assert 0 < sum(durations) < 30_000
         # No thread was to answer the one that was refused.
-        assert len(statsd.timings["penstock.queue_time"]) == 32
-        assert {"penstock.requests_queued", "penstock.requests_running"} <= statsd.gauges.keys()
+        assert len(statsd.timings["pelton.queue_time"]) == 32
+        assert {"pelton.requests_queued", "pelton.requests_running"} <= statsd.gauges.keys()
         assert "gunicorn.backlog" in statsd.timings
         assert statsd.tags == {None}
 
@@ -58,7 +58,7 @@ def test_prefix_and_tags(live: StartLive) -> None:
         assert server.exit_code() == 0
         names = {*statsd.look().counts, *statsd.gauges, *statsd.timings}
         assert {"shop.gunicorn.requests", "shop.gunicorn.log.exception"} <= names
-        assert all(one.startswith(("shop.gunicorn.", "shop.penstock.")) for one in names)
+        assert all(one.startswith(("shop.gunicorn.", "shop.pelton.")) for one in names)
         assert statsd.tags == {"env:test,team:a-b"}
 
 

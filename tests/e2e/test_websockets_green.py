@@ -91,7 +91,7 @@ def test_a_chat(
     server = live(
         "support.websocket_app:chat",
         *("-k", kind, "--workers", workers),
-        environment={"PYTHONPATH": HERE, "PENSTOCK_TEST_ASYNC_MODE": mode},
+        environment={"PYTHONPATH": HERE, "PELTON_TEST_ASYNC_MODE": mode},
     )
     anna, ben, carla = (Person(server, stack, transports) for _ in range(3))
     for person, room in ((anna, "kitchen"), (ben, "kitchen"), (carla, "garden")):

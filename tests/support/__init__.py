@@ -1,1 +1,1 @@
-"""What the suites over real sockets share: a client, applications, and ways to start penstock."""
+"""What the suites over real sockets share: a client, applications, and ways to start pelton."""

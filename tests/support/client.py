@@ -152,7 +152,7 @@ def socket_class() -> type[socket.socket]:
 class Client:
     """One connection. A context manager; closing twice does no harm.
 
-    ``address`` as penstock shows it: ``http://127.0.0.1:8000``, ``http://[::1]:8000`` or ``unix:/path``.
+    ``address`` as pelton shows it: ``http://127.0.0.1:8000``, ``http://[::1]:8000`` or ``unix:/path``.
     ``receive_buffer``: how much the kernel may hold for a reader that is to look slow.
     """
 

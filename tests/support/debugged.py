@@ -1,4 +1,4 @@
-"""penstock's command with Werkzeug's debugger around the application in each worker.
+"""pelton's command with Werkzeug's debugger around the application in each worker.
 
 ``python debugged.py APPLICATION --workers 3 …``. The production command refuses a debugger, and its affinity
 is off; what is tried here is what development makes of the two.
@@ -6,19 +6,19 @@ is off; what is tried here is what development makes of the two.
 
 from __future__ import annotations
 
-from penstock.cli import main
-from penstock.config.settings import Settings
-from penstock.development import debugger
-from penstock.line import Line
-from penstock.supervisor import entry
-from penstock.supervisor.programs import RealPrograms
+from pelton.cli import main
+from pelton.config.settings import Settings
+from pelton.development import debugger
+from pelton.line import Line
+from pelton.supervisor import entry
+from pelton.supervisor.programs import RealPrograms
 
 
 class Debugged(RealPrograms):
     """Workers with a debugger that knows their number."""
 
     def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
-        from penstock.worker.process import LinkEnd, run
+        from pelton.worker.process import LinkEnd, run
 
         load = self._load
         return run(

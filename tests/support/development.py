@@ -1,6 +1,6 @@
 """A development server as people start it: a script or a ``flask`` command, in a process of its own.
 
-The same for Werkzeug's own server and for penstock: both say "Running on", so that one test can look at both.
+The same for Werkzeug's own server and for pelton: both say "Running on", so that one test can look at both.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from support.waiting import DEADLINE
 SIMPLE_SCRIPT = Path(__file__).parent / "simple_script.py"
 FLASK_SCRIPT = Path(__file__).parent / "flask_script.py"
 
-PENSTOCK = (sys.executable, "-m", "penstock")
+PELTON = (sys.executable, "-m", "pelton")
 FLASK = (sys.executable, "-m", "flask")
 # How the same script is run by either.
-SERVERS = {"werkzeug": (sys.executable,), "penstock": (*PENSTOCK, "run")}
+SERVERS = {"werkzeug": (sys.executable,), "pelton": (*PELTON, "run")}
 
 
 class Development(Started):
@@ -65,7 +65,7 @@ class Development(Started):
         return code
 
 
-_OTHERS = ("FLASK_", "WERKZEUG_", "PENSTOCK_")
+_OTHERS = ("FLASK_", "WERKZEUG_", "PELTON_")
 
 
 def in_threads(count: int, ask: Any) -> list[threading.Thread]:

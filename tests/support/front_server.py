@@ -16,9 +16,9 @@ import sys
 import threading
 from dataclasses import dataclass, replace
 
-from penstock import _engine
-from penstock.config.settings import Settings
-from penstock.logs.statsd import front_statsd
+from pelton import _engine
+from pelton.config.settings import Settings
+from pelton.logs.statsd import front_statsd
 
 MOST_BYTES = 1 << 20
 MOST_DESCRIPTORS = 32

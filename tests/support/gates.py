@@ -21,7 +21,7 @@ class Gates:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.environment = {"PENSTOCK_TEST_GATES": str(directory)}
+        self.environment = {"PELTON_TEST_GATES": str(directory)}
 
     def add(self, name: str, path: str = "/hold/") -> bytes:
         """A new gate; gives the request that waits there."""

@@ -32,7 +32,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import requests
 
-from penstock import native_threads
+from pelton import native_threads
 
 # The thread that imports the application; of greenlets it has to be that of their hub.
 HOME = native_threads.get_ident()
@@ -95,7 +95,7 @@ def gather(environ: WSGIEnvironment, rest: str) -> bytes:
 def hold(environ: WSGIEnvironment, rest: str) -> bytes:
     """Waits at a pipe."""
     print(f"{rest} is held by {os.getpid()}", file=environ["wsgi.errors"], flush=True)
-    path = Path(os.environ["PENSTOCK_TEST_GATES"], rest)
+    path = Path(os.environ["PELTON_TEST_GATES"], rest)
     with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
         select.select([pipe], [], [])
     return b"went through"
@@ -109,7 +109,7 @@ def block(environ: WSGIEnvironment, rest: str) -> bytes:
 
 def jam(environ: WSGIEnvironment, rest: str) -> bytes:
     """Keeps the hub, or under threads the interpreter, until the pipe is opened."""
-    path = Path(os.environ["PENSTOCK_TEST_GATES"], rest)
+    path = Path(os.environ["PELTON_TEST_GATES"], rest)
     # Calls by way of PyDLL do not give up the interpreter's lock; this one also says that it has begun.
     shell = f"echo {rest} jams {os.getpid()} >&2; read line < '{path}'"
     ctypes.PyDLL(None).system(shell.encode())
@@ -186,13 +186,13 @@ def finish(environ: WSGIEnvironment, rest: str) -> Iterator[bytes]:
             time.sleep(1000)
             yield b"next"
     except BaseException as error:
-        logging.getLogger("penstock.application").error("ended by %s", type(error).__name__)
+        logging.getLogger("pelton.application").error("ended by %s", type(error).__name__)
         raise
 
 
 def chatter(environ: WSGIEnvironment, rest: str) -> bytes:
     """Logs from real threads and from greenlets at the same time."""
-    logger = logging.getLogger("penstock.application")
+    logger = logging.getLogger("pelton.application")
 
     def talk(who: str) -> None:
         for number in range(int(rest)):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from penstock.cli import main
-from penstock.config.settings import Settings
-from penstock.supervisor import entry
-from penstock.supervisor.plan import Rules
-from penstock.supervisor.rules import rules_from
+from pelton.cli import main
+from pelton.config.settings import Settings
+from pelton.supervisor import entry
+from pelton.supervisor.plan import Rules
+from pelton.supervisor.rules import rules_from
 
 # Still long for a front that only has to be slow.
 FRONT_TIMEOUT = 2.0

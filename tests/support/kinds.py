@@ -1,10 +1,10 @@
 """Which worker kind, and which place of the front, this run of the tests is about.
 
 The suites run for the kind "threads" with the front in the test's own process, unless two variables say
-otherwise: PENSTOCK_TEST_KIND, PENSTOCK_TEST_FRONT. `tests/contract/test_every_kind.py` runs the contract
+otherwise: PELTON_TEST_KIND, PELTON_TEST_FRONT. `tests/contract/test_every_kind.py` runs the contract
 suite again for each other combination; a person can do the same for one::
 
-    PENSTOCK_TEST_KIND=asyncio PENSTOCK_TEST_FRONT=process pytest tests/contract
+    PELTON_TEST_KIND=asyncio PELTON_TEST_FRONT=process pytest tests/contract
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import os
 import warnings
 from typing import Any, Final
 
-from penstock.config.settings import Settings
-from penstock.worker_kinds import KINDS, Concurrency
+from pelton.config.settings import Settings
+from pelton.worker_kinds import KINDS, Concurrency
 
 FRONTS: Final = ("thread", "process")
-KIND: Final = os.environ.get("PENSTOCK_TEST_KIND", "threads")
-FRONT: Final = os.environ.get("PENSTOCK_TEST_FRONT", "thread")
+KIND: Final = os.environ.get("PELTON_TEST_KIND", "threads")
+FRONT: Final = os.environ.get("PELTON_TEST_FRONT", "thread")
 # Whether this is a run for one combination: what differs neither by kind nor by front is left to the other.
-IS_ONE_OF_MANY: Final = "PENSTOCK_TEST_KIND" in os.environ
+IS_ONE_OF_MANY: Final = "PELTON_TEST_KIND" in os.environ
 
 # What the kinds cannot have in common is settled before anything else is imported.
-assert KIND in KINDS, f"PENSTOCK_TEST_KIND: {KIND}"
-assert FRONT in FRONTS, f"PENSTOCK_TEST_FRONT: {FRONT}"
+assert KIND in KINDS, f"PELTON_TEST_KIND: {KIND}"
+assert FRONT in FRONTS, f"PELTON_TEST_FRONT: {FRONT}"
 
 if IS_ONE_OF_MANY:
     # For commands that tests start.
-    os.environ["PENSTOCK_WORKER_KIND"] = KIND
+    os.environ["PELTON_WORKER_KIND"] = KIND
     # In one process with the tests: their waiting is that of the greenlets, too.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -41,7 +41,7 @@ WAYS_HERE: Final = [WAYS[FRONT]] if IS_ONE_OF_MANY else list(WAYS.values())
 
 
 def exists(name: str) -> bool:
-    """Whether penstock has the kind's runner."""
+    """Whether pelton has the kind's runner."""
     return importlib.util.find_spec(KINDS[name].runner.partition(":")[0]) is not None
 
 

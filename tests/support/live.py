@@ -1,4 +1,4 @@
-"""penstock as people start it: the command, in a process of its own.
+"""pelton as people start it: the command, in a process of its own.
 
 Knows the command's arguments and what it says; the process itself is `support.started`'s.
 """
@@ -27,7 +27,7 @@ HEALTH_PATH = "/-/health"
 HEALTH = ("--health-path", HEALTH_PATH)
 
 _START_LINE = re.compile(
-    r"penstock \S+ listens on (.+) "
+    r"pelton \S+ listens on (.+) "
     r"\(worker kind: (\w+), (\d+) (?:thread|connection)s?(?: in each of (\d+) workers?)?, pid (\d+)\)"
 )
 _READY_LINE = re.compile(r"worker (\d+) \(pid (\d+)\) is ready")
@@ -49,12 +49,12 @@ class Live(Started):
         prefix: Sequence[str] = (),
         descriptors: Sequence[int] = (),
         any_port: bool = True,
-        module: str = "penstock",
+        module: str = "pelton",
     ) -> None:
         given = [str(one) for one in arguments]
         if any_port and not any(one.startswith(("--bind", "-b", "--version", "--help")) for one in given):
             given += ["--bind", "127.0.0.1:0"]
-        own = {} if module == "penstock" else {"PYTHONPATH": str(Path(__file__).parents[1])}
+        own = {} if module == "pelton" else {"PYTHONPATH": str(Path(__file__).parents[1])}
         super().__init__(
             [*prefix, sys.executable, "-m", module, *given],
             directory=directory,

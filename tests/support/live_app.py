@@ -1,6 +1,6 @@
 """The application of the command's tests, loaded by the command itself in its own process.
 
-The test steers it by pipes with a name (FIFOs) in the directory that the variable PENSTOCK_TEST_GATES names:
+The test steers it by pipes with a name (FIFOs) in the directory that the variable PELTON_TEST_GATES names:
 ``/hold/NAME`` says "NAME is held" in the log and waits until the test opens the pipe NAME for writing.
 """
 
@@ -38,7 +38,7 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
 
 def hold(name: str, environ: WSGIEnvironment) -> None:
     print(f"{name} is held", file=environ["wsgi.errors"])
-    _wait_for_writer(Path(os.environ["PENSTOCK_TEST_GATES"], name))
+    _wait_for_writer(Path(os.environ["PELTON_TEST_GATES"], name))
 
 
 def _wait_for_writer(path: Path) -> None:

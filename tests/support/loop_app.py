@@ -56,7 +56,7 @@ async def which() -> ResponseReturnValue:
 
 @app.get("/environ")
 def of_environ() -> ResponseReturnValue:
-    loop: Any = request.environ["penstock.loop"]
+    loop: Any = request.environ["pelton.loop"]
     return {"loop": id(getattr(loop, "asyncio_loop", loop)), "type": type(loop).__name__}
 
 

@@ -1,7 +1,7 @@
 """The application of the suites with several processes, loaded by the command itself in its workers.
 
 Some paths do to their worker whatever can be done to one. The test steers it by pipes with a name in the
-directory that PENSTOCK_TEST_GATES names: ``/hold/NAME`` says "NAME is held by PID" in the log and waits
+directory that PELTON_TEST_GATES names: ``/hold/NAME`` says "NAME is held by PID" in the log and waits
 until the test opens the pipe NAME. Imports nothing of the suites: it stands alone in a foreign process.
 """
 
@@ -47,7 +47,7 @@ def say(environ: WSGIEnvironment, text: str) -> None:
 
 
 def wait_at(name: str) -> None:
-    _wait_for_writer(Path(os.environ["PENSTOCK_TEST_GATES"], name))
+    _wait_for_writer(Path(os.environ["PELTON_TEST_GATES"], name))
 
 
 def _wait_for_writer(path: Path) -> None:
@@ -212,7 +212,7 @@ def swallow(environ: WSGIEnvironment, start_response: StartResponse, rest: str) 
 
 def clean_up(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -> Iterable[bytes]:
     """An application that knows the exception and uses it."""
-    from penstock import RequestTimeout
+    from pelton import RequestTimeout
 
     try:
         while True:
@@ -273,7 +273,7 @@ def orphan(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -
         "os.close(1)\n"
         "open(sys.argv[1]).read()\n"
     )
-    gate = str(Path(os.environ["PENSTOCK_TEST_GATES"], rest))
+    gate = str(Path(os.environ["PELTON_TEST_GATES"], rest))
     done = subprocess.run(
         [sys.executable, "-c", code, gate], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
     )

@@ -1,7 +1,7 @@
 """A front in a process of its own, and its only worker in the test's: what a worker process is to a front.
 
 So the tests whose applications are functions of their own meet the link between processes, too: memory
-files, pieces copied through rings, descriptors sent along. Offers what tests use of `penstock.Running`.
+files, pieces copied through rings, descriptors sent along. Offers what tests use of `pelton.Running`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import threading
 from pathlib import Path
 from wsgiref.types import WSGIApplication
 
-from penstock import _engine
-from penstock.config.settings import Settings
-from penstock.logs.access import OFF
-from penstock.opening import Opened, open_all
-from penstock.worker.worker import build_runner
-from penstock.worker_kinds import kind_of
+from pelton import _engine
+from pelton.config.settings import Settings
+from pelton.logs.access import OFF
+from pelton.opening import Opened, open_all
+from pelton.worker.worker import build_runner
+from pelton.worker_kinds import kind_of
 from support.front_server import MOST_BYTES, Order
 from support.waiting import DEADLINE
 
@@ -73,11 +73,11 @@ class ProcessFront:
 
     @property
     def addresses(self) -> list[str]:
-        """As of `penstock.Running`."""
+        """As of `pelton.Running`."""
         return [str(listener) for listener in self._listeners]
 
     def counters(self) -> dict[str, int]:
-        """As of `penstock.Running`; after the end the last ones."""
+        """As of `pelton.Running`; after the end the last ones."""
         with self._lock:
             if not self._has_ended:
                 self._line.send(b"counters")
@@ -85,7 +85,7 @@ class ProcessFront:
             return self._counters
 
     def stop(self) -> None:
-        """As of `penstock.Running`."""
+        """As of `pelton.Running`."""
         with self._lock:
             if not self._has_ended:
                 self._has_ended = True

@@ -13,11 +13,11 @@ import signal
 import sys
 from typing import Any
 
-from penstock import start
-from penstock.config.address import parse_address
-from penstock.listeners import open_listeners
-from penstock.logs.setup import set_up_logging
-from penstock.reloader import (
+from pelton import start
+from pelton.config.address import parse_address
+from pelton.listeners import open_listeners
+from pelton.logs.setup import set_up_logging
+from pelton.reloader import (
     ReloaderOptions,
     inherited_descriptors,
     is_child,
@@ -25,9 +25,9 @@ from penstock.reloader import (
     supervise,
     watch,
 )
-from penstock.signals import STOP, Signals
+from pelton.signals import STOP, Signals
 
-LOGGER = logging.getLogger("penstock")
+LOGGER = logging.getLogger("pelton")
 
 
 def serve(application: Any, *, kind: str = "auto", interval: float = 0.05, **others: Any) -> None:

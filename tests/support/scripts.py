@@ -1,6 +1,6 @@
 """A Python script as people start it, in a process group of its own, with its output line by line.
 
-Beside `support.live`, which runs penstock's own command. At the end nothing of the group is left.
+Beside `support.live`, which runs pelton's own command. At the end nothing of the group is left.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Flask application that calls its own server, loaded by the command itself in its own process.
 
-The test steers it by pipes with a name in the directory that PENSTOCK_TEST_GATES names. Imports nothing of
+The test steers it by pipes with a name in the directory that PELTON_TEST_GATES names. Imports nothing of
 the suites: it stands alone in a foreign process.
 """
 
@@ -41,7 +41,7 @@ def length() -> str:
 @app.get("/hold/<name>")
 def hold(name: str) -> str:
     print(f"{name} is held by {os.getpid()}", file=sys.stderr, flush=True)
-    Path(os.environ["PENSTOCK_TEST_GATES"], name).read_bytes()
+    Path(os.environ["PELTON_TEST_GATES"], name).read_bytes()
     return f"held in {os.getpid()}"
 
 
@@ -80,7 +80,7 @@ def endless() -> tuple[str, int]:
 def by_unix_socket(path: str) -> str:
     connection = http.client.HTTPConnection("localhost", timeout=TIMEOUT)
     connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(os.environ["PENSTOCK_TEST_SOCKET"])
+    connection.sock.connect(os.environ["PELTON_TEST_SOCKET"])
     connection.request("GET", f"/{path}")
     return f"{os.getpid()} got {connection.getresponse().read().decode()}"
 

@@ -1,4 +1,4 @@
-"""penstock inside the test's own process: one server per test, and clients that are closed with it."""
+"""pelton inside the test's own process: one server per test, and clients that are closed with it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIApplication
 
-import penstock
-from penstock import Running
-from penstock.config.settings import settings_from
+import pelton
+from pelton import Running
+from pelton.config.settings import settings_from
 from support.client import Client, Response
 from support.kinds import FRONT, IS_ONE_OF_MANY, settings_of_the_kind
 from support.process_front import ProcessFront
@@ -31,7 +31,7 @@ LEVELS = ("connections_open", "slots_in_use", "body_chunks_in_use", "requests_qu
 
 
 class Server:
-    """A running penstock and the connections that a test has to it."""
+    """A running pelton and the connections that a test has to it."""
 
     def __init__(self, running: Running | ProcessFront, stack: contextlib.ExitStack) -> None:
         self.running = running
@@ -65,7 +65,7 @@ class Server:
 
 
 class Serve:
-    """Starts servers and ends them, with their clients, when it is closed. Called as `penstock.start`."""
+    """Starts servers and ends them, with their clients, when it is closed. Called as `pelton.start`."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack
@@ -78,7 +78,7 @@ class Serve:
         if FRONT == "process":
             running = ProcessFront(app, settings_from({"bind": bind, **given}))
         else:
-            running = penstock.start(app, bind=bind, **given)
+            running = pelton.start(app, bind=bind, **given)
         self._stack.callback(_stopped, running)
         return Server(running, self._stack)
 

@@ -1,4 +1,4 @@
-"""A script of a user of ``run_simple``, run by Werkzeug's server and by penstock's in turn.
+"""A script of a user of ``run_simple``, run by Werkzeug's server and by pelton's in turn.
 
 The test says the arguments in RUN_ARGUMENTS (JSON), and what else the script does in SCRIPT_DOES. Imports
 nothing of the suites: it stands alone in a foreign process.
@@ -38,7 +38,7 @@ def app(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         return _endless(start_response)
     if name == "hold":
         print(f"{rest} is held by {os.getpid()}", file=sys.stderr, flush=True)
-        Path(os.environ["PENSTOCK_TEST_GATES"], rest).read_bytes()
+        Path(os.environ["PELTON_TEST_GATES"], rest).read_bytes()
     body = environ["wsgi.input"].read() if "HTTP_TRANSFER_ENCODING" in environ else _body(environ)
     facts = {
         "pid": os.getpid(),

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-import penstock
+import pelton
 
 PIECE = 64 * 1024
 PLAIN = [("Content-Type", "text/plain")]
@@ -128,13 +128,13 @@ def caught(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -
     note(environ, "reads")
     try:
         environ["wsgi.input"].read()
-    except penstock.IncompleteBodyError as error:
+    except pelton.IncompleteBodyError as error:
         note(environ, f"caught {error}")
         for method in ("read", "read1", "readline"):
             try:
                 getattr(environ["wsgi.input"], method)(1)
                 note(environ, f"{method} gave something")
-            except penstock.IncompleteBodyError:
+            except pelton.IncompleteBodyError:
                 pass
         return answer(start_response, b"caught")
     return answer(start_response, b"whole")
@@ -177,7 +177,7 @@ def from_threads(environ: WSGIEnvironment, start_response: StartResponse, rest: 
 
 def asked(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -> Iterable[bytes]:
     """Asks whether anybody waits until nobody does."""
-    client_gone: Callable[[], bool] = environ["penstock.client_gone"]
+    client_gone: Callable[[], bool] = environ["pelton.client_gone"]
     note(environ, f"gone: {client_gone()}")
     while not client_gone():
         time.sleep(0.001)
@@ -191,7 +191,7 @@ _kept: list[Callable[[], bool]] = []
 def keep(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -> Iterable[bytes]:
     """What those say that were kept from earlier requests, and this one's own."""
     said = [one() for one in _kept]
-    mine: Callable[[], bool] = environ["penstock.client_gone"]
+    mine: Callable[[], bool] = environ["pelton.client_gone"]
     _kept.append(mine)
     return answer(start_response, repr((said, mine())).encode())
 
@@ -280,7 +280,7 @@ def known(environ: WSGIEnvironment, start_response: StartResponse, rest: str) ->
 def side_effect(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -> Iterable[bytes]:
     """Does something that matters to others, for a while, in which the client goes."""
     note(environ, "at work")
-    client_gone = environ["penstock.client_gone"]
+    client_gone = environ["pelton.client_gone"]
     with noting(environ):
         while not client_gone():
             time.sleep(0.001)

@@ -18,15 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from penstock.config.settings import Settings, settings_from
-from penstock.line import Line, LineClosedError
-from penstock.opening import open_all
-from penstock.signals import Signals
-from penstock.supervisor import supervisor as supervisor_module
-from penstock.supervisor.plan import Rules, workers
-from penstock.supervisor.plan.events import Exit
-from penstock.supervisor.supervisor import SIGNALS, Supervisor
-from penstock.systemd import Notifier
+from pelton.config.settings import Settings, settings_from
+from pelton.line import Line, LineClosedError
+from pelton.opening import open_all
+from pelton.signals import Signals
+from pelton.supervisor import supervisor as supervisor_module
+from pelton.supervisor.plan import Rules, workers
+from pelton.supervisor.plan.events import Exit
+from pelton.supervisor.supervisor import SIGNALS, Supervisor
+from pelton.systemd import Notifier
 
 
 class Parts:
@@ -228,11 +228,11 @@ def play(name: str) -> dict[str, Any]:
             answered = end_after(
                 "another one takes over its listening sockets", "front .* accepts connections"
             )
-            logging.getLogger("penstock").addFilter(answered)
+            logging.getLogger("pelton").addFilter(answered)
         if name == "deaf":
             # It serves; when the deaf one is gone and replaced, that is enough.
             both = end_after("worker 3 .* is ready", "worker 1 .*was killed by SIGKILL")
-            logging.getLogger("penstock").addFilter(both)
+            logging.getLogger("pelton").addFilter(both)
         try:
             end = supervisor.run()
             outcome |= {"code": end.code, "what": end.what, "traceback": end.traceback}

@@ -33,7 +33,7 @@ IOLoop.current().add_callback(_timer.start)
 def call_back() -> ResponseReturnValue:
     """What runs on the loop, asked for from a request's thread."""
     answer: Future[str] = Future()
-    loop: IOLoop = request.environ["penstock.loop"]
+    loop: IOLoop = request.environ["pelton.loop"]
     IOLoop.current().add_callback(lambda: answer.set_result(threading.current_thread().name))
     return {"where": answer.result(10), "same": loop is IOLoop.current()}
 

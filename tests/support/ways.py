@@ -1,7 +1,7 @@
 """The ways in which Flask's users start an application, as one list: the same test runs under each.
 
-Owns the command lines, and which of them the installed penstock has. Werkzeug's own server is in the list as
-the reference. A way that needs a part of penstock that is not there is skipped with that part's name;
+Owns the command lines, and which of them the installed pelton has. Werkzeug's own server is in the list as
+the reference. A way that needs a part of pelton that is not there is skipped with that part's name;
 `tests/e2e/test_flask_ways.py` checks that nothing else is skipped.
 """
 
@@ -21,14 +21,14 @@ import pytest
 import requests
 from _pytest.mark.structures import ParameterSet
 
-from penstock.config.settings import Settings
+from pelton.config.settings import Settings
 from support.live import EXAMPLES
 from support.started import LONGEST_SILENCE, Started
 
 FLASK_APPS = Path(__file__).parents[1] / "e2e" / "flask_apps"
 
 # What a user adds to his file, and after which line of it.
-_ONE_LINE = "import penstock.flask  # noqa: F401"
+_ONE_LINE = "import pelton.flask  # noqa: F401"
 _FUTURE = "from __future__ import annotations\n"
 
 
@@ -36,7 +36,7 @@ _FUTURE = "from __future__ import annotations\n"
 class App:
     """A Flask application: the module ``name`` in ``directory``, which runs as a script or with ``-m``.
 
-    ``variable`` is what penstock is told after the colon; without it, penstock has to find the application.
+    ``variable`` is what pelton is told after the colon; without it, pelton has to find the application.
     ``one_process`` says that it keeps in memory what its next request needs.
     """
 
@@ -61,7 +61,7 @@ class App:
         return (self.directory / self.name).is_dir()
 
     def with_one_line(self, directory: Path) -> App:
-        """A copy in ``directory`` whose first file imports penstock, as a user would write it."""
+        """A copy in ``directory`` whose first file imports pelton, as a user would write it."""
         if self.is_package:
             shutil.copytree(self.directory / self.name, directory / self.name)
         text = (self.directory / self.first_file).read_text()
@@ -83,7 +83,7 @@ APPS = (BLOG, STREAMING, UPLOAD, ECHO, CHAT, BROKEN, SLOW)
 
 @dataclass(frozen=True)
 class Part:
-    """A part of penstock that may be missing."""
+    """A part of pelton that may be missing."""
 
     name: str
     is_there: Callable[[], bool]
@@ -97,9 +97,9 @@ def has_module(name: str) -> bool:
         return False
 
 
-DOOR = Part("penstock.flask", lambda: has_module("penstock.flask"))
-RELOADER = Part("penstock.reloader", lambda: has_module("penstock.reloader"))
-DEBUGGER = Part("penstock.development.debugger", lambda: has_module("penstock.development.debugger"))
+DOOR = Part("pelton.flask", lambda: has_module("pelton.flask"))
+RELOADER = Part("pelton.reloader", lambda: has_module("pelton.reloader"))
+DEBUGGER = Part("pelton.development.debugger", lambda: has_module("pelton.development.debugger"))
 WEBSOCKETS = Part(
     "the setting websocket_threads", lambda: "websocket_threads" in {one.name for one in fields(Settings)}
 )
@@ -125,25 +125,25 @@ class Way:
     develops: bool = False
 
     @property
-    def is_penstock(self) -> bool:
-        """Whether penstock serves; else it is the reference."""
-        return self.software == "penstock"
+    def is_pelton(self) -> bool:
+        """Whether pelton serves; else it is the reference."""
+        return self.software == "pelton"
 
 
 def _python(app: App, scratch: Path) -> tuple[list[str], Path]:
     return app.script, app.directory
 
 
-def _penstock(*options: str) -> Command:
+def _pelton(*options: str) -> Command:
     def command(app: App, scratch: Path) -> tuple[list[str], Path]:
         target = f"{app.name}:{app.variable}" if app.variable else app.name
-        return ["-m", "penstock", target, "--bind", "127.0.0.1:0", *options], app.directory
+        return ["-m", "pelton", target, "--bind", "127.0.0.1:0", *options], app.directory
 
     return command
 
 
-def _penstock_run(app: App, scratch: Path) -> tuple[list[str], Path]:
-    return ["-m", "penstock", "run", *app.script], app.directory
+def _pelton_run(app: App, scratch: Path) -> tuple[list[str], Path]:
+    return ["-m", "pelton", "run", *app.script], app.directory
 
 
 def _flask(name: str) -> Command:
@@ -160,14 +160,14 @@ def _with_one_line(command: Command) -> Command:
 WAYS = (
     Way("python", "Werkzeug", _python, develops=True),
     Way("flask-run", "Werkzeug", _flask("run"), develops=True),
-    Way("penstock", "penstock", _penstock()),
-    Way("penstock-workers", "penstock", _penstock("--workers", "2"), processes=2),
-    Way("one-line", "penstock", _with_one_line(_python), needs=(DOOR,), develops=True),
-    Way("one-line-flask-run", "penstock", _with_one_line(_flask("run")), needs=(DOOR,), develops=True),
-    Way("penstock-run", "penstock", _penstock_run, needs=(DOOR,), develops=True),
-    Way("flask-serve", "penstock", _flask("serve"), needs=(DOOR,), develops=True),
+    Way("pelton", "pelton", _pelton()),
+    Way("pelton-workers", "pelton", _pelton("--workers", "2"), processes=2),
+    Way("one-line", "pelton", _with_one_line(_python), needs=(DOOR,), develops=True),
+    Way("one-line-flask-run", "pelton", _with_one_line(_flask("run")), needs=(DOOR,), develops=True),
+    Way("pelton-run", "pelton", _pelton_run, needs=(DOOR,), develops=True),
+    Way("flask-serve", "pelton", _flask("serve"), needs=(DOOR,), develops=True),
 )
-_BROWSED = ("python", "penstock", "one-line", "flask-serve")
+_BROWSED = ("python", "pelton", "one-line", "flask-serve")
 
 
 def parameters(
@@ -179,7 +179,7 @@ def parameters(
 ) -> list[ParameterSet]:
     """Those of ``ways`` that can serve ``app``, for ``pytest.mark.parametrize``.
 
-    ``develops``: only those with reloader and debugger. What is in ``needs`` is asked of penstock, not of the
+    ``develops``: only those with reloader and debugger. What is in ``needs`` is asked of pelton, not of the
     reference.
     """
     chosen = [
@@ -188,7 +188,7 @@ def parameters(
     found = []
     for way in chosen:
         missing = missing_parts(way, needs)
-        reason = f"this penstock lacks {' and '.join(missing)}"
+        reason = f"this pelton lacks {' and '.join(missing)}"
         marks = [pytest.mark.skip(reason=reason)] if missing else []
         found.append(pytest.param(way, id=way.name, marks=marks))
     return found
@@ -200,13 +200,13 @@ def browsed(app: App, *, needs: Iterable[Part] = ()) -> list[ParameterSet]:
 
 
 def missing_parts(way: Way, needs: Iterable[Part] = ()) -> list[str]:
-    """What ``way`` needs and the installed penstock does not have."""
-    wanted = [*way.needs, *(needs if way.is_penstock else ())]
+    """What ``way`` needs and the installed pelton does not have."""
+    wanted = [*way.needs, *(needs if way.is_pelton else ())]
     return [part.name for part in wanted if not part.is_there()]
 
 
 def flask_has_serve() -> bool:
-    """Whether the installed penstock gives Flask the command ``serve``."""
+    """Whether the installed pelton gives Flask the command ``serve``."""
     return any(one.name == "serve" for one in entry_points(group="flask.commands"))
 
 
@@ -263,6 +263,6 @@ class Served(Started):
 
 
 def _outside() -> dict[str, str]:
-    # What the developer's own shell says to Flask or penstock is not for these.
-    others = ("FLASK_", "WERKZEUG_", "PENSTOCK_", "BLOG_")
+    # What the developer's own shell says to Flask or pelton is not for these.
+    others = ("FLASK_", "WERKZEUG_", "PELTON_", "BLOG_")
     return {name: value for name, value in os.environ.items() if not name.startswith(others)}

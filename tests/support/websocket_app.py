@@ -69,7 +69,7 @@ def tells(ws: Any) -> None:
 
 chat = Flask("chat")
 # Never by what happens to be installed.
-_MODE: Any = os.environ.get("PENSTOCK_TEST_ASYNC_MODE", "threading")
+_MODE: Any = os.environ.get("PELTON_TEST_ASYNC_MODE", "threading")
 socketio = SocketIO(chat, async_mode=_MODE)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.config.address import (
+from pelton.config.address import (
     Address,
     DescriptorAddress,
     TcpAddress,
@@ -12,7 +12,7 @@ from penstock.config.address import (
     parse_address,
     tcp_address,
 )
-from penstock.config.errors import ConfigError
+from pelton.config.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-import penstock
-from penstock.config import calls
-from penstock.config.errors import ConfigError, StartError
-from penstock.config.setting import Group
-from penstock.config.settings import TABLE
+import pelton
+from pelton.config import calls
+from pelton.config.errors import ConfigError, StartError
+from pelton.config.setting import Group
+from pelton.config.settings import TABLE
 
 
 def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -46,7 +46,7 @@ class Held:
 
 
 def test_start_and_close() -> None:
-    with penstock.start(hello, port=0, threads=2) as running:
+    with pelton.start(hello, port=0, threads=2) as running:
         assert running.addresses == [f"http://127.0.0.1:{running.port}"]
         assert get(running.port) == b"hello"
         assert all(isinstance(one, int) for one in running.counters().values())
@@ -61,7 +61,7 @@ def test_start_and_close() -> None:
 
 def test_drain_lets_the_running_request_finish() -> None:
     held = Held()
-    with penstock.start(held, port=0) as running:
+    with pelton.start(held, port=0) as running:
         answers: list[bytes] = []
         client = threading.Thread(target=lambda: answers.append(get(running.port)))
         client.start()
@@ -76,7 +76,7 @@ def test_drain_lets_the_running_request_finish() -> None:
 
 def test_stuck_request_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     held = Held()
-    running = penstock.start(held, port=0, graceful_timeout="50ms")
+    running = pelton.start(held, port=0, graceful_timeout="50ms")
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
         assert held.entered.wait(10)
@@ -86,14 +86,14 @@ def test_stuck_request_is_reported(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_run_in_a_thread() -> None:
-    started: list[penstock.Running] = []
+    started: list[pelton.Running] = []
     ready = threading.Event()
 
-    def on_start(running: penstock.Running) -> None:
+    def on_start(running: pelton.Running) -> None:
         started.append(running)
         ready.set()
 
-    thread = threading.Thread(target=penstock.run, args=(hello,), kwargs={"port": 0, "on_start": on_start})
+    thread = threading.Thread(target=pelton.run, args=(hello,), kwargs={"port": 0, "on_start": on_start})
     thread.start()
     assert ready.wait(10)
     assert get(started[0].port) == b"hello"
@@ -104,7 +104,7 @@ def test_run_in_a_thread() -> None:
 
 def test_unix_socket_file_goes_with_the_listener(tmp_path: Path) -> None:
     path = tmp_path / "x.sock"
-    with penstock.start(hello, bind=f"unix:{path}") as running:
+    with pelton.start(hello, bind=f"unix:{path}") as running:
         assert running.addresses == [f"unix:{path}"]
         assert path.is_socket()
         with pytest.raises(LookupError):
@@ -114,18 +114,18 @@ def test_unix_socket_file_goes_with_the_listener(tmp_path: Path) -> None:
 
 def test_faults(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Did you mean threads"):
-        penstock.start(hello, port=0, thread=3)
+        pelton.start(hello, port=0, thread=3)
     with pytest.raises(ConfigError, match="no address"):
-        penstock.start(hello, bind=[])
+        pelton.start(hello, bind=[])
     with pytest.raises(StartError, match="spool directory"):
-        penstock.start(hello, port=0, spool_directory=tmp_path / "nowhere")
+        pelton.start(hello, port=0, spool_directory=tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="this one process"):
-        penstock.start(hello, port=0, workers=2)
+        pelton.start(hello, port=0, workers=2)
     not_callable: Any = "app:app"
     with pytest.raises(TypeError, match="not callable"):
-        penstock.start(not_callable)
-    with penstock.start(hello, port=0) as running, pytest.raises(StartError, match="already in use"):
-        penstock.start(hello, port=running.port)
+        pelton.start(not_callable)
+    with pelton.start(hello, port=0) as running, pytest.raises(StartError, match="already in use"):
+        pelton.start(hello, port=running.port)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_faults(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_program_does_for_itself(settings: dict[str, Any], advice: str) -> None:
-    for call in (penstock.start, penstock.run):
+    for call in (pelton.start, pelton.run):
         with pytest.raises(ConfigError, match=f"(?s)means nothing in a call.*{advice}"):
             call(hello, port=0, **settings)
 
@@ -158,14 +158,14 @@ def test_every_setting_of_the_process_has_an_advice() -> None:
 )
 def test_an_embedded_server_does_not_configure_the_log(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="the log is your program's"):
-        penstock.start(hello, port=0, **settings)
+        pelton.start(hello, port=0, **settings)
 
 
 def test_a_program_of_its_own_gets_the_log_that_it_asks_for(tmp_path: Path) -> None:
     path = tmp_path / "log"
     program = (
-        "import penstock, sys\n"
-        "penstock.run(lambda e, s: [], port=0, log_format='json', error_log=sys.argv[1],\n"
+        "import pelton, sys\n"
+        "pelton.run(lambda e, s: [], port=0, log_format='json', error_log=sys.argv[1],\n"
         "             on_start=lambda running: running.close())\n"
     )
     subprocess.run([sys.executable, "-c", program, path], check=True, timeout=60)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock.app_loader import ApplicationError, load_application, parse_target
+from pelton.app_loader import ApplicationError, load_application, parse_target
 
 WSGI = "def {name}(environ, start_response):\n    return [b'{name}']\n"
 FLASK = "from flask import Flask, request, current_app\n{name} = Flask(__name__)\n"
@@ -108,7 +108,7 @@ def test_missing_file(load: Load, write: Write) -> None:
     write(FLASK.format(name="app"), "hello_world")
     message = error_of(load, "helo_world.py")
     assert "There is no file helo_world.py" in message
-    assert "Did you mean: penstock hello_world.py" in message
+    assert "Did you mean: pelton hello_world.py" in message
     assert "There is no directory" in error_of(load, "nowhere/x.py")
 
 
@@ -117,7 +117,7 @@ def test_missing_module(load: Load, write: Write, tmp_path: Path) -> None:
     message = error_of(load, "helo_world")
     assert 'There is no module "helo_world"' in message
     assert str(tmp_path) in message
-    assert "Did you mean: penstock hello_world" in message
+    assert "Did you mean: pelton hello_world" in message
     assert "hello_world.py looks like an application" in message
 
 
@@ -126,7 +126,7 @@ def test_missing_submodule(load: Load, write: Write) -> None:
     write("", "some_package/wsgi")
     message = error_of(load, "some_package.wsgy")
     assert 'There is no module "some_package.wsgy"' in message
-    assert "penstock some_package.wsgi" in message
+    assert "pelton some_package.wsgi" in message
     module = write("")
     assert f'"{module}" is no package' in error_of(load, f"{module}.wsgi")
 

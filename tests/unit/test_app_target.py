@@ -2,8 +2,8 @@
 
 import pytest
 
-from penstock.app_loader.target import Call, Target, parse_target
-from penstock.config.errors import ConfigError
+from pelton.app_loader.target import Call, Target, parse_target
+from pelton.config.errors import ConfigError
 
 
 @pytest.mark.parametrize(

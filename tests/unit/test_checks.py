@@ -1,4 +1,4 @@
-"""``penstock check``: what it finds without serving."""
+"""``pelton check``: what it finds without serving."""
 
 import os
 import resource
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from penstock.cli import main
-from penstock.command_line import application_check, checks
-from penstock.command_line.findings import Finding, Verdict
-from penstock.config.settings import settings_from
+from pelton.cli import main
+from pelton.command_line import application_check, checks
+from pelton.command_line.findings import Finding, Verdict
+from pelton.config.settings import settings_from
 
 APPLICATION = "def app(environ, start_response):\n    return []\n"
 
@@ -26,7 +26,7 @@ def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["check", *arguments], prog_name="penstock")
+    return CliRunner().invoke(main, ["check", *arguments], prog_name="pelton")
 
 
 def faults(found: list[Finding]) -> list[str]:
@@ -115,9 +115,9 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_settings_that_disagree() -> None:
-    found = list(checks.check_settings(settings_from({"preload": True}), {"preload": "penstock.toml"}))
+    found = list(checks.check_settings(settings_from({"preload": True}), {"preload": "pelton.toml"}))
     assert faults(found) == ["preload means nothing in one process."]
-    assert "penstock.toml" in found[0].lines[-1]
+    assert "pelton.toml" in found[0].lines[-1]
     for given in (
         {"body_memory_bytes": 10, "max_body_bytes": 5},
         {"spool_bytes": "1MiB", "body_memory_bytes": 0},
@@ -167,12 +167,12 @@ def test_pools_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_remarks_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PENSTOCK_THREDS", "1")
+    monkeypatch.setenv("PELTON_THREDS", "1")
     result = check("--bind", "127.0.0.1:0")
     assert result.exit_code == 0
-    assert "Did you mean PENSTOCK_THREADS?" in result.output
+    assert "Did you mean PELTON_THREADS?" in result.output
     assert "No application was named" in result.output
-    assert os.environ["PENSTOCK_THREDS"] == "1"
+    assert os.environ["PELTON_THREDS"] == "1"
 
 
 def test_what_the_process_shall_become(tmp_path: Path) -> None:

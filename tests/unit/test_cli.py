@@ -9,13 +9,13 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
-from penstock.cli import main
-from penstock.config.settings import TABLE, Settings
-from penstock.version import VERSION
+from pelton.cli import main
+from pelton.config.settings import TABLE, Settings
+from pelton.version import VERSION
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, prog_name="penstock")
+    return CliRunner().invoke(main, arguments, prog_name="pelton")
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_version() -> None:
     result = invoke("--version")
-    assert (result.exit_code, result.output) == (0, f"penstock {VERSION}\n")
+    assert (result.exit_code, result.output) == (0, f"pelton {VERSION}\n")
 
 
 def test_the_first_view_of_the_help_is_short() -> None:
@@ -78,10 +78,10 @@ def test_wrong_arguments(arguments: list[str], says: str) -> None:
 
 def test_sockets_of_a_service_manager(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setattr("penstock.cli.inherited_descriptors", lambda: [listener.fileno()])
+        monkeypatch.setattr("pelton.cli.inherited_descriptors", lambda: [listener.fileno()])
         seen: list[tuple[str, ...]] = []
         monkeypatch.setattr(
-            "penstock.cli._serve_checked", lambda _, settings, notes: seen.append(settings.bind)
+            "pelton.cli._serve_checked", lambda _, settings, notes: seen.append(settings.bind)
         )
         assert invoke("app").exit_code == 0
         assert invoke("app", "--bind", "8001").exit_code == 0
@@ -90,8 +90,8 @@ def test_sockets_of_a_service_manager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_supervisor_imports_neither_application_nor_runner(tmp_path: Path) -> None:
     code = (
-        "import sys, penstock.supervisor.entry; names = set(sys.modules);"
-        "sys.exit(any('runner' in one or one.startswith(('flask', 'penstock.worker.')) for one in names))"
+        "import sys, pelton.supervisor.entry; names = set(sys.modules);"
+        "sys.exit(any('runner' in one or one.startswith(('flask', 'pelton.worker.')) for one in names))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
 
@@ -103,7 +103,7 @@ def test_no_application_for_workers(tmp_path: Path, more: list[str]) -> None:
         [
             sys.executable,
             "-m",
-            "penstock",
+            "pelton",
             "failing_module_of_cli",
             "--workers",
             "2",
@@ -141,14 +141,14 @@ def test_traceback_of_the_application_comes_before_the_error(tmp_path: Path) -> 
 
 
 def test_the_command_line_loads_no_native_module() -> None:
-    code = "import sys, penstock.cli; sys.exit('penstock._engine' in sys.modules)"
+    code = "import sys, pelton.cli; sys.exit('pelton._engine' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
 
 
 def test_gunicorns_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Settings, list[str]]] = []
     monkeypatch.setattr(
-        "penstock.cli._serve_checked", lambda _, settings, notes: seen.append((settings, list(notes)))
+        "pelton.cli._serve_checked", lambda _, settings, notes: seen.append((settings, list(notes)))
     )
     assert invoke("app", "--log-level", "CRITICAL").exit_code == 0
     assert seen.pop()[0].log_level == "error"
@@ -181,7 +181,7 @@ def test_the_worker_kind(
 ) -> None:
     (tmp_path / "g.conf.py").write_text("worker_class = 'sync'\n")
     seen: list[Settings] = []
-    monkeypatch.setattr("penstock.cli._serve_checked", lambda _, settings, notes: seen.append(settings))
+    monkeypatch.setattr("pelton.cli._serve_checked", lambda _, settings, notes: seen.append(settings))
     assert invoke("app", *arguments).exit_code == 0
     assert seen[0].worker_kind == kind
 
@@ -202,7 +202,7 @@ def test_what_a_timeout_means_depends_on_the_kind(
 ) -> None:
     (tmp_path / "g.conf.py").write_text("worker_class = 'gthread'\nthreads = 2\n")
     seen: list[Settings] = []
-    monkeypatch.setattr("penstock.cli._serve_checked", lambda _, settings, notes: seen.append(settings))
+    monkeypatch.setattr("pelton.cli._serve_checked", lambda _, settings, notes: seen.append(settings))
     assert invoke("app", "--timeout", "7", *arguments).exit_code == 0
     assert (seen[0].worker_timeout, seen[0].request_timeout) == (7.0, limit)
 
@@ -223,7 +223,7 @@ def test_gunicorns_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "g.conf.py").write_text("workers = 3\nwsgi_app = 'shop:app'\nmax_body_bytes = '5MiB'\n")
     seen: list[tuple[str, Settings]] = []
     monkeypatch.setattr(
-        "penstock.cli._serve_checked",
+        "pelton.cli._serve_checked",
         lambda target, settings, notes: seen.append((target.module, settings)),
     )
     monkeypatch.setenv("WEB_CONCURRENCY", "9")
@@ -236,13 +236,13 @@ def test_gunicorns_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("arguments", [["./config.py"], ["config:app"], ["--threads", "2", "config"]])
 def test_a_module_with_the_name_of_a_command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr("penstock.cli._serve_checked", lambda target, *_: seen.append(target.module))
+    monkeypatch.setattr("pelton.cli._serve_checked", lambda target, *_: seen.append(target.module))
     assert invoke(*arguments).exit_code == 0
     assert seen[0].removeprefix("./").removesuffix(".py") == "config"
 
 
 def test_no_target() -> None:
-    assert "Usage: penstock" in invoke().output
+    assert "Usage: pelton" in invoke().output
     result = invoke("--threads", "3")
     assert result.exit_code == 2
     assert "No application is named" in result.output
@@ -255,13 +255,13 @@ def test_config_shows_no_secrets() -> None:
 
 
 def test_config_shows_value_source_and_meaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "penstock.toml").write_text("threads = 3\nkeep_alive_seconds = 5\nqueue-length = 9\n")
-    monkeypatch.setenv("PENSTOCK_KEEP_ALIVE_SECONDS", "7s")
+    (tmp_path / "pelton.toml").write_text("threads = 3\nkeep_alive_seconds = 5\nqueue-length = 9\n")
+    monkeypatch.setenv("PELTON_KEEP_ALIVE_SECONDS", "7s")
     result = invoke("config", "app", "--queue-length", "11")
     assert result.exit_code == 0
     lines = [" ".join(line.split()) for line in result.output.splitlines()]
-    assert "threads 3 (penstock.toml, key threads)" in lines
-    assert "keep_alive_seconds 7s (environment variable PENSTOCK_KEEP_ALIVE_SECONDS)" in lines
+    assert "threads 3 (pelton.toml, key threads)" in lines
+    assert "keep_alive_seconds 7s (environment variable PELTON_KEEP_ALIVE_SECONDS)" in lines
     assert "queue_length 11 (option --queue-length)" in lines
     assert "max_fields 100 (default)" in lines
     assert "Most header fields in one request; more is answered 431." in lines
@@ -270,15 +270,15 @@ def test_config_shows_value_source_and_meaning(tmp_path: Path, monkeypatch: pyte
 
 
 def test_config_tells_a_fault_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "penstock.toml").write_text("threads = 'many'\n")
+    (tmp_path / "pelton.toml").write_text("threads = 'many'\n")
     result = invoke("config")
     assert result.exit_code == 2
-    assert "penstock.toml, key threads" in result.output
+    assert "pelton.toml, key threads" in result.output
     assert "a whole number from 1 on" in result.output
 
 
 def test_migrate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.gunicorn.migrate.migrate", lambda argument: f"<{argument}>")
+    monkeypatch.setattr("pelton.gunicorn.migrate.migrate", lambda argument: f"<{argument}>")
     assert invoke("migrate", "uwsgi.ini").output == "<uwsgi.ini>\n"
     assert invoke("migrate", "uwsgi", "--http", ":80").output == "<uwsgi --http :80>\n"
 
@@ -289,5 +289,5 @@ def test_migrate(monkeypatch: pytest.MonkeyPatch) -> None:
      (["app", "--workers"], "a", "auto"), (["app", "--log-level"], "w", "warning")],
 )  # fmt: skip
 def test_completion(words: list[str], incomplete: str, expected: str) -> None:
-    complete = ShellComplete(main, {}, "penstock", "_PENSTOCK_COMPLETE")
+    complete = ShellComplete(main, {}, "pelton", "_PELTON_COMPLETE")
     assert expected in [one.value for one in complete.get_completions(words, incomplete)]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from penstock.worker.client_sockets import ClientSockets, make_room
-from penstock.wsgi.client_socket import ClientSocket
+from pelton.worker.client_sockets import ClientSockets, make_room
+from pelton.wsgi.client_socket import ClientSocket
 
 KEY = "werkzeug.socket"
 
@@ -52,7 +52,7 @@ _OTHER: list[socket.socket] = []
 
 def offered(sockets: ClientSockets, offer: Offer | None = None) -> tuple[Any, dict[str, Any]]:
     environ: dict[str, Any] = {
-        "penstock.client_gone": lambda: False,
+        "pelton.client_gone": lambda: False,
         "PATH_INFO": "/ws\n",
         "wsgi.multithread": False,
     }
@@ -136,7 +136,7 @@ def test_places_and_the_line_that_tells_of_them(
     client: socket.socket, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("penstock.worker.client_sockets.time.monotonic", lambda: now)
+    monkeypatch.setattr("pelton.worker.client_sockets.time.monotonic", lambda: now)
     sockets = ClientSockets(1, "worker 7")
     own, environ = offered(sockets)
     answered: list[str] = []
@@ -166,7 +166,7 @@ def test_a_descriptor_that_is_none_costs_no_place() -> None:
     reader, writer = os.pipe()
     os.close(writer)
     with pytest.raises(OSError, match=r"[Nn]on-socket"):
-        sockets.offer({"penstock.client_gone": lambda: False}, reader, Offer())  # type: ignore[arg-type]
+        sockets.offer({"pelton.client_gone": lambda: False}, reader, Offer())  # type: ignore[arg-type]
     assert sockets.places == 0
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(reader)
@@ -184,7 +184,7 @@ def test_the_end_reaches_those_that_are_taken_later_too(client: socket.socket) -
 def test_the_end_does_not_wait_for_clients_that_keep_their_side_open(
     client: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock.worker.client_sockets._LINGER", 600.0)
+    monkeypatch.setattr("pelton.worker.client_sockets._LINGER", 600.0)
     sockets = ClientSockets(1, "worker 1")
     own, _ = offered(sockets)
     own.sendall(b"x")
@@ -261,7 +261,7 @@ def test_a_socket_class_that_was_put_in_place_of_the_systems(
         slept.append(seconds)
         client.close()
 
-    monkeypatch.setattr("penstock.worker.client_sockets.time.sleep", sleep)
+    monkeypatch.setattr("pelton.worker.client_sockets.time.sleep", sleep)
     sockets, offer = ClientSockets(1, "worker 1"), Offer()
     own, environ = offered(sockets, offer)
     assert {OtherSocket, ClientSocket} <= set(type(own).__mro__)
@@ -279,7 +279,7 @@ def test_a_socket_class_that_was_put_in_place_of_the_systems(
     assert len(slept) == 1
     own.close()
     assert own.descriptor() == -1
-    assert environ["penstock.client_gone"]() is True
+    assert environ["pelton.client_gone"]() is True
 
 
 def test_a_client_that_vanishes_without_a_word_is_found_out(client: socket.socket) -> None:
@@ -305,9 +305,9 @@ def test_a_client_that_vanishes_without_a_word_is_found_out(client: socket.socke
 def test_the_limit_of_open_files_is_raised_only_where_it_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int]] = []
     limits = (1024, 4096)
-    monkeypatch.setattr("penstock.worker.client_sockets.resource.getrlimit", lambda kind: limits)
+    monkeypatch.setattr("pelton.worker.client_sockets.resource.getrlimit", lambda kind: limits)
     monkeypatch.setattr(
-        "penstock.worker.client_sockets.resource.setrlimit", lambda kind, wanted: calls.append(wanted)
+        "pelton.worker.client_sockets.resource.setrlimit", lambda kind, wanted: calls.append(wanted)
     )
     for sockets in (0, 100, 512, 1000, 4000):
         make_room(sockets)

@@ -13,16 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from penstock.diagnostics.stacks import report
-from penstock.worker.coroutines import run
-from penstock.worker.event_loop import EventLoop, begin, current
+from pelton.diagnostics.stacks import report
+from pelton.worker.coroutines import run
+from pelton.worker.event_loop import EventLoop, begin, current
 from support.waiting import eventually
 
 DEADLINE = 10
 
 
 class Interruption(BaseException):
-    """As penstock's own: no Exception."""
+    """As pelton's own: no Exception."""
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_who_swallows_the_cancellation_is_named(loop: EventLoop, caplog: pytest.
 
     thread, raised = in_a_thread(lambda: run(loop, stubborn()))
     assert began.wait(DEADLINE)
-    with caplog.at_level(logging.WARNING, "penstock.request"):
+    with caplog.at_level(logging.WARNING, "pelton.request"):
         interrupt(thread)
         thread.join(DEADLINE)
     assert [type(one) for one in raised] == [Interruption]

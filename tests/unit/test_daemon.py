@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from penstock import daemon
-from penstock.config.errors import ConfigError, PenstockError, StartError
-from penstock.config.settings import settings_from
+from pelton import daemon
+from pelton.config.errors import ConfigError, PeltonError, StartError
+from pelton.config.settings import settings_from
 from support.waiting import eventually
 
 
 def in_a_process(code: str, *, status: int = 0) -> str:
     """What ``code`` prints in an interpreter of its own, which ends with ``status``."""
-    head = "import os, sys\nfrom pathlib import Path\nfrom penstock import daemon\n"
-    head += "from penstock.config.settings import settings_from\n"
+    head = "import os, sys\nfrom pathlib import Path\nfrom pelton import daemon\n"
+    head += "from pelton.config.settings import settings_from\n"
     done = subprocess.run(
         [sys.executable, "-c", head + code], capture_output=True, text=True, check=False, timeout=30
     )
@@ -117,7 +117,7 @@ def test_somebody_elses_pid_file_is_not_removed(tmp_path: Path) -> None:
 
 
 def test_a_pid_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PenstockError, match="Cannot write"):
+    with pytest.raises(PeltonError, match="Cannot write"):
         daemon.PidFile(str(tmp_path / "no" / "pid")).write()
 
 
@@ -129,7 +129,7 @@ def test_the_terminal_is_left(tmp_path: Path) -> None:
         f"daemon.begin(settings_from({values!r}))\n"
         "import logging\n"
         "where = os.readlink('/proc/self/fd/0')\n"
-        "logging.getLogger('penstock').error('%s %s', os.getsid(0) != os.getpid(), where)\n"
+        "logging.getLogger('pelton').error('%s %s', os.getsid(0) != os.getpid(), where)\n"
         f"open({str(end)!r}).read()"
     )
     eventually(lambda: path.exists() and "True /dev/null" in path.read_text(), "the daemon's line")
@@ -151,7 +151,7 @@ def test_privileges_are_dropped(tmp_path: Path) -> None:
         "umask": "007",
     }
     text = in_a_process(
-        "from penstock.opening import open_all\n"
+        "from pelton.opening import open_all\n"
         f"settings = settings_from({values!r})\n"
         "daemon.begin(settings)\n"
         "opened = open_all(settings)\n"
@@ -170,14 +170,14 @@ def test_privileges_are_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can")
 def test_privileges_that_nobody_gave(tmp_path: Path) -> None:
-    from penstock.opening import Opened
+    from pelton.opening import Opened
 
     with pytest.raises(StartError, match="Only root may"):
         daemon.drop_privileges(settings_from({"user": "0", "workers": 1}), Opened((), (), -1))
 
 
 def test_nobody_else_is_nothing_to_do() -> None:
-    from penstock.opening import Opened
+    from pelton.opening import Opened
 
     daemon.drop_privileges(settings_from({}), Opened((), (), -1))
     mine = {"user": str(os.geteuid()), "group": str(os.getegid())}

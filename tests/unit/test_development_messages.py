@@ -11,10 +11,10 @@ from datetime import datetime
 
 import pytest
 
-from penstock.config.address import TcpAddress, UnixAddress
-from penstock.development import access_lines, messages
-from penstock.development.access_lines import AccessLines
-from penstock.development.messages import LOGGER, Mode, access_line, places
+from pelton.config.address import TcpAddress, UnixAddress
+from pelton.development import access_lines, messages
+from pelton.development.access_lines import AccessLines
+from pelton.development.messages import LOGGER, Mode, access_line, places
 from support.waiting import Gate
 
 NOW = datetime(2026, 11, 21, 11, 58, 50)
@@ -122,7 +122,7 @@ def test_the_banner(logger: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> 
     messages.banner([TcpAddress("127.0.0.1", 5000)], Mode(0, 8, reloader=True))
     assert stream.getvalue().splitlines() == [
         " * Running on http://127.0.0.1:5000",
-        " * Served by penstock: 8 threads; reloader on, debugger off",
+        " * Served by pelton: 8 threads; reloader on, debugger off",
         "\x1b[33m * Ctrl-C stops it\x1b[0m",
     ]
     monkeypatch.setenv("NO_COLOR", "1")

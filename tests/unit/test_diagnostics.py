@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from penstock.diagnostics import stacks
-from penstock.diagnostics.reading import MISSING, attribute, described
-from penstock.diagnostics.stacks import report, stack_of
+from pelton.diagnostics import stacks
+from pelton.diagnostics.reading import MISSING, attribute, described
+from pelton.diagnostics.stacks import report, stack_of
 from support.waiting import DEADLINE, eventually
 
 GLOBAL = threading.Lock()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import penstock
-from penstock import _engine
+import pelton
+from pelton import _engine
 
-STUB = ast.parse((Path(penstock.__file__).parent / "_engine.pyi").read_text())
+STUB = ast.parse((Path(pelton.__file__).parent / "_engine.pyi").read_text())
 
 
 def classes() -> Iterator[ast.ClassDef]:

@@ -13,10 +13,10 @@ from typing import Any
 import greenlet
 import pytest
 
-from penstock.native_threads import NativeEvent, NativeThread
-from penstock.worker.runners.green import GreenRunner
-from penstock.worker.runners.hub import Calls
-from penstock.worker.runners.parking import Parking
+from pelton.native_threads import NativeEvent, NativeThread
+from pelton.worker.runners.green import GreenRunner
+from pelton.worker.runners.hub import Calls
+from pelton.worker.runners.parking import Parking
 
 
 class Turn:
@@ -395,7 +395,7 @@ def test_an_event_happens_once() -> None:
 def test_records_of_real_threads_come_to_foreign_handlers_by_the_hub(
     hub: HandHub, runner: GreenRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger = logging.getLogger("penstock.request")
+    logger = logging.getLogger("pelton.request")
 
     def tell(text: str) -> None:
         thread = threading.Thread(target=lambda: logger.error(text))

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from penstock.app_loader import load_application, parse_target
-from penstock.config.errors import ConfigError
-from penstock.config.settings import TABLE, settings_from
-from penstock.gunicorn import OPTIONS, from_arguments, from_environment, load_config_file
-from penstock.gunicorn.loading import DEFAULT, Loaded
-from penstock.gunicorn.option import PROCESS_SETTINGS, ROWS, Fate
-from penstock.gunicorn.options import BY_NAME
-from penstock.gunicorn.reference import page
+from pelton.app_loader import load_application, parse_target
+from pelton.config.errors import ConfigError
+from pelton.config.settings import TABLE, settings_from
+from pelton.gunicorn import OPTIONS, from_arguments, from_environment, load_config_file
+from pelton.gunicorn.loading import DEFAULT, Loaded
+from pelton.gunicorn.option import PROCESS_SETTINGS, ROWS, Fate
+from pelton.gunicorn.options import BY_NAME
+from pelton.gunicorn.reference import page
 
 ROOT = Path(__file__).parents[2]
 NAMES = (ROOT / "tests" / "gunicorn_configs" / "options-27.txt").read_text().splitlines()
@@ -60,7 +60,7 @@ def test_what_is_mapped_to_exists() -> None:
 
 
 def test_the_page_is_the_committed_one() -> None:
-    assert (ROOT / "docs" / "gunicorn.md").read_text() == page(), "run python -m penstock.gunicorn.reference"
+    assert (ROOT / "docs" / "gunicorn.md").read_text() == page(), "run python -m pelton.gunicorn.reference"
 
 
 def test_values_and_where_they_are_written() -> None:
@@ -154,7 +154,7 @@ def test_what_a_file_does_not_say_is_as_with_gunicorn(monkeypatch: pytest.Monkey
             "bind = ['8080', 'tcp://a:1', 'shop']",
             {"bind": ("0.0.0.0:8080", "a:1", "shop:8000"), "threads": 1},
         ),
-        # What penstock alone has may stand in the same file.
+        # What pelton alone has may stand in the same file.
         ("request_timeout = '5s'", {"request_timeout": 5.0, "threads": 1}),
     ],
 )
@@ -220,7 +220,7 @@ def test_matters_of_the_process() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("certfile = 'x'", r"gunicorn.conf.py:1: certfile is refused: penstock does not speak TLS"),
+        ("certfile = 'x'", r"gunicorn.conf.py:1: certfile is refused: pelton does not speak TLS"),
         ("def ssl_context(c, d):\n    pass", r"gunicorn.conf.py:1: ssl_context is refused"),
         ("worker_class = 'uvicorn.workers.UvicornWorker'", "serves ASGI"),
         ("worker_class = 'asgi'", "serves ASGI"),
@@ -359,7 +359,7 @@ def test_paste() -> None:
     application = load_application(parse_target(loaded.target), Path.cwd())
     assert application() == (f"config:{Path('shop.ini').resolve()}", "other", {"a": "1"})
     loaded, _ = from_arguments(["--paste", "egg:shop#main"])
-    assert loaded.target == "penstock.gunicorn.paste:application('egg:shop', 'main', {})"
+    assert loaded.target == "pelton.gunicorn.paste:application('egg:shop', 'main', {})"
 
 
 def test_paste_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

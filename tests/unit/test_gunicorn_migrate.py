@@ -1,4 +1,4 @@
-"""``penstock migrate``: the same service in penstock's words."""
+"""``pelton migrate``: the same service in pelton's words."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.errors import ConfigError
-from penstock.gunicorn.migrate import migrate
+from pelton.config.errors import ConfigError
+from pelton.gunicorn.migrate import migrate
 
 _UWSGI = """\
 [uwsgi]
@@ -53,7 +53,7 @@ def test_gunicorns_file() -> None:
         "chdir = '/srv'\nbacklog = 7\npreload_app = True\ndef on_exit(server):\n    pass\n"
     )
     command, table, remarks = read(migrate("gunicorn.conf.py"))
-    assert command[:2] == ["penstock", "MODULE:APP"]
+    assert command[:2] == ["pelton", "MODULE:APP"]
     assert command[2:6] == ["--bind", "a:1", "--bind", "b:2"]
     assert command[command.index("--chdir") + 1] == "/srv"
     assert "--preload" in command
@@ -67,20 +67,20 @@ def test_gunicorns_file() -> None:
 def test_gunicorns_command() -> None:
     command, table, _ = read(migrate("gunicorn -w 4 -k gevent -b :80 shop:app --timeout 120"))
     assert command == [
-        *("penstock", "shop:app", "--workers", "4", "--worker-class", "gevent"),
+        *("pelton", "shop:app", "--workers", "4", "--worker-class", "gevent"),
         *("--bind", ":80", "--worker-timeout", "120s", "--start-timeout", "120s", "--threads", "1"),
     ]
     assert table["worker_timeout"] == "120s"
     assert table["worker_kind"] == "gevent"
     command, _, _ = read(migrate("/usr/bin/gunicorn shop:app"))
-    assert command == ["penstock", "shop:app", "--workers", "1", "--threads", "1"]
+    assert command == ["pelton", "shop:app", "--workers", "1", "--threads", "1"]
 
 
 def test_uwsgis_file() -> None:
     Path("uwsgi.ini").write_text(_UWSGI)
     command, table, remarks = read(migrate("uwsgi.ini"))
     assert command[:6] == [
-        "penstock", "shop.wsgi:application", "--bind", ":8080", "--bind", "unix:/run/shop.sock"
+        "pelton", "shop.wsgi:application", "--bind", ":8080", "--bind", "unix:/run/shop.sock"
     ]  # fmt: skip
     assert table["bind"] == [":8080", "unix:/run/shop.sock"]
     assert (table["workers"], table["threads"], table["preload"]) == (4, 2, True)
@@ -108,7 +108,7 @@ def test_uwsgis_command() -> None:
     command, table, remarks = read(
         migrate("uwsgi --http :8000 --wsgi-file shop.py --callable app -p 4 --lazy-apps")
     )
-    assert command == ["penstock", "shop.py:app", "--bind", ":8000", "--workers", "4", "--threads", "1"]
+    assert command == ["pelton", "shop.py:app", "--bind", ":8000", "--workers", "4", "--threads", "1"]
     assert "preload" not in table
     assert "one request at a time" in remarks
 

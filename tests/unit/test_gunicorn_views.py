@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from penstock.config.errors import ConfigError, StartError
-from penstock.config.settings import settings_from
-from penstock.gunicorn.hooks import NO_HOOKS, Hooks, hooks_of
-from penstock.gunicorn.log_config import configure_logging
-from penstock.gunicorn.requests import Observed
-from penstock.gunicorn.views import ConfigView, LogView, RequestView, ServerView, WorkerView
+from pelton.config.errors import ConfigError, StartError
+from pelton.config.settings import settings_from
+from pelton.gunicorn.hooks import NO_HOOKS, Hooks, hooks_of
+from pelton.gunicorn.log_config import configure_logging
+from pelton.gunicorn.requests import Observed
+from pelton.gunicorn.views import ConfigView, LogView, RequestView, ServerView, WorkerView
 
 SETTINGS = settings_from({"workers": 3, "bind": ["unix:/run/x", "[::1]:80"], "worker_timeout": 12})
 ENVIRON = {
@@ -69,9 +69,9 @@ def test_the_configuration() -> None:
 
 
 def test_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging.getLogger("penstock"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("pelton"), "propagate", True)
     log = LogView()
-    with caplog.at_level("DEBUG", "penstock"):
+    with caplog.at_level("DEBUG", "pelton"):
         log.info("one %s", 1)
         log.exception("two")
         log.log("warning", "three")
@@ -219,7 +219,7 @@ def test_logging(tmp_path: Path, kind: str) -> None:
         else:
             configure_logging({"logconfig_dict": config})
             assert set(config) == {"formatters", "handlers", "loggers"}, "it is left as it was"
-    logging.getLogger("penstock").info("hello")
+    logging.getLogger("pelton").info("hello")
     logging.getLogger("gunicorn.error").info("again")
     assert target.read_text() == "> hello\n> again\n"
 
@@ -244,7 +244,7 @@ def loggers() -> Iterable[None]:
     """What they were is put back."""
     kept = [
         (one, list(one.handlers), one.level, one.propagate)
-        for one in map(logging.getLogger, ("", "penstock", "gunicorn.error"))
+        for one in map(logging.getLogger, ("", "pelton", "gunicorn.error"))
     ]
     yield
     for one, handlers, level, propagate in kept:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
-from penstock.config.errors import StartError
-from penstock.listeners import Listener, open_listeners
+from pelton.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
+from pelton.config.errors import StartError
+from pelton.listeners import Listener, open_listeners
 
 
 def open_one(address: TcpAddress | UnixAddress | DescriptorAddress) -> Listener:

@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from penstock import native_threads
-from penstock.diagnostics.load_watch import LoadWatch
+from pelton import native_threads
+from pelton.diagnostics.load_watch import LoadWatch
 from support.waiting import eventually
 
 
@@ -33,7 +33,7 @@ class Lines:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Lines:
-    caplog.set_level("WARNING", "penstock")
+    caplog.set_level("WARNING", "pelton")
     return Lines(caplog)
 
 
@@ -86,8 +86,8 @@ def test_imports_are_shown_without_their_machinery(
     lines: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "hangs_at_import.py").write_text("import penstock_test_database as d\n\nd.connect()\n")
-    database = ModuleType("penstock_test_database")
+    (tmp_path / "hangs_at_import.py").write_text("import pelton_test_database as d\n\nd.connect()\n")
+    database = ModuleType("pelton_test_database")
     vars(database)["connect"] = lambda: connect(lines, 1)
     monkeypatch.setitem(sys.modules, database.__name__, database)
     with LoadWatch("worker 3", first=0.01):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.errors import StartError
-from penstock.logs.access import OFF, open_access_log
-from penstock.logs.setup import label_process, set_up_logging
+from pelton.config.errors import StartError
+from pelton.logs.access import OFF, open_access_log
+from pelton.logs.setup import label_process, set_up_logging
 
-LOGGER = logging.getLogger("penstock")
+LOGGER = logging.getLogger("pelton")
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         set_up_logging("info")
         LOGGER.debug("not shown")
         LOGGER.info("shown")
-        logging.getLogger("penstock.application").error("%s", "as it is")
+        logging.getLogger("pelton.application").error("%s", "as it is")
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith(" INFO shown")
     assert "\x1b" not in first
@@ -50,7 +50,7 @@ def test_lines_of_several_processes(capsys: pytest.CaptureFixture[str]) -> None:
         set_up_logging("info")
         label_process("worker 3")
         LOGGER.info("shown")
-        logging.getLogger("penstock.application").error("%s", "as it is")
+        logging.getLogger("pelton.application").error("%s", "as it is")
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith(" INFO [worker 3] shown")
     assert second == "as it is"

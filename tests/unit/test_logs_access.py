@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.errors import ConfigError, StartError
-from penstock.logs.access import OFF, check_form, open_access_log
+from pelton.config.errors import ConfigError, StartError
+from pelton.logs.access import OFF, check_form, open_access_log
 
 
 def test_the_usual_form_needs_no_envelope(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_an_envelope_can_be_looked_at_more_than_once(tmp_path: Path) -> None:
             assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
             inside = int.from_bytes(data, sys.byteorder)
             assert text.decode().split("\n") == [
-                "penstock access log 1",
+                "pelton access log 1",
                 "",
                 "%(h)s é",
             ]
@@ -81,7 +81,7 @@ def test_a_syslog_gets_a_socket_of_its_own(tmp_path: Path) -> None:
         with socket.socket(fileno=descriptor) as envelope:
             text, descriptors, _, _ = socket.recv_fds(envelope, 9000, 1)
         (inside,) = descriptors
-        assert text.decode().split("\n")[1:] == ["datagrams <30>penstock: ", "combined"]
+        assert text.decode().split("\n")[1:] == ["datagrams <30>pelton: ", "combined"]
         assert not os.get_blocking(inside)
         os.write(inside, b"line")
         os.close(inside)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.logs.formats import ForPeople, Json
-from penstock.logs.outputs import StandardError
+from pelton.logs.formats import ForPeople, Json
+from pelton.logs.outputs import StandardError
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def errors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[io.TextI
 
 
 def record(message: str, *arguments: object, level: int = logging.WARNING) -> logging.LogRecord:
-    return logging.LogRecord("penstock", level, "/x/some.py", 7, message, arguments, None, "function")
+    return logging.LogRecord("pelton", level, "/x/some.py", 7, message, arguments, None, "function")
 
 
 def handle(output: StandardError, one: logging.LogRecord, errors: io.TextIOWrapper) -> None:
@@ -72,9 +72,9 @@ def test_a_record_has_fields(journal: socket.socket, errors: io.TextIOWrapper, t
     handle(output, record("It %s\nPRIORITY=0\nTID=1", "is so"), errors)
     fields = fields_of(next_of(journal))
     assert fields["MESSAGE"] == "It is so\nPRIORITY=0\nTID=1"
-    assert (fields["PRIORITY"], fields["SYSLOG_IDENTIFIER"]) == ("4", "penstock")
+    assert (fields["PRIORITY"], fields["SYSLOG_IDENTIFIER"]) == ("4", "pelton")
     assert (fields["CODE_FILE"], fields["CODE_LINE"], fields["CODE_FUNC"]) == ("/x/some.py", "7", "function")
-    assert (fields["PENSTOCK_PROCESS"], fields["PENSTOCK_LOGGER"]) == ("worker 3", "penstock")
+    assert (fields["PELTON_PROCESS"], fields["PELTON_LOGGER"]) == ("worker 3", "pelton")
     assert fields["TID"] != "1"
     output.close()
     assert (tmp_path / "errors").read_text() == ""
@@ -93,7 +93,7 @@ def test_a_traceback_stays_with_its_message(
     fields = fields_of(next_of(journal))
     assert fields["MESSAGE"].startswith("It failed\nTraceback")
     assert fields["MESSAGE"].endswith("ValueError: on purpose \\udcff")
-    assert (fields["PENSTOCK_EXCEPTION"], fields["PRIORITY"]) == ("builtins.ValueError", "3")
+    assert (fields["PELTON_EXCEPTION"], fields["PRIORITY"]) == ("builtins.ValueError", "3")
     output.close()
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from penstock.config.errors import ConfigError, StartError
-from penstock.config.settings import Settings, settings_from
-from penstock.logs import formats, outputs
-from penstock.logs.setup import label_process, set_up_logs
+from pelton.config.errors import ConfigError, StartError
+from pelton.config.settings import Settings, settings_from
+from pelton.logs import formats, outputs
+from pelton.logs.setup import label_process, set_up_logs
 
-LOGGER = logging.getLogger("penstock")
+LOGGER = logging.getLogger("pelton")
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def test_json_has_opentelemetrys_names(tmp_path: Path) -> None:
     assert fields["exception.type"] == "builtins.ValueError"
     assert fields["exception.message"] == "no\nline"
     assert "raise ValueError" in fields["exception.stacktrace"]
-    assert fields["penstock.process"] == "worker 3"
+    assert fields["pelton.process"] == "worker 3"
     assert fields["process.pid"] == os.getpid()
     assert fields["timestamp"].endswith("Z")
 
@@ -126,7 +126,7 @@ def test_syslog(tmp_path: Path) -> None:
         receiver.settimeout(10)
         with logs(log_syslog=f"unix:{path}"):
             LOGGER.error("first\nsecond")
-            assert receiver.recv(9000).decode() == f"<27>penstock[{os.getpid()}]: first\\nsecond"
+            assert receiver.recv(9000).decode() == f"<27>pelton[{os.getpid()}]: first\\nsecond"
             # One that takes nothing loses records; nobody waits for it.
             for number in range(5000):
                 LOGGER.error("%d", number)

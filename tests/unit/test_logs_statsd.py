@@ -9,10 +9,10 @@ from typing import NoReturn
 
 import pytest
 
-from penstock.config.errors import ConfigError
-from penstock.config.settings import settings_from
-from penstock.logs.level_counts import LevelCounts
-from penstock.logs.statsd import OFF, open_statsd_of, prefix_of, statsd_address
+from pelton.config.errors import ConfigError
+from pelton.config.settings import settings_from
+from pelton.logs.level_counts import LevelCounts
+from pelton.logs.statsd import OFF, open_statsd_of, prefix_of, statsd_address
 from support.statsd import Statsd
 
 
@@ -65,7 +65,7 @@ def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, caplog: pytes
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    monkeypatch.setattr(logging.getLogger("penstock"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("pelton"), "propagate", True)
     assert open_statsd_of(settings_from({"statsd": "metrics.example"})) == OFF
     assert "statsd at metrics.example cannot be reached: Name or service not known" in caplog.text
 
@@ -74,13 +74,13 @@ def test_messages_are_counted_by_level() -> None:
     with Statsd() as statsd:
         settings = settings_from({"statsd": statsd.address, "statsd_prefix": "a", "statsd_tags": "b:c"})
         descriptor = open_statsd_of(settings)
-        logger = logging.getLogger("penstock.request")
+        logger = logging.getLogger("pelton.request")
         try:
             with LevelCounts(settings, descriptor) as counts:
                 logger.critical("one")
                 logger.error("two")
                 logger.error("three", exc_info=ValueError())
-                logging.getLogger("penstock").warning("four")
+                logging.getLogger("pelton").warning("four")
                 logger.info("five")
             logger.error("six")
             counts.end()
@@ -96,6 +96,6 @@ def test_messages_are_counted_by_level() -> None:
 
 
 def test_nobody_counts_without_a_statsd() -> None:
-    before = logging.getLogger("penstock").filters[:]
+    before = logging.getLogger("pelton").filters[:]
     with LevelCounts(settings_from({}), OFF):
-        assert logging.getLogger("penstock").filters == before
+        assert logging.getLogger("pelton").filters == before

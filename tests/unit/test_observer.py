@@ -1,12 +1,12 @@
-"""What the log says of a request that penstock itself has ended."""
+"""What the log says of a request that pelton itself has ended."""
 
 import logging
 
 import pytest
 
-from penstock import ClientDisconnected, IncompleteBodyError
-from penstock.timeouts import RequestTimeout
-from penstock.wsgi.observer import LogObserver, printable
+from pelton import ClientDisconnected, IncompleteBodyError
+from pelton.timeouts import RequestTimeout
+from pelton.wsgi.observer import LogObserver, printable
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/slow"}
 

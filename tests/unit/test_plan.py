@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from penstock.supervisor.plan import Rules, State, decide, next_deadline
-from penstock.supervisor.plan import actions as do
-from penstock.supervisor.plan import events as ev
-from penstock.supervisor.plan.state import Stage
+from pelton.supervisor.plan import Rules, State, decide, next_deadline
+from pelton.supervisor.plan import actions as do
+from pelton.supervisor.plan import events as ev
+from pelton.supervisor.plan.state import Stage
 
 _Action = TypeVar("_Action", bound=do.Action)
 

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from penstock.supervisor.plan import Rules, State, decide, next_deadline
-from penstock.supervisor.plan import actions as do
-from penstock.supervisor.plan import events as ev
+from pelton.supervisor.plan import Rules, State, decide, next_deadline
+from pelton.supervisor.plan import actions as do
+from pelton.supervisor.plan import events as ev
 
 EXITS = st.sampled_from(
     [

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.errors import ConfigError
-from penstock.reloader import environment
-from penstock.reloader.arguments import command_again
-from penstock.reloader.environment import Inheritance, environment_with
-from penstock.reloader.failure import error_of_script
-from penstock.reloader.failure_page import ID_FIELD, FailurePage
-from penstock.reloader.files import Choice, code_below, directories_of
-from penstock.reloader.options import ReloaderOptions
-from penstock.reloader.report import Reader, Report, write
-from penstock.reloader.terminal import Terminal
-from penstock.reloader.waiting_room import waiting_room
-from penstock.reloader.watching import Snapshot, Waiter, settle, start_watching, wait_for_change, waiter_for
+from pelton.config.errors import ConfigError
+from pelton.reloader import environment
+from pelton.reloader.arguments import command_again
+from pelton.reloader.environment import Inheritance, environment_with
+from pelton.reloader.failure import error_of_script
+from pelton.reloader.failure_page import ID_FIELD, FailurePage
+from pelton.reloader.files import Choice, code_below, directories_of
+from pelton.reloader.options import ReloaderOptions
+from pelton.reloader.report import Reader, Report, write
+from pelton.reloader.terminal import Terminal
+from pelton.reloader.waiting_room import waiting_room
+from pelton.reloader.watching import Snapshot, Waiter, settle, start_watching, wait_for_change, waiter_for
 from support.waiting import DEADLINE
 
 KINDS = ("stat", "watchfiles")
@@ -432,7 +432,7 @@ def test_a_script_that_could_not_begin_is_read(tmp_path: Path) -> None:
 
 def test_the_variable_is_json() -> None:
     given = environment_with(_inheritance(), {"HOME": "/"})
-    assert json.loads(given["PENSTOCK_RELOADER"])["listeners"] == [7, 8]
+    assert json.loads(given["PELTON_RELOADER"])["listeners"] == [7, 8]
     assert given["HOME"] == "/"
 
 
@@ -441,7 +441,7 @@ def test_the_variable_is_json() -> None:
 SWITCHES_OFF = """
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from penstock.reloader.terminal import Terminal
+from pelton.reloader.terminal import Terminal
 terminal = Terminal()
 state = termios.tcgetattr(0)
 state[3] &= ~(termios.ECHO | termios.ICANON)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.worker.rouse import rouse
+from pelton.worker.rouse import rouse
 from support.waiting import DEADLINE, eventually
 
 

@@ -15,17 +15,17 @@ import werkzeug.serving
 from werkzeug.debug import DebuggedApplication
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-import penstock
-from penstock import worker_kinds
-from penstock.app_loader.debugger import refuse_debugger
-from penstock.config.errors import AddressInUseError, ConfigError, StartError
-from penstock.development import installation, settings
-from penstock.development.application import PassedThrough, PassedThroughAnswer, Wrapping
-from penstock.development.ending import Why, Wish, leave
-from penstock.development.port_in_use import explained
-from penstock.development.run_simple import Concurrency, bind_of, overridden, run_simple
-from penstock.listeners import Listener, open_listeners
-from penstock.port_holder import Holder, holders_of
+import pelton
+from pelton import worker_kinds
+from pelton.app_loader.debugger import refuse_debugger
+from pelton.config.errors import AddressInUseError, ConfigError, StartError
+from pelton.development import installation, settings
+from pelton.development.application import PassedThrough, PassedThroughAnswer, Wrapping
+from pelton.development.ending import Why, Wish, leave
+from pelton.development.port_in_use import explained
+from pelton.development.run_simple import Concurrency, bind_of, overridden, run_simple
+from pelton.listeners import Listener, open_listeners
+from pelton.port_holder import Holder, holders_of
 from support.client import Client, request
 
 
@@ -37,7 +37,7 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 @pytest.fixture(autouse=True)
 def unchosen() -> Iterator[None]:
     yield
-    penstock.uninstall()
+    pelton.uninstall()
 
 
 # Arguments
@@ -141,7 +141,7 @@ def test_a_kind_that_changes_the_interpreter_is_prepared_first_and_serves_alone(
     monkeypatch.setitem(worker_kinds.KINDS, "played", PLAYED)
     monkeypatch.setitem(globals(), "prepare_played", lambda settings: prepared.append(settings.worker_kind))
     monkeypatch.setitem(sys.modules, "the_test_of_run_simple", sys.modules[__name__])
-    penstock.install(worker_kind="played")
+    pelton.install(worker_kind="played")
     assert prepared == ["played"]
     with pytest.raises(ConfigError, match="played cannot be combined with worker processes"):
         run_simple("127.0.0.1", 0, app, threaded=True, processes=2)
@@ -150,7 +150,7 @@ def test_a_kind_that_changes_the_interpreter_is_prepared_first_and_serves_alone(
 PLAYED = worker_kinds.Kind(
     name="played",
     concurrency=worker_kinds.Concurrency.THREADS,
-    runner="penstock.worker.runners.threads:threads",
+    runner="pelton.worker.runners.threads:threads",
     preparation="the_test_of_run_simple:prepare_played",
 )
 
@@ -160,7 +160,7 @@ PLAYED = worker_kinds.Kind(
 
 def test_who_decides_about_a_setting() -> None:
     assert settings.development_settings({}, {}).threads == 8
-    environ = {"PENSTOCK_THREADS": "5", "PENSTOCK_QUEUE_TIMEOUT": "1min", "PENSTOCK_BIND": ":1"}
+    environ = {"PELTON_THREADS": "5", "PELTON_QUEUE_TIMEOUT": "1min", "PELTON_BIND": ":1"}
     found = settings.development_settings({"bind": ["127.0.0.1:0"]}, environ)
     assert (found.threads, found.queue_seconds, found.bind) == (5, 60.0, ("127.0.0.1:0",))
     settings.choose({"threads": 6}, "a test")
@@ -168,10 +168,10 @@ def test_who_decides_about_a_setting() -> None:
 
 
 def test_settings_of_production_do_not_stop_development() -> None:
-    environ = {"PENSTOCK_WORKERS": "4", "PENSTOCK_PRELOAD": "1", "PENSTOCK_DAEMON": "1", "PENSTOCK_USER": "x"}
+    environ = {"PELTON_WORKERS": "4", "PELTON_PRELOAD": "1", "PELTON_DAEMON": "1", "PELTON_USER": "x"}
     found = settings.development_settings({}, environ)
     assert (found.workers, found.preload, found.daemon, found.user) == (0, False, False, None)
-    assert settings.development_settings({"workers": 2}, {"PENSTOCK_MAX_REQUESTS": "9"}).max_requests == 9
+    assert settings.development_settings({"workers": 2}, {"PELTON_MAX_REQUESTS": "9"}).max_requests == 9
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_settings_of_production_do_not_stop_development() -> None:
 )
 def test_a_wrong_choice(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        penstock.install(**values)
+        pelton.install(**values)
 
 
 # Installation
@@ -193,19 +193,19 @@ def test_install_and_uninstall(monkeypatch: pytest.MonkeyPatch) -> None:
     user = types.ModuleType("users_module")
     user.run_simple = theirs  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "users_module", user)
-    penstock.install()
-    penstock.install(threads=2)
+    pelton.install()
+    pelton.install(threads=2)
     assert installation.is_installed()
     places = (werkzeug.serving, werkzeug, flask.cli, user)
     taken: Any = werkzeug.serving.run_simple
     assert taken is not theirs
     assert taken.__wrapped__ is run_simple
     assert [getattr(one, "run_simple", None) for one in places] == [taken] * 4
-    penstock.uninstall()
-    penstock.uninstall()
+    pelton.uninstall()
+    pelton.uninstall()
     assert [getattr(one, "run_simple", None) for one in places] == [theirs] * 4
     assert settings.chosen("threads") is None
-    assert penstock.run_simple is run_simple
+    assert pelton.run_simple is run_simple
 
 
 # What is around the application
@@ -324,10 +324,10 @@ def test_the_message_speaks_of_app_run() -> None:
 
 
 class PlayedReloader(types.ModuleType):
-    """What `penstock.reloader` promises, as far as ``run_simple`` uses it."""
+    """What `pelton.reloader` promises, as far as ``run_simple`` uses it."""
 
     def __init__(self) -> None:
-        super().__init__("penstock.reloader")
+        super().__init__("pelton.reloader")
         self.listeners: list[str] = []
         self.options: Any = None
         self.descriptors: list[int] = []
@@ -356,7 +356,7 @@ class PlayedReloader(types.ModuleType):
 @pytest.fixture
 def reloader(monkeypatch: pytest.MonkeyPatch) -> PlayedReloader:
     played = PlayedReloader()
-    monkeypatch.setattr("penstock.development.run_simple.reloader", played)
+    monkeypatch.setattr("pelton.development.run_simple.reloader", played)
     return played
 
 
@@ -411,7 +411,7 @@ class open_listeners_on:  # noqa: N801
     """A listener on any free port, as a context manager."""
 
     def __enter__(self) -> Listener:
-        from penstock.config.address import TcpAddress
+        from pelton.config.address import TcpAddress
 
         (self._listener,) = open_listeners([TcpAddress("127.0.0.1", 0)])
         return self._listener

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.worker.runners.base import Runner
-from penstock.worker.runners.threads import ThreadsRunner
+from pelton.worker.runners.base import Runner
+from pelton.worker.runners.threads import ThreadsRunner
 from support.waiting import eventually
 
 
@@ -37,7 +37,7 @@ def test_threads_have_names_and_end() -> None:
     runner.start()
     runner.stop()
     assert runner.join(10) == []
-    assert worker.names == {0: "penstock-0", 1: "penstock-1", 2: "penstock-2"}
+    assert worker.names == {0: "pelton-0", 1: "pelton-1", 2: "pelton-2"}
 
 
 def test_stuck_threads_are_told() -> None:
@@ -45,7 +45,7 @@ def test_stuck_threads_are_told() -> None:
     runner = ThreadsRunner(worker, 2)
     runner.start()
     runner.stop()
-    assert [one.name for one in runner.join(0.05)] == ["penstock-1"]
+    assert [one.name for one in runner.join(0.05)] == ["pelton-1"]
     worker.release.set()
     assert runner.join(10) == []
 
@@ -81,4 +81,4 @@ def test_extra_threads_take_the_numbers_that_are_free() -> None:
     runner.stop()
     runner.add_thread()
     assert runner.join(10) == []
-    assert worker.names == {0: "penstock-0", 1: "penstock-1"}
+    assert worker.names == {0: "pelton-0", 1: "pelton-1"}

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from penstock.config.address import UnixAddress
-from penstock.config.settings import settings_from
-from penstock.listeners import open_listeners
-from penstock.logs.access import OFF
-from penstock.logs.level_counts import LevelCounts
-from penstock.running import Running
+from pelton.config.address import UnixAddress
+from pelton.config.settings import settings_from
+from pelton.listeners import open_listeners
+from pelton.logs.access import OFF
+from pelton.logs.level_counts import LevelCounts
+from pelton.running import Running
 
 
 class RecordedFront:
@@ -121,4 +121,4 @@ def test_notices_are_logged(running: Running, front: RecordedFront, caplog: pyte
 
     front.notices.put(Notice())
     running.close()
-    assert ("penstock", 30, Notice.message) in caplog.record_tuples
+    assert ("pelton", 30, Notice.message) in caplog.record_tuples

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.address import TcpAddress, UnixAddress
-from penstock.listeners import Listener
-from penstock.worker.runners.threads import ThreadsRunner
-from penstock.worker.self_calls import OwnAddresses, SelfCallLog, caller, serving_threads
-from penstock.worker.spare_threads import SpareThreads
+from pelton.config.address import TcpAddress, UnixAddress
+from pelton.listeners import Listener
+from pelton.worker.runners.threads import ThreadsRunner
+from pelton.worker.self_calls import OwnAddresses, SelfCallLog, caller, serving_threads
+from pelton.worker.spare_threads import SpareThreads
 from support.waiting import DEADLINE, Gate
 
 

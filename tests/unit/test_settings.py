@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from penstock.config.errors import ConfigError
-from penstock.config.setting import Unit
-from penstock.config.settings import AUTO, TABLE, Settings, check_one_process, settings_from
+from pelton.config.errors import ConfigError
+from pelton.config.setting import Unit
+from pelton.config.settings import AUTO, TABLE, Settings, check_one_process, settings_from
 
 
 def test_each_default_passes_its_own_check() -> None:
@@ -120,7 +120,7 @@ def test_the_health_path_has_no_slash_at_its_end() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"workers": 2}, "workers: penstock.run and penstock.start serve in this one process"),
+        ({"workers": 2}, "workers: pelton.run and pelton.start serve in this one process"),
         ({"workers": "auto"}, "workers"),
         ({"preload": True}, "preload means nothing in one process"),
         ({"max_requests": 5}, "max_requests"),

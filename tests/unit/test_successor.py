@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.address import TcpAddress
-from penstock.listeners import Inherited, Listener, open_listeners
-from penstock.supervisor.successor import Succession, Successor, inherited_succession
+from pelton.config.address import TcpAddress
+from pelton.listeners import Inherited, Listener, open_listeners
+from pelton.supervisor.successor import Succession, Successor, inherited_succession
 from support.waiting import eventually
 
 
@@ -30,7 +30,7 @@ def start(
 ) -> Successor:
     """A successor whose command is another Python program."""
     begin = (
-        "import os, sys, socket; from penstock.supervisor.successor import inherited_succession;"
+        "import os, sys, socket; from pelton.supervisor.successor import inherited_succession;"
         "left = inherited_succession();"
     )
     monkeypatch.setattr(sys, "orig_argv", ["python", "-c", begin + code])
@@ -51,7 +51,7 @@ def test_it_gets_the_sockets_and_says_that_it_serves(
         "one, = left.listeners; found = socket.socket(fileno=one.descriptor);"
         f"assert one.asked == '127.0.0.1:0' and found.getsockname()[1] == {port};"
         "assert not os.get_inheritable(one.descriptor) and not os.get_inheritable(left.ready);"
-        "assert os.environ['PASSED_ON'] == 'yes' and 'PENSTOCK_SUCCESSION' not in os.environ;"
+        "assert os.environ['PASSED_ON'] == 'yes' and 'PELTON_SUCCESSION' not in os.environ;"
         "assert left.bind == ();"
         "left.announce()"
     )
@@ -86,14 +86,14 @@ def test_it_cannot_be_started(monkeypatch: pytest.MonkeyPatch, listeners: list[L
     "text", ["", "{", "[]", json.dumps({"for": 1}), json.dumps({"for": "x", "listeners": [], "ready": 5})]
 )
 def test_nothing_was_left(text: str) -> None:
-    environment = {"PENSTOCK_SUCCESSION": text}
+    environment = {"PELTON_SUCCESSION": text}
     assert inherited_succession(environment) == Succession()
     assert environment == {}
 
 
 def test_descriptors_that_are_not_there() -> None:
     fields = {"for": os.getppid(), "bind": [], "listeners": [["8000", 987, None]], "ready": 988}
-    assert inherited_succession({"PENSTOCK_SUCCESSION": json.dumps(fields)}) == Succession()
+    assert inherited_succession({"PELTON_SUCCESSION": json.dumps(fields)}) == Succession()
 
 
 def test_the_inherited_sockets_are_closed_once_copied() -> None:

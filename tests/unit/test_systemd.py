@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.systemd import Notifier, inherited_descriptors
+from pelton.systemd import Notifier, inherited_descriptors
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_reloading_tells_the_time(systemd: socket.socket) -> None:
 def test_an_abstract_address() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.settimeout(10)
-        receiver.bind(b"\0penstock-test-%d" % os.getpid())
-        Notifier(f"@penstock-test-{os.getpid()}").stopping()
+        receiver.bind(b"\0pelton-test-%d" % os.getpid())
+        Notifier(f"@pelton-test-{os.getpid()}").stopping()
         assert receiver.recv(100) == b"STOPPING=1"
 
 
@@ -133,7 +133,7 @@ os.closerange(3, 256)
 for one in socket.socketpair():
     os.set_inheritable(one.detach(), True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="3")
-from penstock.systemd import inherited_descriptors
+from pelton.systemd import inherited_descriptors
 found = inherited_descriptors()
 print(found, [os.get_inheritable(one) for one in found], "LISTEN_FDS" in os.environ)
 """

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from penstock.diagnostics.report_log import ReportLog
-from penstock.disconnects import ClientDisconnected
-from penstock.native_threads import NativeEvent
-from penstock.timeouts import RequestTimeout
-from penstock.worker import watch as module
-from penstock.worker.watch import Watch
+from pelton.diagnostics.report_log import ReportLog
+from pelton.disconnects import ClientDisconnected
+from pelton.native_threads import NativeEvent
+from pelton.timeouts import RequestTimeout
+from pelton.worker import watch as module
+from pelton.worker.watch import Watch
 from support.waiting import DEADLINE, Gate, Tally, eventually
 
 
@@ -87,7 +87,7 @@ def test_reports_and_then_interrupts(caplog: pytest.LogCaptureFixture) -> None:
         worker.overdue.put(overdue)
         assert worker.interrupted.get(timeout=DEADLINE) == (overdue, RequestTimeout)
         # It is in the log by now: the report comes first.
-        (record,) = [one for one in caplog.records if one.name == "penstock.request"]
+        (record,) = [one for one in caplog.records if one.name == "pelton.request"]
     first, second, *_ = record.getMessage().splitlines()
     assert first == (
         "GET /path from 10.0.0.1 has run for 30.1 s in worker 3 and was answered 504; its thread is here:"
@@ -184,7 +184,7 @@ def test_a_log_that_takes_nothing_stops_nothing() -> None:
             gate.hold()
 
     handler = Stuck()
-    logger = logging.getLogger("penstock.request")
+    logger = logging.getLogger("pelton.request")
     logger.addHandler(handler)
     worker = FakeWorker()
     try:
@@ -305,4 +305,4 @@ def test_except_exception_does_not_swallow_it() -> None:
         raise RequestTimeout
 
     assert raised_in(view)
-    assert f"{RequestTimeout.__module__}.{RequestTimeout.__name__}" == "penstock.RequestTimeout"
+    assert f"{RequestTimeout.__module__}.{RequestTimeout.__name__}" == "pelton.RequestTimeout"

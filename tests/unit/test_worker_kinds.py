@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from conftest import StartLive
-from penstock.config.errors import ConfigError
-from penstock.config.settings import settings_from
-from penstock.worker_kinds import ALIASES, KINDS, Concurrency, kind_of
+from pelton.config.errors import ConfigError
+from pelton.config.settings import settings_from
+from pelton.worker_kinds import ALIASES, KINDS, Concurrency, kind_of
 from support.client import request
 
 # A package that was never installed by anybody: its directory is on the path, as pip would leave it.
 _METADATA = "Metadata-Version: 2.1\nName: made-up-kinds\nVersion: 1.0\n"
 _MODULE = """
-from penstock.worker.runners.threads import ThreadsRunner
-from penstock.worker_kinds import Concurrency, Kind
+from pelton.worker.runners.threads import ThreadsRunner
+from pelton.worker_kinds import Concurrency, Kind
 
 prepared = []
 KIND = Kind(
@@ -65,7 +65,7 @@ class Blocked(importlib.abc.MetaPathFinder):
         return None
 
 sys.meta_path.insert(0, Blocked())
-from penstock.cli import main
+from pelton.cli import main
 main({arguments!r})
 """
 
@@ -76,7 +76,7 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     information.mkdir()
     (information / "METADATA").write_text(_METADATA)
     (information / "entry_points.txt").write_text(
-        "[penstock.worker_kinds]\nmade_up = made_up_kinds:KIND\nwrong = made_up_kinds:NO_KIND\n"
+        "[pelton.worker_kinds]\nmade_up = made_up_kinds:KIND\nwrong = made_up_kinds:NO_KIND\n"
         "broken = made_up_kinds:NOT_THERE\n"
     )
     (tmp_path / "made_up_kinds.py").write_text(_MODULE)
@@ -140,7 +140,7 @@ def test_a_missing_library(name: str, workers: str, tmp_path: Path) -> None:
     )
     assert done.stderr.splitlines()[-2:] == [
         f'Error: worker_kind: "{name}" needs the package {name}, which is not installed here.',
-        f"  Type: pip install 'penstock[{name}]'",
+        f"  Type: pip install 'pelton[{name}]'",
     ]
     assert done.returncode == 2
 

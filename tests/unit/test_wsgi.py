@@ -8,10 +8,10 @@ from wsgiref.validate import validator
 
 import pytest
 
-from penstock.wsgi.environ import template
-from penstock.wsgi.error_stream import ErrorStream
-from penstock.wsgi.file_wrapper import FileWrapper
-from penstock.wsgi.observer import LogObserver
+from pelton.wsgi.environ import template
+from pelton.wsgi.error_stream import ErrorStream
+from pelton.wsgi.file_wrapper import FileWrapper
+from pelton.wsgi.observer import LogObserver
 
 
 def test_template_and_request_satisfy_pep_3333() -> None:
@@ -34,7 +34,7 @@ def test_template_and_request_satisfy_pep_3333() -> None:
     assert environ["wsgi.input_terminated"] is True
     assert environ["wsgi.file_wrapper"] is FileWrapper
     assert environ["SERVER_PORT"] == "8000"
-    assert environ["SERVER_SOFTWARE"].startswith("penstock/")
+    assert environ["SERVER_SOFTWARE"].startswith("pelton/")
 
 
 def test_one_thread_is_told_to_the_application() -> None:
@@ -53,7 +53,7 @@ def test_error_stream_logs_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[3:] == ["xy"]
     stream.close()
     assert stream.write("still open\n") == 11
-    assert {one.name for one in caplog.records} == {"penstock.application"}
+    assert {one.name for one in caplog.records} == {"pelton.application"}
 
 
 def test_error_stream_keeps_threads_apart(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,14 +1,14 @@
 //! The front with a worker that knows one answer: what front, link and scheduler cost without Python.
 //!
-//! `cargo run --release -p penstock-front --example hello -- PORT THREADS [SLEEP_MS]`, then point a load generator at it.
+//! `cargo run --release -p pelton-front --example hello -- PORT THREADS [SLEEP_MS]`, then point a load generator at it.
 
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_front::{Common, WorkerLink};
-use penstock_http::UnderscorePolicy;
-use penstock_link::{AnswerHead, FrontHalf, Scheduler, Wake, WorkerEnd, private_link};
+use pelton_front::{Common, WorkerLink};
+use pelton_http::UnderscorePolicy;
+use pelton_link::{AnswerHead, FrontHalf, Scheduler, Wake, WorkerEnd, private_link};
 
 fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration) {
     let Some(mut seat) = scheduler.seat(number) else { return };
@@ -42,7 +42,7 @@ fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     let (half, end) = private_link(threads)?;
     let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads));
-    let settings = penstock_front::Settings {
+    let settings = pelton_front::Settings {
         max_head_bytes: 65536,
         max_fields: 100,
         max_line_bytes: 1 << 14,
@@ -54,8 +54,8 @@ fn main() -> std::io::Result<()> {
         response_buffer_bytes: 1 << 20,
         response_memory_bytes: 128 << 20,
         response_file_bytes: 1 << 30,
-        proxies: penstock_front::Proxies::default(),
-        streams: penstock_front::Streams::default(),
+        proxies: pelton_front::Proxies::default(),
+        streams: pelton_front::Streams::default(),
         max_connections: 0,
         connections_per_client: 0,
         requests_per_connection: 0,
@@ -82,12 +82,12 @@ fn main() -> std::io::Result<()> {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
-        self_call: penstock_front::SelfCallPolicy::Off,
+        self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,
         waiting_room: None,
     };
     let FrontHalf { end: front_end, bodies, doorbell } = half;
-    let front = penstock_front::start(settings, vec![listener.into()], 0, Common { bodies, doorbell })?;
+    let front = pelton_front::start(settings, vec![listener.into()], 0, Common { bodies, doorbell })?;
     front.add_worker(WorkerLink {
         number: 1,
         pid: std::process::id(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use penstock_link::{BodyPool, Doorbell};
+use pelton_link::{BodyPool, Doorbell};
 
 use crate::access::log::AccessLog;
 use crate::counters::Counters;
@@ -130,7 +130,7 @@ pub fn start(
     let doorbell = Arc::clone(&common.doorbell);
     let event_loop = EventLoop::new(settings, listeners, admin_listeners, common, Arc::clone(&shared))?;
     let ending = Ending(Arc::clone(&shared));
-    let thread = thread::Builder::new().name("penstock-front".into()).spawn(move || {
+    let thread = thread::Builder::new().name("pelton-front".into()).spawn(move || {
         let _ending = ending;
         event_loop.run();
     })?;

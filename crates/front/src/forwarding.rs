@@ -1,15 +1,15 @@
 //! What proxies say about clients, applied: who is believed, and how it gets into the record.
 //!
-//! What the fields mean is `penstock_http::forwarded`'s. Here a believed statement becomes the record's own: the client's address and port, Host,
+//! What the fields mean is `pelton_http::forwarded`'s. Here a believed statement becomes the record's own: the client's address and port, Host,
 //! the mount point, the scheme. So the application finds the truth where it looks for it, and no layer behind has to know of proxies.
 //! Runs on the front's thread.
 
 use std::net::{IpAddr, SocketAddr};
 
-use penstock_http::forwarded::{Client, Resolved, is_forwarding_field, resolve};
-use penstock_http::proxy_protocol::{self, Parsed};
-use penstock_http::{Head, HttpError, Known, TrustedProxies};
-use penstock_link::request::{FieldRecord, Span};
+use pelton_http::forwarded::{Client, Resolved, is_forwarding_field, resolve};
+use pelton_http::proxy_protocol::{self, Parsed};
+use pelton_http::{Head, HttpError, Known, TrustedProxies};
+use pelton_link::request::{FieldRecord, Span};
 
 use crate::connection::close::CloseReason;
 use crate::connection::listener::Peer;
@@ -88,7 +88,7 @@ pub fn rewrite(proxies: &Proxies, peer: &Peer, head: &Head, bytes: &[u8]) -> Opt
         if is_replaced || removes && is_forwarding_field(field.known, field.name.of(bytes)) {
             continue;
         }
-        let span = |span: penstock_http::Span| Span { start: span.start, end: span.end };
+        let span = |span: pelton_http::Span| Span { start: span.start, end: span.end };
         out.fields.push(FieldRecord {
             name: span(field.name),
             value: span(field.value),
@@ -155,7 +155,7 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use penstock_http::{Event, Limits, Receiver};
+    use pelton_http::{Event, Limits, Receiver};
 
     fn head_of(text: &str) -> (Head, Vec<u8>) {
         let (mut receiver, mut head) = (Receiver::new(), Head::default());

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use penstock_link::request::RequestView;
+use pelton_link::request::RequestView;
 
 use crate::scheduling::worker_link::Worker;
 

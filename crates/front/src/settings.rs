@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_http::UnderscorePolicy;
-use penstock_link::WaitingRoom;
+use pelton_http::UnderscorePolicy;
+use pelton_link::WaitingRoom;
 
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;

@@ -93,7 +93,7 @@ known_fields! {
     MountPoint "(mount point)" "SCRIPT_NAME",
     ServerPort "(server port)" "SERVER_PORT",
     // Nor this: the id that the front has given the request, or has taken over.
-    RequestId "(request id)" "penstock.request_id",
+    RequestId "(request id)" "pelton.request_id",
 }
 
 impl Known {

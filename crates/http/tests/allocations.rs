@@ -6,8 +6,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use penstock_http::h1::encode::encode_head;
-use penstock_http::{Event, Head, Limits, Receiver, ResponseContext, Version};
+use pelton_http::h1::encode::encode_head;
+use pelton_http::{Event, Head, Limits, Receiver, ResponseContext, Version};
 
 thread_local! {
     // Per thread, so that the test harness does not disturb. Const-initialised: must not allocate itself.

@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{OwnedHead, Seen, every_cut};
-use penstock_http::{Length, Limits, Version};
+use pelton_http::{Length, Limits, Version};
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(folder);

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test may say so bluntly")]
 
-use penstock_http::h1::encode::{
+use pelton_http::h1::encode::{
     CHUNK_END, CONTINUE, Coding, Encoded, LAST_CHUNK, PLAIN_TEXT, ResponseContext, canned_answer,
     chunk_prefix, encode_head, reason_phrase,
 };
-use penstock_http::{ResponseError, Timing, Version};
+use pelton_http::{ResponseError, Timing, Version};
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -55,7 +55,7 @@ fn parse(bytes: &[u8]) -> (u16, String, Vec<String>, Vec<u8>) {
 fn fields_of(bytes: &[u8]) -> Vec<String> {
     let (.., mut fields, rest) = parse(bytes);
     assert!(rest.is_empty());
-    for own in ["server: penstock", "date: Sun, 06 Nov 1994 08:49:37 GMT"] {
+    for own in ["server: pelton", "date: Sun, 06 Nov 1994 08:49:37 GMT"] {
         let at =
             fields.iter().position(|field| field == own).unwrap_or_else(|| panic!("no {own} in {fields:?}"));
         fields.remove(at);
@@ -69,7 +69,7 @@ fn usual_answer_byte_for_byte() {
     let (bytes, encoded) = encode(200, "OK", fields, &CONTEXT);
     assert_eq!(
         String::from_utf8(bytes).unwrap(),
-        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nServer: penstock\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nServer: pelton\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
          Content-Length: 13\r\n\r\n"
     );
     assert_eq!(encoded, Encoded { coding: Coding::Length(13), keep_alive: true });

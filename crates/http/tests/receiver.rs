@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Seen, every_cut, feed};
-use penstock_http::{Event, Head, HttpError, Known, Length, Limits, Receiver, UnderscorePolicy};
+use pelton_http::{Event, Head, HttpError, Known, Length, Limits, Receiver, UnderscorePolicy};
 
 fn small() -> Limits {
     Limits {

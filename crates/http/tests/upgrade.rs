@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test may say so bluntly")]
 
-use penstock_http::{Event, Head, Limits, Receiver};
+use pelton_http::{Event, Head, Limits, Receiver};
 
 fn asks(head: &str) -> bool {
     let bytes = format!("{head}\r\nHost: a\r\n\r\n").replace('\n', "\n").into_bytes();

@@ -32,7 +32,7 @@ impl BodyArena {
 
     /// A file for the bodies of one front and all its workers.
     pub(crate) fn file() -> io::Result<File> {
-        Region::shareable(c"penstock-bodies", ARENA_BYTES)
+        Region::shareable(c"pelton-bodies", ARENA_BYTES)
     }
 
     /// The arena in a file of [`body_memory`](crate::body_memory), for the one front that fills it. From now on nobody else can

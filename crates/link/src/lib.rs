@@ -74,7 +74,7 @@ pub fn private_link(threads: usize) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
 
 /// Fresh memory for the slots and rings between one front and one worker process of `threads` threads. Its size is fixed.
 pub fn link_memory(threads: usize) -> io::Result<File> {
-    Region::shareable(c"penstock-link", Layout::new(slots_for(threads)).total)
+    Region::shareable(c"pelton-link", Layout::new(slots_for(threads)).total)
 }
 
 /// Fresh memory for the request bodies of one front and all its worker processes. Its size is fixed.

@@ -1,7 +1,7 @@
 //! How long the worker's side of a request takes: a bare application, and Flask where the interpreter has it.
 //!
 //! This program plays the front, on the same thread: it fills slots with a request, lets the worker run them, and drops the answers. Only
-//! the worker's part is timed. Run: `cargo bench -p penstock-py --bench hello [-- ROUNDS CASE]`.
+//! the worker's part is timed. Run: `cargo bench -p pelton-py --bench hello [-- ROUNDS CASE]`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../tests/support/mod.rs"]
@@ -9,7 +9,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use penstock_link::request::BodyParts;
+use pelton_link::request::BodyParts;
 use pyo3::prelude::*;
 use support::{Request, Stage};
 

@@ -11,7 +11,7 @@
 //! In HandedOver whatever the application says is accepted and thrown away: there is nobody to answer any more.
 //! Starting is an error in Over; in Started it needs exc_info (and replaces the head); in Sent it needs exc_info and raises it again.
 
-use penstock_link::{Loan, Taken, WorkerEnd};
+use pelton_link::{Loan, Taken, WorkerEnd};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyRuntimeError};
 use pyo3::prelude::*;
 

@@ -9,8 +9,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use penstock_link::request::BodyView;
-use penstock_link::{BodyArena, CHUNK_BYTES};
+use pelton_link::request::BodyView;
+use pelton_link::{BodyArena, CHUNK_BYTES};
 
 /// How much of a file is read ahead where lines are wanted.
 const WINDOW: usize = 64 * 1024;

@@ -36,7 +36,7 @@ pub(crate) fn enter(call: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mu
         let error = match catch_unwind(AssertUnwindSafe(|| call(py))) {
             Ok(Ok(value)) => return value.into_ptr(),
             Ok(Err(error)) => error,
-            Err(_) => PyRuntimeError::new_err("a fault of penstock; please report it"),
+            Err(_) => PyRuntimeError::new_err("a fault of pelton; please report it"),
         };
         error.restore(py);
         ptr::null_mut()

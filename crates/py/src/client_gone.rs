@@ -1,4 +1,4 @@
-//! `environ["penstock.client_gone"]`: a function that says whether nobody waits for the answer any more.
+//! `environ["pelton.client_gone"]`: a function that says whether nobody waits for the answer any more.
 //!
 //! # How it costs next to nothing
 //! It is in the dict of which every environ is a copy, so a request only tells it which one it is: a store. That is right as long as nobody
@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use penstock_link::{Taken, WorkerEnd};
+use pelton_link::{Taken, WorkerEnd};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
@@ -28,7 +28,7 @@ static CLIENT_GONE: Entry = Entry(ffi::PyMethodDef {
 });
 
 /// Which request is meant.
-#[pyclass(frozen, module = "penstock._engine", name = "_Asked")]
+#[pyclass(frozen, module = "pelton._engine", name = "_Asked")]
 struct Asked {
     end: Arc<WorkerEnd>,
     /// generation << 32 | slot. At first one that does not exist, of which all is over.

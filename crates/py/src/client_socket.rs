@@ -1,6 +1,6 @@
 //! The client's own socket on its way to the application: the offer, and what becomes of the thread when it is accepted.
 //!
-//! Owns the classes and the order of the steps; whose the socket is, is decided in `penstock_link` (`socket`), that the answer is no answer any more
+//! Owns the classes and the order of the steps; whose the socket is, is decided in `pelton_link` (`socket`), that the answer is no answer any more
 //! in `responder`. The socket object itself is Python's (`wsgi/client_socket.py`), which calls [`SocketOffer::take`] when the application first uses
 //! it. That may be on any thread of the application; everything else here runs on the thread that serves the request, with the GIL.
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use penstock_link::{Scheduler, WorkerEnd};
+use pelton_link::{Scheduler, WorkerEnd};
 use pyo3::exceptions::{PyConnectionError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -88,7 +88,7 @@ impl Duty {
 }
 
 /// The offer of a client's socket to the application that answers its request.
-#[pyclass(frozen, module = "penstock._engine")]
+#[pyclass(frozen, module = "pelton._engine")]
 pub struct SocketOffer {
     end: Arc<WorkerEnd>,
     responder: Py<Responder>,

@@ -13,8 +13,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, TryLockError};
 
-use penstock_link::Taken;
-use penstock_link::request::{BodyView, RequestView};
+use pelton_link::Taken;
+use pelton_link::request::{BodyView, RequestView};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -178,7 +178,7 @@ impl<'a, 'py> Desk<'a, 'py> {
 fn new_client_gone(py: Python<'_>, worker: &Worker, environs: &Environs) -> PyResult<ClientGone> {
     let client_gone = ClientGone::new(py, &worker.end)?;
     if let Environs::Own(builder) = environs {
-        builder.set_always(py, intern!(py, "penstock.client_gone"), client_gone.function())?;
+        builder.set_always(py, intern!(py, "pelton.client_gone"), client_gone.function())?;
     }
     Ok(client_gone)
 }
@@ -214,7 +214,7 @@ impl Environs {
                 }
             },
         };
-        environ.set_item(intern!(py, "penstock.client_gone"), client_gone.function())?;
+        environ.set_item(intern!(py, "pelton.client_gone"), client_gone.function())?;
         Ok(environ)
     }
 
@@ -231,6 +231,6 @@ impl Environs {
 /// A builder for any greenlet. The key is there, so that the copies have the room for it.
 fn new_builder(py: Python<'_>, worker: &Worker) -> PyResult<EnvironBuilder> {
     let builder = EnvironBuilder::new(py, &worker.environs)?;
-    builder.set_always(py, intern!(py, "penstock.client_gone"), &py.None())?;
+    builder.set_always(py, intern!(py, "pelton.client_gone"), &py.None())?;
     Ok(builder)
 }

@@ -4,14 +4,14 @@
 
 use std::ffi::CStr;
 
-use penstock_link::BodyEnd;
+use pelton_link::BodyEnd;
 use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{create_exception, ffi, intern};
 
 create_exception!(
-    penstock,
+    pelton,
     IncompleteBodyError,
     PyConnectionError,
     "The request's body will never be complete: the rest of it did not come, or broke a rule."

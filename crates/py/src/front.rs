@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use penstock_front::{
+use pelton_front::{
     Common, FrontHandle, Level, LocalCall, News, Origin, Proxies, SelfCallPolicy, Settings, Streams,
     WorkerLink,
 };
-use penstock_http::{TrustedProxies, UnderscorePolicy};
-use penstock_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
+use pelton_http::{TrustedProxies, UnderscorePolicy};
+use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -145,9 +145,9 @@ type Address = (String, u16);
 type Call = (u64, Option<u32>, Option<(Address, Address)>);
 
 /// Something the front wants a person to know.
-#[pyclass(frozen, module = "penstock._engine")]
+#[pyclass(frozen, module = "pelton._engine")]
 pub struct Notice {
-    notice: penstock_front::Notice,
+    notice: pelton_front::Notice,
 }
 
 #[pymethods]
@@ -230,7 +230,7 @@ enum Stage {
 }
 
 /// Owns listeners and connections; runs on its own native thread and never takes the GIL.
-#[pyclass(frozen, module = "penstock._engine")]
+#[pyclass(frozen, module = "pelton._engine")]
 pub struct Front {
     stage: Mutex<Stage>,
     /// With which its event loop shows that it runs.
@@ -302,7 +302,7 @@ impl Front {
         match std::mem::replace(&mut *stage, Stage::Void) {
             Stage::Planned(planned) => {
                 let Planned { settings, listeners, admin_listeners, common, worker } = *planned;
-                let handle = penstock_front::start(settings, listeners, admin_listeners, common)?;
+                let handle = pelton_front::start(settings, listeners, admin_listeners, common)?;
                 if let Some(worker) = worker {
                     handle.add_worker(worker);
                     handle.accept();

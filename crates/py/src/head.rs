@@ -7,10 +7,10 @@
 
 use std::fmt;
 
-use penstock_http::header_policy::{
+use pelton_http::header_policy::{
     is_content_length, parse_content_length, valid_name, valid_reason, valid_value,
 };
-use penstock_link::{AnswerHead, MAX_HEAD_BYTES};
+use pelton_link::{AnswerHead, MAX_HEAD_BYTES};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;

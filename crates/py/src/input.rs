@@ -37,7 +37,7 @@ enum Content {
 }
 
 /// The body of a request, as `wsgi.input`.
-#[pyclass(frozen, module = "penstock._engine")]
+#[pyclass(frozen, module = "pelton._engine")]
 pub(crate) struct Input {
     content: Mutex<Content>,
     pauses: Pauses,

@@ -32,8 +32,8 @@ use std::ffi::{c_long, c_ulong};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use penstock_link::request::RequestView;
-use penstock_link::{Taken, Why, WorkerEnd};
+use pelton_link::request::RequestView;
+use pelton_link::{Taken, Why, WorkerEnd};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;

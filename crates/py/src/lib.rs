@@ -1,8 +1,8 @@
-//! The native module `penstock._engine`: the border between Python and the rest.
+//! The native module `pelton._engine`: the border between Python and the rest.
 //!
 //! Thin on purpose: configuration goes in as one object, requests go to the application and its answers to the link, errors are
-//! mapped in both directions. Decisions about protocol, queues and time are made in `penstock_front`, about threads in
-//! `penstock_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
+//! mapped in both directions. Decisions about protocol, queues and time are made in `pelton_front`, about threads in
+//! `pelton_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
 //! Reading order: `worker` (the loop of a thread), `desk` and `call` (one request from slot to slot), `request` and `names` (environ), `start_response`,
 //! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `client_socket` for WebSockets; `green` and

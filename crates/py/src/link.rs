@@ -1,19 +1,19 @@
 //! The class `Link`: what a front and a worker need of each other, until they fetch it.
 //!
 //! Within one process both halves; in a worker process only the worker's end, whose front is another process. Owns nothing else. Used from
-//! the thread that starts penstock.
+//! the thread that starts pelton.
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use penstock_link::{FrontHalf, WorkerEnd, private_link};
+use pelton_link::{FrontHalf, WorkerEnd, private_link};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// The memory between one front and one worker.
-#[pyclass(frozen, module = "penstock._engine")]
+#[pyclass(frozen, module = "pelton._engine")]
 pub struct Link {
     threads: usize,
     end: Arc<WorkerEnd>,

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use penstock_http::known::Known;
+use pelton_http::known::Known;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 

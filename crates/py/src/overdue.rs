@@ -5,8 +5,8 @@
 use std::ffi::c_ulong;
 use std::sync::Arc;
 
-use penstock_link::request::RequestView;
-use penstock_link::{Why, WorkerEnd, coarse_ms};
+use pelton_link::request::RequestView;
+use pelton_link::{Why, WorkerEnd, coarse_ms};
 use pyo3::prelude::*;
 
 use crate::interrupt::Found;
@@ -18,7 +18,7 @@ pub(crate) fn named(request: &RequestView<'_>) -> (String, String) {
 }
 
 /// A request that still runs although the front has answered it 504, or its client has gone.
-#[pyclass(frozen, module = "penstock._engine")]
+#[pyclass(frozen, module = "pelton._engine")]
 pub struct Overdue {
     /// The link it came over: another link's slots have the same numbers.
     pub(crate) end: Arc<WorkerEnd>,

@@ -12,13 +12,13 @@ use crate::link::at_least_one;
 /// Memory for the slots between one front and one worker process.
 #[pyfunction]
 pub(crate) fn link_memory(threads: usize) -> PyResult<RawFd> {
-    Ok(penstock_link::link_memory(at_least_one(threads)?)?.into_raw_fd())
+    Ok(pelton_link::link_memory(at_least_one(threads)?)?.into_raw_fd())
 }
 
 /// Memory for the request bodies of one front.
 #[pyfunction]
 pub(crate) fn body_memory() -> PyResult<RawFd> {
-    Ok(penstock_link::body_memory()?.into_raw_fd())
+    Ok(pelton_link::body_memory()?.into_raw_fd())
 }
 
 /// Have this process killed when its parent ends.

@@ -16,8 +16,8 @@
 //!
 //! Must not know the link's memory beyond the record. Runs on the thread that owns it, with the GIL.
 
-use penstock_http::known::Known;
-use penstock_link::request::{BodyView, RequestView};
+use pelton_http::known::Known;
+use pelton_link::request::{BodyView, RequestView};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use penstock_link::{LEND_FROM, Loan, Taken, WorkerEnd, Writable};
+use pelton_link::{LEND_FROM, Loan, Taken, WorkerEnd, Writable};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -28,7 +28,7 @@ use crate::stream::Stream;
 const ERROR_BODY: &[u8] = b"Internal Server Error";
 
 /// See the module's head.
-#[pyclass(frozen, module = "penstock._engine", name = "_Responder")]
+#[pyclass(frozen, module = "pelton._engine", name = "_Responder")]
 pub(crate) struct Responder {
     end: Arc<WorkerEnd>,
     answer: Mutex<Answer>,
@@ -411,7 +411,7 @@ impl AsRef<[u8]> for Window {
 }
 
 /// A body up to this length goes out in one step behind any head: half of what a ring has left then.
-const SURELY_FITS: usize = (penstock_link::RESPONSE_BYTES - penstock_link::MAX_HEAD_BYTES) / 2;
+const SURELY_FITS: usize = (pelton_link::RESPONSE_BYTES - pelton_link::MAX_HEAD_BYTES) / 2;
 
 /// Brings `Taken` back whatever happens.
 struct Returning<'a> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use penstock_link::{BodyEnd, BodyReader, BodyTicket, Portion, WorkerEnd};
+use pelton_link::{BodyEnd, BodyReader, BodyTicket, Portion, WorkerEnd};
 
 /// See the module's head.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use penstock_link::{Errand, Scheduler, Taken, Wake, WorkerEnd};
+use pelton_link::{Errand, Scheduler, Taken, Wake, WorkerEnd};
 use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
@@ -26,7 +26,7 @@ use crate::request::EnvironBuilder;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Calls one WSGI application for the requests that arrive over one link.
-#[pyclass(frozen, module = "penstock._engine")]
+#[pyclass(frozen, module = "pelton._engine")]
 pub struct Worker {
     pub(crate) end: Arc<WorkerEnd>,
     scheduler: Arc<Scheduler>,

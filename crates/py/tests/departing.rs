@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use penstock_link::{Phase, Why};
+use pelton_link::{Phase, Why};
 use pyo3::prelude::*;
 use support::beside::{ask, until, value, wait_for};
 use support::{Answer, Request, Stage};
@@ -224,11 +224,11 @@ fn in_a_storm_of_departures_every_close_runs_to_its_end() {
 const ASKS: &str = r#"
 kept, said = [], []
 def app(environ, start_response):
-    ask = environ['penstock.client_gone']
+    ask = environ['pelton.client_gone']
     said.append(ask())
     if environ['PATH_INFO'] == '/keep': kept.append(ask)
     if environ['PATH_INFO'] == '/keep-state': kept.append((lambda ask: (lambda: type(ask.__self__).__name__))(ask))
-    if environ['PATH_INFO'] == '/keep-environ': kept.append(environ['penstock.client_gone'])
+    if environ['PATH_INFO'] == '/keep-environ': kept.append(environ['pelton.client_gone'])
     if environ['PATH_INFO'] == '/circle': environ['itself'] = environ
     identities.add(id(ask))
     start_response('200 OK', [])

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::HashMap;
 
-use penstock_link::request::BodyParts;
+use pelton_link::request::BodyParts;
 use pyo3::prelude::*;
 use support::{Request, Stage};
 
@@ -39,7 +39,7 @@ fn a_plain_request_has_every_key_of_pep_3333() {
             ("SERVER_NAME", "localhost"),
             ("SERVER_PORT", "8000"),
             ("SERVER_PROTOCOL", "HTTP/1.1"),
-            ("SERVER_SOFTWARE", "penstock/0"),
+            ("SERVER_SOFTWARE", "pelton/0"),
             ("REMOTE_ADDR", "127.0.0.1"),
             ("REMOTE_PORT", "4711"),
             ("HTTP_HOST", "example.org"),

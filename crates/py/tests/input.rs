@@ -2,7 +2,7 @@
 
 mod support;
 
-use penstock_link::request::BodyParts;
+use pelton_link::request::BodyParts;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use support::{Request, Stage, spooled};

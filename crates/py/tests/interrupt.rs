@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use penstock_link::{Phase, Why, coarse_ms};
+use pelton_link::{Phase, Why, coarse_ms};
 use pyo3::prelude::*;
 use support::Stage;
 use support::beside::{ask, until, value, wait_for};

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use _engine::Link;
-use penstock_link::{Doorbell, body_memory, link_memory};
+use pelton_link::{Doorbell, body_memory, link_memory};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 

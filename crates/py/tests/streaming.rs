@@ -3,7 +3,7 @@
 
 mod support;
 
-use penstock_link::{Progress, Why};
+use pelton_link::{Progress, Why};
 use pyo3::prelude::*;
 use support::beside::{ask, beside, until};
 use support::{Answer, Request, Stage};
@@ -261,7 +261,7 @@ fn a_thread_beyond_the_last_spare_one_has_no_seat() {
     beside("def app(environ, start_response): pass", |stage| {
         Python::attach(|py| {
             let worker = stage.worker(py);
-            let beyond = 2 + penstock_link::SPARE_THREADS;
+            let beyond = 2 + pelton_link::SPARE_THREADS;
             assert!(worker.call_method1(py, "serve", (beyond,)).is_err());
         });
     });

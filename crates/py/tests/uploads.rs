@@ -5,8 +5,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use penstock_link::request::BodyParts;
-use penstock_link::{BodyEnd, BodyWindow, CHUNK_BYTES, Why};
+use pelton_link::request::BodyParts;
+use pelton_link::{BodyEnd, BodyWindow, CHUNK_BYTES, Why};
 use pyo3::prelude::*;
 use support::{Answer, Request, Stage};
 

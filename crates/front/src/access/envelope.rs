@@ -1,14 +1,14 @@
 //! What the front is given as its access log: a descriptor to write to, or an *envelope*: a SEQPACKET socket with one message in it.
 //!
 //! The message carries the descriptor, the form of the lines, and in what pieces they go. It is only looked at, never emptied, so that a
-//! later front finds the same in it. Made by `penstock.logs.access`. Any thread.
+//! later front finds the same in it. Made by `pelton.logs.access`. Any thread.
 
 use std::io;
 use std::mem;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// The first line of the message.
-const ENVELOPE: &[u8] = b"penstock access log 1\n";
+const ENVELOPE: &[u8] = b"pelton access log 1\n";
 /// The longest message.
 const MESSAGE: usize = 16 * 1024;
 

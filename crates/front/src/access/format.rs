@@ -2,7 +2,7 @@
 //!
 //! Must not know where lines go. Names of fields are compared without regard to case.
 
-use penstock_http::{Field, Known, Span};
+use pelton_http::{Field, Known, Span};
 
 /// What is known when the head of a request is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,7 +300,7 @@ impl Format {
             "raw_uri" | "request_uri" => RequestValue::Target,
             "path_info" => RequestValue::Path,
             "server_protocol" => RequestValue::Protocol,
-            "penstock.request_id" => return self.request_id(),
+            "pelton.request_id" => return self.request_id(),
             "content_type" | "content_length" => return self.request_field(&name.replace('_', "-")),
             _ => match name.strip_prefix("http_") {
                 Some(field) => return self.request_field(&field.replace('_', "-")),

@@ -121,7 +121,7 @@ fn json(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord, ending: &En
     clock.iso(out, ending.unix_ms);
     // It begins with the end of this text, and ends within one of its own.
     out.extend_from_slice(record.runs().next().unwrap_or_default());
-    out.extend_from_slice(b"\",\"penstock.outcome\":\"");
+    out.extend_from_slice(b"\",\"pelton.outcome\":\"");
     out.extend_from_slice(record.cause.unwrap_or(ending.how).as_bytes());
     out.push(b'"');
     if record.status > 0 {
@@ -129,14 +129,14 @@ fn json(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord, ending: &En
     }
     number!(out, "http.response.body.size", decimal, ending.bytes);
     if let Some((worker, pid)) = record.worker {
-        number!(out, "penstock.worker", decimal, worker);
+        number!(out, "pelton.worker", decimal, worker);
         number!(out, "process.pid", decimal, u64::from(pid));
     }
     number!(out, "http.server.request.duration", seconds, ending.now_us.saturating_sub(record.began_us));
     if record.answered_us > 0 {
-        number!(out, "penstock.queue_time", seconds, record.queue_us);
-        number!(out, "penstock.application_time", seconds, application_us(record, ending));
-        number!(out, "penstock.first_byte_time", seconds, record.answered_us.saturating_sub(record.began_us));
+        number!(out, "pelton.queue_time", seconds, record.queue_us);
+        number!(out, "pelton.application_time", seconds, application_us(record, ending));
+        number!(out, "pelton.first_byte_time", seconds, record.answered_us.saturating_sub(record.began_us));
     }
     out.extend_from_slice(b"}\n");
 }
@@ -145,7 +145,7 @@ fn json(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord, ending: &En
 mod tests {
     use super::*;
     use crate::access::request_part::Request;
-    use penstock_http::{Head, Limits, Receiver};
+    use pelton_http::{Head, Limits, Receiver};
 
     /// The line of a request with these fields, for a client behind a proxy.
     fn line(format: &str, fields: &str) -> String {
@@ -179,7 +179,7 @@ mod tests {
              \"url.path\":\"/a\",\"url.query\":\"b\",\"network.protocol.version\":\"1.1\",\"user_agent.original\":\"a\\\"b\",\
              \"http.request.header.referer\":\"r\",\"traceparent\":\"{TRACE}\",\
              \"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"span_id\":\"00f067aa0ba902b7\",\"trace_flags\":\"01\",\
-             \"penstock.request_id\":\"an-id\",\"penstock.outcome\":\"complete\",\"http.response.status_code\":200,\"http.response.body.size\":5,\
+             \"pelton.request_id\":\"an-id\",\"pelton.outcome\":\"complete\",\"http.response.status_code\":200,\"http.response.body.size\":5,\
              \"http.server.request.duration\":0.000250}}\n"
         );
         assert_eq!(line("json", &fields), expected);

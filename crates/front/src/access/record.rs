@@ -3,7 +3,7 @@
 //! One piece of memory holds all texts, and records are used again, so that a request costs no allocation for its line. What the head says
 //! is in it as it will stand in the line. Runs on the front's thread.
 
-use penstock_http::Timing;
+use pelton_http::Timing;
 
 use crate::access::format::Format;
 use crate::access::request_part::{Request, write_runs};

@@ -1,11 +1,11 @@
 //! Ids of requests: made here, or taken over from whom they are believed.
 //!
 //! An id travels to the worker as two fields behind the head as received: X-Request-ID, which the application may pass on, and
-//! `penstock.request_id`, which no client can send. Runs on the front's thread.
+//! `pelton.request_id`, which no client can send. Runs on the front's thread.
 
 use std::ops::Range;
 
-use penstock_http::{Field, Head, Known, Span};
+use pelton_http::{Field, Head, Known, Span};
 
 use crate::access::text::hex16;
 
@@ -92,7 +92,7 @@ fn is_id(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use penstock_http::{Limits, Receiver};
+    use pelton_http::{Limits, Receiver};
 
     fn identified(ids: &mut RequestIds, sent: &str, believes: bool) -> (String, Vec<(Known, String)>) {
         let bytes = format!("GET / HTTP/1.1\r\nHost: h\r\n{sent}\r\n").into_bytes();

@@ -3,7 +3,7 @@
 //! Nothing that a client sent can end a line or a field: in text it is written as `\xHH`, in JSON everything beyond ASCII is escaped, too.
 //! Pure.
 
-use penstock_http::{Head, Span, Version};
+use pelton_http::{Head, Span, Version};
 
 use crate::access::format::{Early, Format, Kind, RequestValue, USUAL_FIELDS};
 use crate::access::text::{escape, escape_json, user};
@@ -228,9 +228,9 @@ fn json(out: &mut Vec<u8>, found: &Found<'_, '_>) {
         });
         json_fields(out, found);
     } else {
-        text!(out, "penstock.request_line", request.first_line());
+        text!(out, "pelton.request_line", request.first_line());
     }
-    plain!(out, "penstock.request_id", request.id);
+    plain!(out, "pelton.request_id", request.id);
 }
 
 /// See [`crate::access::format::JSON_FIELDS`].

@@ -2,7 +2,7 @@
 //!
 //! Each function appends, and allocates nothing for what is usual. Must not know what is written. Pure.
 
-use penstock_http::words;
+use pelton_http::words;
 
 /// A byte as two digits.
 #[inline]

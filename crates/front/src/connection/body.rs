@@ -5,7 +5,7 @@
 
 use std::io;
 
-use penstock_link::{BodyPool, CHUNK_BYTES};
+use pelton_link::{BodyPool, CHUNK_BYTES};
 
 use crate::connection::spool::{Spool, SpoolFile};
 
@@ -115,7 +115,7 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use penstock_link::BodyArena;
+    use pelton_link::BodyArena;
     use std::os::unix::fs::FileExt;
     use std::sync::Arc;
 

@@ -15,7 +15,7 @@
 //!
 //! An exchange that loses its connection is dropped in whatever state it is; its slot stays behind as an orphan until the worker lets go.
 
-use penstock_http::{Coding, Head, Version};
+use pelton_http::{Coding, Head, Version};
 
 use crate::access::record::AccessRecord;
 use crate::connection::body::Body;

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use penstock_http::Receiver;
+use pelton_http::Receiver;
 use socket2::Socket;
 
 use crate::connection::backlog::Backlog;

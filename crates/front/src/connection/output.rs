@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use penstock_link::Loan;
+use pelton_link::Loan;
 use socket2::Socket;
 
 use crate::connection::backlog::Backlog;

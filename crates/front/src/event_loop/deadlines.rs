@@ -1,6 +1,6 @@
 //! What happens when a connection's time is over; what it was for follows from its state. Runs on the front's thread.
 
-use penstock_link::{Phase, Why, coarse_ms};
+use pelton_link::{Phase, Why, coarse_ms};
 
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::State;

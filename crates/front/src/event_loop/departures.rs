@@ -9,8 +9,8 @@
 //! moment: nobody is there for whom it could wait. Requests that have not begun to answer are never interrupted for this reason: what they do
 //! may be worth doing.
 
-use penstock_http::Coding;
-use penstock_link::Why;
+use pelton_http::Coding;
+use pelton_link::Why;
 
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::{Exchange, State};

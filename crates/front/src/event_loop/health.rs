@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
-use penstock_http::Length;
-use penstock_link::coarse_ms;
+use pelton_http::Length;
+use pelton_link::coarse_ms;
 
 use crate::connection::table::ConnectionId;
 use crate::control::Command;

@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use penstock_http::{DateCache, Head, Limits};
-use penstock_link::{Why, coarse_ms, fine_us};
+use pelton_http::{DateCache, Head, Limits};
+use pelton_link::{Why, coarse_ms, fine_us};
 
 use crate::access::log::AccessLog;
 use crate::access::record::Records;

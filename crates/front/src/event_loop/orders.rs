@@ -2,7 +2,7 @@
 //!
 //! Also the other direction: what the supervisor has to know of workers. Runs on the front's thread.
 
-use penstock_link::{Progress, coarse_ms};
+use pelton_link::{Progress, coarse_ms};
 
 use crate::connection::exchange::State;
 use crate::connection::table::ConnectionId;

@@ -1,9 +1,9 @@
 //! Answers that the front makes itself: refusals, a full or slow queue, what is late, a worker that fails.
 //!
-//! Knows which words each of them has; how they become HTTP is `penstock_http`'s, how they leave is `respond`'s.
+//! Knows which words each of them has; how they become HTTP is `pelton_http`'s, how they leave is `respond`'s.
 
-use penstock_http::h1::encode::{PLAIN_TEXT, canned_answer};
-use penstock_http::{HttpError, ResponseContext};
+use pelton_http::h1::encode::{PLAIN_TEXT, canned_answer};
+use pelton_http::{HttpError, ResponseContext};
 
 use crate::connection::exchange::State;
 use crate::connection::table::ConnectionId;

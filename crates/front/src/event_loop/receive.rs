@@ -1,11 +1,11 @@
 //! From bytes to requests: reads sockets, drives the parser, collects bodies, hands complete requests on.
 //!
-//! Runs on the front's thread. Decides nothing about HTTP (that is `penstock_http`) and nothing about slots (that is `dispatch`);
+//! Runs on the front's thread. Decides nothing about HTTP (that is `pelton_http`) and nothing about slots (that is `dispatch`);
 //! knows only in which order bytes, events and states follow each other.
 
 use std::io::{self, Read};
 
-use penstock_http::{Event, Head, HttpError, Length};
+use pelton_http::{Event, Head, HttpError, Length};
 
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::{Pending, State};

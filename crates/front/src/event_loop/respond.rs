@@ -7,9 +7,9 @@ use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use penstock_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head};
-use penstock_http::{Coding, ResponseContext};
-use penstock_link::{Damaged, Frame, Loan, Progress, Why, fine_us};
+use pelton_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head};
+use pelton_http::{Coding, ResponseContext};
+use pelton_link::{Damaged, Frame, Loan, Progress, Why, fine_us};
 
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::State;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
-use penstock_link::Errand;
+use pelton_link::Errand;
 use socket2::Socket;
 
 use crate::connection::exchange::State;

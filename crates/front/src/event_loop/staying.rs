@@ -1,7 +1,7 @@
 //! Connections that stay open while a reloader starts the program again. Runs on the front's thread.
 //!
 //! Without it a drain has to guess whether on an idle connection a request is on its way: to close it then would lose the request, and to wait for it
-//! would hold up the reload. So an idle connection is put into the waiting room ([`penstock_link::WaitingRoom`]) as it is, unread bytes included, and the next
+//! would hold up the reload. So an idle connection is put into the waiting room ([`pelton_link::WaitingRoom`]) as it is, unread bytes included, and the next
 //! front takes it out. The listeners' backlog needs nothing: their sockets stay open elsewhere.
 
 use std::os::fd::{AsFd, AsRawFd};

@@ -6,8 +6,8 @@
 
 use std::io::{self, Read};
 
-use penstock_http::{Event, Head, HttpError, Length};
-use penstock_link::{BodyEnd, BodyWindow, CHUNK_BYTES};
+use pelton_http::{Event, Head, HttpError, Length};
+use pelton_link::{BodyEnd, BodyWindow, CHUNK_BYTES};
 
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::State;

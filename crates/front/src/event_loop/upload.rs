@@ -14,9 +14,9 @@
 //! [`UNREAD_BYTES`] are missing, what the application does not read of them is read and thrown away. Where more is missing, or nobody knows how
 //! much, the answer says that the connection ends: nothing of a body can ever be taken for a request, and no request for a body.
 
-use penstock_http::HttpError;
-use penstock_http::target::percent_decode;
-use penstock_link::{BodyEnd, Why};
+use pelton_http::HttpError;
+use pelton_http::target::percent_decode;
+use pelton_link::{BodyEnd, Why};
 
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::State;

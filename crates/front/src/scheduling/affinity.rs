@@ -2,7 +2,7 @@
 //!
 //! # The rule
 //! The debugger's page sends its requests with `__debugger__=yes` and `s=SECRET` in the query. Each worker's secret ends in `-wN`, its number with
-//! the supervisor (`penstock.development.debugger`). Such a request waits for a free permit of worker N; if there is no such worker, or not any more, any other has
+//! the supervisor (`pelton.development.debugger`). Such a request waits for a free permit of worker N; if there is no such worker, or not any more, any other has
 //! it, and answers that it does not know the frame. So nothing but the place is decided here: whether the secret is right, only the worker knows.
 //!
 //! Off, except where the debugger is used: otherwise any client could choose the worker for its requests, and with that keep one busy.
@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-use penstock_link::request::RequestView;
+use pelton_link::request::RequestView;
 
 use crate::connection::table::ConnectionId;
 use crate::scheduling::holding::Waiting;

@@ -4,9 +4,9 @@
 
 use std::os::fd::OwnedFd;
 
-use penstock_http::{Head, Version};
-use penstock_link::BodyWindow;
-use penstock_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
+use pelton_http::{Head, Version};
+use pelton_link::BodyWindow;
+use pelton_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
 
 use crate::connection::body::Body;
 use crate::connection::listener::Peer;
@@ -96,7 +96,7 @@ fn parts<'a>(
     }
 }
 
-fn span(span: penstock_http::Span) -> Span {
+fn span(span: pelton_http::Span) -> Span {
     Span { start: span.start, end: span.end }
 }
 
@@ -110,6 +110,6 @@ pub fn decoded_path<'p>(ask: &'p Ask<'_>, buffer: &'p mut Vec<u8>) -> &'p [u8] {
         return path;
     }
     buffer.clear();
-    penstock_http::target::percent_decode(path, buffer);
+    pelton_http::target::percent_decode(path, buffer);
     buffer
 }

@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use penstock_link::{BodyPool, BodyWindow, FrontEnd, Why};
+use pelton_link::{BodyPool, BodyWindow, FrontEnd, Why};
 
 use crate::connection::table::ConnectionId;
 use crate::scheduling::affinity::Affinity;

@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use penstock_link::{BodyPool, BodyWindow, Errand};
+use pelton_link::{BodyPool, BodyWindow, Errand};
 
 use crate::connection::spool::SpoolFile;
 use crate::connection::table::ConnectionId;

@@ -2,7 +2,7 @@
 //!
 //! Runs on the front's thread.
 
-use penstock_link::request::BodyParts;
+use pelton_link::request::BodyParts;
 
 use crate::connection::table::ConnectionId;
 use crate::scheduling::affinity::has_permit;

@@ -3,7 +3,7 @@
 //! A view that asks its own server for something waits for an answer that nobody can make, because it keeps the thread for it. What waits for
 //! longer than a moment and comes from this machine is therefore looked at, once: the embedding process is asked whether the other end of the
 //! connection is a socket of one of the workers ([`LocalCalls`]; this thread must not read `/proc`). If it is, the request goes past the
-//! queue to a spare thread of that worker (see `penstock_link::Errand`), with a permit beyond the worker's own that ends with it.
+//! queue to a spare thread of that worker (see `pelton_link::Errand`), with a permit beyond the worker's own that ends with it.
 //!
 //! Nothing of this is on the way of a request that does not wait. Bounds: so many requests in a question; a question each
 //! [`FIRST_MS`] at most, and ever more rarely, down to one each [`LAST_MS`], while the answer is no (a proxy on the same machine in front of a
@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use penstock_link::{Errand, Phase};
+use pelton_link::{Errand, Phase};
 
 use crate::connection::table::ConnectionId;
 use crate::scheduling::dispatch::{Dispatch, Place};

@@ -6,7 +6,7 @@
 //!
 //! Owns what is remembered of that for one worker. What follows from it is in `stuck` and `placing`. Must not know requests. Runs on the front's thread.
 
-use penstock_link::FrontEnd;
+use pelton_link::FrontEnd;
 
 use crate::scheduling::worker_link::Worker;
 

@@ -2,7 +2,7 @@
 //!
 //! Must not know connections' states or HTTP. `dispatch` chooses between workers; here is only what concerns one of them.
 
-use penstock_link::{
+use pelton_link::{
     BodyEnd, BodyPool, BodyWindow, Errand, Frame, FrontEnd, Phase, REQUEST_BYTES, Why, request,
 };
 

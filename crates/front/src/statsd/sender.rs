@@ -1,6 +1,6 @@
 //! Sends the report of each second, and keeps what the receiver has no room for until the next one.
 //!
-//! Owns the socket, which penstock's Python part has connected: no name is looked up here. Runs on the front's thread, and never waits.
+//! Owns the socket, which pelton's Python part has connected: no name is looked up here. Runs on the front's thread, and never waits.
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -19,16 +19,16 @@ type Count = (&'static str, fn(&Counters) -> &Counter);
 
 /// The front's counters that are worth a graph beside those of the requests.
 const COUNTS: [Count; 10] = [
-    ("penstock.requests_refused", |counters| &counters.requests_refused),
-    ("penstock.requests_shed", |counters| &counters.requests_shed),
-    ("penstock.requests_expired", |counters| &counters.requests_expired),
-    ("penstock.requests_timed_out", |counters| &counters.requests_timed_out),
-    ("penstock.requests_lost", |counters| &counters.requests_lost),
-    ("penstock.answers_broken", |counters| &counters.answers_broken),
-    ("penstock.clients_gone", |counters| &counters.clients_gone),
-    ("penstock.connections_accepted", |counters| &counters.connections_accepted),
-    ("penstock.connections_refused", |counters| &counters.connections_refused),
-    ("penstock.access_lines_dropped", |counters| &counters.access_lines_dropped),
+    ("pelton.requests_refused", |counters| &counters.requests_refused),
+    ("pelton.requests_shed", |counters| &counters.requests_shed),
+    ("pelton.requests_expired", |counters| &counters.requests_expired),
+    ("pelton.requests_timed_out", |counters| &counters.requests_timed_out),
+    ("pelton.requests_lost", |counters| &counters.requests_lost),
+    ("pelton.answers_broken", |counters| &counters.answers_broken),
+    ("pelton.clients_gone", |counters| &counters.clients_gone),
+    ("pelton.connections_accepted", |counters| &counters.connections_accepted),
+    ("pelton.connections_refused", |counters| &counters.connections_refused),
+    ("pelton.access_lines_dropped", |counters| &counters.access_lines_dropped),
 ];
 
 /// What goes up and down.
@@ -131,9 +131,9 @@ impl Statsd {
         packets.gauge("gunicorn.workers", levels.workers);
         // gunicorn calls it a histogram, and dashboards read it as one.
         packets.timing("gunicorn.backlog", levels.backlog * 1000, "|ms");
-        packets.gauge("penstock.requests_queued", levels.queued);
-        packets.gauge("penstock.requests_running", levels.running);
-        packets.gauge("penstock.connections_open", levels.connections);
+        packets.gauge("pelton.requests_queued", levels.queued);
+        packets.gauge("pelton.requests_running", levels.running);
+        packets.gauge("pelton.connections_open", levels.connections);
     }
 
     /// Counts first: what is lost of a report that is too long should be some of the durations.
@@ -160,7 +160,7 @@ impl Statsd {
         for sample in totals.samples() {
             packets.timing("gunicorn.request.duration", sample.duration_us, &kind);
             if let Some(queue_us) = sample.queue_us {
-                packets.timing("penstock.queue_time", queue_us, &kind);
+                packets.timing("pelton.queue_time", queue_us, &kind);
             }
         }
         totals.clear();
@@ -238,8 +238,8 @@ mod tests {
             ("a.gunicorn.request.status.200", 10_000.0),
             ("a.gunicorn.request.status.404", 1.0),
             ("a.gunicorn.workers", 2.0),
-            ("a.penstock.requests_queued", 7.0),
-            ("a.penstock.requests_shed", 3.0),
+            ("a.pelton.requests_queued", 7.0),
+            ("a.pelton.requests_shed", 3.0),
         ] {
             assert_eq!(found.get(name), Some(&value), "{name}");
         }
@@ -249,7 +249,7 @@ mod tests {
         statsd.work(2 * REPORT_EVERY_MS, &levels, &counters);
         let found = received(|buffer| receiver.recv(buffer));
         assert!(found.contains_key("a.gunicorn.workers") && !found.contains_key("a.gunicorn.requests"));
-        assert!(!found.contains_key("a.penstock.requests_shed"));
+        assert!(!found.contains_key("a.pelton.requests_shed"));
         statsd.add(200, OK);
         statsd.finish(&counters);
         let found = received(|buffer| receiver.recv(buffer));

@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use penstock_http::{Event, Head, Limits, Receiver};
-use penstock_link::{
+use pelton_http::{Event, Head, Limits, Receiver};
+use pelton_link::{
     AnswerHead, BodyArena, BodyPool, Doorbell, FrontEnd, Taken, Why, WorkerEnd, body_memory, link_memory,
 };
 use socket2::SockAddr;

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use penstock_link::request::BodyView;
-use penstock_link::{Taken, Why};
+use pelton_link::request::BodyView;
+use pelton_link::{Taken, Why};
 
 use super::dispatching::Scene;
 use crate::scheduling::ask::Load;

@@ -1,6 +1,6 @@
 //! Permits beyond a worker's own: who is looked at, who takes what is lent, and that everything is as before afterwards.
 
-use penstock_link::{Errand, Taken};
+use pelton_link::{Errand, Taken};
 
 use super::dispatching::Scene;
 use crate::connection::table::ConnectionId;

@@ -1,7 +1,7 @@
 //! Where the window of a streamed body is at each step of its request's life, and that its chunks come back once, and never too early.
 
-use penstock_link::request::BodyView;
-use penstock_link::{BodyEnd, BodyReader, BodyWindow, Portion, Taken, Why};
+use pelton_link::request::BodyView;
+use pelton_link::{BodyEnd, BodyReader, BodyWindow, Portion, Taken, Why};
 
 use super::dispatching::Scene;
 use crate::connection::table::ConnectionId;

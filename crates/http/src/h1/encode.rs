@@ -177,7 +177,7 @@ fn write_head<'f>(
     }
 
     if !has_server {
-        out.extend_from_slice(b"Server: penstock\r\n");
+        out.extend_from_slice(b"Server: pelton\r\n");
     }
     if !has_date {
         write_field(out, b"Date", context.date);

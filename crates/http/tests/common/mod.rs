@@ -6,7 +6,7 @@
 // Each test file uses its part of this.
 #![allow(dead_code)]
 
-use penstock_http::{Event, Head, HttpError, Known, Length, Limits, Receiver, Version};
+use pelton_http::{Event, Head, HttpError, Known, Length, Limits, Receiver, Version};
 
 /// A head with its bytes, comparable between runs over different buffers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct OwnedHead {
 
 impl OwnedHead {
     fn of(head: &Head, input: &[u8]) -> Self {
-        let owned = |span: penstock_http::Span| span.of(input).to_vec();
+        let owned = |span: pelton_http::Span| span.of(input).to_vec();
         assert_eq!(head.path_encoded, head.path.of(input).contains(&b'%'));
         OwnedHead {
             method: owned(head.method),

@@ -14,9 +14,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use _engine::{Desk, Link, Worker};
-use penstock_http::known::Known;
-use penstock_link::request::{BodyParts, FieldRecord, RequestParts, Span, encode};
-use penstock_link::{
+use pelton_http::known::Known;
+use pelton_link::request::{BodyParts, FieldRecord, RequestParts, Span, encode};
+use pelton_link::{
     BodyArena, BodyPool, BodyWindow, Doorbell, Frame, FrontEnd, FrontHalf, Progress, WorkerEnd, body_memory,
     link_memory,
 };
@@ -108,7 +108,7 @@ ERRORS = object()
 template = {"wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.errors": sys.stderr, "wsgi.multithread": True,
     "wsgi.multiprocess": False, "wsgi.run_once": False, "wsgi.file_wrapper": FileWrapper,
     "wsgi.input_terminated": True, "SCRIPT_NAME": "", "SERVER_NAME": "localhost", "SERVER_PORT": "8000",
-    "SERVER_SOFTWARE": "penstock/0"}
+    "SERVER_SOFTWARE": "pelton/0"}
 "#;
 
 impl Stage {
@@ -304,7 +304,7 @@ impl Stage {
 
     /// Puts a body into chunks of the arena; gives their numbers.
     pub fn chunks(&mut self, body: &[u8]) -> Vec<u32> {
-        body.chunks(penstock_link::CHUNK_BYTES)
+        body.chunks(pelton_link::CHUNK_BYTES)
             .map(|piece| {
                 let chunk = self.half.bodies.take().unwrap();
                 self.half.bodies.bytes_mut(chunk)[..piece.len()].copy_from_slice(piece);

@@ -1,0 +1,50 @@
+"""``pelton config``: every setting with its value, its source and its meaning.
+
+Owns the form of that list. Pure: text out. Main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from pelton.config.setting import Group, Setting
+from pelton.config.settings import TABLE
+from pelton.config.sources import DEFAULT, Resolved
+
+_WIDTH = 100
+
+
+def configuration_text(resolved: Resolved) -> str:
+    """The whole list, with colours (click removes them where nobody sees them)."""
+    return "\n".join(_lines(resolved))
+
+
+def _lines(resolved: Resolved) -> Iterator[str]:
+    width = max(len(row.name) for row in TABLE)
+    for group in Group:
+        rows = [row for row in TABLE if row.group is group]
+        if not rows:
+            continue
+        yield click.style(group.value, bold=True)
+        for row in rows:
+            yield from _of_row(row, resolved, width)
+        yield ""
+
+
+def _of_row(row: Setting, resolved: Resolved, width: int) -> Iterator[str]:
+    value = row.show(_without_secrets(row, getattr(resolved.settings, row.name)))
+    given = resolved.given(row.name)
+    source = resolved.sources[row.name]
+    name = click.style(row.name.ljust(width), fg="green" if given else None)
+    yield f"  {name}  {value}  {click.style(f'({source})', dim=source == DEFAULT)}"
+    yield click.wrap_text(row.help, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _without_secrets(row: Setting, value: Any) -> Any:
+    # Variables are how passwords reach an application; such a list ends up in tickets and in chats.
+    if row.name != "environment":
+        return value
+    return tuple(f"{one.partition('=')[0]}=***" for one in value)

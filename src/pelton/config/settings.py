@@ -1,0 +1,101 @@
+"""The table of settings: each one written once, with its default and the reason for it.
+
+Owns the whole of names, defaults and explanations, whose rows are in `pelton.config.table`. The command's
+options, the dataclass and the checks follow from it; so does what the front is given, which reads its
+attributes by the names used here. Must not know who uses a setting.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pelton.config.errors import ConfigError
+from pelton.config.setting import Group, Setting, table_of
+from pelton.config.table.load import Load
+from pelton.config.table.observing import Observing
+from pelton.config.table.process import Process
+from pelton.config.table.processes import AUTO, Processes
+from pelton.config.table.requests import Requests
+from pelton.config.table.serving import Serving
+from pelton.config.table.timeouts import Timeouts
+
+__all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
+
+
+# The native scheduler has seats for somewhat more threads than this beside the planned ones (SPARE_THREADS).
+MOST_WEBSOCKETS = 4000
+
+
+# The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
+@dataclass(frozen=True, kw_only=True)
+class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving):
+    """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
+
+    # No setting but what ``access_log`` becomes once it is opened (`pelton.logs.access`): the front
+    # writes to a descriptor and never opens a file of the user. -1: off.
+    access_log_descriptor: int = -1
+    # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
+    statsd_descriptor: int = -1
+    # No setting either: the functions of gunicorn's config file (`pelton.gunicorn.Hooks`), None without.
+    hooks: Any = None
+    # Nor this: how to read every source again (`pelton.supervisor.rereading`), None where nobody can.
+    read_again: Callable[[], Settings] | None = field(default=None, compare=False, repr=False)
+    # No setting either, but where idle connections wait while a reloader starts the next child
+    # (`pelton.reloader.waiting_room`): both ends of a socket. -1: nowhere, they are closed.
+    waiting_in: int = -1
+    waiting_out: int = -1
+
+
+TABLE: tuple[Setting, ...] = table_of(Settings)
+_BY_NAME = {row.name: row for row in TABLE}
+
+
+def settings_from(values: Mapping[str, Any]) -> Settings:
+    """Checked settings from ``values`` (names as in the table); what is missing has its default.
+
+    Numbers may be given as texts with a unit. Raises ConfigError that names the setting and what is wrong.
+    """
+    accepted = {}
+    for name, value in values.items():
+        row = _BY_NAME.get(name)
+        if row is None:
+            close = difflib.get_close_matches(name, _BY_NAME, n=1)
+            raise ConfigError(
+                f'There is no setting "{name}".',
+                f"Did you mean {close[0]}?" if close else f"There are: {', '.join(_BY_NAME)}.",
+            )
+        accepted[name] = row.accept(value)
+    path = accepted.get("health_path")
+    if path is not None:
+        accepted["health_path"] = _checked_health_path(path)
+    if accepted.get("websocket_threads", 0) > MOST_WEBSOCKETS:
+        raise ConfigError(f"websocket_threads: {MOST_WEBSOCKETS} is the most that one worker can have.")
+    for prefix in accepted.get("stream_path", ()):
+        if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
+            raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')
+    return Settings(**accepted)
+
+
+def check_one_process(settings: Settings, sources: Mapping[str, str] | None = None) -> None:
+    """Raise ConfigError for settings that mean nothing without worker processes.
+
+    ``sources``: where each setting comes from, for the message.
+    """
+    if settings.workers != 0:
+        raise ConfigError(
+            "workers: pelton.run and pelton.start serve in this one process.",
+            "Worker processes come with the command: pelton module:app --workers 4",
+        )
+    for row in TABLE:
+        if row.group is Group.PROCESSES and getattr(settings, row.name) != row.default:
+            came = [f"It comes from: {sources[row.name]}."] if sources else []
+            raise ConfigError(f"{row.name} means nothing in one process.", "It needs --workers.", *came)
+
+
+def _checked_health_path(path: str) -> str:
+    if not path.startswith("/") or any(c in path for c in "?#% ") or not path.isprintable():
+        raise ConfigError(f'health_path: "{path}" is not a path; write for example /-/health.')
+    return path.rstrip("/")

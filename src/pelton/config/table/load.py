@@ -1,0 +1,99 @@
+"""Who may come, and how many.
+
+Rows of the table of settings; see `pelton.config.setting` for what each part means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pelton.config.setting import SHORTEST_TIMEOUT, Group, Part, Unit, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """These rows."""
+
+    trusted_proxies: str = setting(
+        "",
+        Unit.TEXT, Group.LOAD, Part.FRONT, "--trusted-proxies",
+        help="Whose X-Forwarded-* and Forwarded fields are believed: addresses, networks, unix, or *.",
+        reason="Anyone can send these fields. Name the proxies in front, for example 10.0.0.0/8,unix.",
+    )  # fmt: skip
+    untrusted_forwarding: str = setting(
+        "keep",
+        Unit.TEXT, Group.LOAD, Part.FRONT, "--untrusted-forwarding",
+        help="Whether the application sees such fields from anyone else: as sent, or not at all.",
+        reason="They are plain fields then, as everywhere; remove them if the application believes them.",
+        choices=("keep", "remove"),
+    )  # fmt: skip
+    proxy_protocol: bool = setting(
+        False,
+        Unit.FLAG, Group.LOAD, Part.FRONT, "--proxy-protocol",
+        help="Connections of trusted proxies begin with a PROXY header (version 1 or 2).",
+        reason="A proxy sends it only if told so, and then on every connection.",
+    )  # fmt: skip
+    max_connections: int = setting(
+        0,
+        Unit.COUNT, Group.LOAD, Part.FRONT, "--max-connections",
+        help="Most connections at once; beyond it, new ones wait in the system's own queue.",
+        reason="An idle connection costs only a descriptor, so the limit on descriptors is the honest limit.",
+        zero="as many as the limit on descriptors allows",
+        first=True,
+    )  # fmt: skip
+    connections_per_client: int = setting(
+        0,
+        Unit.COUNT, Group.LOAD, Part.FRONT, "--max-connections-per-client",
+        help="Most connections at once from one address; more are answered 429.",
+        reason="Whole companies and mobile networks share one address; set it where no such clients come.",
+        zero="no limit",
+    )  # fmt: skip
+    requests_per_connection: int = setting(
+        0,
+        Unit.COUNT, Group.LOAD, Part.FRONT, "--max-requests-per-connection",
+        help="Most requests on one connection; the last response closes it.",
+        reason="A connection costs nothing that grows with its requests. Behind some load balancers a limit"
+        " spreads the load better.",
+        zero="no limit",
+    )  # fmt: skip
+    websocket_threads: int = setting(
+        1000,
+        Unit.COUNT, Group.LOAD, Part.WORKER, "--websocket-threads",
+        help="Most WebSockets at once in each worker, beside its threads; more are answered 503.",
+        reason="Each keeps a thread, and simple-websocket adds another: asleep most of the time, and some"
+        " 65 KiB together. A thousand fit into a small machine, and no client can make it more.",
+        zero="none: requests for a WebSocket are plain requests",
+        more="The most that is allowed is 4000. See docs/websockets.md.",
+    )  # fmt: skip
+    queue_length: int = setting(
+        1024,
+        Unit.COUNT, Group.LOAD, Part.FRONT, "--queue-length",
+        help="Most complete requests that wait for a thread; more are answered 503.",
+        reason="At a few milliseconds each, a thousand requests are seconds of work; who comes later "
+        "than that is served better by an answer than by waiting.",
+        minimum=1,
+        first=True,
+    )  # fmt: skip
+    queue_seconds: float = setting(
+        30.0,
+        Unit.SECONDS, Group.LOAD, Part.FRONT, "--queue-timeout",
+        help="How long a complete request waits for a thread before it is answered 503.",
+        reason="After half a minute people have reloaded or left; working for them delays the others.",
+        minimum=SHORTEST_TIMEOUT,
+        first=True,
+    )  # fmt: skip
+    retry_after_seconds: int = setting(
+        1,
+        Unit.SECONDS, Group.LOAD, Part.FRONT, "--retry-after",
+        help="What such a 503 tells the client to wait before it tries again (whole seconds).",
+        reason="The queue empties quickly; the smallest value that the header can say.",
+    )  # fmt: skip
+    self_call: str = setting(
+        "lend",
+        Unit.TEXT, Group.LOAD, Part.FRONT, "--self-call",
+        help="When the application calls its own server and all threads are taken: lend one more and say so,"
+        " only say so, or do not look.",
+        reason="Otherwise both requests wait for each other until the queue's timeout, and nobody knows why.",
+        choices=("lend", "warn", "off"),
+        more="See [self-calls](self-calls.md).",
+    )  # fmt: skip

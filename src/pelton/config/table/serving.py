@@ -1,0 +1,76 @@
+"""Where to listen, how much at once, and how the end goes.
+
+Rows of the table of settings; see `pelton.config.setting` for what each part means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pelton.config.address import DEFAULT_HOST, DEFAULT_PORT
+from pelton.config.setting import Group, Part, Unit, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """These rows."""
+
+    bind: tuple[str, ...] = setting(
+        (f"{DEFAULT_HOST}:{DEFAULT_PORT}",),
+        Unit.ADDRESS, Group.SERVING, Part.SUPERVISOR, "--bind -b",
+        help="Where to listen: host:port, :port, port, [::1]:port, unix:/path or fd://3. May be repeated.",
+        reason="Only this machine: serving to a network should be a decision.",
+        first=True,
+        more="A host name stands for all of its addresses, localhost usually for two. Sockets that systemd "
+        "passes are used where this setting is not given.",
+    )  # fmt: skip
+    threads: int = setting(
+        8,
+        Unit.COUNT, Group.SERVING, Part.WORKER, "--threads",
+        help="How many requests run at the same time, in each worker process.",
+        reason="Enough for requests that wait for a database, while an application that computes runs "
+        "one after another anyway; each thread costs little when idle.",
+        minimum=1,
+        first=True,
+        more="An SQLAlchemy pool gives 15 connections at most unless it is told otherwise; "
+        "`pelton check` compares.",
+        reloadable=True,
+    )  # fmt: skip
+    worker_kind: str = setting(
+        "threads",
+        Unit.TEXT, Group.SERVING, Part.WORKER, "--worker-class -k",
+        help="The way to run requests: threads (gthread), sync, gevent, eventlet, tornado or asyncio.",
+        reason="Threads suit every application, and cost nothing while they wait.",
+        first=True,
+        more="What each is for, and what it cannot do, is in worker-kinds.md. sync runs one request at a "
+        "time; together with more than one thread it is gthread, as with gunicorn. The paths of gunicorn's "
+        "worker classes are understood.",
+        reloadable=True,
+    )  # fmt: skip
+    worker_connections: int = setting(
+        1000,
+        Unit.COUNT, Group.SERVING, Part.WORKER, "--worker-connections",
+        help="How many requests run at the same time in each worker of a kind that has no threads for them.",
+        reason="gunicorn's default. Idle connections do not count: only requests that run.",
+        minimum=1,
+        reloadable=True,
+    )  # fmt: skip
+    graceful_timeout: float = setting(
+        30.0,
+        Unit.SECONDS, Group.SERVING, Part.SUPERVISOR, "--graceful-timeout",
+        help="How long running requests may take to finish after a request to stop.",
+        reason="What Kubernetes and Docker users know; it should be shorter than the platform's own kill"
+        " delay.",
+        first=True,
+        more="Together with drain_delay it has to be shorter than terminationGracePeriodSeconds (Kubernetes) "
+        "or TimeoutStopSec (systemd).",
+        reloadable=True,
+    )  # fmt: skip
+    drain_delay: float = setting(
+        0.0,
+        Unit.SECONDS, Group.SERVING, Part.SUPERVISOR, "--drain-delay",
+        help="After SIGTERM, how long connections are still accepted while the readiness check fails.",
+        reason="Load balancers that look at the readiness check need some seconds to look elsewhere; "
+        "without one the end should come at once.",
+        reloadable=True,
+    )  # fmt: skip

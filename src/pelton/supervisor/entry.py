@@ -1,0 +1,103 @@
+"""``pelton --workers N``: from checked settings to a supervisor that runs, and back to an exit code.
+
+Owns the order of the start: listening sockets first, so that clients wait in the backlog from then on; then
+processes. Main thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from pelton import _engine
+from pelton.app_loader import ApplicationError, Target
+from pelton.config.errors import ConfigError, PeltonError, StartError
+from pelton.config.settings import Settings
+from pelton.daemon import drop_privileges
+from pelton.gunicorn.hooks import hooks_of
+from pelton.logs.level_counts import LevelCounts
+from pelton.opening import Opened, open_all
+from pelton.signals import Signals
+from pelton.supervisor.plan import Rules
+from pelton.supervisor.plan.actions import End
+from pelton.supervisor.programs import RealPrograms
+from pelton.supervisor.rules import rules_from
+from pelton.supervisor.successor import Succession, inherited_succession
+from pelton.supervisor.supervisor import SIGNALS, Supervisor
+from pelton.systemd import Notifier
+from pelton.version import VERSION
+from pelton.worker_kinds import kind_of
+
+LOGGER = logging.getLogger("pelton")
+
+
+def serve(target: Target, directory: Path, settings: Settings) -> int:
+    """Serve with worker processes until the end; returns the exit code. Raises PeltonError.
+
+    ``directory``: what paths in ``target`` are relative to.
+    """
+    succession = inherited_succession()
+    if succession.bind:
+        settings = replace(settings, bind=succession.bind)
+    rules = rules_from(settings)
+    hooks = hooks_of(settings)
+    # Before anything is opened, so that a signal in the middle of it is not lost.
+    with Signals(SIGNALS) as signals:
+        hooks.starting(settings)
+        opened = open_all(settings, succession.listeners)
+        try:
+            succession.close_listeners()
+            drop_privileges(settings, opened)
+            hooks.listens(opened.listeners, rules.workers)
+            with LevelCounts(settings, opened.statsd):
+                end = _supervise(target, directory, settings, rules, opened, signals, succession)
+        finally:
+            opened.close()
+            hooks.ended()
+    if end.what or end.traceback:
+        raise error_of(end)
+    return end.code
+
+
+def _supervise(
+    target: Target,
+    directory: Path,
+    settings: Settings,
+    rules: Rules,
+    opened: Opened,
+    signals: Signals,
+    succession: Succession,
+) -> End:
+    # Workers that a template forks become ours, and so does what they leave.
+    _engine.adopt_orphans()
+    notifier = Notifier.from_environment()
+
+    def announce() -> None:
+        LOGGER.info("%s", _start_line(rules, settings, opened))
+        for listener in opened.admin_listeners:
+            LOGGER.info("health checks are answered on %s", listener)
+        succession.announce()
+        notifier.ready(f"serves with {rules.workers} worker processes")
+        hooks_of(settings).ready()
+
+    programs = RealPrograms(target, directory, settings, opened, os.getpid())
+    return Supervisor(programs, settings, rules, opened, signals, notifier, announce).run()
+
+
+def _start_line(rules: Rules, settings: Settings, opened: Opened) -> str:
+    workers = f"{rules.workers} worker{'' if rules.workers == 1 else 's'}"
+    where = " and ".join(map(str, opened.listeners))
+    return (
+        f"pelton {VERSION} listens on {where} "
+        f"(worker kind: {kind_of(settings).description(settings)} in each of {workers}, pid {os.getpid()})."
+    )
+
+
+def error_of(end: End) -> PeltonError:
+    """What a start that failed is told as."""
+    what, *lines = end.what.split("\n")
+    if end.code == 3:
+        return ApplicationError(what, *(one.removeprefix("  ") for one in lines), traceback=end.traceback)
+    return ConfigError(what, *lines) if end.code == 2 else StartError(what, *lines)

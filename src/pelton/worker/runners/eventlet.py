@@ -1,0 +1,119 @@
+"""The worker kind "eventlet", for applications that cannot leave it yet: each request runs on a greenlet.
+
+Owns the patching, and eventlet's part of `Hub`. Beside `eventlet_socket` the only module that imports
+eventlet. Legacy: eventlet's own authors advise against new use, and gunicorn has dropped it. Nothing is added
+here that gevent has not.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable
+
+from pelton import native_threads as _before_patching  # noqa: F401  (it keeps the originals)
+from pelton.config.errors import ConfigError
+from pelton.config.settings import Settings
+from pelton.worker.runners.base import Runner
+from pelton.worker.runners.green import GreenRunner, GreenWorker
+from pelton.worker.runners.hub import Greenlet, Turn
+from pelton.wsgi.client_socket import build_on
+
+if importlib.util.find_spec("eventlet") is None:
+    raise ConfigError(
+        "The worker kind eventlet needs the package eventlet, which is not installed.",
+        "Install it with: pip install 'pelton[eventlet]'",
+    )
+
+with warnings.catch_warnings():
+    # It warns of itself, in more lines and without an alternative; the runner says it once.
+    warnings.simplefilter("ignore")
+    from eventlet import hubs, monkey_patch, patcher
+
+import greenlet
+
+LOGGER = logging.getLogger("pelton")
+
+
+def prepare(settings: Settings) -> None:
+    """Patch the standard library: the first act of a process that will load the application."""
+    monkey_patch()
+
+
+def eventlet(worker: GreenWorker, settings: Settings) -> Runner:
+    """Greenlets for the application. Raises ConfigError when the standard library is not patched."""
+    if not patcher.is_monkey_patched("socket") or not patcher.is_monkey_patched("thread"):
+        raise ConfigError(
+            'worker_kind "eventlet": the standard library is not patched, so every wait would stop all '
+            "requests.",
+            "Begin the program, before all other imports, with: import eventlet; eventlet.monkey_patch()",
+        )
+    # Only now: it is built on what the patching has put in place.
+    from pelton.worker.runners.eventlet_socket import EventletClientSocket
+
+    build_on(EventletClientSocket)
+    LOGGER.warning(
+        "The worker kind eventlet is there for applications that cannot leave it yet: eventlet is no longer "
+        "developed, and gunicorn has dropped it. Use --worker-class gevent, or threads."
+    )
+    return GreenRunner(
+        worker,
+        EventletHub,
+        "eventlet",
+        connections=settings.worker_connections,
+        block_seconds=settings.hub_block_seconds,
+    )
+
+
+class EventletHub:
+    """That of the calling thread; see `Hub`."""
+
+    def __init__(self) -> None:
+        self._hub = hubs.get_hub()
+        self.park: Callable[[], None] = self._hub.switch
+
+    def watch(self, descriptor: int, function: Callable[[], None]) -> Callable[[], None]:
+        """See `Hub`."""
+        listener = self._hub.add(
+            self._hub.READ, descriptor, lambda _: function(), lambda *_: None, lambda: None
+        )
+        return lambda: self._hub.remove(listener)
+
+    def turn(self, function: Callable[[], None]) -> Turn:
+        """See `Hub`."""
+        return _EventletTurn(self._hub, function)
+
+    def greenlet(self, function: Callable[[], None]) -> Greenlet:
+        """See `Hub`."""
+        made: Greenlet = greenlet.greenlet(function, parent=self._hub.greenlet)
+        return made
+
+    def current(self) -> Greenlet:
+        """See `Hub`."""
+        found: Greenlet = greenlet.getcurrent()
+        return found
+
+
+class _EventletTurn:
+    """A timer of no time; each start needs a new one."""
+
+    def __init__(self, hub: hubs.hub.BaseHub, function: Callable[[], None]) -> None:
+        self._hub = hub
+        self._function = function
+        self._timer: hubs.timer.Timer | None = None
+
+    def start(self) -> None:
+        """See `Turn`."""
+        if self._timer is None:
+            self._timer = self._hub.schedule_call_global(0, self._fire)
+
+    def stop(self) -> None:
+        """See `Turn`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._function()

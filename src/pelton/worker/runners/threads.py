@@ -1,0 +1,113 @@
+"""The worker kind "threads": each request runs on one of a fixed number of threads.
+
+Owns those threads. Which of them takes the next request is decided in the native module.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from pelton.config.settings import Settings
+from pelton.worker.runners.base import Runner
+
+LOGGER = logging.getLogger("pelton")
+
+
+class ServingWorker(Protocol):
+    """The part of the native worker that is used here."""
+
+    def serve(
+        self, thread: int, *, once: bool = False, on_departure: Callable[[], None] | None = None
+    ) -> None:
+        """Run requests on the calling thread until `stop` or until it departs; with ``once`` a lent one."""
+
+    def stop(self) -> None:
+        """Let every serving thread return."""
+
+
+class ThreadsRunner:
+    """``count`` threads named pelton-0, pelton-1, …, which the application sees as the current thread."""
+
+    def __init__(self, worker: ServingWorker, count: int, kind: str = "threads") -> None:
+        self._worker = worker
+        self._kind = kind
+        self._count = count
+        # By their numbers; guarded by the lock, as extra ones come and go.
+        self._threads: dict[int, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    @property
+    def kind(self) -> str:
+        """As it was made."""
+        return self._kind
+
+    def start(self) -> None:
+        """Start the threads; they wait for requests."""
+        for _ in range(self._count):
+            self._begin(once=False)
+
+    def add_thread(self, *, once: bool = False) -> None:
+        """One thread more: for another one that has left its duty, or, with ``once``, for one
+        request that was lent a permit (see `pelton.worker.spare_threads`).
+
+        Raises RuntimeError where the system has no thread left. Does nothing after `stop`.
+        """
+        self._begin(once=once)
+
+    def stop(self) -> None:
+        """Let each thread end after the request that it runs."""
+        with self._lock:
+            self._stopped = True
+        self._worker.stop()
+
+    def join(self, timeout: float) -> list[threading.Thread]:
+        """Wait at most ``timeout`` seconds for all threads together; returns those that still run."""
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            threads = list(self._threads.values())
+        # A request may itself stop pelton: its thread cannot wait for its own end.
+        others = [one for one in threads if one is not threading.current_thread() and one.is_alive()]
+        for thread in others:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return [thread for thread in others if thread.is_alive()]
+
+    def _begin(self, *, once: bool) -> None:
+        with self._lock:
+            if self._stopped:
+                return
+            number = next(number for number in itertools.count() if number not in self._threads)
+            # Daemons: code of the application that never returns must not keep the process from ending.
+            thread = threading.Thread(
+                target=self._serve, args=(number, once), name=f"pelton-{number}", daemon=True
+            )
+            thread.start()
+            self._threads[number] = thread
+
+    def _serve(self, number: int, once: bool) -> None:
+        try:
+            # One that is there for a single request leaves anyway.
+            self._worker.serve(number, once=once, on_departure=None if once else self.add_thread)
+        except BaseException:
+            # Faults of the application end in the observer, so this one is ours. The other threads go on.
+            LOGGER.critical("A serving thread ended by a fault of pelton; please report it.", exc_info=True)
+        finally:
+            # Who is told to stop is waited for by its entry; any other leaves its number to the next.
+            with self._lock:
+                if not self._stopped:
+                    self._threads.pop(number, None)
+
+
+def threads(worker: ServingWorker, settings: Settings) -> Runner:
+    """As many threads as the settings say."""
+    return ThreadsRunner(worker, settings.threads)
+
+
+def one_thread(worker: ServingWorker, settings: Settings) -> Runner:
+    """The kind "sync": one request at a time."""
+    return ThreadsRunner(worker, 1, kind="sync")
