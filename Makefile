@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+# pip says 60 times that a requirement is satisfied; only what goes wrong is worth a line.
+export PIP_QUIET := 1
+# One version look-up less, and no advice to upgrade.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build run test test-rust test-python lint format bench instructions fuzz fuzz-short clean

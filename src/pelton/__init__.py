@@ -17,15 +17,29 @@ if TYPE_CHECKING:
     from pelton.api import run, start
     from pelton.development.installation import install, uninstall
     from pelton.development.run_simple import run_simple
-    from pelton.disconnects import ClientDisconnected
-    from pelton.running import Running
-    from pelton.timeouts import RequestTimeout
+    from pelton.exceptions import (
+        AddressInUseError,
+        ApplicationError,
+        ClientDisconnected,
+        ConfigError,
+        EndedError,
+        PeltonError,
+        RequestTimeout,
+        StartError,
+    )
+    from pelton.front.running import Running
 
 __all__ = [
+    "AddressInUseError",
+    "ApplicationError",
     "ClientDisconnected",
+    "ConfigError",
+    "EndedError",
     "IncompleteBodyError",
+    "PeltonError",
     "RequestTimeout",
     "Running",
+    "StartError",
     "__version__",
     "install",
     "run",
@@ -42,10 +56,21 @@ _HOMES = {
     "install": "pelton.development.installation",
     "uninstall": "pelton.development.installation",
     "run_simple": "pelton.development.run_simple",
-    "Running": "pelton.running",
-    "ClientDisconnected": "pelton.disconnects",
+    "Running": "pelton.front.running",
     "IncompleteBodyError": "pelton._engine",
-    "RequestTimeout": "pelton.timeouts",
+    **dict.fromkeys(
+        (
+            "AddressInUseError",
+            "ApplicationError",
+            "ClientDisconnected",
+            "ConfigError",
+            "EndedError",
+            "PeltonError",
+            "RequestTimeout",
+            "StartError",
+        ),
+        "pelton.exceptions",
+    ),
 }
 
 

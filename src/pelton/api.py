@@ -20,20 +20,20 @@ from typing import Any
 from pelton import _engine
 from pelton.config.address import DEFAULT_HOST, DEFAULT_PORT, tcp_address
 from pelton.config.calls import check_call
-from pelton.config.errors import ConfigError, EndedError, StartError
 from pelton.config.settings import Settings, check_one_process, settings_from
 from pelton.config.units import format_seconds
+from pelton.config.worker_kinds import kind_of, self_call_of
+from pelton.exceptions import ConfigError, EndedError, StartError
+from pelton.front.running import Running
 from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.logs.statsd import front_statsd
-from pelton.opening import open_all
+from pelton.net.opened import open_all
+from pelton.process.signals import STOP, Signals, on_main_thread
+from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
-from pelton.running import Running
-from pelton.signals import STOP, Signals, on_main_thread
-from pelton.systemd import Notifier
 from pelton.version import VERSION
 from pelton.worker.worker import Application, build_runner
-from pelton.worker_kinds import kind_of, self_call_of
 
 LOGGER = logging.getLogger("pelton")
 

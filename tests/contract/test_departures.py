@@ -14,9 +14,9 @@ import pytest
 from pelton import _engine
 from pelton.config.settings import settings_from
 from pelton.worker.client_sockets import ClientSockets
-from pelton.wsgi.environ import template
-from pelton.wsgi.file_wrapper import FileWrapper
-from pelton.wsgi.observer import LogObserver
+from pelton.worker.wsgi.environ import template
+from pelton.worker.wsgi.file_wrapper import FileWrapper
+from pelton.worker.wsgi.observer import LogObserver
 from support.apps import PLAIN
 from support.client import Client, request
 from support.kinds import IS_ONE_OF_MANY

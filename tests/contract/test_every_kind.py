@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pelton.worker_kinds import KINDS
+from pelton.config.worker_kinds import KINDS
 from support.kinds import FRONTS, IS_ONE_OF_MANY, exists
 
 ROOT = Path(__file__).parents[2]

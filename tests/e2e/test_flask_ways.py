@@ -40,7 +40,7 @@ def test_no_way_is_skipped_that_this_pelton_has() -> None:
 
 
 def test_no_websocket_is_skipped_that_this_pelton_has() -> None:
-    hands_over = find_spec("pelton.wsgi.client_socket") is not None
+    hands_over = find_spec("pelton.worker.wsgi.client_socket") is not None
     assert WEBSOCKETS.is_there() == hands_over
 
 

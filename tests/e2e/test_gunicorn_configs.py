@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import StartLive
-from pelton.gunicorn.options import BY_NAME, Fate
+from pelton.compat.gunicorn.options import BY_NAME, Fate
 from support.client import request
 from support.kinds import exists
 from support.live import Live

@@ -12,7 +12,7 @@ from tornado.web import Application
 
 import pelton
 from conftest import StartLive
-from pelton.config.errors import ConfigError
+from pelton.exceptions import ConfigError
 from support import tornado_app
 from support.apps import routes
 from support.client import request

@@ -57,7 +57,7 @@ def test_patching_comes_before_the_application(live: StartLive, kind: str, way: 
 
 def test_what_would_escape_is_not_imported_by_pelton() -> None:
     program = (
-        "import sys, pelton, pelton.cli, pelton.api; "
+        "import sys, pelton, pelton.cli.main, pelton.api; "
         "import pelton.worker.process, pelton.worker.template; "
         "print(sorted({'ssl', 'requests', 'urllib3', 'asyncio', 'gevent', 'eventlet'} & set(sys.modules)))"
     )
@@ -352,8 +352,8 @@ SHUT_FROM_OUTSIDE = """
 import eventlet
 eventlet.monkey_patch()
 import socket
-from pelton.native_threads import NativeThread, NativeEvent
-from pelton.wsgi.client_socket import client_socket
+from pelton.process.native_threads import NativeThread, NativeEvent
+from pelton.worker.wsgi.client_socket import client_socket
 import time
 sleep = eventlet.patcher.original("time").sleep
 coming = NativeEvent()

@@ -217,7 +217,7 @@ def test_embedded_it_helps_requests_and_no_other_part_of_the_process(
         callers.put(found)
         return found
 
-    monkeypatch.setattr("pelton.running.caller", told_caller)
+    monkeypatch.setattr("pelton.front.running.caller", told_caller)
 
     @app.get("/inner")
     def inner() -> str:

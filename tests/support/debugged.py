@@ -6,10 +6,10 @@ is off; what is tried here is what development makes of the two.
 
 from __future__ import annotations
 
-from pelton.cli import main
+from pelton.cli.main import main
 from pelton.config.settings import Settings
 from pelton.development import debugger
-from pelton.line import Line
+from pelton.process.control_socket import Line
 from pelton.supervisor import entry
 from pelton.supervisor.programs import RealPrograms
 

@@ -32,7 +32,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import requests
 
-from pelton import native_threads
+from pelton.process import native_threads
 
 # The thread that imports the application; of greenlets it has to be that of their hub.
 HOME = native_threads.get_ident()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pelton.cli import main
+from pelton.cli.main import main
 from pelton.config.settings import Settings
 from pelton.supervisor import entry
 from pelton.supervisor.plan import Rules

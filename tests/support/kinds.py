@@ -15,7 +15,7 @@ import warnings
 from typing import Any, Final
 
 from pelton.config.settings import Settings
-from pelton.worker_kinds import KINDS, Concurrency
+from pelton.config.worker_kinds import KINDS, Concurrency
 
 FRONTS: Final = ("thread", "process")
 KIND: Final = os.environ.get("PELTON_TEST_KIND", "threads")

@@ -20,10 +20,10 @@ from wsgiref.types import WSGIApplication
 
 from pelton import _engine
 from pelton.config.settings import Settings
+from pelton.config.worker_kinds import kind_of
 from pelton.logs.access import OFF
-from pelton.opening import Opened, open_all
+from pelton.net.opened import Opened, open_all
 from pelton.worker.worker import build_runner
-from pelton.worker_kinds import kind_of
 from support.front_server import MOST_BYTES, Order
 from support.waiting import DEADLINE
 

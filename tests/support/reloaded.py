@@ -15,8 +15,9 @@ from typing import Any
 
 from pelton import start
 from pelton.config.address import parse_address
-from pelton.listeners import open_listeners
 from pelton.logs.setup import set_up_logging
+from pelton.net.listeners import open_listeners
+from pelton.process.signals import STOP, Signals
 from pelton.reloader import (
     ReloaderOptions,
     inherited_descriptors,
@@ -25,7 +26,6 @@ from pelton.reloader import (
     supervise,
     watch,
 )
-from pelton.signals import STOP, Signals
 
 LOGGER = logging.getLogger("pelton")
 

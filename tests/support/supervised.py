@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from pelton.config.settings import Settings, settings_from
-from pelton.line import Line, LineClosedError
-from pelton.opening import open_all
-from pelton.signals import Signals
+from pelton.net.opened import open_all
+from pelton.process.control_socket import Line, LineClosedError
+from pelton.process.signals import Signals
+from pelton.process.systemd import Notifier
 from pelton.supervisor import supervisor as supervisor_module
 from pelton.supervisor.plan import Rules, workers
 from pelton.supervisor.plan.events import Exit
 from pelton.supervisor.supervisor import SIGNALS, Supervisor
-from pelton.systemd import Notifier
 
 
 class Parts:

@@ -12,7 +12,7 @@ from pelton.config.address import (
     parse_address,
     tcp_address,
 )
-from pelton.config.errors import ConfigError
+from pelton.exceptions import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 
 import pelton
 from pelton.config import calls
-from pelton.config.errors import ConfigError, StartError
 from pelton.config.setting import Group
 from pelton.config.settings import TABLE
+from pelton.exceptions import ConfigError, StartError
 
 
 def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

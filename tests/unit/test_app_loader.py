@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pelton.app_loader import ApplicationError, load_application, parse_target
+from pelton.loader import ApplicationError, load_application, parse_target
 
 WSGI = "def {name}(environ, start_response):\n    return [b'{name}']\n"
 FLASK = "from flask import Flask, request, current_app\n{name} = Flask(__name__)\n"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pelton.app_loader.target import Call, Target, parse_target
-from pelton.config.errors import ConfigError
+from pelton.exceptions import ConfigError
+from pelton.loader.target import Call, Target, parse_target
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pelton.cli import main
-from pelton.command_line import application_check, checks
-from pelton.command_line.findings import Finding, Verdict
+from pelton.cli import application_check, checks
+from pelton.cli.findings import Finding, Verdict
+from pelton.cli.main import main
 from pelton.config.settings import settings_from
 
 APPLICATION = "def app(environ, start_response):\n    return []\n"

@@ -9,7 +9,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
-from pelton.cli import main
+from pelton.cli.main import main
 from pelton.config.settings import TABLE, Settings
 from pelton.version import VERSION
 
@@ -78,10 +78,10 @@ def test_wrong_arguments(arguments: list[str], says: str) -> None:
 
 def test_sockets_of_a_service_manager(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setattr("pelton.cli.inherited_descriptors", lambda: [listener.fileno()])
+        monkeypatch.setattr("pelton.cli.main.inherited_descriptors", lambda: [listener.fileno()])
         seen: list[tuple[str, ...]] = []
         monkeypatch.setattr(
-            "pelton.cli._serve_checked", lambda _, settings, notes: seen.append(settings.bind)
+            "pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append(settings.bind)
         )
         assert invoke("app").exit_code == 0
         assert invoke("app", "--bind", "8001").exit_code == 0
@@ -141,14 +141,14 @@ def test_traceback_of_the_application_comes_before_the_error(tmp_path: Path) -> 
 
 
 def test_the_command_line_loads_no_native_module() -> None:
-    code = "import sys, pelton.cli; sys.exit('pelton._engine' in sys.modules)"
+    code = "import sys, pelton.cli.main; sys.exit('pelton._engine' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
 
 
 def test_gunicorns_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Settings, list[str]]] = []
     monkeypatch.setattr(
-        "pelton.cli._serve_checked", lambda _, settings, notes: seen.append((settings, list(notes)))
+        "pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append((settings, list(notes)))
     )
     assert invoke("app", "--log-level", "CRITICAL").exit_code == 0
     assert seen.pop()[0].log_level == "error"
@@ -181,7 +181,7 @@ def test_the_worker_kind(
 ) -> None:
     (tmp_path / "g.conf.py").write_text("worker_class = 'sync'\n")
     seen: list[Settings] = []
-    monkeypatch.setattr("pelton.cli._serve_checked", lambda _, settings, notes: seen.append(settings))
+    monkeypatch.setattr("pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append(settings))
     assert invoke("app", *arguments).exit_code == 0
     assert seen[0].worker_kind == kind
 
@@ -202,7 +202,7 @@ def test_what_a_timeout_means_depends_on_the_kind(
 ) -> None:
     (tmp_path / "g.conf.py").write_text("worker_class = 'gthread'\nthreads = 2\n")
     seen: list[Settings] = []
-    monkeypatch.setattr("pelton.cli._serve_checked", lambda _, settings, notes: seen.append(settings))
+    monkeypatch.setattr("pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append(settings))
     assert invoke("app", "--timeout", "7", *arguments).exit_code == 0
     assert (seen[0].worker_timeout, seen[0].request_timeout) == (7.0, limit)
 
@@ -223,7 +223,7 @@ def test_gunicorns_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "g.conf.py").write_text("workers = 3\nwsgi_app = 'shop:app'\nmax_body_bytes = '5MiB'\n")
     seen: list[tuple[str, Settings]] = []
     monkeypatch.setattr(
-        "pelton.cli._serve_checked",
+        "pelton.cli.main._serve_checked",
         lambda target, settings, notes: seen.append((target.module, settings)),
     )
     monkeypatch.setenv("WEB_CONCURRENCY", "9")
@@ -236,7 +236,7 @@ def test_gunicorns_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("arguments", [["./config.py"], ["config:app"], ["--threads", "2", "config"]])
 def test_a_module_with_the_name_of_a_command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr("pelton.cli._serve_checked", lambda target, *_: seen.append(target.module))
+    monkeypatch.setattr("pelton.cli.main._serve_checked", lambda target, *_: seen.append(target.module))
     assert invoke(*arguments).exit_code == 0
     assert seen[0].removeprefix("./").removesuffix(".py") == "config"
 
@@ -278,7 +278,7 @@ def test_config_tells_a_fault_of_a_file(tmp_path: Path) -> None:
 
 
 def test_migrate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pelton.gunicorn.migrate.migrate", lambda argument: f"<{argument}>")
+    monkeypatch.setattr("pelton.compat.gunicorn.migrate.migrate", lambda argument: f"<{argument}>")
     assert invoke("migrate", "uwsgi.ini").output == "<uwsgi.ini>\n"
     assert invoke("migrate", "uwsgi", "--http", ":80").output == "<uwsgi --http :80>\n"
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pelton.worker.client_sockets import ClientSockets, make_room
-from pelton.wsgi.client_socket import ClientSocket
+from pelton.worker.wsgi.client_socket import ClientSocket
 
 KEY = "werkzeug.socket"
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pelton import daemon
-from pelton.config.errors import ConfigError, PeltonError, StartError
 from pelton.config.settings import settings_from
+from pelton.exceptions import ConfigError, PeltonError, StartError
+from pelton.process import daemon
 from support.waiting import eventually
 
 
 def in_a_process(code: str, *, status: int = 0) -> str:
     """What ``code`` prints in an interpreter of its own, which ends with ``status``."""
-    head = "import os, sys\nfrom pathlib import Path\nfrom pelton import daemon\n"
+    head = "import os, sys\nfrom pathlib import Path\nfrom pelton.process import daemon\n"
     head += "from pelton.config.settings import settings_from\n"
     done = subprocess.run(
         [sys.executable, "-c", head + code], capture_output=True, text=True, check=False, timeout=30
@@ -151,7 +151,7 @@ def test_privileges_are_dropped(tmp_path: Path) -> None:
         "umask": "007",
     }
     text = in_a_process(
-        "from pelton.opening import open_all\n"
+        "from pelton.net.opened import open_all\n"
         f"settings = settings_from({values!r})\n"
         "daemon.begin(settings)\n"
         "opened = open_all(settings)\n"
@@ -170,14 +170,14 @@ def test_privileges_are_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can")
 def test_privileges_that_nobody_gave(tmp_path: Path) -> None:
-    from pelton.opening import Opened
+    from pelton.net.opened import Opened
 
     with pytest.raises(StartError, match="Only root may"):
         daemon.drop_privileges(settings_from({"user": "0", "workers": 1}), Opened((), (), -1))
 
 
 def test_nobody_else_is_nothing_to_do() -> None:
-    from pelton.opening import Opened
+    from pelton.net.opened import Opened
 
     daemon.drop_privileges(settings_from({}), Opened((), (), -1))
     mine = {"user": str(os.geteuid()), "group": str(os.getegid())}

@@ -9,8 +9,8 @@ import pytest
 
 BEGIN = """
 import atexit, os, signal, sys, threading, time
-from pelton.forking import FOR_THE_SUPERVISOR, fork
-from pelton.signals import Signals
+from pelton.process.forking import FOR_THE_SUPERVISOR, fork
+from pelton.process.signals import Signals
 def code_of(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 """

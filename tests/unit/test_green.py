@@ -13,7 +13,7 @@ from typing import Any
 import greenlet
 import pytest
 
-from pelton.native_threads import NativeEvent, NativeThread
+from pelton.process.native_threads import NativeEvent, NativeThread
 from pelton.worker.runners.green import GreenRunner
 from pelton.worker.runners.hub import Calls
 from pelton.worker.runners.parking import Parking

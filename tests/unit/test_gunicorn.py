@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from pelton.app_loader import load_application, parse_target
-from pelton.config.errors import ConfigError
+from pelton.compat.gunicorn import OPTIONS, from_arguments, from_environment, load_config_file
+from pelton.compat.gunicorn.loading import DEFAULT, Loaded
+from pelton.compat.gunicorn.option import PROCESS_SETTINGS, ROWS, Fate
+from pelton.compat.gunicorn.options import BY_NAME
+from pelton.compat.gunicorn.reference import page
 from pelton.config.settings import TABLE, settings_from
-from pelton.gunicorn import OPTIONS, from_arguments, from_environment, load_config_file
-from pelton.gunicorn.loading import DEFAULT, Loaded
-from pelton.gunicorn.option import PROCESS_SETTINGS, ROWS, Fate
-from pelton.gunicorn.options import BY_NAME
-from pelton.gunicorn.reference import page
+from pelton.exceptions import ConfigError
+from pelton.loader import load_application, parse_target
 
 ROOT = Path(__file__).parents[2]
 NAMES = (ROOT / "tests" / "gunicorn_configs" / "options-27.txt").read_text().splitlines()
@@ -60,7 +60,9 @@ def test_what_is_mapped_to_exists() -> None:
 
 
 def test_the_page_is_the_committed_one() -> None:
-    assert (ROOT / "docs" / "gunicorn.md").read_text() == page(), "run python -m pelton.gunicorn.reference"
+    assert (ROOT / "docs" / "gunicorn.md").read_text() == page(), (
+        "run python -m pelton.compat.gunicorn.reference"
+    )
 
 
 def test_values_and_where_they_are_written() -> None:
@@ -359,7 +361,7 @@ def test_paste() -> None:
     application = load_application(parse_target(loaded.target), Path.cwd())
     assert application() == (f"config:{Path('shop.ini').resolve()}", "other", {"a": "1"})
     loaded, _ = from_arguments(["--paste", "egg:shop#main"])
-    assert loaded.target == "pelton.gunicorn.paste:application('egg:shop', 'main', {})"
+    assert loaded.target == "pelton.compat.gunicorn.paste:application('egg:shop', 'main', {})"
 
 
 def test_paste_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pelton.config.errors import ConfigError
-from pelton.gunicorn.migrate import migrate
+from pelton.compat.gunicorn.migrate import migrate
+from pelton.exceptions import ConfigError
 
 _UWSGI = """\
 [uwsgi]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pelton.config.errors import ConfigError, StartError
+from pelton.compat.gunicorn.hooks import NO_HOOKS, Hooks, hooks_of
+from pelton.compat.gunicorn.log_config import configure_logging
+from pelton.compat.gunicorn.requests import Observed
+from pelton.compat.gunicorn.views import ConfigView, LogView, RequestView, ServerView, WorkerView
 from pelton.config.settings import settings_from
-from pelton.gunicorn.hooks import NO_HOOKS, Hooks, hooks_of
-from pelton.gunicorn.log_config import configure_logging
-from pelton.gunicorn.requests import Observed
-from pelton.gunicorn.views import ConfigView, LogView, RequestView, ServerView, WorkerView
+from pelton.exceptions import ConfigError, StartError
 
 SETTINGS = settings_from({"workers": 3, "bind": ["unix:/run/x", "[::1]:80"], "worker_timeout": 12})
 ENVIRON = {

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pelton.line import Line, LineClosedError, Message, shortened
+from pelton.process.control_socket import Line, LineClosedError, Message, shortened
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pelton.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
-from pelton.config.errors import StartError
-from pelton.listeners import Listener, open_listeners
+from pelton.exceptions import StartError
+from pelton.net.listeners import Listener, open_listeners
 
 
 def open_one(address: TcpAddress | UnixAddress | DescriptorAddress) -> Listener:

@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from pelton import native_threads
 from pelton.diagnostics.load_watch import LoadWatch
+from pelton.process import native_threads
 from support.waiting import eventually
 
 

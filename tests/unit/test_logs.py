@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pelton.config.errors import StartError
+from pelton.exceptions import StartError
 from pelton.logs.access import OFF, open_access_log
 from pelton.logs.setup import label_process, set_up_logging
 

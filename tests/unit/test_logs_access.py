@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pelton.config.errors import ConfigError, StartError
+from pelton.exceptions import ConfigError, StartError
 from pelton.logs.access import OFF, check_form, open_access_log
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from pelton.config.errors import ConfigError, StartError
 from pelton.config.settings import Settings, settings_from
+from pelton.exceptions import ConfigError, StartError
 from pelton.logs import formats, outputs
 from pelton.logs.setup import label_process, set_up_logs
 

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import pytest
 
-from pelton.config.errors import ConfigError
 from pelton.config.settings import settings_from
+from pelton.exceptions import ConfigError
 from pelton.logs.level_counts import LevelCounts
 from pelton.logs.statsd import OFF, open_statsd_of, prefix_of, statsd_address
 from support.statsd import Statsd

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from pelton import ClientDisconnected, IncompleteBodyError
-from pelton.timeouts import RequestTimeout
-from pelton.wsgi.observer import LogObserver, printable
+from pelton.exceptions import RequestTimeout
+from pelton.worker.wsgi.observer import LogObserver, printable
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/slow"}
 

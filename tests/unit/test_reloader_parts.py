@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pelton.config.errors import ConfigError
+from pelton.exceptions import ConfigError
 from pelton.reloader import environment
 from pelton.reloader.arguments import command_again
 from pelton.reloader.environment import Inheritance, environment_with

@@ -16,16 +16,16 @@ from werkzeug.debug import DebuggedApplication
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import pelton
-from pelton import worker_kinds
-from pelton.app_loader.debugger import refuse_debugger
-from pelton.config.errors import AddressInUseError, ConfigError, StartError
+from pelton.config import worker_kinds
 from pelton.development import installation, settings
 from pelton.development.application import PassedThrough, PassedThroughAnswer, Wrapping
-from pelton.development.ending import Why, Wish, leave
+from pelton.development.end import Why, Wish, leave
 from pelton.development.port_in_use import explained
 from pelton.development.run_simple import Concurrency, bind_of, overridden, run_simple
-from pelton.listeners import Listener, open_listeners
-from pelton.port_holder import Holder, holders_of
+from pelton.exceptions import AddressInUseError, ConfigError, StartError
+from pelton.loader.debugger import refuse_debugger
+from pelton.net.listeners import Listener, open_listeners
+from pelton.net.port_holder import Holder, holders_of
 from support.client import Client, request
 
 

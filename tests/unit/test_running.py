@@ -9,10 +9,10 @@ import pytest
 
 from pelton.config.address import UnixAddress
 from pelton.config.settings import settings_from
-from pelton.listeners import open_listeners
+from pelton.front.running import Running
 from pelton.logs.access import OFF
 from pelton.logs.level_counts import LevelCounts
-from pelton.running import Running
+from pelton.net.listeners import open_listeners
 
 
 class RecordedFront:

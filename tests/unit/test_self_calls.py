@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pelton.config.address import TcpAddress, UnixAddress
-from pelton.listeners import Listener
+from pelton.net.listeners import Listener
 from pelton.worker.runners.threads import ThreadsRunner
 from pelton.worker.self_calls import OwnAddresses, SelfCallLog, caller, serving_threads
 from pelton.worker.spare_threads import SpareThreads

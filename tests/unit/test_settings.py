@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pelton.config.errors import ConfigError
 from pelton.config.setting import Unit
 from pelton.config.settings import AUTO, TABLE, Settings, check_one_process, settings_from
+from pelton.exceptions import ConfigError
 
 
 def test_each_default_passes_its_own_check() -> None:

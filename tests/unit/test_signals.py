@@ -3,7 +3,7 @@
 import signal
 import threading
 
-from pelton.signals import Signals, on_main_thread
+from pelton.process.signals import Signals, on_main_thread
 
 
 def test_signals_wait_in_their_order() -> None:

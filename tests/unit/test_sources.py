@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from pelton.command_line.configuration import Configuration, read_configuration
-from pelton.config.elsewhere import NAMES
-from pelton.config.errors import ConfigError
+from pelton.cli.configuration import Configuration, read_configuration
+from pelton.config.other_servers import NAMES
 from pelton.config.reference import main as write_reference
 from pelton.config.reference import reference
 from pelton.config.setting import Group
 from pelton.config.settings import TABLE
 from pelton.config.sources import BY_NAME, DEFAULT, from_environment, name_of
+from pelton.exceptions import ConfigError
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pelton.config.address import TcpAddress
-from pelton.listeners import Inherited, Listener, open_listeners
+from pelton.net.listeners import Inherited, Listener, open_listeners
 from pelton.supervisor.successor import Succession, Successor, inherited_succession
 from support.waiting import eventually
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pelton.systemd import Notifier, inherited_descriptors
+from pelton.process.systemd import Notifier, inherited_descriptors
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ os.closerange(3, 256)
 for one in socket.socketpair():
     os.set_inheritable(one.detach(), True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="3")
-from pelton.systemd import inherited_descriptors
+from pelton.process.systemd import inherited_descriptors
 found = inherited_descriptors()
 print(found, [os.get_inheritable(one) for one in found], "LISTEN_FDS" in os.environ)
 """

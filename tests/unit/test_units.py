@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pelton.config.errors import ConfigError
 from pelton.config.units import format_bytes, format_seconds, parse_bytes, parse_seconds
+from pelton.exceptions import ConfigError
 
 
 @pytest.mark.parametrize(

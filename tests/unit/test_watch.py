@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from pelton.diagnostics.report_log import ReportLog
-from pelton.disconnects import ClientDisconnected
-from pelton.native_threads import NativeEvent
-from pelton.timeouts import RequestTimeout
+from pelton.exceptions import ClientDisconnected, RequestTimeout
+from pelton.process.native_threads import NativeEvent
 from pelton.worker import watch as module
 from pelton.worker.watch import Watch
 from support.waiting import DEADLINE, Gate, Tally, eventually

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from conftest import StartLive
-from pelton.config.errors import ConfigError
 from pelton.config.settings import settings_from
-from pelton.worker_kinds import ALIASES, KINDS, Concurrency, kind_of
+from pelton.config.worker_kinds import ALIASES, KINDS, Concurrency, kind_of
+from pelton.exceptions import ConfigError
 from support.client import request
 
 # A package that was never installed by anybody: its directory is on the path, as pip would leave it.
 _METADATA = "Metadata-Version: 2.1\nName: made-up-kinds\nVersion: 1.0\n"
 _MODULE = """
 from pelton.worker.runners.threads import ThreadsRunner
-from pelton.worker_kinds import Concurrency, Kind
+from pelton.config.worker_kinds import Concurrency, Kind
 
 prepared = []
 KIND = Kind(
@@ -65,7 +65,7 @@ class Blocked(importlib.abc.MetaPathFinder):
         return None
 
 sys.meta_path.insert(0, Blocked())
-from pelton.cli import main
+from pelton.cli.main import main
 main({arguments!r})
 """
 

@@ -8,10 +8,10 @@ from wsgiref.validate import validator
 
 import pytest
 
-from pelton.wsgi.environ import template
-from pelton.wsgi.error_stream import ErrorStream
-from pelton.wsgi.file_wrapper import FileWrapper
-from pelton.wsgi.observer import LogObserver
+from pelton.worker.wsgi.environ import template
+from pelton.worker.wsgi.error_stream import ErrorStream
+from pelton.worker.wsgi.file_wrapper import FileWrapper
+from pelton.worker.wsgi.observer import LogObserver
 
 
 def test_template_and_request_satisfy_pep_3333() -> None:

@@ -1,6 +1,6 @@
 """Addresses to listen on, as text and as values.
 
-Owns the notation (``--bind`` and ``bind=``). Must not open anything: that is `pelton.listeners`. Any
+Owns the notation (``--bind`` and ``bind=``). Must not open anything: that is `pelton.net.listeners`. Any
 thread.
 """
 
@@ -10,7 +10,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from pelton.config.errors import ConfigError
+from pelton.exceptions import ConfigError
 
 # Only this machine: serving to a network is a decision, so it is never the default.
 DEFAULT_HOST = "127.0.0.1"

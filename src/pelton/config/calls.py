@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pelton.config.errors import ConfigError
 from pelton.config.setting import Group
 from pelton.config.settings import TABLE, Settings, check_one_process
+from pelton.exceptions import ConfigError
 
 # What a program does for itself, before it calls.
 _INSTEAD: Final = {

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pelton.config.elsewhere import NAMES, NOTHING
+from pelton.config.other_servers import NAMES, NOTHING
 from pelton.config.setting import Group, Part, Setting, Unit
 from pelton.config.settings import TABLE
 

@@ -11,8 +11,8 @@ import os
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from pelton.config.errors import ConfigError
 from pelton.config.units import format_bytes, format_seconds, parse_bytes, parse_seconds
+from pelton.exceptions import ConfigError
 
 # Below this a timeout is not a limit but a fault: no network answers within it.
 SHORTEST_TIMEOUT = 0.1

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pelton.config.errors import ConfigError
 from pelton.config.setting import Group, Setting, table_of
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
@@ -21,6 +20,7 @@ from pelton.config.table.processes import AUTO, Processes
 from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
+from pelton.exceptions import ConfigError
 
 __all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
 
@@ -39,7 +39,7 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     access_log_descriptor: int = -1
     # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
     statsd_descriptor: int = -1
-    # No setting either: the functions of gunicorn's config file (`pelton.gunicorn.Hooks`), None without.
+    # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
     hooks: Any = None
     # Nor this: how to read every source again (`pelton.supervisor.rereading`), None where nobody can.
     read_again: Callable[[], Settings] | None = field(default=None, compare=False, repr=False)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pelton.config.address import parse_address
-from pelton.config.errors import ConfigError
 from pelton.config.setting import Setting, Unit
 from pelton.config.settings import TABLE, Settings, settings_from
+from pelton.exceptions import ConfigError
 
 DEFAULT: Final = "default"
 PREFIX: Final = "PELTON_"

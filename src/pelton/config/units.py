@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection
 from decimal import Decimal
 
-from pelton.config.errors import ConfigError
+from pelton.exceptions import ConfigError
 
 # A single letter means the binary multiple, as in nginx and uWSGI: who writes "10M" for a body limit should
 # not get less than there.

@@ -18,8 +18,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from pelton import native_threads
 from pelton.development.messages import LOGGER, access_line, is_colourful
+from pelton.process import native_threads
 
 # Peer and status have no space in them. Not json, which has a request id: the application would see that as a
 # field that no client sent.

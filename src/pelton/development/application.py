@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pelton.config.errors import ConfigError
 from pelton.development.messages import LOGGER
+from pelton.exceptions import ConfigError
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ def _serve(workers: int | None, threads: int | None, worker_class: str | None, *
 
     Takes all options of 'flask run', which mean the same. For production there is the command 'pelton'.
     """
-    from pelton.config.errors import PeltonError
     from pelton.development.installation import install
+    from pelton.exceptions import PeltonError
 
     given = {"workers": workers, "threads": threads, "worker_kind": worker_class}
     if worker_class is not None and options.get("with_threads") is False:

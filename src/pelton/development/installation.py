@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Final
 
-from pelton.config.errors import ConfigError
+from pelton.config.worker_kinds import kind_of
 from pelton.development.run_simple import run_simple
 from pelton.development.settings import choose, chosen, development_settings, forget_choices
-from pelton.worker_kinds import kind_of
+from pelton.exceptions import ConfigError
 
 _SERVING: Final = "werkzeug.serving"
 _NAME: Final = "run_simple"

@@ -5,7 +5,7 @@ Owns the wording. Main thread.
 
 from __future__ import annotations
 
-from pelton.config.errors import AddressInUseError, StartError
+from pelton.exceptions import AddressInUseError, StartError
 
 
 def explained(error: StartError, port: int) -> str:

@@ -15,19 +15,19 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from pelton import _engine
-from pelton.config.errors import ConfigError
 from pelton.config.settings import Settings
+from pelton.config.worker_kinds import kind_of
 from pelton.development.access_lines import FORM, AccessLines
-from pelton.development.alone import Announce
-from pelton.development.ending import Why, Wish
-from pelton.line import Line
-from pelton.opening import Opened, open_all
-from pelton.signals import Signals, on_main_thread
+from pelton.development.end import Why, Wish
+from pelton.development.one_process import Announce
+from pelton.exceptions import ConfigError
+from pelton.net.opened import Opened, open_all
+from pelton.process.control_socket import Line
+from pelton.process.signals import Signals, on_main_thread
+from pelton.process.systemd import Notifier
 from pelton.supervisor.entry import error_of
 from pelton.supervisor.rules import rules_from
 from pelton.supervisor.supervisor import Supervisor
-from pelton.systemd import Notifier
-from pelton.worker_kinds import kind_of
 
 # Not those for which a supervisor in production has other meanings: a terminal that is closed (SIGHUP) has to
 # end a development server.
@@ -37,7 +37,7 @@ _SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 def serve_with_processes(
     application_of: Callable[[int], Any], settings: Settings, announce: Announce, wish: Wish
 ) -> Why:
-    """Serve until the end; as `pelton.development.alone.serve_alone`.
+    """Serve until the end; as `pelton.development.one_process.serve_alone`.
 
     ``application_of`` is called in each worker with its number.
     """
@@ -125,7 +125,7 @@ class _Programs:
 
     def front(self, line: Line, bodies: int, doorbell: int, pulse: int) -> int:
         """The front, and the thread that logs its access lines."""
-        from pelton.front_process import FrontDescriptors, run
+        from pelton.front.process import FrontDescriptors, run
 
         descriptors = FrontDescriptors(bodies, doorbell, pulse)
         self._lines.start()

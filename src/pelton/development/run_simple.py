@@ -14,20 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pelton import reloader, worker_kinds
+from pelton import reloader
+from pelton.config import worker_kinds
 from pelton.config.address import Address, tcp_address
-from pelton.config.errors import ConfigError, StartError
 from pelton.config.settings import Settings
 from pelton.config.sources import BY_NAME
+from pelton.config.worker_kinds import kind_of
 from pelton.development import debugger, messages
 from pelton.development.application import Wrapping
-from pelton.development.ending import Why, Wish, leave
+from pelton.development.end import Why, Wish, leave
 from pelton.development.port_in_use import explained
 from pelton.development.settings import chosen, development_settings
+from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
-from pelton.opening import open_all
-from pelton.signals import on_main_thread
-from pelton.worker_kinds import kind_of
+from pelton.net.opened import open_all
+from pelton.process.signals import on_main_thread
 
 LOGGER = messages.LOGGER
 
@@ -178,7 +179,7 @@ def _serve(
         wish.end(Why.CHANGED)
 
     if not settings.workers:
-        from pelton.development.alone import serve_alone
+        from pelton.development.one_process import serve_alone
 
         return serve_alone(
             wrapping.around(application), settings, announce, wish, passes_errors=passes_errors

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
-from pelton.config.errors import ConfigError
 from pelton.development import run_simple as serving
 from pelton.development.installation import install
+from pelton.exceptions import ConfigError
 
 _FAILED = 1
 

@@ -10,10 +10,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pelton.config.errors import ConfigError
 from pelton.config.setting import Group
 from pelton.config.settings import Settings
 from pelton.config.sources import BY_NAME, Given, from_environment, name_of, resolve
+from pelton.exceptions import ConfigError
 
 # Why each differs is what a development server is for: somebody looks at a stopped program, or at the page.
 _DEFAULTS: Final[dict[str, Any]] = {

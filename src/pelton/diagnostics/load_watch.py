@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from pelton.diagnostics.stacks import stack_within
-from pelton.native_threads import NativeEvent, NativeThread, get_ident, start_unknown_thread
+from pelton.process.native_threads import NativeEvent, NativeThread, get_ident, start_unknown_thread
 
 LOGGER = logging.getLogger("pelton")
 

@@ -11,7 +11,7 @@ import logging
 from _queue import SimpleQueue  # not from `queue`, where gevent replaces it
 from typing import Final
 
-from pelton.native_threads import NativeEvent, NativeThread, allocate_lock
+from pelton.process.native_threads import NativeEvent, NativeThread, allocate_lock
 
 # How long the writer of a report waits for it to be in the log, so that usually the lines are in order.
 _PATIENCE: Final = 0.5

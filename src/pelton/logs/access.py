@@ -12,8 +12,8 @@ import os
 import re
 import socket
 
-from pelton.config.errors import ConfigError, StartError
 from pelton.config.settings import Settings
+from pelton.exceptions import ConfigError, StartError
 from pelton.logs.outputs import DAEMON, connect_datagrams, no_syslog, syslog_address
 
 OFF = -1

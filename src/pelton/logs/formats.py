@@ -9,7 +9,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from pelton.wsgi.error_stream import LOGGER as APPLICATION_LOGGER
+# What applications write to ``wsgi.errors``, ready formatted (`pelton.worker.wsgi.error_stream`).
+APPLICATION_LOGGER = logging.getLogger("pelton.application")
 
 _COLOURS = {
     logging.DEBUG: "2",

@@ -13,7 +13,7 @@ from typing import Self
 
 from pelton.config.settings import Settings
 from pelton.logs.statsd import OFF, prefix_of
-from pelton.native_threads import NativeRLock
+from pelton.process.native_threads import NativeRLock
 
 # What pelton logs on; filters belong to one logger, not to those below it.
 _LOGGERS = ("pelton", "pelton.request")

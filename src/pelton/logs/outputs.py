@@ -14,10 +14,10 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from pelton.config.errors import ConfigError, StartError
+from pelton.exceptions import ConfigError, StartError
 from pelton.logs.formats import Form, ForPeople, in_one_line
 from pelton.logs.journal import SOCKET, Journal
-from pelton.native_threads import NativeRLock
+from pelton.process.native_threads import NativeRLock
 
 # As syslog and the journal number them.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 
 from pelton.logs.outputs import Output
-from pelton.native_threads import get_ident
+from pelton.process.native_threads import get_ident
 
 # Those on which pelton's own threads log.
 _LOGGERS = ("pelton", "pelton.request")

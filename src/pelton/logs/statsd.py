@@ -10,8 +10,8 @@ import logging
 import re
 from typing import Any
 
-from pelton.config.errors import ConfigError
 from pelton.config.settings import Settings
+from pelton.exceptions import ConfigError
 from pelton.logs.outputs import connect_datagrams
 
 LOGGER = logging.getLogger("pelton")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pelton.config.errors import ConfigError
+from pelton.exceptions import ConfigError
 
 # Options of the interpreter whose value is the next argument, if it is not in the same one.
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from pelton.reloader.environment import RESTART, inheritance
 
 if TYPE_CHECKING:
+    from pelton.front.running import Running
     from pelton.reloader.options import ReloaderOptions
-    from pelton.running import Running
 
 # For requests that run when a file has changed. Pages are done by then; what streams, or waits for an event,
 # has no end anyway, and nobody wants to wait for it before seeing the new code.
@@ -52,7 +52,7 @@ def begin() -> None:
         os.set_inheritable(descriptor, False)
     # The first to be registered is the last to run: when everything of the program's has been said. But
     # before the process may be ended for a thread that was left behind.
-    importlib.import_module("pelton.left_behind")
+    importlib.import_module("pelton.process.left_behind")
     atexit.register(_report, found.report, os.getpid())
 
 
@@ -121,7 +121,7 @@ def announce_end(early: bool) -> None:
     """A change will end this process; ``early``: for one that happened before its first look."""
     global _early
     _early = early
-    from pelton.left_behind import end_with
+    from pelton.process.left_behind import end_with
     from pelton.reloader import report
 
     # Also if a thread, such as a console of the debugger, never comes back.
@@ -133,7 +133,7 @@ def announce_end(early: bool) -> None:
 
 def make_way(running: Running, patience: float = PATIENCE) -> NoReturn:
     """End this process for the next one; what runs may finish, within ``patience`` seconds. Any thread."""
-    from pelton.forking import leave
+    from pelton.process.forking import leave
 
     running.drain()
     running.wait(patience)

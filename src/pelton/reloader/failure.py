@@ -19,13 +19,13 @@ from pathlib import Path
 from pelton.api import start_with
 from pelton.config.settings import settings_from
 from pelton.logs.setup import set_up_logging
+from pelton.process.signals import STOP, Signals
 from pelton.reloader.child import announce_end, begin
 from pelton.reloader.environment import RESTART, inheritance, inherited_descriptors
 from pelton.reloader.failure_page import FailurePage
 from pelton.reloader.files import Choice
 from pelton.reloader.options import ReloaderOptions
 from pelton.reloader.watching import Snapshot, start_watching, waiter_for
-from pelton.signals import STOP, Signals
 
 # The page is done at once; what is left is a client that does not read.
 _PATIENCE = 0.2

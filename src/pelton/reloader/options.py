@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from pelton.config.errors import ConfigError
+from pelton.exceptions import ConfigError
 
 _KINDS = ("auto", "stat", "watchdog", "watchfiles")
 

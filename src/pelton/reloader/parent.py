@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pelton.config.errors import ConfigError
-from pelton.listeners import Listener
+from pelton.exceptions import ConfigError
+from pelton.net.listeners import Listener
+from pelton.process.signals import STOP, Signals, on_main_thread
 from pelton.reloader.arguments import command_again, is_isolated
 from pelton.reloader.environment import RESTART, Inheritance, environment_with
 from pelton.reloader.options import ReloaderOptions
 from pelton.reloader.report import Reader, Report
 from pelton.reloader.terminal import Terminal
-from pelton.signals import STOP, Signals, on_main_thread
 
 LOGGER = logging.getLogger("pelton")
 

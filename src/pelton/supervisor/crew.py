@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pelton.line import Line, LineClosedError, Message
+from pelton.process.control_socket import Line, LineClosedError, Message
 from pelton.supervisor.plan.events import Exit
 
 

@@ -12,23 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from pelton import _engine
-from pelton.app_loader import ApplicationError, Target
-from pelton.config.errors import ConfigError, PeltonError, StartError
+from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
-from pelton.daemon import drop_privileges
-from pelton.gunicorn.hooks import hooks_of
+from pelton.config.worker_kinds import kind_of
+from pelton.exceptions import ConfigError, PeltonError, StartError
+from pelton.loader import ApplicationError, Target
 from pelton.logs.level_counts import LevelCounts
-from pelton.opening import Opened, open_all
-from pelton.signals import Signals
+from pelton.net.opened import Opened, open_all
+from pelton.process.daemon import drop_privileges
+from pelton.process.signals import Signals
+from pelton.process.systemd import Notifier
 from pelton.supervisor.plan import Rules
 from pelton.supervisor.plan.actions import End
 from pelton.supervisor.programs import RealPrograms
 from pelton.supervisor.rules import rules_from
 from pelton.supervisor.successor import Succession, inherited_succession
 from pelton.supervisor.supervisor import SIGNALS, Supervisor
-from pelton.systemd import Notifier
 from pelton.version import VERSION
-from pelton.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("pelton")
 

@@ -13,23 +13,23 @@ import socket
 from collections.abc import Callable
 from signal import SIGTERM
 
-from pelton.config.errors import PeltonError
+from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
+from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.kernel_view import kernel_view
-from pelton.forking import fork
-from pelton.gunicorn.hooks import hooks_of
-from pelton.line import Line
+from pelton.exceptions import PeltonError
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS
-from pelton.opening import Opened
-from pelton.signals import Signals
+from pelton.net.opened import Opened
+from pelton.process.control_socket import Line
+from pelton.process.forking import fork
+from pelton.process.signals import Signals
+from pelton.process.systemd import Notifier
 from pelton.supervisor.crew import Child, Crew, Front, Worker
 from pelton.supervisor.plan import actions as do
 from pelton.supervisor.plan import events as ev
 from pelton.supervisor.programs import Programs
 from pelton.supervisor.successor import Successor
-from pelton.systemd import Notifier
-from pelton.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("pelton")
 _LEVELS = logging.getLevelNamesMapping()

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pelton.app_loader import Target
 from pelton.config.settings import Settings
-from pelton.line import Line
-from pelton.opening import Opened
+from pelton.loader import Target
+from pelton.net.opened import Opened
+from pelton.process.control_socket import Line
 
 if TYPE_CHECKING:
     from pelton.worker.process import Surroundings
@@ -23,7 +23,7 @@ class Programs(Protocol):
     """One method for each kind of child, called in it; what it returns is the exit code."""
 
     def front(self, line: Line, bodies: int, doorbell: int, pulse: int) -> int:
-        """Be the front. See `pelton.front_process.FrontDescriptors`."""
+        """Be the front. See `pelton.front.process.FrontDescriptors`."""
 
     def worker(self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings) -> int:
         """Be a worker. ``link``: the descriptors of memory, bodies, doorbell and socket."""
@@ -52,7 +52,7 @@ class RealPrograms:
 
     def front(self, line: Line, bodies: int, doorbell: int, pulse: int) -> int:
         """See `Programs`."""
-        from pelton.front_process import FrontDescriptors, run
+        from pelton.front.process import FrontDescriptors, run
 
         descriptors = FrontDescriptors(bodies, doorbell, pulse)
         return run(line, self._opened, descriptors, self._settings, self._supervisor)
@@ -83,7 +83,7 @@ class RealPrograms:
 
     @property
     def _load(self) -> Callable[[], Any]:
-        from pelton.app_loader import load_application
+        from pelton.loader import load_application
 
         return lambda: load_application(self._target, self._directory)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from pelton.config.errors import PeltonError
 from pelton.config.settings import TABLE, Settings
+from pelton.config.worker_kinds import kind_of
+from pelton.exceptions import PeltonError
 from pelton.logs.setup import change_logs
-from pelton.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("pelton")
 

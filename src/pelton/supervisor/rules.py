@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pelton.config.settings import AUTO, Settings
-from pelton.resources import automatic_workers
+from pelton.process.resources import automatic_workers
 from pelton.supervisor.plan import Rules
 
 

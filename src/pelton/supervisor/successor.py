@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
-from pelton.listeners import Inherited, Listener
+from pelton.net.listeners import Inherited, Listener
 
 _VARIABLE = "PELTON_SUCCESSION"
 

@@ -1,7 +1,7 @@
 """The supervisor's loop: waits for whatever happens, asks the plan, and does what it says.
 
 Owns the order in which things are noticed. Everything happens on one thread, and nothing blocks it but the
-wait. Signals come through a pipe (`pelton.signals`), time through the wait's timeout.
+wait. Signals come through a pipe (`pelton.process.signals`), time through the wait's timeout.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
-from pelton.gunicorn.hooks import hooks_of
-from pelton.line import Message
-from pelton.opening import Opened
-from pelton.resources import memory_of
-from pelton.signals import Signals
+from pelton.net.opened import Opened
+from pelton.process.control_socket import Message
+from pelton.process.resources import memory_of
+from pelton.process.signals import Signals
+from pelton.process.systemd import Notifier
 from pelton.supervisor.crew import Child, Front, Worker, ended_processes
 from pelton.supervisor.perform import Performer
 from pelton.supervisor.plan import Rules, State, decide, next_deadline
@@ -30,7 +31,6 @@ from pelton.supervisor.plan import events as ev
 from pelton.supervisor.programs import Programs
 from pelton.supervisor.rereading import Rereading
 from pelton.supervisor.rules import rules_from
-from pelton.systemd import Notifier
 
 LOGGER = logging.getLogger("pelton")
 

@@ -21,9 +21,9 @@ from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from pelton import _engine
-from pelton.native_threads import NativeRLock
-from pelton.wsgi.client_socket import ClientSocket, client_socket, waits_in_system
-from pelton.wsgi.observer import printable
+from pelton.process.native_threads import NativeRLock
+from pelton.worker.wsgi.client_socket import ClientSocket, client_socket, waits_in_system
+from pelton.worker.wsgi.observer import printable
 
 LOGGER = logging.getLogger("pelton.request")
 

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from pelton.config.errors import StartError
+from pelton.exceptions import StartError
 from pelton.worker.loop_watch import LoopWatch
 
 LOGGER = logging.getLogger("pelton")

@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from pelton import _engine
-from pelton.app_loader import ApplicationError
-from pelton.config.errors import ConfigError
+from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
+from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.load_watch import LoadWatch
-from pelton.gunicorn.hooks import hooks_of
-from pelton.line import Line, LineClosedError, Message, shortened
-from pelton.listeners import Listener
+from pelton.exceptions import ConfigError
+from pelton.loader import ApplicationError
 from pelton.logs.setup import label_process
-from pelton.native_threads import close
-from pelton.signals import Signals
+from pelton.net.listeners import Listener
+from pelton.process.control_socket import Line, LineClosedError, Message, shortened
+from pelton.process.native_threads import close
+from pelton.process.signals import Signals
 from pelton.worker.runners.base import Runner, stack_of_straggler
 from pelton.worker.worker import build_runner
-from pelton.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("pelton")
 

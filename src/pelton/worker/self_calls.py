@@ -24,10 +24,10 @@ from pelton.config.address import TcpAddress, UnixAddress
 from pelton.diagnostics.reading import attribute
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.stacks import stack_of
-from pelton.listeners import Listener
-from pelton.native_threads import NativeRLock
+from pelton.net.listeners import Listener
+from pelton.process.native_threads import NativeRLock
 from pelton.worker.runners.threads import ThreadsRunner
-from pelton.wsgi.observer import printable
+from pelton.worker.wsgi.observer import printable
 
 LOGGER = logging.getLogger("pelton.request")
 

@@ -20,17 +20,17 @@ from collections.abc import Callable
 from typing import Any
 
 from pelton import _engine
-from pelton.app_loader import ApplicationError
-from pelton.config.errors import ConfigError
+from pelton.compat.gunicorn.hooks import hooks_of
+from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.load_watch import LoadWatch
-from pelton.forking import fork
-from pelton.gunicorn.hooks import hooks_of
-from pelton.line import Line, LineClosedError, Message, shortened
+from pelton.exceptions import ConfigError
+from pelton.loader import ApplicationError
 from pelton.logs.setup import label_process
-from pelton.native_threads import close
+from pelton.process.control_socket import Line, LineClosedError, Message, shortened
+from pelton.process.forking import fork
+from pelton.process.native_threads import close
 from pelton.worker.process import FAILED, NO_APPLICATION, LinkEnd, Surroundings
 from pelton.worker.process import run as run_worker
-from pelton.worker_kinds import kind_of
 
 LOGGER = logging.getLogger("pelton")
 

@@ -16,13 +16,12 @@ from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.stacks import report
-from pelton.disconnects import ClientDisconnected
-from pelton.left_behind import leave_behind
-from pelton.native_threads import NativeEvent, NativeThread
-from pelton.timeouts import RequestTimeout
+from pelton.exceptions import ClientDisconnected, RequestTimeout
+from pelton.process.left_behind import leave_behind
+from pelton.process.native_threads import NativeEvent, NativeThread
 from pelton.worker.rouse import rouse
 from pelton.worker.spare_threads import SpareThreads
-from pelton.wsgi.observer import printable
+from pelton.worker.wsgi.observer import printable
 
 LOGGER = logging.getLogger("pelton.request")
 

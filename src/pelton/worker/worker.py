@@ -10,17 +10,17 @@ from typing import Any
 
 from pelton import _engine
 from pelton.config.settings import Settings
-from pelton.listeners import Listener
+from pelton.config.worker_kinds import kind_of, self_call_of
+from pelton.net.listeners import Listener
 from pelton.worker.client_sockets import ClientSockets, make_room
 from pelton.worker.runners.base import Runner, Straggler
 from pelton.worker.runners.threads import ThreadsRunner
 from pelton.worker.self_calls import SelfCallLog
 from pelton.worker.spare_threads import SpareThreads
 from pelton.worker.watch import Greenlets, Watch
-from pelton.worker_kinds import kind_of, self_call_of
-from pelton.wsgi.environ import template
-from pelton.wsgi.file_wrapper import FileWrapper
-from pelton.wsgi.observer import LogObserver
+from pelton.worker.wsgi.environ import template
+from pelton.worker.wsgi.file_wrapper import FileWrapper
+from pelton.worker.wsgi.observer import LogObserver
 
 # It is woken by `stop`; it may be writing a report.
 _WATCH_ENDS_WITHIN = 0.5
@@ -79,7 +79,7 @@ class WatchedRunner:
     def join(self, timeout: float) -> Sequence[Straggler]:
         """Wait for the requests, and a moment for the watch, which holds nothing.
 
-        One that were still there at the exit would cost the process its exit code (`pelton.left_behind`).
+        One that were still there at the exit would cost the process its exit code (`process.left_behind`).
         """
         left = self._runner.join(timeout)
         self._watch.join(_WATCH_ENDS_WITHIN)

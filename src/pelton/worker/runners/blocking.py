@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pelton.config.units import format_seconds
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.stacks import stack_of
-from pelton.native_threads import NativeEvent, NativeThread
+from pelton.process.native_threads import NativeEvent, NativeThread
 
 LOGGER = logging.getLogger("pelton")
 

@@ -12,13 +12,13 @@ import logging
 import warnings
 from collections.abc import Callable
 
-from pelton import native_threads as _before_patching  # noqa: F401  (it keeps the originals)
-from pelton.config.errors import ConfigError
 from pelton.config.settings import Settings
+from pelton.exceptions import ConfigError
+from pelton.process import native_threads as _before_patching  # noqa: F401  (it keeps the originals)
 from pelton.worker.runners.base import Runner
 from pelton.worker.runners.green import GreenRunner, GreenWorker
 from pelton.worker.runners.hub import Greenlet, Turn
-from pelton.wsgi.client_socket import build_on
+from pelton.worker.wsgi.client_socket import build_on
 
 if importlib.util.find_spec("eventlet") is None:
     raise ConfigError(

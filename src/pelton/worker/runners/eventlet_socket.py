@@ -1,8 +1,8 @@
 """The client's socket for applications under eventlet, which WebSockets need: eventlet's own, made complete.
 
-Owns what eventlet's class lacks to be what `pelton.wsgi.client_socket` builds on, and the name under which
-code for eventlet's own server looks for the socket. Only for sockets of clients: the application's others are
-what eventlet gives it. Imported by the runner, where eventlet is.
+Owns what eventlet's class lacks to be what `pelton.worker.wsgi.client_socket` builds on, and the name under
+which code for eventlet's own server looks for the socket. Only for sockets of clients: the application's
+others are what eventlet gives it. Imported by the runner, where eventlet is.
 """
 
 from __future__ import annotations

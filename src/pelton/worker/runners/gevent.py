@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 
-from pelton import native_threads as _before_patching  # noqa: F401  (it keeps the originals)
-from pelton.config.errors import ConfigError
 from pelton.config.settings import Settings
+from pelton.exceptions import ConfigError
+from pelton.process import native_threads as _before_patching  # noqa: F401  (it keeps the originals)
 from pelton.worker.runners.base import Runner
 from pelton.worker.runners.green import GreenRunner, GreenWorker
 from pelton.worker.runners.hub import Greenlet, Turn

@@ -24,7 +24,7 @@ from typing import Protocol
 from pelton._engine import Overdue
 from pelton.diagnostics.stacks import report, stack_from
 from pelton.logs.relay import Relay
-from pelton.native_threads import NativeEvent, get_ident
+from pelton.process.native_threads import NativeEvent, get_ident
 from pelton.worker.runners.base import Straggler
 from pelton.worker.runners.blocking import BlockingWatch
 from pelton.worker.runners.hub import Calls, Greenlet, Hub

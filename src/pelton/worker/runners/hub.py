@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
 
-from pelton.native_threads import allocate_lock, close
+from pelton.process.native_threads import allocate_lock, close
 
 
 class Greenlet(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pelton.native_threads import get_ident
+from pelton.process.native_threads import get_ident
 from pelton.worker.runners.hub import Calls, Greenlet, Hub
 
 

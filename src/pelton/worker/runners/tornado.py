@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from pelton.app_loader.candidates import NO_TORNADO, is_tornado
-from pelton.config.errors import ConfigError
 from pelton.config.settings import Settings
+from pelton.config.worker_kinds import missing
+from pelton.exceptions import ConfigError
+from pelton.loader.candidates import NO_TORNADO, is_tornado
 from pelton.worker.event_loop import EventLoop, begin
 from pelton.worker.runners.base import Runner
 from pelton.worker.runners.on_loop import LoopRunner, surrounded
 from pelton.worker.runners.threads import ServingWorker
-from pelton.worker_kinds import missing
 
 
 def prepare(settings: Settings) -> None:

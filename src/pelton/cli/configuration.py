@@ -1,0 +1,119 @@
+"""Reads every place where settings can be written, in the order in which they count.
+
+Owns which file is read, and the meeting of pelton's own sources with gunicorn's. Executes the config file
+if it is a Python file; imports nothing else of the application's. Main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pelton.cli.worker_kind import said_beside, settle_kind
+from pelton.compat.gunicorn.hooks import Hooks
+from pelton.compat.gunicorn.loading import Loaded, from_arguments, from_environment, load_config_file
+from pelton.config import sources
+from pelton.config.settings import Settings
+from pelton.config.sources import Given, Layer, Resolved
+from pelton.exceptions import ConfigError
+
+_GUNICORN_VARIABLE: Final = "GUNICORN_CMD_ARGS"
+_GUNICORN_FILE: Final = "gunicorn.conf.py"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that was said: settings with their sources, remarks, hooks, and perhaps the application."""
+
+    resolved: Resolved
+    notes: tuple[str, ...]
+    hooks: Hooks
+    target: str | None
+
+    @property
+    def settings(self) -> Settings:
+        """The checked settings."""
+        return self.resolved.settings
+
+
+def read_configuration(
+    values: Mapping[str, Any],
+    gunicorn_words: Sequence[str],
+    file: str | None,
+    environ: Mapping[str, str],
+    directory: Path,
+) -> Configuration:
+    """All sources together; the weakest is a file, the strongest the command line.
+
+    ``values`` and ``gunicorn_words``: what the command line says (`options.split_values`). ``file``: what
+    ``--config`` says. Raises ConfigError that names the source.
+    """
+    file = file or environ.get(sources.CONFIG_VARIABLE) or None
+    platform = sources.from_platform(environ)
+    own = sources.from_environment(environ)
+    notes = [*own.notes]
+    loaded: list[Loaded] = []
+    layers: list[Layer] = []
+    if file is not None and not _is_toml(file):
+        if not file.startswith("python:") and not (directory / file.removeprefix("file:")).is_file():
+            raise _no_file(file, directory)
+        loaded.append(load_config_file(_as_seen_from_here(file, directory)))
+        # gunicorn, too, takes WEB_CONCURRENCY only where the file says nothing.
+        layers += [platform.layer, _layer(loaded[-1])]
+    else:
+        read, remarks = _toml(file, directory)
+        notes += remarks
+        layers += [read, platform.layer]
+    if environ.get(_GUNICORN_VARIABLE):
+        loaded.append(from_environment(environ))
+        layers.append(_layer(loaded[-1]))
+    layers.append(own.layer)
+    if gunicorn_words:
+        loaded.append(from_arguments(gunicorn_words, said_beside(layers, values))[0])
+        layers.append(_layer(loaded[-1]))
+    layers.append(sources.from_command_line(values))
+    all_loaded = Loaded()
+    for one in loaded:
+        all_loaded = all_loaded.overridden_by(one)
+    resolved, remarks = settle_kind(sources.resolve(layers))
+    return Configuration(resolved, (*notes, *all_loaded.notes, *remarks), all_loaded.hooks, all_loaded.target)
+
+
+def _toml(file: str | None, directory: Path) -> tuple[Layer, list[str]]:
+    if file is not None:
+        if not (directory / file).is_file():
+            raise _no_file(file, directory)
+        return sources.from_toml(directory / file, file).layer, []
+    found, notes = sources.find_file(directory)
+    if (directory / _GUNICORN_FILE).is_file():
+        notes.append(f"{_GUNICORN_FILE} is not read unless it is named: -c {_GUNICORN_FILE}")
+    return (sources.from_toml(found, found.name).layer if found else {}), notes
+
+
+def _as_seen_from_here(file: str, directory: Path) -> str:
+    if file.startswith("python:") or directory == Path.cwd():
+        return file
+    return str(directory / file.removeprefix("file:"))
+
+
+def _layer(loaded: Loaded) -> Layer:
+    return {
+        name: Given(value, source)
+        for name, (value, source) in loaded.values.items()
+        if name in sources.BY_NAME
+    }
+
+
+def _is_toml(file: str) -> bool:
+    return file.endswith(".toml")
+
+
+def _no_file(file: str, directory: Path) -> ConfigError:
+    there = sorted(one.name for pattern in ("*.conf.py", "pelton.toml") for one in directory.glob(pattern))
+    close = sources.closest(file, there)
+    return ConfigError(
+        f"There is no config file {file}.",
+        f"Did you mean {close}?" if close else f"Looked for {(directory / file).absolute()}.",
+    )

@@ -1,0 +1,329 @@
+"""The command ``pelton``.
+
+Owns the commands, the exit code and how errors look. The options come from the table of settings
+(`pelton.cli`). Must not load the native module before the arguments are known to be right, so that
+help and errors come fast and always. Main thread.
+
+Exit codes: 0 ended as asked; 1 cannot serve (an address in use, no worker that lives, …); 2 wrong arguments;
+3 no application.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+from pelton.cli.configuration import Configuration, read_configuration
+from pelton.cli.findings import Verdict, doubtful
+from pelton.cli.options import (
+    Command,
+    option_for_all_of_the_help,
+    options_of_settings,
+    split_values,
+)
+from pelton.cli.show import configuration_text
+from pelton.config.settings import Settings, check_one_process
+from pelton.config.worker_kinds import kind_of
+from pelton.diagnostics.load_watch import LoadWatch
+from pelton.exceptions import ConfigError, PeltonError
+from pelton.loader import ApplicationError, Target, load_application, parse_target
+from pelton.process.daemon import begin
+from pelton.process.systemd import inherited_descriptors
+from pelton.version import VERSION
+
+LOGGER = logging.getLogger("pelton")
+_STARTED_IN = "PELTON_STARTED_IN"
+_FAILED, _USAGE, _NO_APPLICATION = 1, 2, 3
+
+
+def _serve(target: str | None, config: str | None, **given: Any) -> None:
+    """Serve a WSGI application.
+
+    MODULE is a module name (shop, shop.wsgi) or a file (path/to/shop.py). APP is a variable in it (app), an
+    attribute of one (site.wsgi), or a call that makes one (create_app(), create_app("test")). Without APP,
+    pelton looks for app, application, the only application in the module, create_app() and make_app().
+    """
+    try:
+        found, settings = _configured(config, given)
+        if settings.workers == 0:
+            check_one_process(settings, found.resolved.sources)
+        parsed = _target(target, found)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    try:
+        _serve_checked(parsed, settings, found.notes)
+    except ApplicationError as error:
+        _exit_with(error, _NO_APPLICATION)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    except PeltonError as error:
+        _exit_with(error, _FAILED)
+
+
+def _config(target: str | None, config: str | None, **given: Any) -> None:
+    """Show each setting: its value, where that comes from, and what it means.
+
+    Takes the same options as serving, and reads the same files and variables. Nothing is started.
+    """
+    try:
+        found, _ = _configured(config, given)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    click.echo(configuration_text(found.resolved), color=_colour())
+    application = target or found.target
+    if application:
+        click.echo(f"Application: {application}")
+    for note in found.notes:
+        click.echo(f"Note: {note}")
+
+
+def _check(target: str | None, config: str | None, **given: Any) -> None:
+    """Check everything that can be checked without serving; the exit code is 0 if pelton could start.
+
+    Takes the same options as serving: are the settings right, are the addresses free, can files be read and
+    written, can the application be imported, do threads have enough descriptors and database connections.
+    """
+    try:
+        found, settings = _configured(config, given)
+        parsed = _target(target, found) if target or found.target else None
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    from pelton.cli import checks
+    from pelton.cli.application_check import check_application
+
+    findings = [
+        *checks.check_settings(settings, found.resolved.sources),
+        *checks.check_process(settings),
+    ]
+    directory = _working_directory()
+    findings += [
+        *checks.check_addresses(settings),
+        *checks.check_files(settings),
+        *checks.check_descriptors(settings),
+        *(check_application(parsed, directory, settings) if parsed else ()),
+        *(doubtful(note) for note in found.notes),
+    ]
+    if parsed is None:
+        findings.append(doubtful("No application was named, so none was imported."))
+    for one in findings:
+        colour = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.FAULT: "red"}[one.verdict]
+        click.echo(f"{click.style(one.verdict.value.rjust(5), fg=colour)}  {one.what}", color=_colour())
+        for line in one.lines:
+            click.echo(f"       {line}", color=_colour())
+    if any(one.verdict is Verdict.FAULT for one in findings):
+        sys.exit(_FAILED)
+
+
+def _migrate(argument: tuple[str, ...]) -> None:
+    """Print what another server's configuration is for pelton, with remarks.
+
+    WHAT is gunicorn's config file, uWSGI's ini file, or a command line of either ("uwsgi --http :8000 …").
+    """
+    from pelton.compat.gunicorn.migrate import migrate
+
+    try:
+        click.echo(migrate(argument[0] if len(argument) == 1 else shlex.join(argument)))
+    except PeltonError as error:
+        _exit_with(error, _USAGE)
+
+
+def _run(module: bool, script: str, arguments: tuple[str, ...]) -> None:
+    """Run a script as python does; its app.run() is served by pelton.
+
+    For development. The arguments behind SCRIPT are its own. With -m, SCRIPT is the name of a module or
+    package.
+    """
+    from pelton.development.script import run_module, run_script
+
+    try:
+        code = (run_module if module else run_script)(script, arguments)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    sys.exit(code)
+
+
+def _configured(config: str | None, given: dict[str, Any]) -> tuple[Configuration, Settings]:
+    """What was said, and the settings that follow. Raises ConfigError."""
+    values, words = split_values(given)
+    # As it was at the start: --env adds to it, and a second reading must not see that.
+    environ, directory = dict(os.environ), _directory_of_the_start()
+
+    def read() -> tuple[Configuration, Settings]:
+        found = read_configuration(values, words, config, environ, directory)
+        settings = replace(found.settings, hooks=found.hooks if found.hooks else None)
+        if not found.resolved.given("bind") and (descriptors := inherited_descriptors()):
+            # A systemd socket unit has opened them for exactly this.
+            settings = replace(settings, bind=tuple(f"fd://{descriptor}" for descriptor in descriptors))
+        return found, settings
+
+    found, settings = read()
+    return found, replace(settings, read_again=lambda: read()[1])
+
+
+def _directory_of_the_start() -> Path:
+    """What the names of config files are relative to.
+
+    A successor (USR2) is this command once more, in the directory that its predecessor has changed to.
+    """
+    directory = str(Path.cwd())
+    if "PELTON_SUCCESSION" not in os.environ:
+        os.environ[_STARTED_IN] = directory
+    return Path(os.environ.get(_STARTED_IN, directory))
+
+
+def _target(target: str | None, found: Configuration) -> Target:
+    chosen = target or found.target
+    if chosen is None:
+        raise ConfigError("No application is named.", "Write for example: pelton shop:app")
+    return parse_target(chosen)
+
+
+def _working_directory() -> Path:
+    directory = Path.cwd()
+    # As `python` itself, `flask` and gunicorn do; the installed command has its own directory there instead.
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+    return directory
+
+
+def _serve_checked(target: Target, settings: Settings, notes: Sequence[str]) -> None:
+    begin(settings)
+    for note in notes:
+        LOGGER.info("%s", note)
+    directory = _working_directory()
+    # Here once, and not in each worker in turn.
+    kind_of(settings).require()
+    if settings.workers:
+        from pelton.supervisor.entry import serve
+
+        code = serve(target, directory, settings)
+        if code:
+            sys.exit(code)
+        return
+    if settings.hooks is not None:
+        settings.hooks.alone()
+    kind_of(settings).prepare(settings)
+    with LoadWatch("This process"):
+        application = load_application(target, directory)
+
+    from pelton.api import run_with
+
+    run_with(application, settings)
+
+
+def _exit_with(error: PeltonError, code: int) -> NoReturn:
+    message = str(error)
+    if isinstance(error, ApplicationError) and error.traceback:
+        click.echo(error.traceback.rstrip() + "\n", err=True)
+    click.echo(f"{click.style('Error:', fg='red')} {message}", err=True, color=_colour())
+    sys.exit(code)
+
+
+def _colour() -> bool | None:
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _show_version(context: click.Context, option: click.Parameter, given: bool) -> None:
+    if given and not context.resilient_parsing:
+        click.echo(f"pelton {VERSION}")
+        context.exit()
+
+
+class _Target(click.Argument):
+    """Completed as a file, and, as the first word, as a command."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        commands = [] if ctx.args else [name for name in _COMMANDS if name.startswith(incomplete)]
+        return [*map(CompletionItem, commands), CompletionItem(incomplete, type="file")]
+
+
+class _Main(Command):
+    """Serves, unless the first word is the name of a command.
+
+    A module of that name is still served as ./config.py or config:app.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in _COMMANDS:
+            name, *rest = args
+            return _COMMANDS[name].make_context(f"{info_name} {name}", rest, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands (as the first word)"):
+            formatter.write_dl([(name, one.get_short_help_str(80)) for name, one in _COMMANDS.items()])
+
+
+def _command(callback: Callable[..., None], name: str) -> Command:
+    return Command(
+        name,
+        params=[click.Argument(["target"], metavar="[MODULE[:APP]]", required=False), *_common_options()],
+        callback=callback,
+        help=callback.__doc__,
+        context_settings=_CONTEXT_SETTINGS,
+    )
+
+
+def _common_options() -> list[click.Parameter]:
+    return [*options_of_settings(), option_for_all_of_the_help()]
+
+
+_CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_COMMANDS: dict[str, click.Command] = {
+    "config": _command(_config, "config"),
+    "check": _command(_check, "check"),
+    "run": Command(
+        "run",
+        params=[
+            click.Option(["-m", "module"], is_flag=True, help="Run a module, as python -m does."),
+            click.Argument(["script"], metavar="SCRIPT"),
+            click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED),
+        ],
+        callback=_run,
+        help=_run.__doc__,
+        # What follows the script's name is the script's, even --help.
+        context_settings={**_CONTEXT_SETTINGS, "allow_interspersed_args": False},
+    ),
+    "migrate": Command(
+        "migrate",
+        params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],
+        callback=_migrate,
+        help=_migrate.__doc__,
+        # The options of the other server are its own business.
+        context_settings={**_CONTEXT_SETTINGS, "ignore_unknown_options": True},
+    ),
+}
+
+main = _Main(
+    "pelton",
+    params=[
+        _Target(["target"], metavar="MODULE[:APP]", required=False),
+        *_common_options(),
+        click.Option(
+            ["-v", "--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the version and exit.",
+        ),
+    ],
+    callback=_serve,
+    help=_serve.__doc__,
+    no_args_is_help=True,
+    context_settings=_CONTEXT_SETTINGS,
+)

@@ -1,4 +1,0 @@
-"""The parts of the command ``pelton``: its options, where values are read, ``config`` and ``check``.
-
-Owns what `pelton.cli` puts together. Must not load the native module. Main thread.
-"""

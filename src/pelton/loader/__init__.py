@@ -1,0 +1,33 @@
+"""From ``MODULE[:APP]`` to the application object.
+
+Owns finding it, and saying what was looked for and what there is instead when it is not found. Must not know
+settings, sockets or the front. Runs on the main thread: importing an application is the application's code.
+
+`target` reads the text, `modules` imports, `candidates` knows what an application looks like, `attributes`
+takes the object out of the module, `tracebacks` shows whose fault it was.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pelton.exceptions import ApplicationError
+from pelton.loader.attributes import find_application, named_application
+from pelton.loader.debugger import refuse_debugger
+from pelton.loader.modules import import_target
+from pelton.loader.target import Target, parse_target
+
+__all__ = ["ApplicationError", "Target", "load_application", "parse_target"]
+
+
+def load_application(target: Target, directory: Path) -> Any:
+    """The application that ``target`` names; paths and hints are relative to ``directory``.
+
+    The module is looked up on ``sys.path``. Raises ApplicationError, whatever the application's code did;
+    ConfigError for an application that is for development only.
+    """
+    module = import_target(target, directory)
+    found = named_application(module, target) if target.attribute else find_application(module, target)
+    refuse_debugger(found)
+    return found

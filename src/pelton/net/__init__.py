@@ -1,0 +1,1 @@
+"""What listens and what is opened before anything serves. Must not know HTTP."""
