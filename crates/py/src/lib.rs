@@ -32,6 +32,7 @@ mod request;
 mod responder;
 mod start_response;
 mod stream;
+mod tls;
 mod worker;
 
 pub use client_socket::SocketOffer;
@@ -59,6 +60,18 @@ mod engine {
     use super::SocketOffer;
     #[pymodule_export]
     use super::Worker;
+    #[pymodule_export]
+    use super::tls::Certificate;
+    #[pymodule_export]
+    use super::tls::TicketKeys;
+    #[pymodule_export]
+    use super::tls::Tls;
+    #[pymodule_export]
+    use super::tls::make_certificate;
+    #[pymodule_export]
+    use super::tls::make_challenge_certificate;
+    #[pymodule_export]
+    use super::tls::read_certificates;
     #[pymodule_export]
     use super::process::adopt_orphans;
     #[pymodule_export]

@@ -54,6 +54,7 @@ class Group(enum.Enum):
     RESPONSES = "Responses"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
+    ENCRYPTION = "Encryption"
     HEALTH = "Health"
     LOGS = "Logs"
     PROCESS = "Process"
@@ -106,7 +107,7 @@ class Setting:
             case Unit.ADDRESS if not self.repeatable:
                 return "an address"
             case Unit.ADDRESS:
-                return "host:port, :port, port, [::1]:port, unix:/path or fd://3"
+                return "host:port, :port, port, [::1]:port, unix:/path or fd://3, with or without https:// in front"
             case Unit.PATH:
                 return "a path"
             case _:

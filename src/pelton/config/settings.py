@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pelton.config.setting import Group, Setting, table_of
+from pelton.config.table.encryption import Encryption
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
 from pelton.config.table.process import Process
@@ -31,7 +32,7 @@ MOST_WEBSOCKETS = 4000
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
-class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving):
+class Settings(Process, Observing, Encryption, Timeouts, Load, Requests, Processes, Serving):
     """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
 
     # No setting but what ``access_log`` becomes once it is opened (`pelton.logs.access`): the front
