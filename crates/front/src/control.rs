@@ -13,9 +13,11 @@ use pelton_link::{BodyPool, Doorbell};
 use crate::access::log::AccessLog;
 use crate::counters::Counters;
 use crate::event_loop::EventLoop;
+use crate::event_loop::redirect::Challenges;
 use crate::notices::{Level, Notice, Notices};
 use crate::scheduling::worker_link::WorkerLink;
 use crate::settings::Settings;
+use crate::transport::tls::Encryption;
 use crate::transport::listener::ListenerSettings;
 
 /// What the front has been told to do.
@@ -41,6 +43,8 @@ pub(crate) enum Order {
     Died(u64, String),
     CalledItself(u64, u32),
     Answer(Arc<Doorbell>),
+    Encrypt(Box<Encryption>),
+    SetChallenges(Challenges),
 }
 
 /// What all workers of a front have in common.
@@ -183,6 +187,16 @@ impl FrontHandle {
     /// One of the [`crate::LocalCalls`] was made by the worker process `pid`, or by a child of it.
     pub fn called_itself(&self, number: u64, pid: u32) {
         self.order(Order::CalledItself(number, pid));
+    }
+
+    /// New connections are encrypted with this from now on; those that are open go on as they began.
+    pub fn encrypt(&self, encryption: Encryption) {
+        self.order(Order::Encrypt(Box::new(encryption)));
+    }
+
+    /// What ACME servers find from now on.
+    pub fn set_challenges(&self, challenges: Challenges) {
+        self.order(Order::SetChallenges(challenges));
     }
 
     /// Rings `pulse` from the front's thread, which shows that its event loop runs.

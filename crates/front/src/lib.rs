@@ -23,6 +23,7 @@ mod transport;
 mod tests;
 
 pub use control::{Common, FrontHandle, start};
+pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Level, News, Notice};
@@ -31,3 +32,4 @@ pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;
 pub use transport::Origin;
 pub use transport::listener::{ListenerSettings, Protocol, Role};
+pub use transport::tls::Encryption;

@@ -170,7 +170,7 @@ pub fn read_certificates(pem: Vec<u8>) -> PyResult<Vec<Certificate>> {
 
 /// A self-signed certificate for `names` and its key, both in PEM; `lifetime` in seconds.
 #[pyfunction]
-pub fn make_certificate(names: Vec<String>, lifetime: u64) -> PyResult<(String, String)> {
+pub fn make_certificate(names: Vec<String>, lifetime: i64) -> PyResult<(String, String)> {
     let made = self_signed(&names, now(), lifetime).map_err(|fault| value_error(&fault))?;
     Ok((made.certificate, made.key))
 }

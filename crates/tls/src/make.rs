@@ -19,7 +19,7 @@ pub struct Made {
 const SKEW: u64 = 60 * 60;
 
 /// A certificate for these names and addresses, signed with its own key; `now` and `lifetime` in seconds.
-pub fn self_signed(names: &[String], now: u64, lifetime: u64) -> Result<Made, Fault> {
+pub fn self_signed(names: &[String], now: u64, lifetime: i64) -> Result<Made, Fault> {
     make(names, now, lifetime, None)
 }
 
@@ -32,7 +32,7 @@ pub fn challenge(name: &str, digest: &[u8; 32], now: u64) -> Result<Made, Fault>
 fn make(
     names: &[String],
     now: u64,
-    lifetime: u64,
+    lifetime: i64,
     extension: Option<CustomExtension>,
 ) -> Result<Made, Fault> {
     let fault = |error: rcgen::Error| Fault(format!("a certificate cannot be made: {error}"));
@@ -41,7 +41,7 @@ fn make(
     params.distinguished_name.push(DnType::CommonName, first);
     let epoch = date_time_ymd(1970, 1, 1);
     params.not_before = epoch + Duration::from_secs(now.saturating_sub(SKEW));
-    params.not_after = epoch + Duration::from_secs(now.saturating_add(lifetime));
+    params.not_after = epoch + Duration::from_secs(now.saturating_add_signed(lifetime));
     params.custom_extensions.extend(extension);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(fault)?;
     let certificate = params.self_signed(&key).map_err(fault)?;

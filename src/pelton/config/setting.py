@@ -107,7 +107,7 @@ class Setting:
             case Unit.ADDRESS if not self.repeatable:
                 return "an address"
             case Unit.ADDRESS:
-                return "host:port, :port, port, [::1]:port, unix:/path or fd://3, with or without https:// in front"
+                return "host:port, :port, port, [::1]:port, unix:/path or fd://3 (https:// in front)"
             case Unit.PATH:
                 return "a path"
             case _:

@@ -25,10 +25,12 @@ from pelton.development.application import Wrapping
 from pelton.development.end import Why, Wish, leave
 from pelton.development.port_in_use import explained
 from pelton.development.settings import chosen, development_settings
+from pelton.development.ssl_context import encryption_of
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
 from pelton.net.opened import open_all
 from pelton.process.signals import on_main_thread
+from pelton.tls.material import has_certificates
 
 LOGGER = messages.LOGGER
 
@@ -93,10 +95,10 @@ def run_simple(
     calls += 1
     if not isinstance(port, int):
         raise TypeError("port must be an integer")
-    _check_tls(ssl_context)
+    encryption = encryption_of(ssl_context)
     concurrency = Concurrency.of(threaded=threaded, processes=processes)
     wrapping = Wrapping(hostname, use_debugger, use_evalex, static_files)
-    settings = _settings(hostname, port, concurrency, use_debugger=use_debugger)
+    settings = _settings(hostname, port, concurrency, use_debugger=use_debugger, encryption=encryption)
     set_up_logging(settings.log_level)
     messages.set_up_logger()
     if request_handler is not None and not is_reloaded_child():
@@ -113,6 +115,7 @@ def run_simple(
         "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
         reloader=use_reloader,
         debugger=use_debugger,
+        tls=has_certificates(settings),
     )
     options = None
     if use_reloader:
@@ -139,8 +142,16 @@ def bind_of(hostname: str, port: int) -> str:
     return str(tcp_address(hostname, port))
 
 
-def _settings(hostname: str, port: int, concurrency: Concurrency, *, use_debugger: bool) -> Settings:
+def _settings(
+    hostname: str,
+    port: int,
+    concurrency: Concurrency,
+    *,
+    use_debugger: bool,
+    encryption: Mapping[str, Any],
+) -> Settings:
     given: dict[str, Any] = {
+        **encryption,
         "bind": [bind_of(hostname, port)],
         "workers": concurrency.processes,
         "worker_kind": concurrency.kind,
@@ -220,15 +231,6 @@ def _inherited_descriptors() -> list[int]:
     except ConfigError:
         # Another reloader's child.
         return []
-
-
-def _check_tls(ssl_context: object) -> None:
-    """The seam for TLS. Raises ConfigError as long as there is none."""
-    if ssl_context is not None:
-        raise ConfigError(
-            "ssl_context: pelton cannot serve HTTPS itself yet.",
-            "Leave it out, or put a proxy that does TLS in front.",
-        )
 
 
 def overridden(handler: type[Any]) -> list[str]:

@@ -10,8 +10,8 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 from pathlib import Path
+from typing import Final
 
 from pelton.config.address import Bind, Scheme, parse_address, parse_bind
 from pelton.config.settings import Settings
@@ -21,7 +21,6 @@ from pelton.logs.statsd import open_statsd_of
 from pelton.net.listeners import Inherited, Listener, open_listeners
 from pelton.tls.material import Material, has_certificates, read_material
 from pelton.tls.ticket_keys import NO_KEYS, new_store
-
 
 # What a client of a listener gets: the application, a redirect to https, or health checks.
 APPLICATION: Final = "application"
@@ -56,7 +55,11 @@ class Opened:
     @property
     def described(self) -> list[Described]:
         """All listeners, as the front takes them."""
-        roles = ((self.listeners, APPLICATION), (self.redirect_listeners, REDIRECT), (self.admin_listeners, ADMIN))
+        roles = (
+            (self.listeners, APPLICATION),
+            (self.redirect_listeners, REDIRECT),
+            (self.admin_listeners, ADMIN),
+        )
         return [(one.socket.fileno(), role, one.tls) for listeners, role in roles for one in listeners]
 
     def close(self) -> None:
@@ -75,9 +78,7 @@ class Opened:
             os.close(self.ticket_keys)
 
 
-def open_all(
-    settings: Settings, inherited: Sequence[Inherited] = (), ticket_keys: int = NO_KEYS
-) -> Opened:
+def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_keys: int = NO_KEYS) -> Opened:
     """Open what ``settings`` name. Raises PeltonError.
 
     ``inherited``, ``ticket_keys``: the listeners and the store of keys that a predecessor left.

@@ -1,1 +1,1 @@
-"""Certificates and keys: files, watching them, renewing them. What runs for each byte is the native front's."""
+"""Certificates and keys: reading, watching and renewing them. What runs for each byte is the front's."""

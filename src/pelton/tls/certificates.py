@@ -1,7 +1,7 @@
 """The certificates of a running server: read again when their files change, and told of when they end.
 
-Owns one thread, "pelton-certificates", which looks at the files, rotates the keys of tickets, and warns. A new
-pair counts only when everything about it is in order; otherwise the old one stays, and the log says why.
+Owns one thread, "pelton-certificates", which looks at the files, rotates the keys of tickets, and warns. A
+new pair counts only when everything about it is in order; otherwise the old one stays, and the log says why.
 Lives in the process that has the front.
 """
 
@@ -11,14 +11,24 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.exceptions import PeltonError
-from pelton.tls.material import BadCertificateError, Material, build, explained, files_of, read_material, stamps
+from pelton.tls.material import (
+    BadCertificateError,
+    Material,
+    build,
+    explained,
+    files_of,
+    read_material,
+    stamps,
+)
 from pelton.tls.ticket_keys import current_keys
+
+if TYPE_CHECKING:
+    from pelton.net.opened import Opened
 
 LOGGER = logging.getLogger("pelton")
 
@@ -30,7 +40,7 @@ _WARN_EVERY: Final = 86400.0
 
 
 class Certificates:
-    """``apply`` is called with each new configuration, on any thread; not with the first one (`tls`)."""
+    """Those of one front; it is told of each new configuration (but not of the first one, `tls`)."""
 
     def __init__(self, settings: Settings, material: Material, ticket_keys: int) -> None:
         self._settings = settings
@@ -41,10 +51,9 @@ class Certificates:
         self._seen = stamps(self._files)
         self._material = material
         self._tls = build(settings, material, self._tickets)
-        self._apply: Callable[[_engine.Tls], object] = lambda tls: None
+        self._front: _engine.Front | None = None
         self._changing = threading.Lock()
-        self._wake = threading.Event()
-        self._is_closed = False
+        self._end = threading.Event()
         self._warned_at = 0.0
         self._thread: threading.Thread | None = None
         if self._tls.unknown_ciphers:
@@ -55,16 +64,15 @@ class Certificates:
         """What is in force."""
         return self._tls
 
-    def start(self, apply: Callable[[_engine.Tls], object]) -> None:
-        """Watch from now on."""
-        self._apply = apply
+    def start(self, front: _engine.Front) -> None:
+        """Watch from now on; ``front`` has been started."""
+        self._front = front
         self._thread = threading.Thread(target=self._watch, name="pelton-certificates", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Watch no more; the configuration in force stays."""
-        self._is_closed = True
-        self._wake.set()
+        self._end.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LOOK_EVERY)
@@ -85,7 +93,8 @@ class Certificates:
                 return False
             changed = material != self._material
             self._material, self._tls = material, made
-            self._apply(made)
+            if self._front is not None:
+                self._front.encrypt(made)
         if changed:
             LOGGER.info("%s: new certificates are in force: %s.", why, described(made))
         self._warned_at = 0.0
@@ -93,17 +102,14 @@ class Certificates:
 
     def _watch(self) -> None:
         """Runs on "pelton-certificates"."""
-        while not self._is_closed:
+        self._warn()
+        while not self._end.wait(_LOOK_EVERY):
             self._warn()
-            self._wake.wait(_LOOK_EVERY)
-            if self._is_closed:
-                return
             self._tickets.replace(current_keys(self._store))
             if stamps(self._files) != self._seen:
                 # Certificate and key are written one after the other: look once more when both are there.
                 before = stamps(self._files)
-                self._wake.wait(1.0)
-                if not self._is_closed and stamps(self._files) == before:
+                if not self._end.wait(1.0) and stamps(self._files) == before:
                     self.read_again("Certificate files have changed")
 
     def _warn(self) -> None:
@@ -113,6 +119,13 @@ class Certificates:
         self._warned_at = now
         for name, text in ending(self._tls, self._material, now):
             LOGGER.warning("%s: %s", name, text)
+
+
+def certificates_of(settings: Settings, opened: Opened) -> Certificates | None:
+    """Those that ``opened`` has read; None without encryption. Raises BadCertificateError."""
+    if opened.material is None:
+        return None
+    return Certificates(settings, opened.material, opened.ticket_keys)
 
 
 def ending(tls: _engine.Tls, material: Material, now: float) -> list[tuple[str, str]]:

@@ -6,7 +6,6 @@ thread; reading takes as long as the disk does.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +20,8 @@ from pelton.exceptions import ConfigError, PeltonError, StartError
 ADHOC: Final = "adhoc"
 _ADHOC_NAMES: Final = ("localhost", "*.localhost", "127.0.0.1", "::1")
 _ADHOC_LIFETIME: Final = 365 * 86400
+# What may be chosen by ALPN, the preferred one first.
+PROTOCOLS: Final = ("http/1.1",)
 # Far more than any chain has; a file that is not meant can be anything.
 _LARGEST_FILE: Final = 2**20
 
@@ -65,7 +66,7 @@ def stamps(files: Iterable[str]) -> tuple[Any, ...]:
     found: list[Any] = []
     for file in files:
         try:
-            seen = os.stat(file)
+            seen = Path(file).stat()
             found.append((seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns))
         except OSError as error:
             found.append(error.errno)
@@ -73,7 +74,7 @@ def stamps(files: Iterable[str]) -> tuple[Any, ...]:
 
 
 def read_material(settings: Settings) -> Material:
-    """Read all files. Raises BadCertificateError for one that cannot be, ConfigError where they do not pair."""
+    """Read all files. Raises BadCertificateError, and ConfigError where they do not pair."""
     certificates, keys = settings.certfile, settings.keyfile
     if keys and len(keys) != len(certificates):
         raise ConfigError(
@@ -103,9 +104,7 @@ def read_material(settings: Settings) -> Material:
     return Material(tuple(pairs), tuple(certificates), authorities)
 
 
-def build(
-    settings: Settings, material: Material, tickets: _engine.TicketKeys, protocols: tuple[str, ...] = ()
-) -> _engine.Tls:
+def build(settings: Settings, material: Material, tickets: _engine.TicketKeys) -> _engine.Tls:
     """What the front serves with. Raises BadCertificateError that names the file."""
     try:
         return _engine.Tls(
@@ -116,7 +115,7 @@ def build(
             cert_reqs=settings.cert_reqs,
             versions=settings.tls_versions,
             ciphers=settings.ciphers,
-            protocols=list(protocols) or ["http/1.1"],
+            protocols=PROTOCOLS,
         )
     except ValueError as error:
         what, place = error.args if len(error.args) == 2 else (error.args[0], None)
@@ -145,7 +144,11 @@ def _read(file: str, what: str) -> bytes:
     except OSError as error:
         raise BadCertificateError(
             f"{file} ({what}) cannot be read: {error.strerror or error}.",
-            *(["A key belongs to the user as whom pelton starts."] if isinstance(error, PermissionError) else ()),
+            *(
+                ["A key belongs to the user as whom pelton starts."]
+                if isinstance(error, PermissionError)
+                else ()
+            ),
         ) from None
     if len(content) > _LARGEST_FILE:
         raise BadCertificateError(f"{file} ({what}) is too large to be one.")

@@ -23,6 +23,12 @@ pub enum CloseReason {
     NoProxyHeader,
     /// The worker has taken the client's socket.
     HandedOver,
+    /// The client and the server agree on nothing, or one does not trust the other.
+    HandshakeFailed,
+    /// The handshake took too long.
+    HandshakeLate,
+    /// Too many handshakes are under way, or have come from the address.
+    HandshakeRefused,
     /// The front ends.
     Draining,
 }
@@ -39,6 +45,9 @@ impl CloseReason {
             CloseReason::BrokenAnswer => "answer cut off",
             CloseReason::NoProxyHeader => "no proxy header",
             CloseReason::HandedOver => "handed over",
+            CloseReason::HandshakeFailed => "handshake failed",
+            CloseReason::HandshakeLate => "handshake too late",
+            CloseReason::HandshakeRefused => "too many handshakes",
             CloseReason::Draining => "server stopped",
         }
     }
@@ -55,6 +64,9 @@ impl CloseReason {
             CloseReason::BrokenAnswer => &counters.answers_broken,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
             CloseReason::HandedOver => &counters.closed_handed_over,
+            CloseReason::HandshakeFailed => &counters.closed_handshake_failed,
+            CloseReason::HandshakeLate => &counters.closed_handshake_late,
+            CloseReason::HandshakeRefused => &counters.closed_handshake_refused,
             CloseReason::Draining => &counters.closed_draining,
         }
     }

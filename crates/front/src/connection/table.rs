@@ -98,7 +98,7 @@ mod tests {
         let listener = Listener::new(settings, 0).unwrap();
         let mut table = ConnectionTable::default();
         let accept = || {
-            let (transport, peer) = listener.accept().unwrap();
+            let (transport, peer) = listener.accept(None).unwrap();
             Connection::new(transport, peer, &listener, Backlog::default())
         };
         let first = table.insert(accept());

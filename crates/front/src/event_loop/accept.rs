@@ -6,6 +6,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
 use crate::connection::Connection;
+use crate::connection::close::CloseReason;
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::own_answer::OwnAnswer;
@@ -41,7 +42,7 @@ impl EventLoop {
                     return;
                 }
                 let Some(listener) = self.listeners.get_mut(index) else { return };
-                match listener.accept() {
+                match listener.accept(self.encryption.as_deref()) {
                     Ok((transport, peer)) => {
                         let connection = Connection::new(transport, peer, listener, self.backlog.clone());
                         self.adopt(connection);
@@ -96,10 +97,21 @@ impl EventLoop {
             return id;
         }
         self.shared.counters.connections_accepted.up();
-        // A connection that never says anything has no more time than one that is slow with its head.
-        self.set_deadline(id, self.settings.head_time);
+        let is_shaking = self.table.get_mut(id).is_some_and(|connection| connection.transport.is_shaking());
+        if is_shaking {
+            if !self.admit_handshake(id) {
+                return id;
+            }
+        } else {
+            // A connection that never says anything has no more time than one that is slow with its head.
+            self.set_deadline(id, self.settings.head_time);
+        }
         if !self.count_client(id) {
             self.shared.counters.connections_refused.up();
+            if is_shaking {
+                self.close(id, CloseReason::HandshakeRefused);
+                return id;
+            }
             self.answer(id, OwnAnswer::TooManyConnections);
             self.drive(id);
         }

@@ -26,6 +26,10 @@ impl EventLoop {
                 self.expire(id);
             }
             State::Responding => self.close(id, CloseReason::WriteTimeout),
+            State::Receiving if connection.transport.is_shaking() => {
+                self.shared.counters.handshakes_late.up();
+                self.close(id, CloseReason::HandshakeLate);
+            }
             State::Receiving if connection.exchange.pending.is_some() => {
                 self.answer(id, OwnAnswer::BodyLate);
                 self.shared.counters.bodies_late.up();

@@ -30,7 +30,10 @@ use crate::connection::timers::Timers;
 use crate::control::{Command, Common, Shared};
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
+use crate::event_loop::handshakes::Handshakes;
 use crate::event_loop::receive::{SCRATCH, Turn};
+use crate::event_loop::redirect::Challenges;
+use crate::event_loop::relays::Relays;
 use crate::event_loop::upload::Uploads;
 use crate::notices::Level;
 use crate::scheduling::affinity::Affinity;
@@ -39,11 +42,13 @@ use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::statsd::sender::Statsd;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
+use crate::transport::tls::Encryption;
 
 pub(crate) mod accept;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
+pub(crate) mod handshakes;
 pub(crate) mod health;
 pub(crate) mod noting;
 pub(crate) mod offers;
@@ -51,6 +56,8 @@ pub(crate) mod orders;
 pub(crate) mod own_answer;
 pub(crate) mod rates;
 pub(crate) mod receive;
+pub(crate) mod redirect;
+pub(crate) mod relays;
 pub(crate) mod respond;
 pub(crate) mod self_calls;
 pub(crate) mod sleep;
@@ -86,6 +93,14 @@ pub(crate) struct EventLoop {
     pub(crate) first_look: Duration,
     /// When workers are to be looked at.
     pub(crate) watch_at: u64,
+    /// What connections are encrypted with, where they are.
+    pub(crate) encryption: Option<Box<Encryption>>,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) relays: Relays,
+    /// Where clients are sent on to; None: the port that they have used.
+    pub(crate) https_port: Option<u16>,
+    /// What ACME servers look for.
+    pub(crate) challenges: Challenges,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) table: ConnectionTable,
@@ -151,6 +166,7 @@ impl EventLoop {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let listeners = Listeners::new(listeners)?;
+        let https_port = listeners.https_port();
         for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
             poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
         }
@@ -193,6 +209,11 @@ impl EventLoop {
             shared,
             poll,
             listeners,
+            encryption: None,
+            handshakes: Handshakes::default(),
+            relays: Relays::default(),
+            https_port,
+            challenges: Challenges::new(),
             accept_pause_until: 0,
             accept_complained: false,
             table: ConnectionTable::default(),
@@ -264,6 +285,9 @@ impl EventLoop {
                     self.drive(id);
                 }
             }
+            if self.relays.have_work() {
+                self.drive_relays();
+            }
             if self.timers.are_due(self.now_ms) {
                 self.timers.due(self.now_ms, &mut due);
                 for key in due.drain(..) {
@@ -286,7 +310,10 @@ impl EventLoop {
                         self.begin_drain();
                     }
                     if self.table.is_empty() {
-                        return;
+                        if self.relays.len() == 0 {
+                            return;
+                        }
+                        self.relays.tell_end();
                     }
                 }
                 Command::Stop => {
@@ -357,6 +384,9 @@ impl EventLoop {
             listener.may_have_more = true;
             return;
         }
+        if self.relays.len() > 0 && self.on_relay_event(event) {
+            return;
+        }
         let id = ConnectionId::from_token(token.0);
         let Some(connection) = self.table.get_mut(id) else { return };
         // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
@@ -371,7 +401,11 @@ impl EventLoop {
             return;
         }
         connection.transport.note_event(event.is_readable(), event.is_read_closed());
-        if connection.transport.proceed().is_err() {
+        if connection.transport.is_shaking() {
+            if !self.shake_hands(id) {
+                return;
+            }
+        } else if connection.transport.proceed().is_err() {
             self.close(id, CloseReason::TransportError);
             return;
         }
@@ -411,6 +445,9 @@ impl EventLoop {
             return;
         }
         let Some(mut connection) = self.table.remove(id) else { return };
+        if connection.transport.is_shaking() {
+            self.end_handshake();
+        }
         if connection.is_shared {
             self.part_with(&connection);
         }

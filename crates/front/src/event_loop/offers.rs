@@ -8,8 +8,8 @@
 //! limits of connections nor for a drain. Each worker bounds how many it has. If the application answers instead, all goes on as
 //! usual, but the worker may have its duplicate for a moment more: so such a connection is shut down before it is closed.
 //!
-//! With TLS in front the socket would not be the client's own but one end of a socket pair, and the front would relay between the two; the rest
-//! would stay as it is.
+//! With TLS in front the socket is not the client's own but one end of a socket pair, and the front relays between the two (`relays`); the rest
+//! is the same.
 
 use mio::unix::SourceFd;
 
@@ -21,6 +21,7 @@ use crate::event_loop::own_answer::OwnAnswer;
 use crate::notices::Level;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::{Dispatch, Place};
+use crate::transport::tls::Tls;
 
 /// Of the answer that the application sends itself.
 const SWITCHING_PROTOCOLS: u16 = 101;
@@ -67,14 +68,20 @@ impl EventLoop {
         if let Some(mut connection) = self.table.remove(id) {
             self.timers.clear(id.key);
             self.forget_client(&connection);
-            // The worker's descriptor keeps the socket open, and with it the poller's entry.
-            let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+            let relay = connection.transport.tls_mut().and_then(Tls::take_relay);
+            if relay.is_none() {
+                // The worker's descriptor keeps the socket open, and with it the poller's entry.
+                let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+            }
             let reason = CloseReason::HandedOver;
             reason.counter(&self.shared.counters).up();
             if let Some(mut record) = connection.exchange.record.take() {
                 record.status = SWITCHING_PROTOCOLS;
                 record.answered_us = self.now_us();
                 self.note_end(record, 0, reason.for_the_log());
+            }
+            if let Some(worker) = relay {
+                self.begin_relay(connection.transport, worker);
             }
         }
         self.dispatch.reap(place, self.now_ms);

@@ -52,6 +52,8 @@ impl EventLoop {
                 Order::Died(number, how) => self.on_death(number, &how),
                 Order::CalledItself(number, pid) => self.on_self_call(number, pid),
                 Order::Answer(pulse) => pulse.ring(),
+                Order::Encrypt(encryption) => self.encryption = Some(encryption),
+                Order::SetChallenges(challenges) => self.challenges = challenges,
             }
         }
     }

@@ -102,11 +102,13 @@ pub(crate) struct Own {
     pub detail: String,
     /// Whether all of the request has been received.
     pub keeps_connection: bool,
+    /// Where the client is sent on to.
+    pub location: Option<String>,
 }
 
 impl Own {
     pub(crate) fn text(status: u16, detail: &str, keeps_connection: bool) -> Self {
-        Own { status, media_type: PLAIN_TEXT, detail: detail.to_owned(), keeps_connection }
+        Own { status, media_type: PLAIN_TEXT, detail: detail.to_owned(), keeps_connection, location: None }
     }
 }
 
@@ -132,8 +134,12 @@ impl EventLoop {
         // Of a body that is still coming nothing more will be received.
         let keeps_connection = own.keeps_connection && exchange.upload.take().is_none();
         let retry_after = self.settings.retry_after_seconds.to_string();
-        let extra = [(&b"Retry-After"[..], retry_after.as_bytes())];
-        let extra = if matches!(own.status, 429 | 503) { &extra[..] } else { &[] };
+        let extra = match &own.location {
+            Some(location) => [(&b"Location"[..], location.as_bytes())],
+            None => [(&b"Retry-After"[..], retry_after.as_bytes())],
+        };
+        let has_extra = own.location.is_some() || matches!(own.status, 429 | 503);
+        let extra = if has_extra { &extra[..] } else { &[] };
         let context = ResponseContext {
             version: exchange.version,
             is_head: exchange.is_head,
@@ -141,6 +147,7 @@ impl EventLoop {
             date: self.date.render(self.unix_seconds),
             known_length: None,
             timing: None,
+            transport_security: self.settings.transport_security.as_deref().filter(|_| connection.peer.is_tls),
         };
         self.wire.clear();
         let encoded = canned_answer(&mut self.wire, own.status, own.media_type, &own.detail, extra, &context);

@@ -173,6 +173,9 @@ impl EventLoop {
             let step = match connection.receiver.advance(rest, &self.limits, &mut self.head) {
                 Ok(step) => step,
                 Err(error) => {
+                    if rest.starts_with(&[0x16, 3]) {
+                        self.tell_of_tls(id);
+                    }
                     self.note_refused(id, rest);
                     self.refuse(id, error);
                     return (input.len(), Seen::Turned);
@@ -224,12 +227,14 @@ impl EventLoop {
         connection.requests = connection.requests.saturating_add(1);
         let most = self.settings.requests_per_connection;
         let may_go_on = most == 0 || connection.requests < most;
-        let may_be_health = self.settings.health_path.is_some() || connection.role == Role::Admin;
+        let is_special = self.settings.health_path.is_some()
+            || connection.role != Role::Application
+            || !self.challenges.is_empty();
         let exchange = &mut connection.exchange;
         exchange.version = self.head.version;
         exchange.is_head = self.head.method.of(bytes) == b"HEAD";
         exchange.keep_alive = self.head.keep_alive && !self.draining && may_go_on;
-        if may_be_health && self.answer_health(id, bytes) {
+        if is_special && self.answer_by_role(id, bytes) {
             return Some(0);
         }
         let connection = self.table.get_mut(id)?;
@@ -315,6 +320,7 @@ impl EventLoop {
             listener: connection.listener,
             proxies: &self.settings.proxies,
             listeners: self.application_listeners,
+            variables: connection.transport.variables(),
         };
         let dispatched = self.dispatch.submit(id, &ask, load, self.now_ms);
         self.handed_on(id, dispatched);
@@ -332,6 +338,7 @@ impl EventLoop {
             listener: connection.listener,
             proxies: &self.settings.proxies,
             listeners: self.application_listeners,
+            variables: connection.transport.variables(),
         };
         if body.is_spooled() {
             self.shared.counters.bodies_spooled.up();

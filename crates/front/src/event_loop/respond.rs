@@ -144,6 +144,11 @@ impl EventLoop {
                         date: self.date.render(self.unix_seconds),
                         known_length: head.known_length,
                         timing,
+                        transport_security: self
+                            .settings
+                            .transport_security
+                            .as_deref()
+                            .filter(|_| connection.peer.is_tls),
                     };
                     let Ok(encoded) = encode_head(wire, head.status, head.reason, head.fields(), &context)
                     else {

@@ -31,8 +31,10 @@ impl EventLoop {
             if let Some(listener) = self.listeners.find(Role::Application, listener)
                 && socket.set_nonblocking(true).is_ok()
                 && let Ok(address) = socket.peer_addr()
+                // Nobody puts one there that is encrypted.
+                && let Ok(transport) = listener.transport(socket, None)
             {
-                let (transport, peer) = (listener.transport(socket), Peer::new(&address));
+                let peer = Peer::new(&address);
                 let mut connection = Connection::new(transport, peer, listener, self.backlog.clone());
                 connection.fresh = false;
                 let id = self.adopt(connection);

@@ -71,7 +71,7 @@ impl Scene {
         self.asked += 1;
         let proxies = Proxies::default();
         let ask =
-            Ask { head: &head, bytes: &bytes, peer: &peer, listener: 0, proxies: &proxies, listeners: 1 };
+            Ask { head: &head, bytes: &bytes, peer: &peer, listener: 0, proxies: &proxies, listeners: 1, variables: &[] };
         self.dispatch.submit(id, &ask, load, now_ms)
     }
 

@@ -20,8 +20,8 @@ class Encryption:
         help="A certificate with its chain, in PEM. May be repeated, in pairs with --keyfile.",
         reason="Without one there is nothing to encrypt with.",
         first=True,
-        more="With one, addresses without a scheme speak HTTPS. Each client gets the certificate for the name "
-        "that it asks for, and the first one for any other. See [tls.md](tls.md).",
+        more="With one, addresses without a scheme speak HTTPS. Each client gets the certificate for the "
+        "name that it asks for, and the first one for any other. See [tls.md](tls.md).",
         while_running="the files are read again when they change, and on HUP",
     )  # fmt: skip
     keyfile: tuple[str, ...] = setting(
@@ -97,7 +97,7 @@ class Encryption:
     hsts_seconds: int = setting(
         0,
         Unit.SECONDS, Group.ENCRYPTION, Part.FRONT, "--hsts",
-        help="Tell browsers in each HTTPS response to use HTTPS only, for so long (Strict-Transport-Security).",
+        help="Tell browsers to use HTTPS only, for so long (Strict-Transport-Security).",
         reason="Who says it cannot go back for that time: it has to be a decision.",
         zero="not said",
     )  # fmt: skip
