@@ -11,14 +11,19 @@ import logging
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.exceptions import PeltonError
+from pelton.tls.acme.renewer import Renewer
 from pelton.tls.material import (
     BadCertificateError,
     Material,
+    Pair,
+    acme_names,
+    acme_state,
     build,
     explained,
     files_of,
@@ -29,6 +34,7 @@ from pelton.tls.ticket_keys import current_keys
 
 if TYPE_CHECKING:
     from pelton.net.opened import Opened
+    from pelton.tls.acme.client import Answers
 
 LOGGER = logging.getLogger("pelton")
 
@@ -56,6 +62,8 @@ class Certificates:
         self._end = threading.Event()
         self._warned_at = 0.0
         self._thread: threading.Thread | None = None
+        self._renewer: Renewer | None = None
+        self._challenges: tuple[Pair, ...] = ()
         if self._tls.unknown_ciphers:
             LOGGER.warning("ciphers: not known, and left out: %s.", ", ".join(self._tls.unknown_ciphers))
 
@@ -69,10 +77,15 @@ class Certificates:
         self._front = front
         self._thread = threading.Thread(target=self._watch, name="pelton-certificates", daemon=True)
         self._thread.start()
+        self._renewer = self._make_renewer()
+        if self._renewer is not None:
+            self._renewer.start()
 
     def close(self) -> None:
         """Watch no more; the configuration in force stays."""
         self._end.set()
+        if self._renewer is not None:
+            self._renewer.close()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LOOK_EVERY)
@@ -86,7 +99,7 @@ class Certificates:
             self._seen = stamps(self._files)
             try:
                 material = read_material(self._settings)
-                made = build(self._settings, material, self._tickets)
+                made = build(self._settings, replace(material, challenges=self._challenges), self._tickets)
                 _refuse_expired(made, material)
             except PeltonError as error:
                 LOGGER.error("%s: the old certificates stay in force: %s", why, explained(error))
@@ -99,6 +112,41 @@ class Certificates:
             LOGGER.info("%s: new certificates are in force: %s.", why, described(made))
         self._warned_at = 0.0
         return True
+
+    def _make_renewer(self) -> Renewer | None:
+        settings, state = self._settings, acme_state(self._settings)
+        if state is None:
+            return None
+        # The package and what it brings along; only who uses it waits for it.
+        from pelton.tls.acme.client import Directory
+        from pelton.tls.acme.client import explained as explained_by_directory
+
+        names = acme_names(settings)
+        if state.read_pair() is None:
+            LOGGER.warning(
+                "ACME: until there is a certificate for %s, one serves that nobody trusts.", ", ".join(names)
+            )
+        return Renewer(
+            state,
+            names,
+            lambda: Directory(settings, state),
+            explained_by_directory,
+            publish=self._publish,
+            changed=lambda: self.read_again("ACME"),
+        )
+
+    def _publish(self, answers: Answers) -> None:
+        """Let ACME servers find these; on "pelton-acme"."""
+        if self._front is None:
+            return
+        self._front.set_challenges(answers.texts)
+        with self._changing:
+            if answers.pairs != self._challenges:
+                self._challenges = answers.pairs
+                self._tls = build(
+                    self._settings, replace(self._material, challenges=answers.pairs), self._tickets
+                )
+                self._front.encrypt(self._tls)
 
     def _watch(self) -> None:
         """Runs on "pelton-certificates"."""

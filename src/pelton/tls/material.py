@@ -6,20 +6,24 @@ thread; reading takes as long as the disk does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError, PeltonError, StartError
+from pelton.tls.acme.state import State
 
 # Instead of a file: a certificate that is made at the start and signed by nobody, for development.
 ADHOC: Final = "adhoc"
 _ADHOC_NAMES: Final = ("localhost", "*.localhost", "127.0.0.1", "::1")
 _ADHOC_LIFETIME: Final = 365 * 86400
+_PLACEHOLDER_LIFETIME: Final = 30 * 86400
 # What may be chosen by ALPN, the preferred one first.
 PROTOCOLS: Final = ("http/1.1",)
 # Far more than any chain has; a file that is not meant can be anything.
@@ -46,7 +50,19 @@ class Material:
 
 def has_certificates(settings: Settings) -> bool:
     """Whether connections can be encrypted."""
-    return bool(settings.certfile)
+    return bool(settings.certfile or settings.acme)
+
+
+def acme_names(settings: Settings) -> list[str]:
+    """The names for which an ACME directory is asked; in lower case, each once."""
+    found = [name.strip().lower() for one in settings.acme for name in one.split(",")]
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def acme_state(settings: Settings) -> State | None:
+    """Where that certificate is kept; None without."""
+    names = acme_names(settings)
+    return State(Path(settings.acme_state), names, settings.acme_directory) if names else None
 
 
 def files_of(settings: Settings) -> list[str]:
@@ -58,7 +74,9 @@ def files_of(settings: Settings) -> list[str]:
         settings.key_pass_phrase_file,
         settings.ca_certs,
     )
-    return [one for one in named if one is not None and one != ADHOC]
+    state = acme_state(settings)
+    own = [] if state is None else [str(state.pair)]
+    return [*own, *(one for one in named if one is not None and one != ADHOC)]
 
 
 def stamps(files: Iterable[str]) -> tuple[Any, ...]:
@@ -100,8 +118,14 @@ def read_material(settings: Settings) -> Material:
                 None if ocsp is None else _read(ocsp, "OCSP response"),
             )
         )
+    state, labels = acme_state(settings), list(certificates)
+    if state is not None:
+        _check_acme(settings)
+        state.make()
+        pairs.append(_acme_pair(settings, state))
+        labels.append(str(state.pair))
     authorities = None if settings.ca_certs is None else _read(settings.ca_certs, "authorities' certificates")
-    return Material(tuple(pairs), tuple(certificates), authorities)
+    return Material(tuple(pairs), tuple(labels), authorities)
 
 
 def build(settings: Settings, material: Material, tickets: _engine.TicketKeys) -> _engine.Tls:
@@ -128,6 +152,36 @@ def adhoc_pair() -> tuple[bytes, bytes]:
     """A certificate for this machine's own names, and its key; the same one for the whole process."""
     certificate, key = _engine.make_certificate(list(_ADHOC_NAMES), _ADHOC_LIFETIME)
     return certificate.encode(), key.encode()
+
+
+@cache
+def placeholder(names: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """What serves until an ACME directory has given the first certificate."""
+    certificate, key = _engine.make_certificate(list(names), _PLACEHOLDER_LIFETIME)
+    return certificate.encode(), key.encode()
+
+
+def _acme_pair(settings: Settings, state: State) -> Pair:
+    both = state.read_pair()
+    if both is None:
+        certificate, key = placeholder(tuple(acme_names(settings)))
+        return certificate, key, None, None
+    return both, both, None, None
+
+
+def _check_acme(settings: Settings) -> None:
+    for name in acme_names(settings):
+        if "*" in name:
+            raise ConfigError(
+                f'acme: "{name}": names with * need a record in the DNS (DNS-01), which pelton cannot write.',
+                "Obtain it by another program, and name the files with --certfile and --keyfile.",
+            )
+        if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", name):
+            raise ConfigError(f'acme: "{name}" is not the name of a host.')
+    if find_spec("acme") is None:
+        raise ConfigError("acme: the package acme is missing.", "Install it: pip install 'pelton[acme]'.")
+    if (settings.acme_eab_key_id is None) != (settings.acme_eab_hmac_file is None):
+        raise ConfigError("acme_eab_key_id and acme_eab_hmac_file go together.")
 
 
 def _pass_phrase(file: str | None) -> bytes | None:

@@ -107,3 +107,60 @@ class Encryption:
         help="Where requests by HTTP are sent on to HTTPS (308), mostly :80. May be repeated.",
         reason="Whoever serves people by HTTPS says where the others come in.",
     )  # fmt: skip
+    acme: tuple[str, ...] = setting(
+        (),
+        Unit.TEXT, Group.ENCRYPTION, Part.FRONT, "--acme",
+        help="Obtain and renew a certificate for these names (separated by commas) from an ACME directory.",
+        reason="It agrees to the directory's terms, and tells it the names.",
+        more="Needs the extra pelton[acme], and that the directory's servers reach this one by these names: "
+        "on port 443, or with --acme-challenge http-01 on port 80. See [tls.md](tls.md).",
+    )  # fmt: skip
+    acme_email: str | None = setting(
+        None,
+        Unit.TEXT, Group.ENCRYPTION, Part.FRONT, "--acme-email",
+        help="Where the directory may write to about the account.",
+        reason="Most directories want none.",
+    )  # fmt: skip
+    acme_directory: str = setting(
+        "https://acme-v02.api.letsencrypt.org/directory",
+        Unit.TEXT, Group.ENCRYPTION, Part.FRONT, "--acme-directory",
+        help="The address of the ACME directory.",
+        reason="Let's Encrypt: free, and trusted by every browser.",
+    )  # fmt: skip
+    acme_state: str = setting(
+        "acme",
+        Unit.PATH, Group.ENCRYPTION, Part.FRONT, "--acme-state",
+        help="The folder for the account, orders and certificates; several servers may share it.",
+        reason="Beside the application, so that a restart asks for nothing twice.",
+    )  # fmt: skip
+    acme_challenge: str = setting(
+        "tls-alpn-01",
+        Unit.TEXT, Group.ENCRYPTION, Part.FRONT, "--acme-challenge",
+        help="How the directory sees that the names are served here.",
+        reason="On the port of HTTPS itself, which has to be reachable anyway.",
+        choices=("tls-alpn-01", "http-01"),
+    )  # fmt: skip
+    acme_profile: str | None = setting(
+        None,
+        Unit.TEXT, Group.ENCRYPTION, Part.FRONT, "--acme-profile",
+        help="The kind of certificate, as the directory calls it: classic, tlsserver, shortlived.",
+        reason="The directory's own default suits most.",
+    )  # fmt: skip
+    acme_eab_key_id: str | None = setting(
+        None,
+        Unit.TEXT, Group.ENCRYPTION, Part.FRONT, "--acme-eab-key-id",
+        help="The id of the key that binds the account to one that the directory's owner knows.",
+        reason="Let's Encrypt needs none; commercial directories do.",
+    )  # fmt: skip
+    acme_eab_hmac_file: str | None = setting(
+        None,
+        Unit.PATH, Group.ENCRYPTION, Part.FRONT, "--acme-eab-hmac-file",
+        help="A file with that key, as the directory's owner has given it.",
+        reason="As for the id.",
+    )  # fmt: skip
+    acme_ca_certs: str | None = setting(
+        None,
+        Unit.PATH, Group.ENCRYPTION, Part.FRONT, "--acme-ca-certs",
+        help="Authorities whose certificates the directory itself may show, in PEM.",
+        reason="Public directories are trusted as web sites are; private ones need it.",
+    )  # fmt: skip
