@@ -1,4 +1,4 @@
-"""What ``pelton check`` says of certificates: do they fit, are they complete, who may read the key, until when.
+"""What ``pelton check`` says of certificates: do they fit, who may read the key, until when are they good.
 
 Reads the files as a start does, and nothing else: what clients trust is theirs to say.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from pelton import _engine
@@ -48,7 +49,7 @@ def check_certificates(settings: Settings) -> Iterator[Finding]:
 
 def _chain(name: str, chain: list[_engine.Certificate]) -> Iterator[Finding]:
     own = chain[0]
-    for below, above in zip(chain, chain[1:], strict=False):
+    for below, above in pairwise(chain):
         if below.issuer != above.subject:
             yield fault(
                 f'{name}: "{above.subject}" follows "{below.subject}" and has not signed it.',
