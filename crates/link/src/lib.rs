@@ -13,6 +13,8 @@ mod bell;
 mod bodies;
 mod clock;
 mod descriptors;
+mod fork;
+mod fork_poller;
 mod front_end;
 mod layout;
 mod lending;
@@ -36,6 +38,7 @@ pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BY
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
 pub use clock::{coarse_ms, fine_us};
 use descriptors::Post;
+pub use fork::{Kept, Origin, keep_open_descriptor, keep_poller, own_signal};
 pub use front_end::{Cursor, FrontEnd, Progress};
 pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};
 use lending::Lending;

@@ -6,6 +6,7 @@
 mod answers;
 mod bell;
 mod files;
+mod forks;
 mod pulse;
 mod scheduling;
 mod slots;
