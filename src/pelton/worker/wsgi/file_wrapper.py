@@ -5,8 +5,8 @@ descriptor, sends it from its current position without reading it in Python; in 
 iterates. Runs on the request's thread.
 
 What is no regular file (a pipe, a FIFO, a socket, a terminal, an eventfd) may have nothing to give yet. On a
-thread ``read`` waits for it. On a greenlet that wait would stop the hub, and with it perhaps whoever writes at
-the other end; so there the hub waits, and ``read`` takes only what has come.
+thread ``read`` waits for it. On a greenlet that wait would stop the hub, and with it perhaps whoever writes
+at the other end; so there the hub waits, and ``read`` takes only what has come.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _read_waiting(file: Any, descriptor: int, size: int) -> bytes | None:
     while True:
         blocks = os.get_blocking(descriptor)
         if blocks:
-            # Set for this one call, in which no greenlet can run: the descriptor is the application's, and may
-            # be shared with other processes. To look first would not do, for there may be a buffer.
+            # For this one call only, in which no greenlet can run: the descriptor is the application's, and
+            # may be shared with other processes. To look first would not do, for there may be a buffer.
             os.set_blocking(descriptor, False)
         try:
             block: bytes | None = file.read(size)
