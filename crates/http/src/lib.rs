@@ -20,6 +20,7 @@
     deny(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice)
 )]
 
+pub mod caching;
 pub mod codings;
 pub mod conditions;
 pub mod date;
