@@ -3,4 +3,6 @@
 pub mod checks;
 #[path = "../../crates/http/tests/common/mod.rs"]
 pub mod common;
+#[path = "../../crates/http/tests/common/h2.rs"]
+pub mod peer;
 pub mod simple;
