@@ -1,6 +1,6 @@
 //! HTTP/2: what a client does, frame by frame, and what it is told.
 
-#![allow(clippy::unwrap_used, reason = "a failing test may say so bluntly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may say so bluntly")]
 
 #[path = "common/h2.rs"]
 mod peer;
