@@ -58,7 +58,7 @@ def _held_by(layer: Any) -> Iterable[Any]:
     if issubclass(kind, dict):
         return list(dict.values(layer))
     if issubclass(kind, (list, tuple)):
-        return iter(layer)
+        return [*layer]
     if issubclass(kind, functools.partial):
         return (layer.func, *layer.args, *layer.keywords.values())
     if kind is MethodType:
