@@ -51,10 +51,48 @@ impl Peer {
     }
 }
 
+/// What an error of accept(2), other than WouldBlock, says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The new connection has failed already; the next one may be fine.
+    OneConnection,
+    /// Descriptors or memory have run out.
+    NoResources,
+    /// The socket does not listen: nothing will ever come by it.
+    NoListener,
+}
+
+impl Trouble {
+    /// Errors that stay must be told from those that do not, or the loop would ask for ever.
+    pub fn of(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Trouble::NoResources,
+            // accept(2): pending network errors of the new socket, a firewall, an interruption.
+            Some(
+                libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::ETIMEDOUT
+                | libc::ECONNRESET,
+            ) => Trouble::OneConnection,
+            _ => Trouble::NoListener,
+        }
+    }
+}
+
 /// One listening socket.
 #[derive(Debug)]
 pub struct Listener {
     descriptor: OwnedFd,
+    /// It will never accept again; see [`Listener::close`].
+    is_closed: bool,
 }
 
 impl Listener {
@@ -66,7 +104,35 @@ impl Listener {
             // Accepted sockets inherit it. Answers leave in one piece anyway; streamed pieces must not wait for each other.
             socket.set_tcp_nodelay(true)?;
         }
-        Ok(Listener { descriptor })
+        Ok(Listener { descriptor, is_closed: false })
+    }
+
+    /// Whether it was found to be of no use any more.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// It does not listen any more: somebody who has the same socket has shut it down. It keeps its place among the
+    /// others, whose numbers are in use.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Its address, for people.
+    pub fn name(&self) -> String {
+        let Ok(address) = SockRef::from(&self.descriptor).local_addr() else { return "?".to_owned() };
+        match (address.as_socket(), address.as_pathname()) {
+            (Some(address), _) => address.to_string(),
+            (None, Some(path)) => format!("unix:{}", path.display()),
+            (None, None) => "a unix socket without a name".to_owned(),
+        }
+    }
+
+    /// Whether somebody waits to be accepted.
+    pub fn has_waiting(&self) -> bool {
+        let mut ready = libc::pollfd { fd: self.raw(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, no waiting.
+        unsafe { libc::poll(&raw mut ready, 1, 0) == 1 }
     }
 
     /// The raw descriptor, for registration.
@@ -117,12 +183,39 @@ mod tests {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
         let listener = Listener::new(tcp.into()).unwrap();
-        assert_eq!(listener.waiting(), 0);
+        assert_eq!((listener.waiting(), listener.has_waiting()), (0, false));
         let _clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
-        assert_eq!(listener.waiting(), 3);
+        assert_eq!((listener.waiting(), listener.has_waiting()), (3, true));
+        assert_eq!(listener.name(), address.to_string());
         let directory = tempfile::tempdir().unwrap();
         let unix = std::os::unix::net::UnixListener::bind(directory.path().join("x")).unwrap();
-        assert_eq!(Listener::new(unix.into()).unwrap().waiting(), 0);
+        let unix = Listener::new(unix.into()).unwrap();
+        assert_eq!(unix.waiting(), 0);
+        assert!(unix.name().starts_with("unix:/") && unix.name().ends_with("/x"));
+    }
+
+    #[test]
+    fn what_concerns_one_connection_does_not_close_the_listener() {
+        for (code, want) in [
+            (libc::ECONNABORTED, Trouble::OneConnection),
+            (libc::EPERM, Trouble::OneConnection),
+            (libc::EHOSTUNREACH, Trouble::OneConnection),
+            (libc::EMFILE, Trouble::NoResources),
+            (libc::ENOMEM, Trouble::NoResources),
+            (libc::EINVAL, Trouble::NoListener),
+            (libc::EBADF, Trouble::NoListener),
+        ] {
+            assert_eq!(Trouble::of(&io::Error::from_raw_os_error(code)), want, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_was_shut_down_is_none() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = Socket::from(tcp.try_clone().unwrap());
+        let listener = Listener::new(tcp.into()).unwrap();
+        other.shutdown(std::net::Shutdown::Both).unwrap();
+        assert_eq!(Trouble::of(&listener.accept().unwrap_err()), Trouble::NoListener);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Most connections are idle most of the time, so this is small and owns no buffer then; `table` keeps them.
 
 use std::io;
+use std::os::fd::AsRawFd;
 
 use pelton_http::Receiver;
 use socket2::Socket;
@@ -32,6 +33,8 @@ pub struct Connection {
     pub peer: Peer,
     /// Which listener it came by.
     pub listener: u16,
+    /// It came by one that answers health checks only; such connections are counted apart.
+    pub is_admin: bool,
     /// The socket may have bytes that have not been read. Readiness is reported once (edge-triggered), so it is remembered here.
     pub readable: bool,
     /// The client will send nothing more.
@@ -56,6 +59,8 @@ pub struct Connection {
     pub requests: u32,
     /// Bytes moved in the present window of its clock.
     pub moved: u64,
+    /// Bytes that the client had ever taken when that window began.
+    pub taken_before: u64,
     /// Where the request stands.
     pub receiver: Receiver,
     /// Received and not consumed: the beginning of a head, or a pipelined request.
@@ -73,6 +78,7 @@ impl Connection {
             socket,
             peer,
             listener,
+            is_admin: false,
             readable: false,
             peer_done: false,
             unseen: false,
@@ -85,11 +91,32 @@ impl Connection {
             is_shared: false,
             requests: 0,
             moved: 0,
+            taken_before: 0,
             receiver: Receiver::new(),
             input: Vec::new(),
             output: Output::new(backlog),
             exchange: Exchange::default(),
         }
+    }
+
+    /// Bytes of what was sent that the system still holds, because the client has not taken them. For a unix socket
+    /// it counts its own memory, which is more.
+    pub fn held_by_system(&self) -> u64 {
+        let mut held: libc::c_int = 0;
+        // SAFETY: an open socket, and room for the number.
+        let failed = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut held) } != 0;
+        if failed { 0 } else { u64::try_from(held).unwrap_or_default() }
+    }
+
+    /// Bytes that the client has ever taken, as far as can be known.
+    pub fn taken(&self) -> u64 {
+        self.output.sent().saturating_sub(self.held_by_system())
+    }
+
+    /// Bytes of the response's body that the client has taken, as far as can be known: what has been passed on, but
+    /// for what is still here or with the system. Less by the marks of chunks among that.
+    pub fn body_taken(&self) -> u64 {
+        self.exchange.body_bytes().saturating_sub(self.output.left() + self.held_by_system())
     }
 
     /// Draws the conclusions from a read of up to `wanted` bytes; gives how many came.

@@ -32,12 +32,24 @@ impl ConnectionId {
 pub struct ConnectionTable {
     connections: Slab<(u32, Connection)>,
     next_generation: u32,
+    /// How many of them are for health checks only.
+    admin: usize,
 }
 
 impl ConnectionTable {
     /// Connections open.
     pub fn len(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Of those, the ones for health checks only.
+    pub fn admin_len(&self) -> usize {
+        self.admin
+    }
+
+    /// The others: those that count as connections of clients.
+    pub fn public_len(&self) -> usize {
+        self.connections.len() - self.admin
     }
 
     /// Whether there is none.
@@ -49,6 +61,7 @@ impl ConnectionTable {
     pub fn insert(&mut self, connection: Connection) -> ConnectionId {
         self.next_generation = self.next_generation.wrapping_add(1) & 0x3FFF_FFFF;
         let generation = self.next_generation;
+        self.admin += usize::from(connection.is_admin);
         ConnectionId { key: self.connections.insert((generation, connection)), generation }
     }
 
@@ -64,7 +77,9 @@ impl ConnectionTable {
     /// Takes the connection out.
     pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         self.get_mut(id)?;
-        Some(self.connections.remove(id.key).1)
+        let (_, connection) = self.connections.remove(id.key);
+        self.admin -= usize::from(connection.is_admin);
+        Some(connection)
     }
 
     /// The id of whatever is at `key` now.
@@ -106,5 +121,20 @@ mod tests {
         assert_eq!(second.key, first.key);
         assert!(table.get_mut(first).is_none() && table.get_mut(second).is_some());
         assert_eq!(table.id_at(second.key), Some(second));
+        assert_eq!((table.len(), table.public_len(), table.admin_len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn connections_for_health_checks_are_counted_apart() {
+        let std = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(std.local_addr().unwrap()).unwrap();
+        let (socket, peer) = Listener::new(std.into()).unwrap().accept().unwrap();
+        let mut table = ConnectionTable::default();
+        let mut connection = Connection::new(socket, peer, 0, Backlog::default());
+        connection.is_admin = true;
+        let id = table.insert(connection);
+        assert_eq!((table.len(), table.public_len(), table.admin_len()), (1, 0, 1));
+        assert!(table.remove(id).is_some());
+        assert_eq!((table.len(), table.admin_len()), (0, 0));
     }
 }

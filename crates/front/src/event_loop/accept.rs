@@ -7,6 +7,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
 use crate::connection::Connection;
+use crate::connection::listener::{Listener, Trouble};
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::own_answer::OwnAnswer;
@@ -14,6 +15,8 @@ use crate::notices::Level;
 
 /// Connections accepted from one listener before existing ones get their turn.
 const ACCEPT_BATCH: usize = 64;
+/// Connections at once that ask for health only. Monitors have one or two each.
+const ADMIN_CONNECTIONS: usize = 16;
 /// How long accepting pauses when descriptors or memory have run out.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
@@ -31,13 +34,14 @@ impl EventLoop {
         if self.now_ms < self.accept_pause_until {
             return;
         }
+        self.want_no_room();
         for i in 0..self.listeners.len() {
-            if self.accepting.get(i) != Some(&true) || !(self.may_accept || i >= self.first_admin as usize) {
+            if self.accepting.get(i) != Some(&true) || !self.is_allowed(i) {
                 continue;
             }
             for _ in 0..ACCEPT_BATCH {
-                if self.table.len() >= self.settings.max_connections {
-                    return;
+                if !(self.has_room(i) || self.make_room_for(i)) {
+                    break;
                 }
                 let Some(listener) = self.listeners.get(i) else { return };
                 match listener.accept() {
@@ -45,28 +49,91 @@ impl EventLoop {
                         self.adopt(Connection::new(socket, peer, i as u16, self.backlog.clone()));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if let Some(accepting) = self.accepting.get_mut(i) {
-                            *accepting = false;
-                        }
+                        self.nobody_waits_at(i);
                         break;
                     }
-                    Err(error) => {
-                        if !self.accept_failed(&error) {
-                            return;
+                    Err(error) => match Trouble::of(&error) {
+                        Trouble::OneConnection => {}
+                        Trouble::NoListener => {
+                            self.lose_listener(i, &error);
+                            break;
                         }
-                    }
+                        Trouble::NoResources => {
+                            if !self.close_idle() {
+                                self.pause_accepting(&error);
+                                return;
+                            }
+                        }
+                    },
                 }
             }
         }
     }
 
-    /// Whether it makes sense to go on accepting at once.
-    fn accept_failed(&mut self, error: &io::Error) -> bool {
-        let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-        if !error.raw_os_error().is_some_and(|code| exhausted.contains(&code)) {
-            // accept(2): errors of the new connection itself; the next one may be fine.
-            return true;
+    /// Whether anything can be accepted now.
+    pub(crate) fn may_accept_some(&self) -> bool {
+        let may_have_more = |i: &usize| self.accepting.get(*i) == Some(&true);
+        (0..self.listeners.len()).filter(may_have_more).any(|i| self.is_allowed(i) && self.has_room(i))
+    }
+
+    /// Whether it is time to accept from a listener; those for health checks come first.
+    fn is_allowed(&self, i: usize) -> bool {
+        let is_closed = self.listeners.get(i).is_none_or(Listener::is_closed);
+        !is_closed && (self.may_accept || i >= self.first_admin as usize)
+    }
+
+    /// Whether one more connection may come by a listener. Health checks have places of their own: they are asked
+    /// for just when there is no other left.
+    fn has_room(&self, i: usize) -> bool {
+        if i >= self.first_admin as usize {
+            self.table.admin_len() < ADMIN_CONNECTIONS
+        } else {
+            self.table.public_len() < self.settings.max_connections
         }
+    }
+
+    /// At the limit: closes an idle connection, if somebody waits at this listener.
+    fn make_room_for(&mut self, i: usize) -> bool {
+        if i >= self.first_admin as usize {
+            return false;
+        }
+        if !self.may_make_room() {
+            self.want_room();
+            return false;
+        }
+        if !self.listeners.get(i).is_some_and(Listener::has_waiting) {
+            self.nobody_waits_at(i);
+            return false;
+        }
+        self.close_idle()
+    }
+
+    /// The next one to come is reported by an event.
+    fn nobody_waits_at(&mut self, i: usize) {
+        if let Some(accepting) = self.accepting.get_mut(i) {
+            *accepting = false;
+        }
+    }
+
+    /// Whoever else has the socket has shut it down. To go on asking it would keep the front busy for ever.
+    #[cold]
+    fn lose_listener(&mut self, i: usize, error: &io::Error) {
+        self.nobody_waits_at(i);
+        let Some(listener) = self.listeners.get_mut(i) else { return };
+        listener.close();
+        let _ = self.poll.registry().deregister(&mut SourceFd(&listener.raw()));
+        self.shared.counters.listeners_lost.up();
+        self.shared.notices.post(
+            Level::Error,
+            format!(
+                "the listening socket {} does not accept connections any more ({error}): another process that has \
+                 it, too, has shut it down. What is connected is served on; a restart opens it again",
+                listener.name()
+            ),
+        );
+    }
+
+    fn pause_accepting(&mut self, error: &io::Error) {
         self.shared.counters.accept_failures.up();
         self.accept_pause_until = self.now_ms + ACCEPT_PAUSE_MS;
         if !self.accept_complained {
@@ -80,12 +147,12 @@ impl EventLoop {
                 ),
             );
         }
-        false
     }
 
     pub(crate) fn adopt(&mut self, mut connection: Connection) -> ConnectionId {
+        connection.is_admin = connection.listener >= self.first_admin;
         connection.awaits_proxy_header =
-            connection.listener < self.first_admin && self.settings.proxies.expects_header(&connection.peer);
+            !connection.is_admin && self.settings.proxies.expects_header(&connection.peer);
         let raw = connection.socket.as_raw_fd();
         let id = self.table.insert(connection);
         // Both directions at once, edge-triggered: one system call in the life of a connection.

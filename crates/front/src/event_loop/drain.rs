@@ -24,10 +24,7 @@ impl EventLoop {
         self.accept_pause_until = 0;
         self.accepting.fill(true);
         self.may_accept = true;
-        while !self.has_waiting_room()
-            && self.accepting.contains(&true)
-            && self.table.len() < self.settings.max_connections
-        {
+        while !self.has_waiting_room() && self.may_accept_some() {
             self.accept_all();
             if self.accept_pause_until > 0 {
                 break;
