@@ -6,6 +6,7 @@
 use slab::Slab;
 
 use crate::connection::Connection;
+use crate::transport::listener::Role;
 
 /// Place and generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl ConnectionTable {
     pub fn insert(&mut self, connection: Connection) -> ConnectionId {
         self.next_generation = self.next_generation.wrapping_add(1) & 0x3FFF_FFFF;
         let generation = self.next_generation;
-        self.admin += usize::from(connection.is_admin);
+        self.admin += usize::from(connection.role == Role::Admin);
         ConnectionId { key: self.connections.insert((generation, connection)), generation }
     }
 
@@ -78,7 +79,7 @@ impl ConnectionTable {
     pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         self.get_mut(id)?;
         let (_, connection) = self.connections.remove(id.key);
-        self.admin -= usize::from(connection.is_admin);
+        self.admin -= usize::from(connection.role == Role::Admin);
         Some(connection)
     }
 
@@ -100,19 +101,25 @@ impl ConnectionTable {
 mod tests {
     use super::*;
     use crate::connection::backlog::Backlog;
-    use crate::connection::listener::Listener;
+    use crate::transport::listener::{Listener, ListenerSettings, Protocol};
     use std::net::{TcpListener, TcpStream};
+
+    fn listener(role: Role, clients: usize) -> (Listener, Vec<TcpStream>) {
+        let std = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = std.local_addr().unwrap();
+        let protocol = Protocol::Http1;
+        let settings = ListenerSettings { socket: std.into(), role, protocol, tls: false };
+        let clients = (0..clients).map(|_| TcpStream::connect(address).unwrap()).collect();
+        (Listener::new(settings, 0).unwrap(), clients)
+    }
 
     #[test]
     fn an_id_outlives_its_connection_without_meaning_another() {
-        let std = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = std.local_addr().unwrap();
-        let _clients = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
-        let listener = Listener::new(std.into()).unwrap();
+        let (listener, _clients) = listener(Role::Application, 2);
         let mut table = ConnectionTable::default();
         let accept = || {
-            let (socket, peer) = listener.accept().unwrap();
-            Connection::new(socket, peer, 0, Backlog::default())
+            let (transport, peer) = listener.accept().unwrap();
+            Connection::new(transport, peer, &listener, Backlog::default())
         };
         let first = table.insert(accept());
         assert_eq!(ConnectionId::from_token(first.to_token()), first);
@@ -126,12 +133,10 @@ mod tests {
 
     #[test]
     fn connections_for_health_checks_are_counted_apart() {
-        let std = TcpListener::bind("127.0.0.1:0").unwrap();
-        let _client = TcpStream::connect(std.local_addr().unwrap()).unwrap();
-        let (socket, peer) = Listener::new(std.into()).unwrap().accept().unwrap();
+        let (listener, _clients) = listener(Role::Admin, 1);
         let mut table = ConnectionTable::default();
-        let mut connection = Connection::new(socket, peer, 0, Backlog::default());
-        connection.is_admin = true;
+        let (transport, peer) = listener.accept().unwrap();
+        let connection = Connection::new(transport, peer, &listener, Backlog::default());
         let id = table.insert(connection);
         assert_eq!((table.len(), table.public_len(), table.admin_len()), (1, 0, 1));
         assert!(table.remove(id).is_some());

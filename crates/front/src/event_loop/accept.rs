@@ -1,17 +1,16 @@
 //! New connections: accepted while there is room for them, and left in the kernel's backlog while there is not.
 
 use std::io;
-use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
 use crate::connection::Connection;
-use crate::connection::listener::{Listener, Trouble};
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::own_answer::OwnAnswer;
 use crate::notices::Level;
+use crate::transport::listener::{Listener, Role, Trouble};
 
 /// Connections accepted from one listener before existing ones get their turn.
 const ACCEPT_BATCH: usize = 64;
@@ -25,7 +24,7 @@ impl EventLoop {
     #[inline]
     pub(crate) fn accept_all(&mut self) {
         // Nearly never, where connections are used again.
-        if self.accepting.iter().any(|&may_have_more| may_have_more) {
+        if self.listeners.may_have_more(self.may_accept) {
             self.accept_from_all();
         }
     }
@@ -35,27 +34,29 @@ impl EventLoop {
             return;
         }
         self.want_no_room();
-        for i in 0..self.listeners.len() {
-            if self.accepting.get(i) != Some(&true) || !self.is_allowed(i) {
+        for index in 0.. {
+            let Some(listener) = self.listeners.get(index) else { return };
+            if !listener.may_have_more || !self.is_allowed(listener.role) {
                 continue;
             }
             for _ in 0..ACCEPT_BATCH {
-                if !(self.has_room(i) || self.make_room_for(i)) {
+                if !(self.has_room(index) || self.make_room_for(index)) {
                     break;
                 }
-                let Some(listener) = self.listeners.get(i) else { return };
+                let Some(listener) = self.listeners.get_mut(index) else { return };
                 match listener.accept() {
-                    Ok((socket, peer)) => {
-                        self.adopt(Connection::new(socket, peer, i as u16, self.backlog.clone()));
+                    Ok((transport, peer)) => {
+                        let connection = Connection::new(transport, peer, listener, self.backlog.clone());
+                        self.adopt(connection);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.nobody_waits_at(i);
+                        listener.may_have_more = false;
                         break;
                     }
                     Err(error) => match Trouble::of(&error) {
                         Trouble::OneConnection => {}
                         Trouble::NoListener => {
-                            self.lose_listener(i, &error);
+                            self.lose_listener(index, &error);
                             break;
                         }
                         Trouble::NoResources => {
@@ -72,63 +73,64 @@ impl EventLoop {
 
     /// Whether anything can be accepted now.
     pub(crate) fn may_accept_some(&self) -> bool {
-        let may_have_more = |i: &usize| self.accepting.get(*i) == Some(&true);
-        (0..self.listeners.len()).filter(may_have_more).any(|i| self.is_allowed(i) && self.has_room(i))
+        let may = |listener: &Listener| {
+            listener.may_have_more && self.is_allowed(listener.role) && self.has_room_for(listener.role)
+        };
+        self.listeners.iter().any(may)
     }
 
     /// Whether it is time to accept from a listener; those for health checks come first.
-    fn is_allowed(&self, i: usize) -> bool {
-        let is_closed = self.listeners.get(i).is_none_or(Listener::is_closed);
-        !is_closed && (self.may_accept || i >= self.first_admin as usize)
+    fn is_allowed(&self, role: Role) -> bool {
+        self.may_accept || role != Role::Application
     }
 
-    /// Whether one more connection may come by a listener. Health checks have places of their own: they are asked
-    /// for just when there is no other left.
-    fn has_room(&self, i: usize) -> bool {
-        if i >= self.first_admin as usize {
-            self.table.admin_len() < ADMIN_CONNECTIONS
-        } else {
-            self.table.public_len() < self.settings.max_connections
+    /// Whether one more connection may come. Health checks have places of their own: they are asked for just when
+    /// there is no other left.
+    fn has_room_for(&self, role: Role) -> bool {
+        match role {
+            Role::Application => self.table.public_len() < self.settings.max_connections,
+            Role::Admin => self.table.admin_len() < ADMIN_CONNECTIONS,
         }
+    }
+
+    fn has_room(&self, index: usize) -> bool {
+        self.listeners.get(index).is_some_and(|listener| self.has_room_for(listener.role))
     }
 
     /// At the limit: closes an idle connection, if somebody waits at this listener.
-    fn make_room_for(&mut self, i: usize) -> bool {
-        if i >= self.first_admin as usize {
+    fn make_room_for(&mut self, index: usize) -> bool {
+        let may_look = self.may_make_room();
+        let Some(listener) = self.listeners.get_mut(index) else { return false };
+        if listener.role != Role::Application {
             return false;
         }
-        if !self.may_make_room() {
+        if !may_look {
             self.want_room();
             return false;
         }
-        if !self.listeners.get(i).is_some_and(Listener::has_waiting) {
-            self.nobody_waits_at(i);
+        if !listener.has_waiting() {
+            // The next one to come is reported by an event.
+            listener.may_have_more = false;
             return false;
         }
         self.close_idle()
     }
 
-    /// The next one to come is reported by an event.
-    fn nobody_waits_at(&mut self, i: usize) {
-        if let Some(accepting) = self.accepting.get_mut(i) {
-            *accepting = false;
-        }
-    }
-
     /// Whoever else has the socket has shut it down. To go on asking it would keep the front busy for ever.
     #[cold]
-    fn lose_listener(&mut self, i: usize, error: &io::Error) {
-        self.nobody_waits_at(i);
-        let Some(listener) = self.listeners.get_mut(i) else { return };
-        listener.close();
-        let _ = self.poll.registry().deregister(&mut SourceFd(&listener.raw()));
+    fn lose_listener(&mut self, index: usize, error: &io::Error) {
+        let Some(listener) = self.listeners.get_mut(index) else { return };
+        let name = listener.name();
+        let registry = self.poll.registry();
+        listener.close(|raw| {
+            let _ = registry.deregister(&mut SourceFd(&raw));
+        });
         self.shared.counters.listeners_lost.up();
         self.shared.notices.post(
             Level::Error,
             format!(
-                "the listening socket {} does not accept connections any more ({error}): another process that has \
-                 it, too, has shut it down. What is connected is served on; a restart opens it again",
-                listener.name()
+                "the listening socket {name} does not accept connections any more ({error}): another process that \
+                 has it, too, has shut it down. What is connected is served on; a restart opens it again"
             ),
         );
     }
@@ -150,10 +152,9 @@ impl EventLoop {
     }
 
     pub(crate) fn adopt(&mut self, mut connection: Connection) -> ConnectionId {
-        connection.is_admin = connection.listener >= self.first_admin;
         connection.awaits_proxy_header =
-            !connection.is_admin && self.settings.proxies.expects_header(&connection.peer);
-        let raw = connection.socket.as_raw_fd();
+            connection.role == Role::Application && self.settings.proxies.expects_header(&connection.peer);
+        let raw = connection.transport.raw();
         let id = self.table.insert(connection);
         // Both directions at once, edge-triggered: one system call in the life of a connection.
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -183,7 +184,7 @@ impl EventLoop {
         let Some(connection) = self.table.get_mut(id) else { return true };
         // A proxy has all of its clients' connections.
         let is_proxy = self.settings.proxies.trusted.trusts(connection.peer.address.map(|(ip, _)| ip));
-        if connection.listener >= self.first_admin || connection.peer.text().is_empty() || is_proxy {
+        if connection.role == Role::Admin || connection.peer.text().is_empty() || is_proxy {
             return true;
         }
         let count = self.clients.entry(connection.peer.text().into()).or_default();

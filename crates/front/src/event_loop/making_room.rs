@@ -9,6 +9,7 @@ use crate::connection::close::CloseReason;
 use crate::connection::exchange::State;
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
+use crate::transport::listener::Role;
 
 /// For so long an idle connection is left alone: the client's next request may be on its way.
 const LEAST_IDLE_MS: u64 = 1000;
@@ -36,7 +37,7 @@ impl EventLoop {
                 }
                 // A request may have arrived that no event has told of yet: look before closing.
                 if let Some(connection) = self.table.get_mut(id) {
-                    connection.readable = true;
+                    connection.transport.look_again();
                 }
                 self.drive(id);
                 if self.idle_since(id) == Some(since) {
@@ -99,7 +100,7 @@ impl EventLoop {
             && connection.receiver.is_between_requests()
             && connection.input.is_empty()
             && !connection.lingering
-            && !connection.is_admin;
+            && connection.role == Role::Application;
         let given = if connection.fresh { self.settings.head_time } else { self.settings.keep_alive_time };
         let ends = self.timers.get(id.key).filter(|_| is_idle)?;
         Some(ends.saturating_sub(given.as_millis() as u64))
