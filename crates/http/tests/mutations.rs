@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may say so bluntly")]
 
 mod common;
+#[path = "common/h2.rs"]
+mod peer;
 
 #[path = "../../../fuzz/src/checks.rs"]
 mod checks;
+#[path = "../../../fuzz/src/negotiation.rs"]
+mod negotiation;
 #[path = "../../../fuzz/src/simple.rs"]
 #[allow(dead_code, reason = "the fuzz targets use all of it")]
 mod simple;
@@ -124,4 +128,97 @@ fn forwarding_fields() {
         b"192.0.2.1, unknown, ::ffff:10.0.0.1",
     ];
     try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, checks::forwarded);
+}
+
+#[test]
+fn connections_of_http_2() {
+    let get =
+        [(":method", "GET"), (":scheme", "http"), (":path", "/a?b"), (":authority", "a"), ("cookie", "c=d")];
+    let post = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "a"),
+        ("content-length", "3"),
+    ];
+    let seeds = [
+        peer::headers(1, &get, peer::END_STREAM | peer::END_HEADERS),
+        [peer::headers(1, &post, peer::END_HEADERS), peer::data(1, b"abc", peer::END_STREAM)].concat(),
+        [peer::headers(1, &post, 0), peer::frame(peer::CONTINUATION, peer::END_HEADERS, 1, b"\x82")].concat(),
+        [
+            peer::headers(3, &get, peer::END_HEADERS),
+            peer::frame(peer::DATA, peer::PADDED, 3, b"\x02abc\0\0"),
+            peer::headers(3, &[("x", "y")], peer::END_STREAM | peer::END_HEADERS),
+        ]
+        .concat(),
+        // An entry for the table, then references to it.
+        peer::frame(
+            peer::HEADERS,
+            peer::END_STREAM | peer::END_HEADERS,
+            1,
+            b"\x82\x86\x84\x41\x01a\x40\x01x\x01y\xbe\xbf\x3f\xe1\x1f",
+        ),
+        peer::frame(
+            peer::HEADERS,
+            peer::END_STREAM | peer::END_HEADERS,
+            1,
+            b"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff",
+        ),
+        [
+            peer::headers(1, &get, peer::END_STREAM | peer::END_HEADERS),
+            peer::frame(peer::RST_STREAM, 0, 1, &[0; 4]),
+        ]
+        .concat(),
+        [
+            peer::frame(peer::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 5]),
+            peer::frame(peer::PING, 0, 0, &[1; 8]),
+            peer::frame(peer::WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]),
+            peer::frame(peer::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x01u=1"),
+        ]
+        .concat(),
+    ];
+    try_all(&seeds, 600, checks::h2);
+}
+
+#[test]
+fn ranges() {
+    let seeds = [
+        &b"\xffbytes=0-9,20-,-5, 200-220"[..],
+        b"\x00bytes=0-",
+        b"\x80bytes=99999999999999999999-,1-99999999999999999999,-0",
+        b"\x40bytes=0-0,2-2,4-4,63-63,64-64",
+    ];
+    try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, negotiation::ranges);
+}
+
+#[test]
+fn conditions() {
+    let seeds = [
+        &b"\x00\"a-1\", W/\"b\"\n\x01\"x\",\"a-1\""[..],
+        b"\x01*\n\x02Sun, 06 Nov 1994 08:49:37 GMT\n\x03Sunday, 06-Nov-94 08:49:37 GMT",
+        b"\x04\"a-1\"\n\x05bytes=0-1\n\x00*",
+        b"\x04Sun Nov  6 08:49:37 1994\n\x01W/\"a-1\"",
+    ];
+    try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, negotiation::conditions);
+}
+
+#[test]
+fn codings() {
+    let seeds = [
+        &b"gzip, deflate, br;q=0.9, zstd;q=0.001"[..],
+        b"*;q=0.5, gzip;q=0\nidentity;q=1.000",
+        b"x-gzip ; q=1 ,, identity;q=0, *;q=0",
+    ];
+    try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, negotiation::accept_encoding);
+}
+
+#[test]
+fn names_of_files() {
+    let seeds = [
+        &b"/s/a/b.css"[..],
+        b"/s/%2e%2e/%2E./..%2f..%5c",
+        b"/s/.well-known/a//b/./c%00",
+        b"/s/a*b?c*/%c0%ae%c0%ae/",
+    ];
+    try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, negotiation::file_name);
 }

@@ -22,29 +22,26 @@ impl EventLoop {
         // Who is in the backlog has connected successfully: to close the listener on them would be a reset. Unless somebody else has it too: then
         // they are served by whoever comes next.
         self.accept_pause_until = 0;
-        self.accepting.fill(true);
+        self.listeners.look_again();
         self.may_accept = true;
-        while !self.has_waiting_room()
-            && self.accepting.contains(&true)
-            && self.table.len() < self.settings.max_connections
-        {
+        while !self.has_waiting_room() && self.may_accept_some() {
             self.accept_all();
             if self.accept_pause_until > 0 {
                 break;
             }
         }
         self.draining = true;
-        for listener in self.listeners.drain(..) {
-            let _ = self.poll.registry().deregister(&mut SourceFd(&listener.raw()));
-        }
-        self.accepting.clear();
+        let registry = self.poll.registry();
+        self.listeners.close(|raw| {
+            let _ = registry.deregister(&mut SourceFd(&raw));
+        });
         for id in self.table.ids() {
             if !self.is_idle(id) || self.leave_open(id) {
                 continue;
             }
             // A request may have arrived that no event has told of yet: look before closing.
             if let Some(connection) = self.table.get_mut(id) {
-                connection.readable = true;
+                connection.transport.look_again();
             }
             self.drive(id);
             if !self.is_idle(id) {

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,13 +24,14 @@ use crate::access::request_ids::RequestIds;
 use crate::connection::backlog::Backlog;
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::State;
-use crate::connection::listener::Listener;
 use crate::connection::spool::Spool;
 use crate::connection::table::{ConnectionId, ConnectionTable};
 use crate::connection::timers::Timers;
 use crate::control::{Command, Common, Shared};
+use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
+use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
 use crate::event_loop::upload::Uploads;
 use crate::notices::Level;
@@ -39,12 +40,15 @@ use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::statsd::sender::Statsd;
+use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 
+pub(crate) mod absences;
 pub(crate) mod accept;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
 pub(crate) mod health;
+pub(crate) mod making_room;
 pub(crate) mod noting;
 pub(crate) mod offers;
 pub(crate) mod orders;
@@ -77,12 +81,10 @@ pub(crate) struct EventLoop {
     /// A forked child of this process does not get the sockets of `poll`. Before it, so that it is given up first.
     _kept: Kept,
     pub(crate) poll: Poll,
-    pub(crate) listeners: Vec<Listener>,
-    /// Listeners that may have more to accept.
-    pub(crate) accepting: Vec<bool>,
-    /// Listeners from this one on answer health checks only.
-    pub(crate) first_admin: u16,
-    /// Whether the other listeners are to be accepted from.
+    pub(crate) listeners: Listeners,
+    /// How many of them serve the application: the workers' numbers for them end here.
+    pub(crate) application_listeners: u16,
+    /// Whether those are to be accepted from.
     pub(crate) may_accept: bool,
     /// Whether readiness checks may say so.
     pub(crate) is_ready: bool,
@@ -92,6 +94,7 @@ pub(crate) struct EventLoop {
     pub(crate) watch_at: u64,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
+    pub(crate) idle_connections: IdleConnections,
     pub(crate) table: ConnectionTable,
     pub(crate) dispatch: Dispatch,
     /// Connections of each address, where they are limited.
@@ -131,9 +134,12 @@ pub(crate) struct EventLoop {
     pub(crate) date: DateCache,
     /// By the fine clock.
     pub(crate) started_us: u64,
-    /// Milliseconds since the start, as of this turn.
+    /// Milliseconds since the start, as of this turn; times in which the front stood still do not count.
     pub(crate) now_ms: u64,
-    /// The same in microseconds, and by the clock that workers share; the latter only where something is noted.
+    pub(crate) absences: Absences,
+    /// For how long the poller may have waited before this turn.
+    waits_ms: u64,
+    /// Microseconds since the start, all of them, and by the clock that workers share; the latter only where something is noted.
     pub(crate) turn_us: u64,
     pub(crate) turn_coarse_ms: u64,
     /// What the clock said when an answer was looked at last; see `noting`.
@@ -149,17 +155,15 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     pub(crate) fn new(
         mut settings: Settings,
-        listeners: Vec<OwnedFd>,
-        admin_listeners: usize,
+        listeners: Vec<ListenerSettings>,
         common: Common,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let _kept = keep_poller(poll.as_raw_fd());
-        let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
-        for (i, listener) in listeners.iter().enumerate() {
-            let token = Token(FIRST_LISTENER - i);
-            poll.registry().register(&mut SourceFd(&listener.raw()), token, Interest::READABLE)?;
+        let listeners = Listeners::new(listeners)?;
+        for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
+            poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
         }
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
@@ -181,8 +185,7 @@ impl EventLoop {
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
         let mut made = EventLoop {
-            accepting: vec![true; listeners.len()],
-            first_admin: listeners.len().saturating_sub(admin_listeners) as u16,
+            application_listeners: listeners.count(Role::Application),
             may_accept: false,
             is_ready: true,
             first_look: settings
@@ -204,6 +207,7 @@ impl EventLoop {
             listeners,
             accept_pause_until: 0,
             accept_complained: false,
+            idle_connections: IdleConnections::default(),
             table: ConnectionTable::default(),
             dispatch,
             clients: HashMap::new(),
@@ -224,6 +228,8 @@ impl EventLoop {
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,
+            absences: Absences::default(),
+            waits_ms: u64::MAX,
             turn_us: 0,
             turn_coarse_ms: 0,
             answered_us: 0,
@@ -328,8 +334,13 @@ impl EventLoop {
     }
 
     fn read_clocks(&mut self) {
-        self.turn_us = self.now_us();
-        self.now_ms = self.turn_us / 1000;
+        let now_us = fine_us();
+        self.turn_us = now_us - self.started_us;
+        if self.absences.turn_begins(now_us, self.waits_ms) {
+            // It is measured against `now_ms`.
+            self.wall_clock_at = 0;
+        }
+        self.now_ms = (self.turn_us / 1000).saturating_sub(self.absences.total_ms());
         if self.notes_requests {
             self.turn_coarse_ms = coarse_ms();
         }
@@ -361,9 +372,9 @@ impl EventLoop {
             return;
         }
         if let Some(listener) = FIRST_LISTENER.checked_sub(token.0)
-            && let Some(accepting) = self.accepting.get_mut(listener)
+            && let Some(listener) = self.listeners.get_mut(listener)
         {
-            *accepting = true;
+            listener.may_have_more = true;
             return;
         }
         let id = ConnectionId::from_token(token.0);
@@ -379,8 +390,11 @@ impl EventLoop {
             self.close(id, reason);
             return;
         }
-        connection.peer_done |= event.is_read_closed();
-        connection.readable |= event.is_readable();
+        connection.transport.note_event(event.is_readable(), event.is_read_closed());
+        if connection.transport.proceed().is_err() {
+            self.close(id, CloseReason::TransportError);
+            return;
+        }
         self.drive(id);
         if event.is_read_closed() {
             self.client_left(id);
@@ -438,7 +452,7 @@ impl EventLoop {
             pending.body.discard(&mut self.dispatch.bodies);
         }
         if let Some(record) = exchange.record.take() {
-            let bytes = exchange.body_bytes();
+            let bytes = connection.body_taken();
             self.note_end(record, bytes, reason.for_the_log());
         }
     }

@@ -9,8 +9,8 @@ use pelton_link::BodyWindow;
 use pelton_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
 
 use crate::connection::body::Body;
-use crate::connection::listener::Peer;
 use crate::forwarding::{Proxies, rewrite};
+use crate::transport::peer::Peer;
 
 /// A body of at most this size travels in the record.
 pub const INLINE_BODY: usize = 16 * 1024;
@@ -91,7 +91,11 @@ fn parts<'a>(
         peer: peer.text(),
         peer_port: peer.port,
         listener,
-        version: if ask.head.version == Version::Http10 { 10 } else { 11 },
+        version: match ask.head.version {
+            Version::Http10 => 10,
+            Version::Http11 => 11,
+            Version::Http2 => 20,
+        },
         body,
     }
 }
