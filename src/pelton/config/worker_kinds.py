@@ -85,7 +85,7 @@ class Kind:
         """Name and concurrency, for the line that says what was started."""
         number = self.permits(settings)
         if self.bounds(settings) is not None:
-            return f"{self.name}, up to {number} as they are needed"
+            return f"{self.name}, up to {number} threads"
         what = "connection" if self.concurrency is Concurrency.CONNECTIONS else "thread"
         return f"{self.name}, {number} {what}{'' if number == 1 else 's'}"
 
