@@ -17,6 +17,7 @@ from pelton.diagnostics.report_log import ReportLog
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
 from pelton.process.resources import memory_left
+from pelton.sizing.contention import Common, common_wait
 from pelton.sizing.policy import LOOK_FROM, PATIENCE, Decision, Need, Observation, Why, decide
 
 LOGGER = logging.getLogger("pelton")
@@ -31,6 +32,8 @@ _TICK: Final = 0.001
 _WINDOW: Final = 0.02
 # Changes by more than double are told, but no more often than this.
 _TOLD_EVERY: Final = 10.0
+# Of places where many threads wait, so many are told.
+_MOST_PLACES: Final = 100
 # A thread that cannot be started is not asked for again for so long.
 _REFUSED: Final = 5.0
 
@@ -52,6 +55,9 @@ class SizedRunner(Protocol):
 
     def add_thread(self) -> None:
         """One thread more. Raises RuntimeError where the system has none left."""
+
+    def idents(self) -> list[int]:
+        """Of its threads."""
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -95,6 +101,8 @@ class Keeper:
         self._told_threads = runner.bounds[0]
         self._told_at = clock() - _TOLD_EVERY
         self._refused_until = clock()
+        self._common: Common | None = None
+        self._told_of: set[str] = set()
         self._ended = NativeEvent()
         self._news = ReportLog(LOGGER, patience=0, level=logging.INFO)
         self._faults = ReportLog(LOGGER, patience=0, level=logging.WARNING)
@@ -140,6 +148,8 @@ class Keeper:
             expected = decision.permits
             self._worker.dismiss(seen.threads - decision.permits)
         self._tell(decision, seen, now)
+        if decision.why is Why.SAME and self._common is not None:
+            self._tell_of_common(self._common, seen.threads)
         if decision.holds or now < self._refused_until:
             self._ended.wait(_AGAIN)
         return expected
@@ -156,7 +166,8 @@ class Keeper:
         *,
         now: float,
     ) -> Observation:
-        is_short = head_age >= PATIENCE
+        looks = head_age >= PATIENCE and threads >= LOOK_FROM
+        self._common = common_wait(self._runner.idents()) if looks else None
         return Observation(
             threads=threads,
             most_busy=most_busy,
@@ -164,7 +175,8 @@ class Keeper:
             head_age=head_age,
             lock_wait=lock_wait,
             computing=self._computed.note(computed, now),
-            memory_left=memory_left() if is_short and threads >= LOOK_FROM else None,
+            same=0 if self._common is None else self._common.threads,
+            memory_left=memory_left() if looks else None,
         )
 
     def _make(self, count: int, now: float) -> int:
@@ -191,6 +203,16 @@ class Keeper:
             f"{self._name} has {permits} threads instead of {before}: {self._reason(decision, before)} "
             f"(the threads compute {seen.computing:.0%} of the time; most: {self._runner.bounds[1]}, by "
             f"{self._bound})"
+        )
+
+    def _tell_of_common(self, common: Common, threads: int) -> None:
+        # Once for each place: it may last for hours.
+        if common.where in self._told_of or len(self._told_of) >= _MOST_PLACES:
+            return
+        self._told_of.add(common.where)
+        self._news.write(
+            f"{common.threads} of {threads} threads of {self._name} wait in {common}: more threads will not "
+            "help"
         )
 
     def _reason(self, decision: Decision, before: int) -> str:

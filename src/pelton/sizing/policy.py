@@ -42,8 +42,8 @@ PASSING: Final = 8
 # A share of the time in which the threads computed, above which the interpreter is the bottleneck. A little
 # below 1, because the front and the observer take something, too.
 BUSY: Final = 0.85
-# The interpreter could not be had for so long: whoever waits for something lets go of it at once, and only who
-# computes keeps it for CPython's switch interval (5 ms). A little less, as clocks differ.
+# The interpreter could not be had for so long: whoever waits for something lets go of it at once, and only
+# who computes keeps it for CPython's switch interval (5 ms). A little less, as clocks differ.
 GRIP: Final = 0.004
 # From so many threads on it is looked what they wait for.
 LOOK_FROM: Final = 16

@@ -68,6 +68,11 @@ class ThreadsRunner:
         """
         self._begin(once=once)
 
+    def idents(self) -> list[int]:
+        """Of the threads that there are, as `threading.get_ident` names them."""
+        with self._lock:
+            return [one.ident for one in self._threads.values() if one.ident is not None]
+
     def stop(self) -> None:
         """Let each thread end after the request that it runs."""
         with self._lock:
