@@ -37,6 +37,23 @@ FORWARDED = (
     b"\x01[2001:db8::1]:80\n\x00for=unknown",
     b"192.0.2.1, unknown, ::ffff:10.0.0.1",
 )
+# The first byte is the length of the representation.
+RANGES = (
+    b"\xffbytes=0-9,20-,-5, 200-220",
+    b"\x80bytes=99999999999999999999-,1-99999999999999999999,-0",
+    b"\x00bytes=0-",
+)
+# As above: the first byte of a line says which field it is.
+CONDITIONS = (
+    b'\x00"a-1", W/"b"\n\x01"x","a-1"',
+    b"\x01*\n\x02Sun, 06 Nov 1994 08:49:37 GMT\n\x03Sunday, 06-Nov-94 08:49:37 GMT",
+    b'\x04Sun Nov  6 08:49:37 1994\n\x05bytes=0-1\n\x01W/"a-1"',
+)
+ACCEPT_ENCODING = (
+    b"gzip, deflate, br;q=0.9, zstd;q=0.001",
+    b"*;q=0.5, x-gzip ; q=0\nidentity;q=1.000",
+)
+FILE_NAMES = (b"/s/a/b.css", b"/s/%2e%2e/%2E./..%2f..%5c", b"/s/.well-known/a//b/./c%00")
 
 
 def write(target: str, seeds: Iterable[bytes]) -> None:
@@ -58,6 +75,10 @@ def main() -> None:
     write("chunked", filter(None, bodies))
     write("proxy_header", PROXY_HEADERS)
     write("forwarded", FORWARDED)
+    write("ranges", RANGES)
+    write("conditions", CONDITIONS)
+    write("accept_encoding", ACCEPT_ENCODING)
+    write("file_name", FILE_NAMES)
 
 
 if __name__ == "__main__":

@@ -3,4 +3,5 @@
 pub mod checks;
 #[path = "../../crates/http/tests/common/mod.rs"]
 pub mod common;
+pub mod negotiation;
 pub mod simple;

@@ -17,6 +17,7 @@ mod obituary;
 mod scheduling;
 mod settings;
 mod statsd;
+mod transport;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ pub use control::{Common, FrontHandle, start};
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Level, News, Notice};
-pub use scheduling::self_call::{LocalCall, LocalCalls, Origin, SelfCallPolicy};
+pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;
+pub use transport::Origin;
+pub use transport::listener::{ListenerSettings, Protocol, Role};

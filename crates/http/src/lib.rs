@@ -20,8 +20,11 @@
     deny(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice)
 )]
 
+pub mod codings;
+pub mod conditions;
 pub mod date;
 pub mod error;
+pub mod file_path;
 pub mod forwarded;
 pub mod h1;
 pub mod head;
@@ -29,10 +32,12 @@ pub mod header_policy;
 pub mod known;
 pub mod limits;
 pub mod proxy_protocol;
+pub mod ranges;
 pub mod span;
 pub mod target;
 pub mod words;
 
+pub use codings::{Accepted, ContentCoding};
 pub use date::DateCache;
 pub use error::{HttpError, ResponseError};
 pub use forwarded::TrustedProxies;

@@ -7,6 +7,8 @@ mod common;
 
 #[path = "../../../fuzz/src/checks.rs"]
 mod checks;
+#[path = "../../../fuzz/src/negotiation.rs"]
+mod negotiation;
 #[path = "../../../fuzz/src/simple.rs"]
 #[allow(dead_code, reason = "the fuzz targets use all of it")]
 mod simple;
@@ -124,4 +126,47 @@ fn forwarding_fields() {
         b"192.0.2.1, unknown, ::ffff:10.0.0.1",
     ];
     try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, checks::forwarded);
+}
+
+#[test]
+fn ranges() {
+    let seeds = [
+        &b"\xffbytes=0-9,20-,-5, 200-220"[..],
+        b"\x00bytes=0-",
+        b"\x80bytes=99999999999999999999-,1-99999999999999999999,-0",
+        b"\x40bytes=0-0,2-2,4-4,63-63,64-64",
+    ];
+    try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, negotiation::ranges);
+}
+
+#[test]
+fn conditions() {
+    let seeds = [
+        &b"\x00\"a-1\", W/\"b\"\n\x01\"x\",\"a-1\""[..],
+        b"\x01*\n\x02Sun, 06 Nov 1994 08:49:37 GMT\n\x03Sunday, 06-Nov-94 08:49:37 GMT",
+        b"\x04\"a-1\"\n\x05bytes=0-1\n\x00*",
+        b"\x04Sun Nov  6 08:49:37 1994\n\x01W/\"a-1\"",
+    ];
+    try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, negotiation::conditions);
+}
+
+#[test]
+fn codings() {
+    let seeds = [
+        &b"gzip, deflate, br;q=0.9, zstd;q=0.001"[..],
+        b"*;q=0.5, gzip;q=0\nidentity;q=1.000",
+        b"x-gzip ; q=1 ,, identity;q=0, *;q=0",
+    ];
+    try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, negotiation::accept_encoding);
+}
+
+#[test]
+fn names_of_files() {
+    let seeds = [
+        &b"/s/a/b.css"[..],
+        b"/s/%2e%2e/%2E./..%2f..%5c",
+        b"/s/.well-known/a//b/./c%00",
+        b"/s/a*b?c*/%c0%ae%c0%ae/",
+    ];
+    try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, negotiation::file_name);
 }

@@ -211,14 +211,18 @@ impl Worker {
         self.end.raise_alarm();
     }
 
-    /// Wait for a request that is to be interrupted; None when the time is over.
-    fn next_overdue(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Overdue>> {
+    /// Wait for a request that is to be interrupted; None when the time is over. `beats`: whether that is a sign of life. Where greenlets
+    /// serve, it takes their hub, too, which only the caller knows about.
+    #[pyo3(signature = (timeout, beats = true))]
+    fn next_overdue(&self, py: Python<'_>, timeout: f64, beats: bool) -> PyResult<Option<Overdue>> {
         let deadline = Instant::now() + timeout_of(timeout)?;
         // What came for requests that the front has given to another worker would keep its place on the disk.
         py.detach(|| self.end.drop_stale_files());
         loop {
             // The interpreter has just let us in: that is what a beat says.
-            self.end.beat();
+            if beats {
+                self.end.beat();
+            }
             // Read before looking, so that what becomes overdue after the look ends the wait.
             let ticket = self.end.alarm();
             if let Some(found) = self.watched.find(py, &self.end) {

@@ -190,8 +190,8 @@ impl EventLoop {
                 worker.told.frozen = true;
                 let requests: Vec<_> = worker.used_slots().map(|(slot, _)| describe(worker, slot)).collect();
                 let message = format!(
-                    "{} has given no sign of life for {:.1} s: its interpreter is stuck, probably in native code that keeps the GIL. It \
-                     has {}",
+                    "{} has given no sign of life for {:.1} s: its interpreter is stuck, probably in native code that keeps the GIL, or a \
+                     greenlet keeps the hub. It has {}",
                     name(worker),
                     coarse_now.saturating_sub(beat) as f64 / 1000.0,
                     requests.join(", "),

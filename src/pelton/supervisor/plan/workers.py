@@ -107,7 +107,10 @@ def frozen(turn: Turn, worker: Worker) -> None:
     """End it with a dump of its stacks; no orderly way can work any more."""
     if worker.phase not in (Phase.READY, Phase.RETIRING, Phase.STOPPING):
         return
-    turn.log("error", f"{worker.name} is frozen: its interpreter gives no sign of life; its stacks follow")
+    turn.log(
+        "error",
+        f"{worker.name} is frozen: its interpreter, or its hub, gives no sign of life; its stacks follow",
+    )
     if worker.is_added and worker.phase is Phase.READY:
         turn.do(RetireWorker(worker.number))
     turn.doom(worker, signal.SIGABRT)

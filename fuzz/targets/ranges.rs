@@ -1,0 +1,5 @@
+//! See `negotiation::ranges`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pelton_fuzz::negotiation::ranges(bytes));
