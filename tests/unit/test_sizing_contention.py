@@ -72,7 +72,8 @@ def test_a_queue_is_named_where_the_code_asks_for_more(stack: ExitStack) -> None
         pool.get(timeout=60)
 
     others = begin(stack, 5, checkout)
-    stack.callback(lambda: [pool.put(1) for _ in range(5)])
+    for _ in others:
+        stack.callback(pool.put, 1)
     eventually(lambda: common_wait(others) is not None, "they wait for it")
     found = common_wait(others)
     assert found is not None
