@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pelton_link::{Crowding, Errand, Scheduler, Taken, Wake, Wanted, WorkerEnd};
+use pelton_link::{Crowding, Errand, Scheduler, Seat, Taken, Wake, Wanted, WorkerEnd};
 use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
@@ -103,29 +103,20 @@ impl Worker {
             self.scheduler.leave(seat);
             return result;
         }
-        let mut desk = Desk::new(py, self)?;
-        self.scheduler.enter(&seat);
-        if let Some(on_departure) = on_departure {
-            desk.set_duty(Duty::new(Some((Arc::clone(&self.scheduler), seat.number())), on_departure));
-        }
-        loop {
-            // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
-            while let Some(taken) = self.scheduler.try_take(&mut seat) {
-                if desk.run_guarded(taken)? {
-                    self.scheduler.give_up(seat);
-                    return Ok(());
-                }
+        match self.serve_in(py, &mut seat, on_departure) {
+            Ok(Leave::AtTheEnd) => Ok(()),
+            Ok(Leave::ForASocket) => {
+                self.scheduler.give_up(seat);
+                Ok(())
             }
-            match py.detach(|| self.scheduler.wait(&mut seat)) {
-                Wake::Retry => {}
-                Wake::Suspect(suspicion) => {
-                    self.scheduler.take_over(&seat, suspicion);
-                }
-                Wake::Stop => return Ok(()),
-                Wake::Leave => {
-                    self.scheduler.leave(seat);
-                    return Ok(());
-                }
+            Ok(Leave::NotNeeded) => {
+                self.scheduler.leave(seat);
+                Ok(())
+            }
+            // The thread is of no use, but its number is.
+            Err(error) => {
+                self.scheduler.give_up(seat);
+                Err(error)
             }
         }
     }
@@ -258,6 +249,16 @@ impl Worker {
     }
 }
 
+/// Why a thread serves no more.
+enum Leave {
+    /// The worker ends.
+    AtTheEnd,
+    /// It is at a client's socket, perhaps for hours: another thread has its place.
+    ForASocket,
+    /// There are more than are needed.
+    NotNeeded,
+}
+
 impl Worker {
     /// Seconds of processor time that the serving threads have used, those that have ended included, as far as it was looked at.
     fn computed(&self) -> f64 {
@@ -274,6 +275,30 @@ impl Worker {
             }
         });
         sum.as_secs_f64()
+    }
+
+    fn serve_in(&self, py: Python<'_>, seat: &mut Seat, on_departure: Option<Py<PyAny>>) -> PyResult<Leave> {
+        let mut desk = Desk::new(py, self)?;
+        self.scheduler.enter(seat);
+        if let Some(on_departure) = on_departure {
+            desk.set_duty(Duty::new(Some((Arc::clone(&self.scheduler), seat.number())), on_departure));
+        }
+        loop {
+            // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
+            while let Some(taken) = self.scheduler.try_take(seat) {
+                if desk.run_guarded(taken)? {
+                    return Ok(Leave::ForASocket);
+                }
+            }
+            match py.detach(|| self.scheduler.wait(seat)) {
+                Wake::Retry => {}
+                Wake::Suspect(suspicion) => {
+                    self.scheduler.take_over(seat, suspicion);
+                }
+                Wake::Stop => return Ok(Leave::AtTheEnd),
+                Wake::Leave => return Ok(Leave::NotNeeded),
+            }
+        }
     }
 
     /// Runs a request for which a permit was lent, or reports one that waits; nothing, if it has been taken back meanwhile.
