@@ -352,6 +352,20 @@ class Worker:
         ``thread`` is its number, which no other serving thread has: 0 to threads - 1, and from there on for
         threads beyond those that were planned. Raises ValueError when there is no such number or it is used.
         """
+    def observe(
+        self, timeout: float, patience: float, tick: float, expected: int
+    ) -> tuple[int, int, int, int, float, float, float]:
+        """Wait until all threads are at requests while another one has waited for ``patience``.
+
+        Returns after ``timeout`` seconds at the latest. ``tick``: how often is looked while nothing tells.
+        ``expected``: so many threads there are or will be in a moment; those that are missing count as idle.
+
+        Gives the number of serving threads, of idle ones, of those that were at requests at most since the
+        last call, of requests that wait; how long the first of these has waited at least; how long the
+        interpreter let us wait; and seconds of processor time that the threads have used altogether.
+        """
+    def dismiss(self, count: int) -> None:
+        """Let so many serving threads return that have nothing to do, now or later; 0 takes that back."""
     def stop(self) -> None:
         """Let every serving thread return once it has finished its request."""
     def listen(self, pause: Callable[[int], object], resume: Callable[[int], object]) -> int:

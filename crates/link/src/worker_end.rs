@@ -168,6 +168,13 @@ impl WorkerEnd {
         control.ready_tail.0.load(Ordering::SeqCst).wrapping_sub(head) as usize
     }
 
+    /// How many requests were ever handed over, and how many of these were taken (both wrap).
+    pub(crate) fn given_and_taken(&self) -> (u32, u32) {
+        let control = self.control();
+        let taken = control.ready_head.0.load(Ordering::SeqCst);
+        (control.ready_tail.0.load(Ordering::SeqCst), taken)
+    }
+
     /// Takes the oldest ready request.
     pub fn take(&self) -> Option<Taken> {
         let control = self.control();

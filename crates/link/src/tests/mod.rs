@@ -7,6 +7,7 @@ mod answers;
 mod bell;
 mod files;
 mod forks;
+mod population;
 mod pulse;
 mod scheduling;
 mod slots;
