@@ -170,6 +170,10 @@ counters! {
     closed_handshake_late,
     /// Connections closed because there were too many handshakes.
     closed_handshake_refused,
+    /// Idle connections closed because others waited to be accepted.
+    closed_for_newcomers,
+    /// Listening sockets that somebody else has shut down.
+    listeners_lost,
     /// Connections closed because the front ends.
     closed_draining,
     /// Idle connections left to the front that comes next.

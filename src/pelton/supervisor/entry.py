@@ -18,10 +18,12 @@ from pelton.config.worker_kinds import kind_of
 from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.loader import ApplicationError, Target
 from pelton.logs.level_counts import LevelCounts
+from pelton.logs.unwaited import leave_to_loop
 from pelton.net.opened import Opened, open_all
 from pelton.process.daemon import drop_privileges
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
+from pelton.sizing.limits import bounded
 from pelton.supervisor.plan import Rules
 from pelton.supervisor.plan.actions import End
 from pelton.supervisor.programs import RealPrograms
@@ -39,9 +41,12 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
 
     ``directory``: what paths in ``target`` are relative to.
     """
+    leave_to_loop()
     succession = inherited_succession()
     if succession.bind:
         settings = replace(settings, bind=succession.bind)
+    # Before anything is forked: front and workers have to agree.
+    settings = bounded(settings)
     rules = rules_from(settings)
     hooks = hooks_of(settings)
     # Before anything is opened, so that a signal in the middle of it is not lost.

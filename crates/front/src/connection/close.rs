@@ -29,6 +29,8 @@ pub enum CloseReason {
     HandshakeLate,
     /// Too many handshakes are under way, or have come from the address.
     HandshakeRefused,
+    /// It was idle, and others waited to be accepted.
+    MadeRoom,
     /// The front ends.
     Draining,
 }
@@ -48,6 +50,7 @@ impl CloseReason {
             CloseReason::HandshakeFailed => "handshake failed",
             CloseReason::HandshakeLate => "handshake too late",
             CloseReason::HandshakeRefused => "too many handshakes",
+            CloseReason::MadeRoom => "made room",
             CloseReason::Draining => "server stopped",
         }
     }
@@ -67,6 +70,7 @@ impl CloseReason {
             CloseReason::HandshakeFailed => &counters.closed_handshake_failed,
             CloseReason::HandshakeLate => &counters.closed_handshake_late,
             CloseReason::HandshakeRefused => &counters.closed_handshake_refused,
+            CloseReason::MadeRoom => &counters.closed_for_newcomers,
             CloseReason::Draining => &counters.closed_draining,
         }
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use pelton_http::{DateCache, Head, Limits};
-use pelton_link::{Why, coarse_ms, fine_us};
+use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
 
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
@@ -28,9 +28,11 @@ use crate::connection::spool::Spool;
 use crate::connection::table::{ConnectionId, ConnectionTable};
 use crate::connection::timers::Timers;
 use crate::control::{Command, Common, Shared};
+use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
 use crate::event_loop::handshakes::Handshakes;
+use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
 use crate::event_loop::redirect::Challenges;
 use crate::event_loop::relays::Relays;
@@ -44,12 +46,14 @@ use crate::statsd::sender::Statsd;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 use crate::transport::tls::Encryption;
 
+pub(crate) mod absences;
 pub(crate) mod accept;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
 pub(crate) mod handshakes;
 pub(crate) mod health;
+pub(crate) mod making_room;
 pub(crate) mod noting;
 pub(crate) mod offers;
 pub(crate) mod orders;
@@ -81,6 +85,8 @@ pub(crate) struct EventLoop {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
+    /// A forked child of this process does not get the sockets of `poll`. Before it, so that it is given up first.
+    _kept: Kept,
     pub(crate) poll: Poll,
     pub(crate) listeners: Listeners,
     /// How many of them serve the application: the workers' numbers for them end here.
@@ -103,6 +109,7 @@ pub(crate) struct EventLoop {
     pub(crate) challenges: Challenges,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
+    pub(crate) idle_connections: IdleConnections,
     pub(crate) table: ConnectionTable,
     pub(crate) dispatch: Dispatch,
     /// Connections of each address, where they are limited.
@@ -142,9 +149,12 @@ pub(crate) struct EventLoop {
     pub(crate) date: DateCache,
     /// By the fine clock.
     pub(crate) started_us: u64,
-    /// Milliseconds since the start, as of this turn.
+    /// Milliseconds since the start, as of this turn; times in which the front stood still do not count.
     pub(crate) now_ms: u64,
-    /// The same in microseconds, and by the clock that workers share; the latter only where something is noted.
+    pub(crate) absences: Absences,
+    /// For how long the poller may have waited before this turn.
+    waits_ms: u64,
+    /// Microseconds since the start, all of them, and by the clock that workers share; the latter only where something is noted.
     pub(crate) turn_us: u64,
     pub(crate) turn_coarse_ms: u64,
     /// What the clock said when an answer was looked at last; see `noting`.
@@ -165,6 +175,7 @@ impl EventLoop {
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let _kept = keep_poller(poll.as_raw_fd());
         let listeners = Listeners::new(listeners)?;
         let https_port = listeners.https_port();
         for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
@@ -207,6 +218,7 @@ impl EventLoop {
             settings,
             limits,
             shared,
+            _kept,
             poll,
             listeners,
             encryption: None,
@@ -216,6 +228,7 @@ impl EventLoop {
             challenges: Challenges::new(),
             accept_pause_until: 0,
             accept_complained: false,
+            idle_connections: IdleConnections::default(),
             table: ConnectionTable::default(),
             dispatch,
             clients: HashMap::new(),
@@ -236,6 +249,8 @@ impl EventLoop {
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,
+            absences: Absences::default(),
+            waits_ms: u64::MAX,
             turn_us: 0,
             turn_coarse_ms: 0,
             answered_us: 0,
@@ -346,8 +361,13 @@ impl EventLoop {
     }
 
     fn read_clocks(&mut self) {
-        self.turn_us = self.now_us();
-        self.now_ms = self.turn_us / 1000;
+        let now_us = fine_us();
+        self.turn_us = now_us - self.started_us;
+        if self.absences.turn_begins(now_us, self.waits_ms) {
+            // It is measured against `now_ms`.
+            self.wall_clock_at = 0;
+        }
+        self.now_ms = (self.turn_us / 1000).saturating_sub(self.absences.total_ms());
         if self.notes_requests {
             self.turn_coarse_ms = coarse_ms();
         }
@@ -424,6 +444,8 @@ impl EventLoop {
                 self.linger(id)
             } else {
                 match connection.exchange.state() {
+                    // Bytes of a handshake are none of HTTP (`handshakes`).
+                    State::Receiving if connection.transport.is_shaking() => Turn::Wait,
                     State::Receiving => self.receive(id),
                     State::Running if connection.exchange.upload.is_some() => self.stream_in(id),
                     State::Queued | State::Running => Turn::Wait,
@@ -469,7 +491,7 @@ impl EventLoop {
             pending.body.discard(&mut self.dispatch.bodies);
         }
         if let Some(record) = exchange.record.take() {
-            let bytes = exchange.body_bytes();
+            let bytes = connection.body_taken();
             self.note_end(record, bytes, reason.for_the_log());
         }
     }
