@@ -259,14 +259,6 @@ def test_certificates_are_read_again(live: StartLive, files: Files, way: tuple[s
     kept.close()
 
 
-def test_a_certificate_that_ends_soon(live: StartLive, tmp_path: Path) -> None:
-    files = make_files(tmp_path, lifetime=3 * 86400)
-    server = start(live, files)
-    server.log.wait_for(
-        r"server.pem: the certificate ends in 3\.0 days|ends in 2\.9 days|ends in 3 days|ends in 2 days"
-    )
-
-
 def test_a_session_is_resumed_by_the_successor(live: StartLive, files: Files) -> None:
     server = start(live, files, "--workers", "1")
     server.ready_workers(1)

@@ -30,8 +30,8 @@ from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
 from pelton.net.opened import open_all
 from pelton.process.signals import on_main_thread
-from pelton.tls.material import has_certificates
 from pelton.sizing.limits import bounded
+from pelton.tls.material import has_certificates
 
 LOGGER = messages.LOGGER
 
