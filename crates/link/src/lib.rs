@@ -32,7 +32,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
+pub use answer::{AnswerHead, Damaged, Frame, HeadFrame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
 pub use clock::{coarse_ms, fine_us};
 use descriptors::Post;

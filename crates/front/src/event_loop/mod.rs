@@ -129,6 +129,8 @@ pub(crate) struct EventLoop {
     pub(crate) scratch: Vec<u8>,
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
+    /// The head of a worker's response, out of its reach; reused.
+    pub(crate) head_copy: Vec<u8>,
     pub(crate) date: DateCache,
     /// By the fine clock.
     pub(crate) started_us: u64,
@@ -221,6 +223,7 @@ impl EventLoop {
             head: Head::default(),
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
+            head_copy: Vec::new(),
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,

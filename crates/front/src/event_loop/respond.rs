@@ -118,6 +118,7 @@ impl EventLoop {
                 Ok(None) => break,
                 Err(Damaged) => return Ok(Err(Damaged)),
                 Ok(Some(Frame::Head(head))) => {
+                    let Some(head) = head.read(&mut self.head_copy) else { return Ok(Err(Damaged)) };
                     // Who answers has given the socket up; a worker that has taken it nevertheless is not to be believed.
                     let is_ours = !connection.is_shared || link.withdraw_socket(slot);
                     if exchange.coding.is_some() || !is_ours {

@@ -6,6 +6,7 @@
 mod answers;
 mod bell;
 mod files;
+mod intruders;
 mod pulse;
 mod scheduling;
 mod slots;
