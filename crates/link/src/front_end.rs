@@ -20,7 +20,8 @@ use crate::layout::{
 };
 use crate::lending::{Lending, Loan};
 use crate::region::Region;
-use crate::slots_for;
+use crate::trim::Ages;
+use crate::{check_permits, slots_for};
 use crate::wake::{self, Sharing};
 
 /// Bytes that a slot's own copy of a record may keep when the next one needs no more.
@@ -55,7 +56,7 @@ impl Cursor {
 #[derive(Debug)]
 pub struct FrontEnd {
     pub(crate) region: Arc<Region>,
-    layout: Layout,
+    pub(crate) layout: Layout,
     /// Last freed, first used: its lines are still in the cache.
     pub(crate) free: Vec<u32>,
     generations: Vec<u32>,
@@ -66,6 +67,7 @@ pub struct FrontEnd {
     records: Vec<Vec<u8>>,
     /// Where such a record is written before it is copied into the region.
     draft: Vec<u8>,
+    pub(crate) ages: Ages,
     tail: u32,
     pushed: usize,
     lending: Option<Arc<Lending>>,
@@ -83,6 +85,7 @@ impl FrontEnd {
         FrontEnd {
             records: vec![Vec::new(); if is_shared { layout.slots } else { 0 }],
             draft: vec![0; if is_shared { REQUEST_BYTES } else { 0 }],
+            ages: Ages::new(layout.slots),
             region,
             layout,
             free: (0..layout.slots as u32).rev().collect(),
@@ -98,6 +101,7 @@ impl FrontEnd {
     /// The front's end of a link to a worker process of `threads` threads, over fresh memory of [`link_memory`](crate::link_memory) and one end
     /// of a SOCK_SEQPACKET pair. Fails where the memory is too small for that many threads.
     pub fn join(memory: &File, socket: OwnedFd, threads: usize) -> io::Result<FrontEnd> {
+        check_permits(threads)?;
         let layout = Layout::new(slots_for(threads));
         let region = Arc::new(Region::shared(memory, layout.total, true)?);
         Ok(FrontEnd::new(region, layout, None, Post::over(socket)))
@@ -213,6 +217,7 @@ impl FrontEnd {
     pub(crate) fn make_ready(&mut self, slot: u32, record_len: usize, spare: u32) -> u32 {
         let record_len = record_len.min(REQUEST_BYTES);
         self.copy_draft(slot, record_len);
+        self.ages.use_one(slot);
         if let Some(len) = self.lengths.get_mut(slot as usize) {
             *len = record_len as u32;
         }

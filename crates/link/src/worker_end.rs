@@ -21,7 +21,7 @@ use crate::layout::{
 use crate::lending::Lending;
 use crate::region::Region;
 use crate::request::RequestView;
-use crate::slots_for;
+use crate::{check_permits, slots_for};
 use crate::wake::{Doorbell, Sharing};
 
 /// How long a finished answer may wait for the next ones, in microseconds.
@@ -116,6 +116,7 @@ impl WorkerEnd {
         socket: OwnedFd,
         threads: usize,
     ) -> io::Result<WorkerEnd> {
+        check_permits(threads)?;
         let layout = Layout::new(slots_for(threads));
         let region = Arc::new(Region::shared(memory, layout.total, true)?);
         let arena = Arc::new(BodyArena::shared_for_worker(bodies)?);

@@ -29,6 +29,10 @@ __all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
 MOST_WEBSOCKETS = 4000
 
 
+# The link between the front and a worker has no more places for requests than this (MAX_PERMITS).
+MOST_AT_ONCE = 4096
+
+
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
 class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving):
@@ -73,6 +77,9 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
         accepted["health_path"] = _checked_health_path(path)
     if accepted.get("websocket_threads", 0) > MOST_WEBSOCKETS:
         raise ConfigError(f"websocket_threads: {MOST_WEBSOCKETS} is the most that one worker can have.")
+    for name in ("threads", "worker_connections"):
+        if accepted.get(name, 0) > MOST_AT_ONCE:
+            raise ConfigError(f"{name}: {MOST_AT_ONCE} is the most that one worker can run at once.")
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')

@@ -60,6 +60,7 @@ pub(crate) mod self_calls;
 pub(crate) mod sleep;
 pub(crate) mod staying;
 pub(crate) mod streaming;
+pub(crate) mod trimming;
 pub(crate) mod upload;
 
 const DOORBELL: Token = Token(usize::MAX);
@@ -90,6 +91,8 @@ pub(crate) struct EventLoop {
     pub(crate) first_look: Duration,
     /// When workers are to be looked at.
     pub(crate) watch_at: u64,
+    /// When memory is to be given back.
+    pub(crate) trim_at: u64,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) idle_connections: IdleConnections,
@@ -203,6 +206,7 @@ impl EventLoop {
             shared,
             poll,
             listeners,
+            trim_at: 0,
             accept_pause_until: 0,
             accept_complained: false,
             idle_connections: IdleConnections::default(),
@@ -290,6 +294,7 @@ impl EventLoop {
             self.serve_queue();
             self.look_for_self_calls();
             self.report_workers();
+            self.trim_memory();
 
             self.show_levels();
             self.flush_notes();

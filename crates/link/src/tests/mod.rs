@@ -13,6 +13,7 @@ mod slots;
 mod sockets;
 mod spare;
 mod streaming;
+mod trimming;
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
