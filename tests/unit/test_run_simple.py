@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 import werkzeug.serving
 from werkzeug.debug import DebuggedApplication
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import pelton
 from pelton.config import worker_kinds
+from pelton.config.bounds import AUTOMATIC
 from pelton.development import installation, settings
 from pelton.development.application import PassedThrough, PassedThroughAnswer, Wrapping
 from pelton.development.end import Why, Wish, leave
@@ -159,7 +162,7 @@ PLAYED = worker_kinds.Kind(
 
 
 def test_who_decides_about_a_setting() -> None:
-    assert settings.development_settings({}, {}).threads == 8
+    assert settings.development_settings({}, {}).threads == AUTOMATIC
     environ = {"PELTON_THREADS": "5", "PELTON_QUEUE_TIMEOUT": "1min", "PELTON_BIND": ":1"}
     found = settings.development_settings({"bind": ["127.0.0.1:0"]}, environ)
     assert (found.threads, found.queue_seconds, found.bind) == (5, 60.0, ("127.0.0.1:0",))
@@ -253,6 +256,57 @@ def test_a_debugger_is_found_wherever_it_is() -> None:
     for one in (DebuggedApplication(app), ProxyFix(DebuggedApplication(app)), inner, ProxyFix(inner)):
         with pytest.raises(ConfigError, match="use_debugger"):
             refuse_debugger(one)
+
+
+hidden = DebuggedApplication(app)
+
+
+def by_name(environ: Any, start_response: Any) -> Any:
+    return hidden(environ, start_response)
+
+
+@pytest.mark.parametrize("way", ["closure", "wraps", "partial", "mounts", "method", "global", "list"])
+def test_a_debugger_is_found_behind(way: str) -> None:
+    debugged = DebuggedApplication(app)
+
+    def closure(environ: Any, start_response: Any) -> Any:
+        return debugged(environ, start_response)
+
+    @functools.wraps(debugged)
+    def wraps(environ: Any, start_response: Any) -> Any:
+        return []
+
+    class Held:
+        def __init__(self) -> None:
+            self.layers = [{"x": debugged}]
+
+        def serve(self, environ: Any, start_response: Any) -> Any:
+            return []
+
+    found: dict[str, Any] = {
+        "closure": ProxyFix(closure),
+        "wraps": wraps,
+        "partial": functools.partial(lambda inner, *_: inner, debugged),
+        "mounts": DispatcherMiddleware(app, {"/shop": ProxyFix(debugged)}),
+        "method": Held().serve,
+        "global": by_name,
+        "list": Held(),
+    }
+    with pytest.raises(ConfigError, match="use_debugger"):
+        refuse_debugger(found[way])
+
+
+def test_a_flask_application_with_proxies_is_let_through() -> None:
+    from flask import Flask, current_app, request
+
+    made = Flask(__name__)
+
+    @made.get("/")
+    def index() -> str:
+        return f"{request.path} {current_app.name}"
+
+    mounts: dict[str, Any] = {"/request": request, "/app": current_app}
+    refuse_debugger(DispatcherMiddleware(made, mounts))
 
 
 def test_other_applications_are_let_through() -> None:

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::ARENA_CHUNKS;
 use crate::region::{self, Region};
 use crate::trim::Ages;
+use crate::wake::Sharing;
 
 /// Bytes of one chunk.
 pub const CHUNK_BYTES: usize = 64 * 1024;
@@ -56,6 +57,11 @@ impl BodyArena {
 
     pub(crate) fn region(&self) -> &Region {
         &self.region
+    }
+
+    /// Whether other processes see it.
+    pub fn is_shared(&self) -> bool {
+        self.region.sharing() == Sharing::Shared
     }
 
     /// Up to `len` bytes from `offset` of a chunk, for the worker that runs the request; None when there is no such place.

@@ -70,6 +70,8 @@ pub struct FrontEnd {
     pub(crate) ages: Ages,
     tail: u32,
     pushed: usize,
+    /// Words of the dirty map that slots in use ever had bits in: slots are many, and mostly few of them are used.
+    dirty_words: usize,
     lending: Option<Arc<Lending>>,
     pub(crate) post: Post,
 }
@@ -93,6 +95,7 @@ impl FrontEnd {
             lengths: vec![0; layout.slots],
             tail: 0,
             pushed: 0,
+            dirty_words: 0,
             lending,
             post,
         }
@@ -173,7 +176,15 @@ impl FrontEnd {
         if self.waiting() >= self.layout.ring_capacity {
             return None;
         }
-        self.free.pop()
+        self.take_free()
+    }
+
+    /// A free slot; from now on its bits are looked at.
+    #[inline]
+    pub(crate) fn take_free(&mut self) -> Option<u32> {
+        let slot = self.free.pop()?;
+        self.dirty_words = self.dirty_words.max(slot as usize / 64 + 1);
+        Some(slot)
     }
 
     /// Where the record of a claimed slot is to be written; to be submitted before the next one is written.
@@ -328,7 +339,7 @@ impl FrontEnd {
     /// As [`FrontEnd::take_dirty`], one by one.
     #[inline]
     pub fn each_dirty(&mut self, mut found: impl FnMut(u32)) {
-        let words = self.layout.slots / 64;
+        let words = self.dirty_words;
         for (word, bits) in self.control().dirty.0.get(..words).unwrap_or_default().iter().enumerate() {
             if bits.load(Ordering::Relaxed) == 0 {
                 continue;
@@ -343,7 +354,7 @@ impl FrontEnd {
 
     #[inline]
     fn has_dirty(&self) -> bool {
-        let words = self.layout.slots / 64;
+        let words = self.dirty_words;
         let dirty = self.control().dirty.0.get(..words).unwrap_or_default();
         dirty.iter().any(|bits| bits.load(Ordering::SeqCst) != 0)
     }

@@ -13,9 +13,12 @@ mod bell;
 mod bodies;
 mod clock;
 mod descriptors;
+mod fork;
+mod fork_poller;
 mod front_end;
 mod layout;
 mod lending;
+mod population;
 mod pulse;
 mod region;
 pub mod request;
@@ -37,10 +40,12 @@ pub use answer::{AnswerHead, Damaged, Frame, HeadFrame, HeadTooLarge, HeadView, 
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
 pub use clock::{coarse_ms, fine_us};
 use descriptors::Post;
+pub use fork::{Kept, Origin, keep_open_descriptor, keep_poller, own_signal};
 pub use front_end::{Cursor, FrontEnd, Progress};
 pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};
 use lending::Lending;
 pub use lending::{LEND_FROM, Loan};
+pub use population::{Crowding, Wanted};
 pub use pulse::Why;
 use region::Region;
 pub use scheduler::{SPARE_THREADS, Scheduler, Seat, Wake};
@@ -102,8 +107,8 @@ fn halves(
     Ok((half, Arc::new(WorkerEnd::new(worker, layout, arena, doorbell, lending, worker_post))))
 }
 
-/// How many requests may run at once over one link: each needs a slot.
-pub const MAX_PERMITS: usize = layout::MAX_SLOTS;
+/// How many requests may run at once over one link: each has two slots.
+pub const MAX_PERMITS: usize = layout::MAX_SLOTS / 2;
 
 /// Twice the threads, so that the puller finds the next request without waiting for the front, and at least 64: quick requests
 /// are answered in batches, and a batch is as large as there are slots.

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::{self, NonNull};
 
+use crate::fork::{self, Kept};
 use crate::wake::Sharing;
 
 /// The size of a page; where it is larger, the system refuses what is no multiple of it.
@@ -21,6 +22,8 @@ pub struct Region {
     len: usize,
     sharing: Sharing,
     writable: bool,
+    /// Of shared memory: a forked child does not get it.
+    kept: Option<Kept>,
 }
 
 // SAFETY: the region is raw memory without thread affinity; every access to it goes through atomics, or through
@@ -80,7 +83,8 @@ impl Region {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Region { base, len, sharing, writable })
+        let kept = (sharing == Sharing::Shared).then(|| fork::keep_mapping(base.as_ptr(), len, writable));
+        Ok(Region { base, len, sharing, writable, kept })
     }
 
     /// Gives the whole pages within `offset..offset + len` back to the system; they are zero when they are next looked at.
@@ -147,6 +151,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        // First, so that no child replaces what comes to this address next.
+        drop(self.kept.take());
         // SAFETY: base and len are those of the mapping made in `map`, and nobody can borrow from it any more.
         unsafe {
             libc::munmap(self.base.as_ptr().cast(), self.len);

@@ -42,6 +42,7 @@ def run(line: Line, around: Surroundings, load: Callable[[], Any]) -> int:
     _engine.die_with_parent()
     if os.getppid() != around.supervisor:
         return FAILED
+    line.keep()
     label_process("preload")
     with contextlib.suppress(Exception):
         # For segmentation faults, and for the SIGABRT that ends one which does not come to an end.
@@ -86,8 +87,7 @@ def _warn_of_threads() -> None:
 def _fork_worker(line: Line, around: Surroundings, application: Any, message: Message) -> None:
     number = message.fields["worker"]
     hooks_of(around.settings).forking(number)
-    go_reader, go_writer = os.pipe()
-    pid_reader, pid_writer = os.pipe()
+    go_reader = go_writer = pid_reader = pid_writer = -1
 
     def worker() -> int:
         line.close()
@@ -106,6 +106,9 @@ def _fork_worker(line: Line, around: Surroundings, application: Any, message: Me
         os._exit(0)
 
     try:
+        # Where no descriptor is left, that is told as any other reason why there is no worker.
+        go_reader, go_writer = os.pipe()
+        pid_reader, pid_writer = os.pipe()
         parent = fork(between, keeps_exit=True)
         close(pid_writer)
         pid_writer = -1

@@ -6,7 +6,9 @@
 mod answers;
 mod bell;
 mod files;
+mod forks;
 mod intruders;
+mod population;
 mod pulse;
 mod scheduling;
 mod slots;
