@@ -90,7 +90,7 @@ def server(
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while b"listens on" not in log.read_bytes():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"it did not start:\n{log.read_text(errors='replace')}")

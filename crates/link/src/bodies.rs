@@ -99,7 +99,6 @@ impl BodyPool {
         Some(chunk)
     }
 
-
     /// Gives chunks back. The request that named them is over.
     pub fn put_back(&mut self, chunks: impl IntoIterator<Item = u32>) {
         self.free.extend(chunks);

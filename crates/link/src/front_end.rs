@@ -21,8 +21,8 @@ use crate::layout::{
 use crate::lending::{Lending, Loan};
 use crate::region::Region;
 use crate::trim::Ages;
-use crate::{check_permits, slots_for};
 use crate::wake::{self, Sharing};
+use crate::{check_permits, slots_for};
 
 /// Bytes that a slot's own copy of a record may keep when the next one needs no more.
 pub(crate) const KEPT_RECORD: usize = 4096;

@@ -22,8 +22,8 @@ use crate::layout::{
 use crate::lending::Lending;
 use crate::region::Region;
 use crate::request::RequestView;
-use crate::{check_permits, slots_for};
 use crate::wake::{Doorbell, Sharing};
+use crate::{check_permits, slots_for};
 
 /// How long a finished answer may wait for the next ones, in microseconds.
 const DEFERRAL: u64 = 200;

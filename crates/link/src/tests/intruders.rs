@@ -82,7 +82,9 @@ fn a_worker_cannot_change_what_another_one_gets() {
 #[test]
 fn a_large_record_is_not_kept_for_ever() {
     let (mut front, end) = joined(1);
-    for (body, most) in [(&[b'x'; 60_000][..], 120_000), (&[b'x'; 100][..], super::super::front_end::KEPT_RECORD)] {
+    for (body, most) in
+        [(&[b'x'; 60_000][..], 120_000), (&[b'x'; 100][..], super::super::front_end::KEPT_RECORD)]
+    {
         let slot = front.claim().unwrap();
         let len = write_request(&mut front, slot, "x", BodyParts::Inline(body));
         front.submit(slot, len);
