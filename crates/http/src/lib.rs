@@ -1,7 +1,7 @@
 //! HTTP without I/O: bytes in, events and bytes out.
 //!
 //! This crate owns what a message on the wire may look like: the request head and its policy ([`header_policy`],
-//! [`limits`]), the framing of bodies ([`h1::connection`]) and the head of an answer ([`h1::encode`]). It knows no
+//! [`limits`]), the framing of bodies ([`h1::connection`]) and the head of a response ([`response`]). It knows no
 //! sockets, threads, clocks and no Python; the caller brings bytes and the time. Everything here runs on whichever
 //! thread calls it and nothing is shared.
 //!
@@ -33,6 +33,7 @@ pub mod known;
 pub mod limits;
 pub mod proxy_protocol;
 pub mod ranges;
+pub mod response;
 pub mod span;
 pub mod target;
 pub mod words;
@@ -42,9 +43,9 @@ pub use date::DateCache;
 pub use error::{HttpError, ResponseError};
 pub use forwarded::TrustedProxies;
 pub use h1::connection::{Event, Receiver, Step};
-pub use h1::encode::{Coding, Encoded, ResponseContext, Timing};
 pub use head::{Field, Head, Length, Version};
 pub use header_policy::UnderscorePolicy;
 pub use known::Known;
 pub use limits::Limits;
+pub use response::{Coding, Encoded, ResponseContext, Timing};
 pub use span::Span;

@@ -8,7 +8,7 @@ use pelton_http::{Head, Version};
 use pelton_link::BodyWindow;
 use pelton_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
 
-use crate::connection::body::Body;
+use crate::exchange::request_body::Body;
 use crate::forwarding::{Proxies, rewrite};
 use crate::transport::peer::Peer;
 
@@ -91,7 +91,11 @@ fn parts<'a>(
         peer: peer.text(),
         peer_port: peer.port,
         listener,
-        version: if ask.head.version == Version::Http10 { 10 } else { 11 },
+        version: match ask.head.version {
+            Version::Http10 => 10,
+            Version::Http11 => 11,
+            Version::Http2 => 20,
+        },
         body,
     }
 }

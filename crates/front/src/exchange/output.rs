@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use pelton_link::Loan;
 
-use crate::connection::backlog::Backlog;
-use crate::connection::spool::{Spool, SpoolFile};
+use crate::exchange::backlog::Backlog;
+use crate::exchange::spool::{Spool, SpoolFile};
 use crate::transport::Transport;
 
 enum Segment {
@@ -84,6 +84,11 @@ impl Output {
     /// An output whose bytes count in `backlog`.
     pub fn new(backlog: Backlog) -> Self {
         Output { segments: VecDeque::new(), held: 0, backlog, spill: None }
+    }
+
+    /// Whether pieces of files wait to be sent, which count for nothing in memory.
+    pub fn has_file(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::File { .. }))
     }
 
     /// Bytes held in memory for the client.
