@@ -34,7 +34,7 @@ pub enum Length {
     None,
     /// Content-Length; may be zero.
     Exact(u64),
-    /// Transfer-Encoding: chunked.
+    /// Transfer-Encoding: chunked; or, in HTTP/2, a body without Content-Length: its end is known when it has come.
     Chunked,
 }
 

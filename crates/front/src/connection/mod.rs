@@ -17,7 +17,69 @@ pub(crate) mod http1;
 pub type ConnectionId = Id<Connection>;
 
 /// All connections.
-pub type Connections = Table<Connection>;
+#[derive(Debug, Default)]
+pub struct Connections {
+    table: Table<Connection>,
+    /// How many of them are for health checks only.
+    admin: usize,
+}
+
+impl Connections {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Of those, the ones for health checks only.
+    pub fn admin_len(&self) -> usize {
+        self.admin
+    }
+
+    /// The others: those that count as connections of clients.
+    pub fn public_len(&self) -> usize {
+        self.table.len() - self.admin
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, connection: Connection) -> ConnectionId {
+        self.admin += usize::from(connection.role == Role::Admin);
+        self.table.insert(connection)
+    }
+
+    /// The connection, if it is still the one meant.
+    #[inline]
+    pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        self.table.get(id)
+    }
+
+    /// See [`Connections::get`].
+    #[inline]
+    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.table.get_mut(id)
+    }
+
+    /// Takes it out.
+    pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+        let connection = self.table.remove(id)?;
+        self.admin -= usize::from(connection.role == Role::Admin);
+        Some(connection)
+    }
+
+    /// The id of whatever is at `key` now.
+    pub fn id_at(&self, key: usize) -> Option<ConnectionId> {
+        self.table.id_at(key)
+    }
+
+    /// All ids.
+    pub fn ids(&self) -> Vec<ConnectionId> {
+        self.table.ids()
+    }
+}
 
 /// The protocol of a connection: bytes become exchanges, and responses bytes.
 #[derive(Debug)]
@@ -81,6 +143,13 @@ impl Connection {
         }
     }
 
+    /// Whether nothing has been received that was not understood.
+    pub fn has_no_input(&self) -> bool {
+        match &self.driver {
+            Driver::Http1(http1) => http1.input.is_empty(),
+        }
+    }
+
     /// Whether nothing is under way: the next byte begins a request, and nobody waits for anything.
     pub fn is_between_requests(&self, exchanges: &Table<Exchange>) -> bool {
         match &self.driver {
@@ -92,6 +161,20 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::listener::Protocol;
+
+    #[test]
+    fn connections_for_health_checks_are_counted_apart() {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let transport = Transport::plain(std::os::fd::OwnedFd::from(ours).into());
+        let listener = ListenerKind { number: 0, role: Role::Admin, protocol: Protocol::Http1, tls: false };
+        let driver = Driver::Http1(Http1::new(Id::nobody()));
+        let mut connections = Connections::default();
+        let id = connections.insert(Connection::new(transport, Peer::unknown(), listener, driver));
+        assert_eq!((connections.len(), connections.public_len(), connections.admin_len()), (1, 0, 1));
+        assert!(connections.remove(id).is_some() && connections.remove(id).is_none());
+        assert_eq!((connections.len(), connections.admin_len()), (0, 0));
+    }
 
     #[test]
     fn an_idle_connection_is_small() {

@@ -48,7 +48,11 @@ impl EventLoop {
                 self.dispatch.leave_queue(id);
                 self.expire(id);
             }
-            State::Responding => self.close(connection_id, CloseReason::WriteTimeout),
+            State::Responding => {
+                if !self.reader_goes_on(id) {
+                    self.close(connection_id, CloseReason::WriteTimeout);
+                }
+            }
             State::Receiving if exchange.pending.is_some() => {
                 self.respond_itself(id, OwnResponse::BodyLate);
                 self.shared.counters.bodies_late.up();
@@ -90,7 +94,9 @@ impl EventLoop {
                     return;
                 };
                 let now = coarse_ms();
-                let age = now.saturating_sub(worker.end.started_ms(slot).unwrap_or(now));
+                let started = worker.end.started_ms(slot).unwrap_or(now);
+                // A worker stands still where the front does.
+                let age = now.saturating_sub(started).saturating_sub(self.absences.since(started));
                 if age < limit {
                     self.exchange_timers.set(id.key, self.now_ms + (limit - age));
                     return;

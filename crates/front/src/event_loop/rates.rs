@@ -69,7 +69,7 @@ impl EventLoop {
 
     /// Waits for the client to take what is kept for it, on the clock; or, with nothing kept, for the application, off it.
     pub(crate) fn wait_for_reader(&mut self, id: ExchangeId) -> Turn {
-        let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
+        let Some(exchange) = self.exchanges.get(id) else { return Turn::Closed };
         let has_unsent = || {
             self.connections
                 .get(exchange.connection)
@@ -78,10 +78,34 @@ impl EventLoop {
         if exchange.output.is_empty() && !has_unsent() {
             self.exchange_timers.clear(id.key);
         } else if !self.exchange_timers.is_set(id.key) {
-            exchange.moved = 0;
-            self.set_deadline(id, self.settings.write_idle_time);
+            self.begin_write_window(id);
         }
         Turn::Wait
+    }
+
+    /// The client has so much time to take something.
+    pub(crate) fn begin_write_window(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get_mut(id)
+            && let Some(connection) = self.connections.get(exchange.connection)
+        {
+            exchange.moved = 0;
+            exchange.taken_before = exchange.taken(&connection.transport);
+        }
+        self.set_deadline(id, self.settings.write_idle_time);
+    }
+
+    /// The window is over, and the system has not taken enough in it. It takes more only when a large part of what it
+    /// holds is gone, which a steady reader may need many windows for; what the reader has taken of that counts
+    /// instead. Whether there is another window.
+    pub(crate) fn reader_goes_on(&mut self, id: ExchangeId) -> bool {
+        let quota = quota(self.settings.write_rate, self.settings.write_idle_time);
+        let Some(exchange) = self.exchanges.get(id) else { return false };
+        let Some(connection) = self.connections.get(exchange.connection) else { return false };
+        if exchange.taken(&connection.transport).saturating_sub(exchange.taken_before) < quota {
+            return false;
+        }
+        self.begin_write_window(id);
+        true
     }
 
     /// Whether as much is kept for the client as may be in memory, and no file takes the rest. The answer is looked at again after a while: a

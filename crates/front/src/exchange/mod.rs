@@ -29,6 +29,7 @@ use crate::response::filters::Filters;
 use crate::response::own::Part;
 use crate::scheduling::dispatch::Place;
 use crate::table::{Id, Table};
+use crate::transport::Transport;
 
 pub(crate) mod backlog;
 pub(crate) mod output;
@@ -118,6 +119,8 @@ pub struct Exchange {
     pub is_behind: bool,
     /// Bytes moved in the present window of the client's clock.
     pub moved: u64,
+    /// Bytes that the client had ever taken when that window began.
+    pub taken_before: u64,
     /// See [`Pending`].
     pub pending: Option<Box<Pending>>,
     /// A body that is passed on while it comes, until it has ended.
@@ -145,6 +148,7 @@ impl Exchange {
             output: Output::new(backlog),
             is_behind: false,
             moved: 0,
+            taken_before: 0,
             pending: None,
             upload: None,
             record: None,
@@ -162,6 +166,17 @@ impl Exchange {
         if self.coding == Some(Coding::None) { 0 } else { self.passed }
     }
 
+    /// Bytes that the client has ever taken, as far as can be known.
+    pub fn taken(&self, transport: &Transport) -> u64 {
+        self.output.sent().saturating_sub(transport.unacknowledged())
+    }
+
+    /// Bytes of the response's body that the client has taken, as far as can be known: what has been passed on, but
+    /// for what is still here or with the system. Less by the marks of chunks among that.
+    pub fn body_taken(&self, transport: &Transport) -> u64 {
+        self.body_bytes().saturating_sub(self.output.left() + transport.unacknowledged())
+    }
+
     /// The one place where it changes.
     #[inline]
     pub fn become_state(&mut self, next: State) {
@@ -169,11 +184,14 @@ impl Exchange {
         self.state = next;
     }
 
-    /// The next request on the same connection. Field by field: most of them are as they should be.
+    /// The next request on the same connection. Field by field: most of them are as they should be. What may be
+    /// refused before its head is understood must not be taken for what the previous one was.
     #[inline]
     pub fn renew(&mut self) {
         self.become_state(State::Receiving);
         self.slot = None;
+        self.version = Version::Http11;
+        self.is_head = false;
         self.coding = None;
         self.passed = 0;
         self.is_head = false;

@@ -229,7 +229,7 @@ impl EventLoop {
             // So that they leave with the head.
             push_part(exchange, &mut self.wire);
         }
-        self.set_deadline(id, self.settings.write_idle_time);
+        self.begin_write_window(id);
     }
 
     /// Passes on what the front has of a response's body, as far as the client takes it or may lag behind.

@@ -233,7 +233,7 @@ impl<'r> Pass<'r> {
     #[inline]
     pub(super) fn send(
         &self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         transport: &mut Transport,
         wire: &[u8],
     ) -> std::io::Result<usize> {
