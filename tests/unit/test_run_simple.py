@@ -19,6 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import pelton
 from pelton.config import worker_kinds
+from pelton.config.bounds import AUTOMATIC
 from pelton.development import installation, settings
 from pelton.development.application import PassedThrough, PassedThroughAnswer, Wrapping
 from pelton.development.end import Why, Wish, leave
@@ -161,7 +162,7 @@ PLAYED = worker_kinds.Kind(
 
 
 def test_who_decides_about_a_setting() -> None:
-    assert settings.development_settings({}, {}).threads == 8
+    assert settings.development_settings({}, {}).threads == AUTOMATIC
     environ = {"PELTON_THREADS": "5", "PELTON_QUEUE_TIMEOUT": "1min", "PELTON_BIND": ":1"}
     found = settings.development_settings({"bind": ["127.0.0.1:0"]}, environ)
     assert (found.threads, found.queue_seconds, found.bind) == (5, 60.0, ("127.0.0.1:0",))

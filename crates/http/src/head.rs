@@ -21,8 +21,7 @@ impl Version {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
-            // With the zero that RFC 9113 has dropped: programs that look at it split at the point.
-            Version::Http2 => "HTTP/2.0",
+            Version::Http2 => "HTTP/2",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP without I/O: bytes in, events and bytes out.
 //!
 //! This crate owns what a message on the wire may look like: the request head and its policy ([`header_policy`],
-//! [`limits`]), the head of a response ([`response_policy`]), and the framing of both in HTTP/1 ([`h1`]) and HTTP/2 ([`h2`]). It knows no
+//! [`limits`]), the head of a response ([`response`]), and the framing of both in HTTP/1 ([`h1`]) and HTTP/2 ([`h2`]). It knows no
 //! sockets, threads, clocks and no Python; the caller brings bytes and the time. Everything here runs on whichever
 //! thread calls it and nothing is shared.
 //!
@@ -20,6 +20,7 @@
     deny(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice)
 )]
 
+pub mod caching;
 pub mod codings;
 pub mod conditions;
 pub mod date;
@@ -35,7 +36,7 @@ pub mod limits;
 pub mod proxy_protocol;
 pub mod ranges;
 pub(crate) mod request_policy;
-pub mod response_policy;
+pub mod response;
 pub mod span;
 pub mod target;
 pub mod words;
@@ -45,9 +46,9 @@ pub use date::DateCache;
 pub use error::{HttpError, ResponseError};
 pub use forwarded::TrustedProxies;
 pub use h1::connection::{Event, Receiver, Step};
+pub use h1::encode::{Coding, Encoded, ResponseContext, Timing};
 pub use head::{Field, Head, Length, Version};
 pub use header_policy::UnderscorePolicy;
 pub use known::Known;
 pub use limits::Limits;
-pub use response_policy::{Coding, Encoded, ResponseContext, Timing};
 pub use span::Span;

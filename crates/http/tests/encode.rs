@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may say so bluntly")]
 
 use pelton_http::h1::encode::{
-    CHUNK_END, CONTINUE, LAST_CHUNK, PLAIN_TEXT, canned_answer, chunk_prefix, encode_head, reason_phrase,
+    CHUNK_END, CONTINUE, Coding, Encoded, LAST_CHUNK, PLAIN_TEXT, ResponseContext, canned_answer,
+    chunk_prefix, encode_head, reason_phrase,
 };
-use pelton_http::{Coding, Encoded, ResponseContext, ResponseError, Timing, Version};
+use pelton_http::{ResponseError, Timing, Version};
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 

@@ -7,7 +7,8 @@ mod peer;
 
 use peer::*;
 use pelton_http::h2::{Bounds, ErrorCode, Fault};
-use pelton_http::{Coding, HttpError, Length, Limits, ResponseError, UnderscorePolicy, Version};
+use pelton_http::response::Coding;
+use pelton_http::{HttpError, Length, Limits, ResponseError, UnderscorePolicy, Version};
 
 const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a.example")];

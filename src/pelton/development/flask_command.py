@@ -20,13 +20,15 @@ _OPTIONS = (
         help="Worker processes; 0 (the default) serves in this one.",
     ),
     click.Option(
-        ["--threads"], type=click.IntRange(min=1), help="Requests at the same time, in each process."
+        ["--threads"],
+        metavar="N|MIN:MAX|auto",
+        help="Requests at the same time, in each process; auto (the default): as many as are needed.",
     ),
     click.Option(["-k", "--worker-class"], help="The way to run requests: threads, sync, …"),
 )
 
 
-def _serve(workers: int | None, threads: int | None, worker_class: str | None, **options: Any) -> None:
+def _serve(workers: int | None, threads: str | None, worker_class: str | None, **options: Any) -> None:
     """Serve with pelton during development.
 
     Takes all options of 'flask run', which mean the same. For production there is the command 'pelton'.

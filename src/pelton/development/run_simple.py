@@ -34,6 +34,7 @@ from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
 from pelton.net.opened import open_all
 from pelton.process.signals import on_main_thread
+from pelton.sizing.limits import bounded
 
 LOGGER = messages.LOGGER
 
@@ -90,9 +91,9 @@ def run_simple(
     """Serve ``application`` during development, until Ctrl-C.
 
     The arguments are those of ``werkzeug.serving.run_simple`` and mean the same; ``threaded`` uses a bounded
-    number of threads (8, or ``PELTON_THREADS``), and may be combined with ``processes``. An address that
-    cannot be used ends the program with code 1 after a message. Raises ConfigError for what cannot be done,
-    TypeError for a port that is no number.
+    number of threads (as many as are needed, or ``PELTON_THREADS``), and may be combined with ``processes``.
+    An address that cannot be used ends the program with code 1 after a message. Raises ConfigError for what
+    cannot be done, TypeError for a port that is no number.
     """
     global calls
     calls += 1
@@ -161,7 +162,7 @@ def _settings(hostname: str, port: int, concurrency: Concurrency, *, use_debugge
         inherited = _inherited_descriptors()
         if inherited:
             given["bind"] = [f"fd://{descriptor}" for descriptor in inherited]
-    return development_settings(given)
+    return bounded(development_settings(given))
 
 
 def _serve(

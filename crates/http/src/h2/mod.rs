@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Imports run one way: `connection` and `sending` know all the others, and those know neither them nor each other, except that all may
-//! use `frame`. What a request or a response may say is not decided here but in `request_policy` and `response_policy`, which HTTP/1
+//! use `frame`. What a request or a response may say is not decided here but in `request_policy` and `response`, which HTTP/1
 //! shares.
 //!
 //! **Every bound has a name.** What a client may cost is limited by [`Bounds`], each with an answer of its own in [`Fault`]; a stream

@@ -9,7 +9,7 @@ use super::frame::{self, ErrorCode, MAX_31, flag, kind};
 use super::hpack::encode::NO_TABLE;
 use super::response::encode_head;
 use crate::error::ResponseError;
-use crate::response_policy::{Coding, Encoded, ResponseContext};
+use crate::response::{Coding, Encoded, ResponseContext};
 
 /// What a PING says that is sent with the announcement of the end. What an acknowledgement says is not looked at: nothing else is asked.
 const LEAVING: [u8; 8] = *b"leaving!";

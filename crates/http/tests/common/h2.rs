@@ -4,7 +4,8 @@
 #![allow(dead_code)]
 
 use pelton_http::h2::{Bounds, Connection, ErrorCode, Event, Fault};
-use pelton_http::{Encoded, Head, HttpError, Length, Limits, ResponseContext, ResponseError, Span, Version};
+use pelton_http::response::{Encoded, ResponseContext};
+use pelton_http::{Head, HttpError, Length, Limits, ResponseError, Span, Version};
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;

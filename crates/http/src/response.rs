@@ -1,16 +1,15 @@
-//! What a response head may say, whatever the version of HTTP: one policy for the fields of applications and of the front's own responses.
+//! The policy of a response's head, whichever version of HTTP says it: one for the application's responses and for the front's own.
 //!
 //! The application decides status and fields, this file decides everything that concerns the connection: how the end
 //! of the body is marked and whether another request may follow. So hop-by-hop fields of the application are left
 //! out (PEP 3333 forbids them to applications) except that `Connection: close` is honoured. What would let an
-//! application's data become protocol (CR, LF and other controls) is refused. How a field is written, the protocol's [`Sink`] knows.
+//! application's data become protocol (CR, LF and other controls) is refused. How a head looks on the wire is its [`HeadSink`]'s business.
 
 use crate::error::ResponseError;
-use crate::h1::encode::write_decimal;
 use crate::head::Version;
 use crate::header_policy::{is_named, list_members, parse_content_length, valid_name, valid_value};
 
-/// What the answer's head depends on besides status and fields.
+/// What a response's head depends on besides status and fields.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseContext<'a> {
     /// Version of the request.
@@ -27,7 +26,7 @@ pub struct ResponseContext<'a> {
     pub timing: Option<Timing>,
 }
 
-/// How long a request took up to the head of its answer, in microseconds.
+/// How long a request took up to the head of its response, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
     /// Waiting for a thread.
@@ -45,8 +44,10 @@ pub enum Coding {
     Length(u64),
     /// In chunks.
     Chunked,
-    /// As it is; the end of the connection, or of the stream of HTTP/2, ends it.
+    /// As it is; closing the connection ends it.
     UntilClose,
+    /// As it is; the frames of HTTP/2 say where it ends.
+    Frames,
 }
 
 /// What became of the head.
@@ -75,7 +76,7 @@ enum Special {
 #[inline]
 fn special(name: &[u8]) -> Special {
     // The length rules out nearly every name before any letter is compared.
-    let (is_it, answer) = match name.len() {
+    let (is_it, which) = match name.len() {
         2 => (is_named(name, b"te"), Special::HopByHop),
         4 => (is_named(name, b"date"), Special::Date),
         6 => (is_named(name, b"server"), Special::Server),
@@ -89,33 +90,44 @@ fn special(name: &[u8]) -> Special {
         17 => (is_named(name, b"transfer-encoding"), Special::HopByHop),
         _ => return Special::No,
     };
-    if is_it { answer } else { Special::No }
+    if is_it { which } else { Special::No }
 }
 
-/// Where a head goes, in the form of its protocol.
-pub(crate) trait Sink {
-    /// A field that may go on the wire.
+/// Where a head is written to, in the form of one version of HTTP. What comes here has been checked, but for the reason.
+pub trait HeadSink {
+    /// First of all. An error where the status is none, or the reason cannot be said.
+    fn status(&mut self, status: u16, reason: &[u8]) -> Result<(), ResponseError>;
+
+    /// A field; the name as the application wrote it.
     fn field(&mut self, name: &[u8], value: &[u8]);
-    /// `Server`, where the application has none.
-    fn server(&mut self);
+
+    /// A field of ours; `line` is the same as HTTP/1 writes it.
+    fn fixed(&mut self, name: &'static [u8], value: &'static [u8], line: &'static [u8]);
+
     /// `Content-Length`.
     fn content_length(&mut self, length: u64);
-    /// HTTP/1.1 only: the body comes in chunks.
-    fn chunked(&mut self);
-    /// HTTP/1 only: whether another request may follow.
-    fn persistence(&mut self, keep_alive: bool, version: Version);
+
+    /// There are no more.
+    fn end(&mut self);
 }
 
-/// Writes all fields of a response, the front's own among them, and says how its body must be sent.
+/// Writes the head of a response into `sink`; what was written before an error is to be thrown away.
 #[inline]
-pub(crate) fn write_fields<'f>(
-    out: &mut impl Sink,
+pub fn write_response_head<'f>(
+    sink: &mut impl HeadSink,
     status: u16,
+    reason: &[u8],
     fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
     context: &ResponseContext<'_>,
 ) -> Result<Encoded, ResponseError> {
-    // RFC 9110 section 15.2: interim answers carry no final fields; 101 hands the connection over to the
-    // application's protocol and is the one answer in which Connection and Upgrade are the application's.
+    // RFC 9113 section 8.6: HTTP/2 has no switching of protocols.
+    if status == 101 && context.version == Version::Http2 {
+        return Err(ResponseError::Status);
+    }
+    sink.status(status, reason)?;
+
+    // RFC 9110 section 15.2: interim responses carry no final fields; 101 hands the connection over to the
+    // application's protocol and is the one response in which Connection and Upgrade are the application's.
     let interim = status < 200;
     let switching = status == 101;
     let mut has_date = interim;
@@ -154,82 +166,76 @@ pub(crate) fn write_fields<'f>(
         if !valid_value(value) {
             return Err(ResponseError::FieldValue);
         }
-        out.field(name, value);
+        sink.field(name, value);
     }
 
     if !has_server {
-        out.server();
+        sink.fixed(b"server", b"pelton", b"Server: pelton\r\n");
     }
     if !has_date {
-        out.field(b"Date", context.date);
+        sink.field(b"Date", context.date);
     }
     if let Some(timing) = timing {
-        write_timing(out, timing);
+        write_timing(sink, timing);
     }
-    let coding = write_framing(out, status, length, context);
-    let until_close = coding == Coding::UntilClose && context.version != Version::Http2;
-    let keep_alive = context.keep_alive && !close && !switching && !until_close;
-    if !interim {
-        out.persistence(keep_alive, context.version);
+    let (coding, length) = choose_framing(status, length, context);
+    if let Some(length) = length {
+        sink.content_length(length);
+    } else if coding == Coding::Chunked {
+        sink.fixed(b"transfer-encoding", b"chunked", b"Transfer-Encoding: chunked\r\n");
     }
+    let keep_alive = context.keep_alive && !close && !switching && coding != Coding::UntilClose;
+    // RFC 9113 section 8.2.2: no field about the connection in HTTP/2.
+    if !interim && context.version != Version::Http2 {
+        // RFC 9112 section 9.6: say so when this response is the last. Section 9.3: 1.0 clients need to be told that
+        // it is not.
+        if !keep_alive {
+            sink.fixed(b"connection", b"close", b"Connection: close\r\n");
+        } else if context.version == Version::Http10 {
+            sink.fixed(b"connection", b"keep-alive", b"Connection: keep-alive\r\n");
+        }
+    }
+    sink.end();
     Ok(Encoded { coding, keep_alive })
 }
 
-/// Chooses how the end of the body is marked, and writes the field that says so (RFC 9112 section 6.3).
+/// Chooses how the end of the body is marked, and which `Content-Length` stands in the head (RFC 9112 section 6.3).
 #[inline]
-fn write_framing(
-    out: &mut impl Sink,
-    status: u16,
-    length: Option<u64>,
-    context: &ResponseContext<'_>,
-) -> Coding {
+fn choose_framing(status: u16, length: Option<u64>, context: &ResponseContext<'_>) -> (Coding, Option<u64>) {
     // RFC 9110 section 8.6: no Content-Length in 1xx and 204. Applications do send `Content-Length: 0` with 204;
     // leaving it out harms nobody.
     if status < 200 || status == 204 {
-        return Coding::None;
+        return (Coding::None, None);
     }
     let bodiless = context.is_head || status == 304;
     let length = match length {
         Some(_) => length,
-        // Section 8.6: in an answer to HEAD or in a 304 the length is that of the answer to GET. What the front has
+        // Section 8.6: in a response to HEAD or in a 304 the length is that of the response to GET. What the front has
         // counted is that only if the application made the body nevertheless.
         None if bodiless => context.known_length.filter(|&known| known > 0 && status != 304),
         None => context.known_length,
     };
-    if let Some(length) = length {
-        out.content_length(length);
-        return if bodiless { Coding::None } else { Coding::Length(length) };
-    }
-    if bodiless {
-        return Coding::None;
-    }
-    match context.version {
-        Version::Http11 => {
-            out.chunked();
-            Coding::Chunked
-        }
-        // RFC 9112 section 6.1: no transfer coding to a 1.0 client. RFC 9113 section 8.1: frames need none.
-        Version::Http10 | Version::Http2 => Coding::UntilClose,
-    }
+    let coding = match (length, context.version) {
+        _ if bodiless => Coding::None,
+        (Some(length), _) => Coding::Length(length),
+        (None, Version::Http11) => Coding::Chunked,
+        // RFC 9112 section 6.1: no transfer coding to a 1.0 client.
+        (None, Version::Http10) => Coding::UntilClose,
+        (None, Version::Http2) => Coding::Frames,
+    };
+    (coding, length)
 }
 
 /// `Server-Timing` (W3C): durations are milliseconds. Hundredths are more than a person sees and less than a client needs for finding
 /// out secrets by their time.
 #[cold]
-fn write_timing(out: &mut impl Sink, timing: Timing) {
-    let mut text = Vec::with_capacity(64);
-    text.extend_from_slice(b"queue;dur=");
-    write_milliseconds(&mut text, timing.queue_us);
-    text.extend_from_slice(b", app;dur=");
-    write_milliseconds(&mut text, timing.application_us);
-    out.field(b"Server-Timing", &text);
+fn write_timing(sink: &mut impl HeadSink, timing: Timing) {
+    let hundredths = |us: u64| (us / 1000, us / 10 % 100);
+    let (queue, application) = (hundredths(timing.queue_us), hundredths(timing.application_us));
+    let value =
+        format!("queue;dur={}.{:02}, app;dur={}.{:02}", queue.0, queue.1, application.0, application.1);
+    sink.field(b"Server-Timing", value.as_bytes());
 }
 
-/// Microseconds as `12.05`.
-fn write_milliseconds(out: &mut Vec<u8>, us: u64) {
-    let hundredths = us / 10;
-    write_decimal(out, hundredths / 100);
-    out.push(b'.');
-    out.push(b'0' + (hundredths / 10 % 10) as u8);
-    out.push(b'0' + (hundredths % 10) as u8);
-}
+/// Media type of responses for people.
+pub const PLAIN_TEXT: &[u8] = b"text/plain; charset=utf-8";
