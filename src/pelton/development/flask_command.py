@@ -39,7 +39,7 @@ def _serve(workers: int | None, threads: str | None, worker_class: str | None, *
     given = {"workers": workers, "threads": threads, "worker_kind": worker_class}
     if worker_class is not None and options.get("with_threads") is False:
         raise click.UsageError("--without-threads is the worker kind sync; leave out -k.")
-    if threads is not None and threads > 1 and options.get("with_threads") is False:
+    if threads not in (None, "1") and options.get("with_threads") is False:
         raise click.UsageError(
             f"--without-threads serves one request at a time, --threads {threads} several: leave one out."
         )
