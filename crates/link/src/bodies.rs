@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::ARENA_CHUNKS;
 use crate::region::{self, Region};
+use crate::wake::Sharing;
 
 /// Bytes of one chunk.
 pub const CHUNK_BYTES: usize = 64 * 1024;
@@ -51,6 +52,11 @@ impl BodyArena {
     /// The arena in a file of [`body_memory`](crate::body_memory), for a worker: to be read only.
     pub fn shared_for_worker(file: &File) -> io::Result<Self> {
         Ok(BodyArena { region: Region::shared(file, ARENA_BYTES, false)?, chunks: ARENA_CHUNKS })
+    }
+
+    /// Whether other processes see it.
+    pub fn is_shared(&self) -> bool {
+        self.region.sharing() == Sharing::Shared
     }
 
     /// Up to `len` bytes from `offset` of a chunk, for the worker that runs the request; None when there is no such place.

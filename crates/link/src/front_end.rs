@@ -60,6 +60,8 @@ pub struct FrontEnd {
     lengths: Vec<u32>,
     tail: u32,
     pushed: usize,
+    /// Words of the dirty map that slots in use ever had bits in: slots are many, and mostly few of them are used.
+    dirty_words: usize,
     lending: Option<Arc<Lending>>,
     pub(crate) post: Post,
 }
@@ -79,6 +81,7 @@ impl FrontEnd {
             lengths: vec![0; layout.slots],
             tail: 0,
             pushed: 0,
+            dirty_words: 0,
             lending,
             post,
         }
@@ -153,7 +156,15 @@ impl FrontEnd {
         if self.waiting() >= self.layout.ring_capacity {
             return None;
         }
-        self.free.pop()
+        self.take_free()
+    }
+
+    /// A free slot; from now on its bits are looked at.
+    #[inline]
+    pub(crate) fn take_free(&mut self) -> Option<u32> {
+        let slot = self.free.pop()?;
+        self.dirty_words = self.dirty_words.max(slot as usize / 64 + 1);
+        Some(slot)
     }
 
     /// The request area of a claimed slot.
@@ -288,7 +299,7 @@ impl FrontEnd {
     /// As [`FrontEnd::take_dirty`], one by one.
     #[inline]
     pub fn each_dirty(&mut self, mut found: impl FnMut(u32)) {
-        let words = self.layout.slots / 64;
+        let words = self.dirty_words;
         for (word, bits) in self.control().dirty.0.get(..words).unwrap_or_default().iter().enumerate() {
             if bits.load(Ordering::Relaxed) == 0 {
                 continue;
@@ -303,7 +314,7 @@ impl FrontEnd {
 
     #[inline]
     fn has_dirty(&self) -> bool {
-        let words = self.layout.slots / 64;
+        let words = self.dirty_words;
         let dirty = self.control().dirty.0.get(..words).unwrap_or_default();
         dirty.iter().any(|bits| bits.load(Ordering::SeqCst) != 0)
     }

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::{self, NonNull};
 
+use crate::fork::{self, Kept};
 use crate::wake::Sharing;
 
 /// A mapping of zeroed memory; pages cost nothing until they are first written.
@@ -18,6 +19,8 @@ pub struct Region {
     len: usize,
     sharing: Sharing,
     writable: bool,
+    /// Of shared memory: a forked child does not get it.
+    kept: Option<Kept>,
 }
 
 // SAFETY: the region is raw memory without thread affinity; every access to it goes through atomics, or through
@@ -77,7 +80,8 @@ impl Region {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Region { base, len, sharing, writable })
+        let kept = (sharing == Sharing::Shared).then(|| fork::keep_mapping(base.as_ptr(), len, writable));
+        Ok(Region { base, len, sharing, writable, kept })
     }
 
     /// Whether this process may write to it.
@@ -125,6 +129,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        // First, so that no child replaces what comes to this address next.
+        drop(self.kept.take());
         // SAFETY: base and len are those of the mapping made in `map`, and nobody can borrow from it any more.
         unsafe {
             libc::munmap(self.base.as_ptr().cast(), self.len);

@@ -289,7 +289,7 @@ impl WorkerEnd {
         if ready == 0 {
             return match end {
                 Some(end) => Portion::End(end),
-                None if self.severed.load(Ordering::Acquire) => Portion::End(BodyEnd::Abandoned),
+                None if self.is_severed() => Portion::End(BodyEnd::Abandoned),
                 None => Portion::NotYet,
             };
         }
@@ -346,7 +346,7 @@ impl WorkerEnd {
         // The table in `layout` says why it does not matter whose request these words belong to by now.
         words.body_produced.load(Ordering::SeqCst) == ticket.seen
             && words.body_state.load(Ordering::SeqCst) == BODY_OPEN
-            && !self.severed.load(Ordering::SeqCst)
+            && !self.is_severed()
     }
 
     /// Ends all reading; to be called before the request is finished, when no thread can reach the reader any more. Wakes those that wait.

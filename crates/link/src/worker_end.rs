@@ -14,6 +14,7 @@ use std::time::Instant;
 use crate::bodies::BodyArena;
 use crate::clock::coarse_ms;
 use crate::descriptors::{Owner, Post};
+use crate::fork::Origin;
 use crate::layout::{
     ANSWER_BROKEN, ANSWER_COMPLETE, Control, GONE, LEFT, Layout, Phase, REQUEST_BYTES, Sleepers, Slot,
     state_word,
@@ -68,6 +69,8 @@ pub struct WorkerEnd {
     pub(crate) post: Post,
     /// The front has died.
     pub(crate) severed: AtomicBool,
+    /// In a child that was forked from this process there is no front, either.
+    origin: Origin,
     /// The scheduler's sentinel: a thread that looks after deferred reports every tick; 0 while nobody does.
     pub(crate) sentinel: AtomicU32,
     /// 1: a finished answer lies in its ring and the front may be asleep.
@@ -94,6 +97,7 @@ impl WorkerEnd {
             lending,
             post,
             severed: AtomicBool::new(false),
+            origin: Origin::here(),
             sentinel: AtomicU32::new(0),
             owed: AtomicU32::new(0),
             settled_at: AtomicU64::new(0),
@@ -127,6 +131,18 @@ impl WorkerEnd {
         &self.arena
     }
 
+    /// Whether this is a copy in a process that was forked from the one that made it. Such a copy takes no request and reaches nobody.
+    #[inline]
+    pub fn is_foreign(&self) -> bool {
+        !self.origin.is_here()
+    }
+
+    /// Whether there is no front any more, or none for this process.
+    #[inline]
+    pub(crate) fn is_severed(&self) -> bool {
+        self.severed.load(Ordering::SeqCst) || self.is_foreign()
+    }
+
     pub(crate) fn sharing(&self) -> Sharing {
         self.region.sharing()
     }
@@ -152,12 +168,19 @@ impl WorkerEnd {
         control.ready_tail.0.load(Ordering::SeqCst).wrapping_sub(head) as usize
     }
 
+    /// How many requests were ever handed over, and how many of these were taken (both wrap).
+    pub(crate) fn given_and_taken(&self) -> (u32, u32) {
+        let control = self.control();
+        let taken = control.ready_head.0.load(Ordering::SeqCst);
+        (control.ready_tail.0.load(Ordering::SeqCst), taken)
+    }
+
     /// Takes the oldest ready request.
     pub fn take(&self) -> Option<Taken> {
         let control = self.control();
         loop {
             let head = control.ready_head.0.load(Ordering::Acquire);
-            if head == control.ready_tail.0.load(Ordering::Acquire) || self.severed.load(Ordering::Relaxed) {
+            if head == control.ready_tail.0.load(Ordering::Acquire) || self.is_severed() {
                 return None;
             }
             // SAFETY: an AtomicU64 in the ready ring.
@@ -212,14 +235,13 @@ impl WorkerEnd {
 
     /// Whether nobody waits any more (the client has gone, it took too long, the front has died): further work on this answer is for nobody.
     pub fn is_gone(&self, taken: &Taken) -> bool {
-        self.slot(taken.slot).asker.0.gone.load(Ordering::Acquire) >= GONE
-            || self.severed.load(Ordering::Acquire)
+        self.slot(taken.slot).asker.0.gone.load(Ordering::Acquire) >= GONE || self.is_severed()
     }
 
     /// Whether the client of a request has gone or at least closed its side, or the request is over. May be asked by any thread at any time,
     /// with the slot and generation of a [`Taken`].
     pub fn is_left(&self, slot: u32, generation: u32) -> bool {
-        if slot as usize >= self.layout.slots || self.severed.load(Ordering::Acquire) {
+        if slot as usize >= self.layout.slots || self.is_severed() {
             return true;
         }
         let words = self.slot(slot);

@@ -39,6 +39,8 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     access_log_descriptor: int = -1
     # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
     statsd_descriptor: int = -1
+    # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
+    threads_bound: str = ""
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
     hooks: Any = None
     # Nor this: how to read every source again (`pelton.supervisor.rereading`), None where nobody can.

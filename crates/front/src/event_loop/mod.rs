@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use pelton_http::{DateCache, Head, Limits};
-use pelton_link::{Why, coarse_ms, fine_us};
+use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
 
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
@@ -78,6 +78,8 @@ pub(crate) struct EventLoop {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
+    /// A forked child of this process does not get the sockets of `poll`. Before it, so that it is given up first.
+    _kept: Kept,
     pub(crate) poll: Poll,
     pub(crate) listeners: Listeners,
     /// How many of them serve the application: the workers' numbers for them end here.
@@ -163,6 +165,7 @@ impl EventLoop {
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let _kept = keep_poller(poll.as_raw_fd());
         let listeners = Listeners::new(listeners)?;
         for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
             poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
@@ -204,6 +207,7 @@ impl EventLoop {
             settings,
             limits,
             shared,
+            _kept,
             poll,
             listeners,
             accept_pause_until: 0,

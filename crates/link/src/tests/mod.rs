@@ -6,6 +6,8 @@
 mod answers;
 mod bell;
 mod files;
+mod forks;
+mod population;
 mod pulse;
 mod scheduling;
 mod slots;
