@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting, table_of
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
@@ -80,7 +81,9 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     if accepted.get("websocket_threads", 0) > MOST_WEBSOCKETS:
         raise ConfigError(f"websocket_threads: {MOST_WEBSOCKETS} is the most that one worker can have.")
     for name in ("threads", "worker_connections"):
-        if accepted.get(name, 0) > MOST_AT_ONCE:
+        given = accepted.get(name)
+        bounds = given if isinstance(given, Bounds) else Bounds(given, given)
+        if max(bounds.least or 0, bounds.most or 0) > MOST_AT_ONCE:
             raise ConfigError(f"{name}: {MOST_AT_ONCE} is the most that one worker can run at once.")
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
