@@ -28,6 +28,7 @@ from pelton.cli.findings import Verdict, doubtful
 from pelton.cli.options import (
     Command,
     option_for_all_of_the_help,
+    options_for_development,
     options_of_settings,
     split_values,
     with_bind,
@@ -169,16 +170,17 @@ def _deploy(kind: str, target: str | None, output: Path | None, config: str | No
         click.echo(f"{place} is written.")
 
 
-def _run(module: bool, script: str, arguments: tuple[str, ...]) -> None:
+def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
     """Run a script as python does; its app.run() is served by pelton.
 
-    For development. The arguments behind SCRIPT are its own. With -m, SCRIPT is the name of a module or
-    package.
+    For development. Options stand before SCRIPT; the arguments behind it are its own. With -m, SCRIPT is the
+    name of a module or package.
     """
     from pelton.development.script import run_module, run_script
 
+    settings = {name: value for name, value in given.items() if value not in (None, ())}
     try:
-        code = (run_module if module else run_script)(script, arguments)
+        code = (run_module if module else run_script)(script, arguments, settings)
     except ConfigError as error:
         _exit_with(error, _USAGE)
     sys.exit(code)
@@ -348,6 +350,8 @@ _COMMANDS: dict[str, click.Command] = {
             click.Option(["-m", "module"], is_flag=True, help="Run a module, as python -m does."),
             click.Argument(["script"], metavar="SCRIPT"),
             click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED),
+            *options_for_development(),
+            option_for_all_of_the_help(),
         ],
         callback=_run,
         help=_run.__doc__,
