@@ -17,8 +17,8 @@ use crate::event_loop::redirect::Challenges;
 use crate::notices::{Level, Notice, Notices};
 use crate::scheduling::worker_link::WorkerLink;
 use crate::settings::Settings;
-use crate::transport::tls::Encryption;
 use crate::transport::listener::ListenerSettings;
+use crate::transport::tls::Encryption;
 
 /// What the front has been told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pelton_front::{
-    Challenges, Common, Encryption, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol, Proxies, Role,
-    SelfCallPolicy, Settings, Streams, WorkerLink,
+    Challenges, Common, Encryption, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol,
+    Proxies, Role, SelfCallPolicy, Settings, Streams, WorkerLink,
 };
 use pelton_http::{TrustedProxies, UnderscorePolicy};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};

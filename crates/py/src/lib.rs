@@ -66,6 +66,16 @@ mod engine {
     #[pymodule_export]
     use super::fork::Origin;
     #[pymodule_export]
+    use super::process::adopt_orphans;
+    #[pymodule_export]
+    use super::process::body_memory;
+    #[pymodule_export]
+    use super::process::die_with_parent;
+    #[pymodule_export]
+    use super::process::link_memory;
+    #[pymodule_export]
+    use super::process::own_signal;
+    #[pymodule_export]
     use super::tls::Certificate;
     #[pymodule_export]
     use super::tls::TicketKeys;
@@ -77,16 +87,6 @@ mod engine {
     use super::tls::make_challenge_certificate;
     #[pymodule_export]
     use super::tls::read_certificates;
-    #[pymodule_export]
-    use super::process::adopt_orphans;
-    #[pymodule_export]
-    use super::process::body_memory;
-    #[pymodule_export]
-    use super::process::die_with_parent;
-    #[pymodule_export]
-    use super::process::link_memory;
-    #[pymodule_export]
-    use super::process::own_signal;
 
     use super::*;
 

@@ -63,8 +63,17 @@ pub struct Certificate {
 
 impl From<&Facts> for Certificate {
     fn from(facts: &Facts) -> Self {
-        let Facts { subject, issuer, serial, not_before, not_after, names, key, is_authority, is_self_issued } =
-            facts.clone();
+        let Facts {
+            subject,
+            issuer,
+            serial,
+            not_before,
+            not_after,
+            names,
+            key,
+            is_authority,
+            is_self_issued,
+        } = facts.clone();
         Certificate {
             subject,
             issuer,

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use pelton_http::proxy_protocol::LONGEST_HEADER;
 
+use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
 use crate::notices::Level;
@@ -44,7 +44,7 @@ impl EventLoop {
             return false;
         }
         self.handshakes.under_way += 1;
-        self.set_deadline(id, self.settings.handshake_time);
+        self.set_connection_deadline(id, self.settings.handshake_time);
         true
     }
 
@@ -54,7 +54,7 @@ impl EventLoop {
         if rate == 0 {
             return true;
         }
-        let Some(connection) = self.table.get_mut(id) else { return true };
+        let Some(connection) = self.connections.get_mut(id) else { return true };
         let address = connection.transport.tls().and_then(|_| connection.peer.address);
         let is_proxy = self.settings.proxies.trusted.trusts(address.map(|(ip, _)| ip));
         if address.is_none() || is_proxy {
@@ -84,18 +84,20 @@ impl EventLoop {
                 return false;
             }
         }
-        let Some(connection) = self.table.get_mut(id) else { return false };
+        let Some(connection) = self.connections.get_mut(id) else { return false };
         match connection.transport.shake() {
             Ok(Shaken::Waits) => false,
             Ok(Shaken::Done) => self.handshake_is_done(id),
             Ok(Shaken::PlainHttp(bytes)) => {
-                connection.input = bytes;
-                connection.unseen = true;
+                if let Some(http1) = connection.driver.http1() {
+                    http1.input = bytes;
+                    http1.unseen = true;
+                }
                 connection.role = Role::PlainOnTls;
                 connection.peer.is_tls = false;
                 self.end_handshake();
                 self.shared.counters.plain_on_tls.up();
-                self.set_deadline(id, self.settings.head_time);
+                self.set_connection_deadline(id, self.settings.head_time);
                 true
             }
             Ok(Shaken::Failed(why)) => {
@@ -125,7 +127,7 @@ impl EventLoop {
     #[cold]
     pub(crate) fn tell_of_tls(&mut self, id: ConnectionId) {
         self.shared.counters.tls_on_plain.up();
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         if self.now_ms >= self.handshakes.tell_at_ms {
             self.handshakes.tell_at_ms = self.now_ms + TELL_EVERY_MS;
             let client = String::from_utf8_lossy(connection.peer.text()).into_owned();
@@ -138,7 +140,7 @@ impl EventLoop {
 
     fn handshake_is_done(&mut self, id: ConnectionId) -> bool {
         self.end_handshake();
-        let Some(connection) = self.table.get_mut(id) else { return false };
+        let Some(connection) = self.connections.get_mut(id) else { return false };
         let Some(tls) = connection.transport.tls() else { return false };
         self.shared.counters.handshakes_done.up();
         if tls.session().is_resumed() {
@@ -146,16 +148,16 @@ impl EventLoop {
         }
         if tls.session().is_challenge() {
             // An ACME server has seen the certificate, which is all that it wants (RFC 8737 section 3).
-            self.close(id, CloseReason::AfterAnswer);
+            self.close(id, CloseReason::AfterResponse);
             return false;
         }
-        self.set_deadline(id, if self.draining { DRAIN_GRACE } else { self.settings.head_time });
+        self.set_connection_deadline(id, if self.draining { DRAIN_GRACE } else { self.settings.head_time });
         true
     }
 
     /// Takes the PROXY header that comes before the handshake, where one is expected. False: it is not complete.
     fn take_proxy_header(&mut self, id: ConnectionId) -> Result<bool, CloseReason> {
-        let Some(connection) = self.table.get_mut(id) else { return Ok(false) };
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(false) };
         if !connection.awaits_proxy_header {
             return Ok(true);
         }
@@ -175,7 +177,7 @@ impl EventLoop {
             // It is closed already.
             None => return Ok(false),
         };
-        let Some(connection) = self.table.get_mut(id) else { return Ok(false) };
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(false) };
         connection.peer.is_tls = true;
         let Some(tls) = connection.transport.tls_mut() else { return Ok(false) };
         tls.skip(consumed).map(|()| true).map_err(|_| CloseReason::TransportError)

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 use pelton_http::{Known, Length};
 
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
-use crate::event_loop::own_answer::Own;
+use crate::exchange::ExchangeId;
+use crate::response::own::Response;
 use crate::transport::listener::Role;
 
 const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
@@ -19,9 +19,8 @@ pub type Challenges = HashMap<Vec<u8>, String>;
 
 impl EventLoop {
     /// Answers a request that is not for the application because of how it came. False: it is.
-    pub(crate) fn answer_by_role(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
-        let Some(connection) = self.table.get_mut(id) else { return false };
-        let role = connection.role;
+    pub(crate) fn answer_by_role(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
+        let Some(role) = self.connection_of(id).map(|connection| connection.role) else { return false };
         if matches!(role, Role::Redirect | Role::Application) && self.answer_challenge(id, bytes) {
             return true;
         }
@@ -29,15 +28,19 @@ impl EventLoop {
             Role::Application | Role::Admin => self.answer_health(id, bytes),
             Role::Redirect => {
                 let own = match self.https_address(bytes, self.https_port) {
-                    Some(address) => Own {
-                        location: Some(address.clone()),
-                        ..Own::text(308, &format!("This is at {address}"), self.has_no_body())
-                    },
-                    None => Own::text(400, "This server speaks HTTPS; the request names no host.", false),
+                    Some(address) => {
+                        let mut own =
+                            Response::text(308, &format!("This is at {address}"), self.has_no_body());
+                        own.fields.push((b"Location"[..].into(), address.into_bytes().into()));
+                        own
+                    }
+                    None => {
+                        Response::text(400, "This server speaks HTTPS; the request names no host.", false)
+                    }
                 };
                 self.shared.counters.redirects.up();
                 self.note_head(id, bytes);
-                self.send_own(id, &own);
+                self.respond(id, own);
                 true
             }
             Role::PlainOnTls => {
@@ -46,7 +49,7 @@ impl EventLoop {
                     None => "This port speaks HTTPS and got HTTP.".to_owned(),
                 };
                 self.note_head(id, bytes);
-                self.send_own(id, &Own::text(400, &text, false));
+                self.respond(id, Response::text(400, &text, false));
                 true
             }
         }
@@ -64,7 +67,9 @@ impl EventLoop {
         let host = std::str::from_utf8(host.value.of(bytes)).ok().filter(|host| !host.is_empty())?;
         let target = std::str::from_utf8(head.target.of(bytes)).ok()?;
         let target = match target.find("://") {
-            Some(_) if !target.starts_with('/') => target.splitn(4, '/').nth(3).map(|rest| format!("/{rest}")),
+            Some(_) if !target.starts_with('/') => {
+                target.splitn(4, '/').nth(3).map(|rest| format!("/{rest}"))
+            }
             _ if target.starts_with('/') => Some(target.to_owned()),
             _ => None,
         };
@@ -77,7 +82,7 @@ impl EventLoop {
     }
 
     /// Answers an ACME server that looks for its challenge.
-    fn answer_challenge(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
+    fn answer_challenge(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
         if self.challenges.is_empty() {
             return false;
         }
@@ -85,10 +90,10 @@ impl EventLoop {
         let Some(text) = path.strip_prefix(CHALLENGES).and_then(|token| self.challenges.get(token)) else {
             return false;
         };
-        let own = Own { status: 200, media_type: OCTETS, ..Own::text(200, text, self.has_no_body()) };
+        let own = Response::line(200, OCTETS, text, self.has_no_body());
         self.shared.counters.challenges_answered.up();
         self.note_head(id, bytes);
-        self.send_own(id, &own);
+        self.respond(id, own);
         true
     }
 }

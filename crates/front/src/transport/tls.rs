@@ -241,10 +241,8 @@ impl Tls {
             self.has_more = count == RECEIVED;
             encrypted.clear();
             let (mut filled, plain) = (0, &mut self.plain);
-            let result = self.session.receive(
-                received.get_mut(..count).unwrap_or_default(),
-                encrypted,
-                |decrypted| {
+            let result =
+                self.session.receive(received.get_mut(..count).unwrap_or_default(), encrypted, |decrypted| {
                     let free = room.get_mut(filled..).unwrap_or_default();
                     let (now, later) = decrypted.split_at(decrypted.len().min(free.len()));
                     if let Some(free) = free.get_mut(..now.len()) {
@@ -252,8 +250,7 @@ impl Tls {
                     }
                     filled += now.len();
                     plain.extend_from_slice(later);
-                },
-            );
+                });
             self.push(encrypted)?;
             if let Err(failure) = result {
                 self.is_broken = true;
