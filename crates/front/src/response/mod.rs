@@ -258,7 +258,7 @@ impl EventLoop {
         }
         if exchange.broken {
             let is_by_close = exchange.coding == Some(Coding::UntilClose);
-            if let Some(connection) = self.connections.get(exchange.connection)
+            if let Some(connection) = self.connections.get_mut(exchange.connection)
                 && is_by_close
             {
                 // Where the end of the connection is the end of the body, only a reset says that it is not.
