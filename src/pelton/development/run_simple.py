@@ -109,7 +109,7 @@ def run_simple(
         # Not only in a reloader's child, which would be started for nothing.
         check_kind(settings)
     mode = messages.Mode(
-        settings.workers,
+        concurrency.processes,
         kind.permits(settings),
         "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
         reloader=use_reloader,
