@@ -71,7 +71,7 @@ def test_texts_and_numbers() -> None:
         ("threads", 0, "threads: 0 is too small; the smallest value is 1"),
         ("threads", True, "threads: True is not a number"),
         ("threads", 1.5, "not a whole number"),
-        ("threads", "many", "no whole number, and no range"),
+        ("threads", "many", "not a whole number, nor a range"),
         ("threads", None, "not a number"),
         ("keep_alive_seconds", float("nan"), "finite"),
         ("keep_alive_seconds", 0, "smallest value is 100ms"),

@@ -112,6 +112,7 @@ def run_simple(
         concurrency.processes,
         kind.permits(settings),
         "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
+        is_most=kind.bounds(settings) is not None,
         reloader=use_reloader,
         debugger=use_debugger,
     )
