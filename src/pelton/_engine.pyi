@@ -171,6 +171,9 @@ def die_with_parent() -> None:
 def adopt_orphans() -> None:
     """Become the parent of those descendants whose own parent ends, as PID 1 is for everybody."""
 
+def own_signal(number: int, is_own: bool) -> None:
+    """Have a standard signal do in forked children what it does by default, from now on or no more."""
+
 @final
 class Link:
     """The memory between one front and one worker."""
@@ -195,6 +198,25 @@ class Link:
 
         The threads stay until `Worker.stop`; what still runs finds that nobody waits for its answer.
         """
+
+@final
+class Origin:
+    """The process in which this object was made. Forks of C code are noticed, too."""
+
+    def __new__(cls) -> Origin: ...
+    def is_here(self) -> bool:
+        """Whether that is this process, and not one that was forked from it since."""
+
+@final
+class KeptDescriptor:
+    """A descriptor that leads nowhere in forked children, under the same number.
+
+    As long as this object lives and is not closed. Raises OSError for what is no descriptor.
+    """
+
+    def __new__(cls, descriptor: int) -> KeptDescriptor: ...
+    def close(self) -> None:
+        """To be called before the descriptor is closed."""
 
 @final
 class Notice:

@@ -138,3 +138,13 @@ def test_what_one_process_can_do_too() -> None:
     check_one_process(
         settings_from({"request_timeout": 5, "drain_delay": 1, "health_path": "/h", "admin_bind": ":9"})
     )
+
+
+@pytest.mark.parametrize("name", ["threads", "worker_connections"])
+def test_more_at_once_than_a_worker_has_places_for_is_refused_and_not_cut(name: str) -> None:
+    assert getattr(settings_from({name: 4096}), name) == 4096
+    if name == "threads":
+        with pytest.raises(ConfigError, match="threads: 4096 is the most"):
+            settings_from({name: "4:5000"})
+    with pytest.raises(ConfigError, match=f"{name}: 4096 is the most"):
+        settings_from({name: 100_000})

@@ -11,12 +11,16 @@ mod control;
 mod counters;
 mod datagrams;
 mod event_loop;
+mod exchange;
 mod forwarding;
 mod notices;
 mod obituary;
+mod reactor;
+mod response;
 mod scheduling;
 mod settings;
 mod statsd;
+mod table;
 mod transport;
 
 #[cfg(test)]

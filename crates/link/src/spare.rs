@@ -68,7 +68,7 @@ impl WorkerEnd {
 
     /// Takes a request that was handed to a spare thread, if one has not been taken or taken back.
     pub fn take_spare(&self) -> Option<(Taken, Errand)> {
-        if self.severed.load(Ordering::Relaxed) {
+        if self.is_severed() {
             return None;
         }
         (0..self.slots() as u32).find_map(|slot| {

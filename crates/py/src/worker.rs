@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyType};
 
 use crate::client_socket::Duty;
 use crate::desk::Desk;
+use crate::fork::end_child;
 use crate::front::timeout_of;
 use crate::interrupt::Watched;
 use crate::link::Link;
@@ -100,6 +101,7 @@ impl Worker {
         };
         if once {
             let result = self.run_errand(py);
+            self.leave_if_foreign(py);
             self.scheduler.leave(seat);
             return result;
         }
@@ -173,7 +175,8 @@ impl Worker {
 
     /// Announce that the thread is about to sleep on its descriptor; False when there is something to do.
     fn prepare_sleep(&self, takes_requests: bool) -> bool {
-        self.end.prepare_sleep(takes_requests && !self.is_stopping())
+        // In a forked child there is never anything to do.
+        self.end.is_foreign() || self.end.prepare_sleep(takes_requests && !self.is_stopping())
     }
 
     /// Make the descriptor unreadable; False when it never will be again.
@@ -286,7 +289,9 @@ impl Worker {
         loop {
             // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
             while let Some(taken) = self.scheduler.try_take(seat) {
-                if desk.run_guarded(taken)? {
+                let departs = desk.run_guarded(taken)?;
+                self.leave_if_foreign(py);
+                if departs {
                     return Ok(Leave::ForASocket);
                 }
             }
@@ -326,6 +331,14 @@ impl Worker {
         let running = self.watched.running(py, &self.end);
         let arguments = (called, errand.caller_port, !errand.is_report, running);
         self.observer.bind(py).call_method1("called_itself", arguments).map(drop)
+    }
+
+    /// Whatever forked while a request was run here: its child ends before it could touch another one.
+    #[inline]
+    pub(crate) fn leave_if_foreign(&self, py: Python<'_>) {
+        if self.end.is_foreign() {
+            end_child(py, None);
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
