@@ -12,21 +12,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting, table_of
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
 from pelton.config.table.process import Process
-from pelton.config.table.processes import AUTO, Processes
+from pelton.config.table.processes import Processes
 from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
 
-__all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
+__all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
 
 
 # The native scheduler has seats for somewhat more threads than this beside the planned ones (SPARE_THREADS).
 MOST_WEBSOCKETS = 4000
+
+
+# The link between the front and a worker has no more places for requests than this (MAX_PERMITS).
+MOST_AT_ONCE = 4096
 
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
@@ -75,6 +80,11 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
         accepted["health_path"] = _checked_health_path(path)
     if accepted.get("websocket_threads", 0) > MOST_WEBSOCKETS:
         raise ConfigError(f"websocket_threads: {MOST_WEBSOCKETS} is the most that one worker can have.")
+    for name in ("threads", "worker_connections"):
+        given = accepted.get(name)
+        bounds = given if isinstance(given, Bounds) else Bounds(given, given)
+        if max(bounds.least or 0, bounds.most or 0) > MOST_AT_ONCE:
+            raise ConfigError(f"{name}: {MOST_AT_ONCE} is the most that one worker can run at once.")
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')

@@ -61,6 +61,7 @@ pub(crate) mod self_calls;
 pub(crate) mod sleep;
 pub(crate) mod staying;
 pub(crate) mod streaming;
+pub(crate) mod trimming;
 pub(crate) mod upload;
 
 const DOORBELL: Token = Token(usize::MAX);
@@ -93,6 +94,8 @@ pub(crate) struct EventLoop {
     pub(crate) first_look: Duration,
     /// When workers are to be looked at.
     pub(crate) watch_at: u64,
+    /// When memory is to be given back.
+    pub(crate) trim_at: u64,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) idle_connections: IdleConnections,
@@ -137,6 +140,8 @@ pub(crate) struct EventLoop {
     pub(crate) scratch: Vec<u8>,
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
+    /// The head of a worker's response, out of its reach; reused.
+    pub(crate) head_copy: Vec<u8>,
     pub(crate) date: DateCache,
     /// By the fine clock.
     pub(crate) started_us: u64,
@@ -211,6 +216,7 @@ impl EventLoop {
             _kept,
             poll,
             listeners,
+            trim_at: 0,
             accept_pause_until: 0,
             accept_complained: false,
             idle_connections: IdleConnections::default(),
@@ -233,6 +239,7 @@ impl EventLoop {
             head: Head::default(),
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
+            head_copy: Vec::new(),
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,
@@ -304,6 +311,7 @@ impl EventLoop {
         self.serve_queue();
         self.look_for_self_calls();
         self.report_workers();
+        self.trim_memory();
         self.show_levels();
         self.flush_notes();
         self.follow_command()
