@@ -11,8 +11,6 @@
 //! With TLS in front the socket is not the client's own but one end of a socket pair, and the front relays between the two (`relays`); the rest
 //! is the same.
 
-use mio::unix::SourceFd;
-
 use crate::connection::Connection;
 use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
@@ -81,10 +79,8 @@ impl EventLoop {
                 self.forget_client(&connection);
                 match connection.transport.tls_mut().and_then(Tls::take_relay) {
                     Some(worker) => self.begin_relay(connection.transport, worker),
-                    None => {
-                        // The worker's descriptor keeps the socket open, and with it the poller's entry.
-                        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
-                    }
+                    // The worker's descriptor keeps the socket open, and with it the poller's entry.
+                    None => self.deregister(&connection.transport),
                 }
             }
         }
@@ -93,7 +89,7 @@ impl EventLoop {
 
     /// A connection is about to be dropped of whose socket a worker may have a duplicate: the client is to see the end all the same.
     pub(crate) fn part_with(&self, connection: &Connection) {
-        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+        self.deregister(&connection.transport);
         connection.transport.shut_down();
     }
 }

@@ -14,6 +14,7 @@ use mio::{Interest, Token};
 use slab::Slab;
 
 use crate::event_loop::EventLoop;
+use crate::reactor::Readiness;
 use crate::transport::Transport;
 
 /// Tokens of relays have this bit, and their side in the lowest one. Those of connections are below.
@@ -78,7 +79,8 @@ impl EventLoop {
             client_ended: false,
             worker_ended: false,
         };
-        let (client_raw, worker_raw) = (relay.transport.raw(), relay.worker.as_raw_fd());
+        let worker_raw = relay.worker.as_raw_fd();
+        let Some(client_raw) = relay.transport.raw() else { return };
         let key = self.relays.open.insert(relay);
         let registry = self.poll.registry();
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -102,8 +104,8 @@ impl EventLoop {
     }
 
     /// Whether an event is a relay's; then it has been followed.
-    pub(crate) fn on_relay_event(&mut self, event: &mio::event::Event) -> bool {
-        let token = event.token().0;
+    pub(crate) fn on_relay_event(&mut self, event: &Readiness) -> bool {
+        let token = event.token;
         // The highest tokens are the listeners' and the doorbell's.
         if token & RELAY == 0 || token & (RELAY << 1) != 0 {
             return false;
@@ -112,7 +114,7 @@ impl EventLoop {
         // An event of one that has ended in this turn may meet its successor, which then looks once for nothing.
         if let Some(relay) = self.relays.open.get_mut(key) {
             if token & 1 == 0 {
-                relay.transport.note_event(event.is_readable(), event.is_read_closed());
+                relay.transport.note_event(event.readable, event.read_closed);
             } else {
                 relay.worker_readable = true;
             }

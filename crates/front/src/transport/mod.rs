@@ -21,10 +21,14 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use pelton_tls::client::Variable;
 use socket2::Socket;
 
+#[cfg(test)]
+use crate::transport::memory::Memory;
 use crate::transport::plain::Plain;
 use crate::transport::tls::{Encryption, Shaken, Tls};
 
 pub(crate) mod listener;
+#[cfg(test)]
+pub(crate) mod memory;
 pub(crate) mod peer;
 pub(crate) mod plain;
 pub(crate) mod tls;
@@ -36,6 +40,9 @@ enum Kind {
     Plain(Plain),
     /// One with a session of TLS. Apart, so that plain connections stay small.
     Tls(Box<Tls>),
+    /// Two queues in memory.
+    #[cfg(test)]
+    Memory(Memory),
 }
 
 /// See the module's head.
@@ -54,6 +61,8 @@ macro_rules! each_kind {
         match $transport {
             Kind::Plain($kind) => $call,
             Kind::Tls($kind) => $call,
+            #[cfg(test)]
+            Kind::Memory($kind) => $call,
         }
     };
 }
@@ -75,6 +84,8 @@ impl Transport {
     pub fn is_shaking(&self) -> bool {
         match &self.kind {
             Kind::Plain(_) => false,
+            #[cfg(test)]
+            Kind::Memory(_) => false,
             Kind::Tls(tls) => tls.is_shaking(),
         }
     }
@@ -104,6 +115,8 @@ impl Transport {
     pub fn variables(&self) -> &[Variable] {
         match &self.kind {
             Kind::Plain(_) => &[],
+            #[cfg(test)]
+            Kind::Memory(_) => &[],
             Kind::Tls(tls) => tls.variables(),
         }
     }
@@ -112,6 +125,8 @@ impl Transport {
     pub fn tls(&self) -> Option<&Tls> {
         match &self.kind {
             Kind::Plain(_) => None,
+            #[cfg(test)]
+            Kind::Memory(_) => None,
             Kind::Tls(tls) => Some(tls),
         }
     }
@@ -120,12 +135,20 @@ impl Transport {
     pub fn tls_mut(&mut self) -> Option<&mut Tls> {
         match &mut self.kind {
             Kind::Plain(_) => None,
+            #[cfg(test)]
+            Kind::Memory(_) => None,
             Kind::Tls(tls) => Some(tls),
         }
     }
 
-    /// The descriptor to be registered with the poller, both directions, edge-triggered.
-    pub fn raw(&self) -> RawFd {
+    /// One without a socket, for simulations.
+    #[cfg(test)]
+    pub fn memory(wire: memory::Shared) -> Self {
+        Transport { kind: Kind::Memory(Memory::new(wire)), readable: false, peer_done: false }
+    }
+
+    /// The descriptor to be registered with the poller, both directions, edge-triggered; None where others tell of its events.
+    pub fn raw(&self) -> Option<RawFd> {
         each_kind!(&self.kind, kind => kind.raw())
     }
 

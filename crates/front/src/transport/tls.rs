@@ -100,8 +100,8 @@ impl Tls {
         })
     }
 
-    pub(crate) fn raw(&self) -> RawFd {
-        self.socket.as_raw_fd()
+    pub(crate) fn raw(&self) -> Option<RawFd> {
+        Some(self.socket.as_raw_fd())
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -170,7 +170,12 @@ impl Tls {
     pub(crate) fn peek(&self, room: &mut [u8]) -> io::Result<usize> {
         // SAFETY: the socket is open; pointer and length are those of a slice that is written to.
         let count = unsafe {
-            libc::recv(self.raw(), room.as_mut_ptr().cast(), room.len(), libc::MSG_PEEK | libc::MSG_DONTWAIT)
+            libc::recv(
+                self.socket.as_raw_fd(),
+                room.as_mut_ptr().cast(),
+                room.len(),
+                libc::MSG_PEEK | libc::MSG_DONTWAIT,
+            )
         };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
@@ -380,7 +385,7 @@ impl Tls {
     pub(crate) fn unacknowledged(&self) -> u64 {
         let mut count: libc::c_int = 0;
         // SAFETY: the socket is open, and there is room for the number that the call writes.
-        let failed = unsafe { libc::ioctl(self.raw(), libc::TIOCOUTQ, &raw mut count) } != 0;
+        let failed = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) } != 0;
         if failed { 0 } else { u64::try_from(count).unwrap_or_default() }
     }
 
