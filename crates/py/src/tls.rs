@@ -45,7 +45,7 @@ impl TicketKeys {
 }
 
 /// What a certificate says.
-#[pyclass(frozen, get_all, skip_from_py_object, module = "pelton._engine")]
+#[pyclass(frozen, get_all, module = "pelton._engine")]
 #[derive(Clone)]
 pub struct Certificate {
     subject: String,
