@@ -55,7 +55,7 @@ impl EventLoop {
             return true;
         }
         let Some(connection) = self.connections.get_mut(id) else { return true };
-        let address = connection.transport.tls().and_then(|_| connection.peer.address);
+        let address = connection.transport.tls().and(connection.peer.address);
         let is_proxy = self.settings.proxies.trusted.trusts(address.map(|(ip, _)| ip));
         if address.is_none() || is_proxy {
             return true;
