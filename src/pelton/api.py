@@ -107,7 +107,11 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
             front = _engine.Front(
-                settings, opened.descriptors, link, admin_listeners=len(opened.admin_listeners)
+                settings,
+                opened.descriptors,
+                link,
+                admin_listeners=len(opened.admin_listeners),
+                h2c=opened.h2c,
             )
         except ValueError as error:
             raise ConfigError(f"A setting is out of range: {error}") from error

@@ -51,6 +51,7 @@ class Group(enum.Enum):
     SERVING = "Serving"
     PROCESSES = "Worker processes"
     REQUESTS = "Limits of a request"
+    HTTP2 = "HTTP/2"
     RESPONSES = "Responses"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
