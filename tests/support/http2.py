@@ -108,7 +108,7 @@ class Http2Client:
             case h2.events.StreamReset(stream_id=stream, error_code=code):
                 self.reset[stream] = int(code)
             case h2.events.ConnectionTerminated(error_code=code, last_stream_id=last):
-                self.goaway.append((int(code), last))
+                self.goaway.append((int(code or 0), last or 0))
             case _:
                 pass
 

@@ -12,24 +12,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting, table_of
 from pelton.config.table.http2 import Http2
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
 from pelton.config.table.process import Process
-from pelton.config.table.processes import AUTO, Processes
+from pelton.config.table.processes import Processes
 from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
 
-__all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
+__all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
 
 
 # The native scheduler has seats for somewhat more threads than this beside the planned ones (SPARE_THREADS).
 MOST_WEBSOCKETS = 4000
 # RFC 9113, section 6.9.1.
 MOST_WINDOW = 2**31 - 1
+
+
+# The link between the front and a worker has no more places for requests than this (MAX_PERMITS).
+MOST_AT_ONCE = 4096
 
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
@@ -42,6 +47,8 @@ class Settings(Process, Observing, Timeouts, Load, Http2, Requests, Processes, S
     access_log_descriptor: int = -1
     # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
     statsd_descriptor: int = -1
+    # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
+    threads_bound: str = ""
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
     hooks: Any = None
     # Nor this: how to read every source again (`pelton.supervisor.rereading`), None where nobody can.
@@ -79,6 +86,11 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     for name in ("http2_stream_window", "http2_connection_window"):
         if accepted.get(name, 0) > MOST_WINDOW:
             raise ConfigError(f"{name}: {MOST_WINDOW} is the most that HTTP/2 has.")
+    for name in ("threads", "worker_connections"):
+        given = accepted.get(name)
+        bounds = given if isinstance(given, Bounds) else Bounds(given, given)
+        if max(bounds.least or 0, bounds.most or 0) > MOST_AT_ONCE:
+            raise ConfigError(f"{name}: {MOST_AT_ONCE} is the most that one worker can run at once.")
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')

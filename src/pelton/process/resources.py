@@ -5,6 +5,7 @@ Owns the reading of cgroups and /proc. Must not know settings. Called once at st
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
@@ -52,6 +53,52 @@ def memory_limit(root: Path = _ROOT) -> int | None:
     return min(known, default=None)
 
 
+def processes_limit(root: Path = _ROOT) -> tuple[int, int] | None:
+    """The tightest limit of a cgroup on processes and threads, and how many it has; None without one."""
+    found: tuple[int, int] | None = None
+    for directory in _groups(root, "pids"):
+        limit, used = _number(directory / "pids.max"), _number(directory / "pids.current")
+        if limit is not None and used is not None and (found is None or limit - used < found[0] - found[1]):
+            found = (limit, used)
+    return found
+
+
+def tasks_of_user(user: int, root: Path = _ROOT) -> int:
+    """How many processes and threads a user has, as far as they can be seen: what RLIMIT_NPROC counts."""
+    count = 0
+    with os.scandir(root / "proc") as entries:
+        for entry in entries:
+            # Whatever ends meanwhile does not count.
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and entry.stat().st_uid == user:
+                    count += sum(1 for _ in (root / "proc" / entry.name / "task").iterdir())
+    return count
+
+
+def memory_left(root: Path = _ROOT) -> int | None:
+    """Bytes until the tightest memory limit of a cgroup is reached; None where none is set.
+
+    What the kernel can take back (inactive pages of files) counts as free.
+    """
+    found: list[int] = []
+    for directory in _groups(root, "memory"):
+        limit, used = _number(directory / "memory.max"), _number(directory / "memory.current")
+        if limit is None or used is None:
+            limit = _number(directory / "memory.limit_in_bytes")
+            used = _number(directory / "memory.usage_in_bytes")
+        if limit is not None and used is not None and limit < _NO_LIMIT:
+            found.append(limit - used + _reclaimable(directory))
+    return min(found, default=None)
+
+
+def _reclaimable(directory: Path) -> int:
+    for line in _read(directory / "memory.stat").splitlines():
+        name, _, value = line.partition(" ")
+        if name in ("inactive_file", "total_inactive_file") and value.isdigit():
+            return int(value)
+    return 0
+
+
 def memory_of(pid: int, root: Path = _ROOT) -> int | None:
     """The resident memory of a process in bytes, as ``top`` shows it; None when there is no such process.
 
@@ -61,6 +108,24 @@ def memory_of(pid: int, root: Path = _ROOT) -> int | None:
     if len(fields) < 2 or not fields[1].isdigit():
         return None
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def processor_time_of(pid: int, root: Path = _ROOT) -> float | None:
+    """Seconds of processor time that a process has used; None when there is no such process."""
+    # The name, in parentheses, may have any characters.
+    fields = _read(root / "proc" / str(pid) / "stat").rpartition(")")[2].split()
+    if len(fields) < 13 or not (fields[11].isdigit() and fields[12].isdigit()):
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def idle_time(root: Path = _ROOT) -> float | None:
+    """Seconds that the machine's processors have had nothing to do, summed; None where that is not told."""
+    fields = _read(root / "proc" / "stat").partition("\n")[0].split()
+    if len(fields) < 6 or fields[0] != "cpu" or not (fields[4].isdigit() and fields[5].isdigit()):
+        return None
+    # What waits for a disk leaves its processor to others.
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
