@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import threading
 from contextlib import suppress
 from datetime import datetime
@@ -20,6 +19,7 @@ from typing import Final
 
 from pelton.development.messages import LOGGER, access_line, is_colourful
 from pelton.process import native_threads
+from pelton.process.readiness import wait_readable
 
 # Peer and status have no space in them. Not json, which has a request id: the application would see that as a
 # field that no client sent.
@@ -80,7 +80,7 @@ class AccessLines:
         is_open = True
         while True:
             if is_open:
-                readable = select.select([reader, closing], [], [])[0]
+                readable = wait_readable([reader, closing])
                 # Looked at before the pipe is read: what was written before the end is in it by then.
                 is_open = closing not in readable
             try:

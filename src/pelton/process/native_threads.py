@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import _thread
 import os
-import select
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+from pelton.process.readiness import wait_readable
 
 
 def _original(name: str, module: Any = _thread) -> Any:
@@ -98,18 +99,8 @@ class NativeEvent:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 break
-            _wait_readable(self._descriptor, left)
+            wait_readable([self._descriptor], left)
         return self._is_set
-
-
-def _wait_readable(descriptor: int, timeout: float | None) -> None:
-    # Patched, both let the hub run. Without a limit to the descriptor's number where there is a choice.
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(descriptor, 1)  # POLLIN
-        poll.poll(None if timeout is None else timeout * 1000)
-    else:
-        select.select([descriptor], [], [], timeout)
 
 
 def start_unknown_thread(target: Callable[[], object]) -> None:

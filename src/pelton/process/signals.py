@@ -11,7 +11,6 @@ main thread waits for a pipe: the C level writes each signal's number into it, o
 from __future__ import annotations
 
 import os
-import select
 import signal
 import threading
 import time
@@ -20,6 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from pelton.process.native_threads import allocate_lock, is_patched
+from pelton.process.readiness import wait_readable
 
 # No signal has this number.
 _WAKE = b"\0"
@@ -62,8 +62,7 @@ class Signals:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            # Interrupted by a handler, `select` goes on with the time that is left (PEP 475).
-            if not select.select([self._reader], [], [], left)[0]:
+            if not wait_readable([self._reader], left):
                 return None
             number = os.read(self._reader, 1)[0]
             if number == _WAKE[0]:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from typing import Final
 
 from pelton.exceptions import ConfigError
 from pelton.net.listeners import Listener
+from pelton.process.readiness import wait_readable
 from pelton.process.signals import STOP, Signals, on_main_thread
 from pelton.reloader.arguments import command_again, is_isolated
 from pelton.reloader.environment import RESTART, Inheritance, environment_with
@@ -192,7 +192,7 @@ class _Parent:
         sources = {self._signals.fileno(), reader.fileno()}
         while (code := child.poll()) is None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            readable = select.select(list(sources), [], [], left)[0]
+            readable = wait_readable(sources, left)
             if reader.fileno() in readable and not reader.read():
                 sources.discard(reader.fileno())
             asked = [one for one in self._signals.received() if one in STOP]

@@ -12,7 +12,6 @@ import contextlib
 import faulthandler
 import logging
 import os
-import select
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from pelton.logs.setup import label_process
 from pelton.net.listeners import Listener
 from pelton.process.control_socket import Line, LineClosedError, Message, shortened
 from pelton.process.native_threads import close
+from pelton.process.readiness import wait_readable
 from pelton.process.signals import Signals
 from pelton.worker.runners.base import Runner, stack_of_straggler
 from pelton.worker.worker import build_runner
@@ -120,7 +120,7 @@ class _Worker:
         self._join(end)
         self._line.send({"event": "ready"})
         while True:
-            readable = select.select([self._line.fileno(), signals.fileno()], [], [])[0]
+            readable = wait_readable([self._line.fileno(), signals.fileno()])
             if signals.fileno() in readable and signals.received():
                 LOGGER.debug("SIGTERM: asks the supervisor for a successor.")
                 self._line.send({"event": "leaving"})
