@@ -12,10 +12,13 @@ mod counters;
 mod datagrams;
 mod event_loop;
 mod forwarding;
+mod helpers;
 mod notices;
 mod obituary;
 mod scheduling;
+mod sent_file;
 mod settings;
+mod static_files;
 mod statsd;
 
 #[cfg(test)]
@@ -28,3 +31,4 @@ pub use notices::{Level, News, Notice};
 pub use scheduling::self_call::{LocalCall, LocalCalls, Origin, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;
+pub use static_files::StaticSettings;

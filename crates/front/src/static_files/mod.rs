@@ -245,7 +245,10 @@ fn open_mounts(mounts: &[(String, Vec<u8>)], settings: &StaticSettings) -> io::R
     for (prefix, folder) in mounts {
         let files = OpenFiles::new(folder, settings.open_files, settings.neighbours).map_err(|error| {
             let folder = String::from_utf8_lossy(folder);
-            io::Error::new(error.kind(), format!("the folder {folder} for {prefix} cannot be opened: {error}"))
+            io::Error::new(
+                error.kind(),
+                format!("the folder {folder} for {prefix} cannot be opened: {error}"),
+            )
         })?;
         opened.push(Mount { prefix: prefix.trim_end_matches('/').as_bytes().to_vec(), files });
     }

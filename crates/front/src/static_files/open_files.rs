@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use pelton_http::{ContentCoding, DateCache};
 
-use crate::static_files::root::{Fingerprint, NotOpened, Opened, Root, fingerprint};
+use crate::sent_file::{Fingerprint, SentFile};
+use crate::static_files::root::{NotOpened, Opened, Root};
 
 /// For how long a name is believed to lead where it led.
 const CHECK_MS: u64 = 1000;
@@ -26,7 +27,7 @@ const NEIGHBOUR_SLACK_NS: i128 = 2_000_000_000;
 /// A regular file, and what is said of it in a head.
 #[derive(Debug)]
 pub struct OpenFile {
-    file: OwnedFd,
+    file: Arc<SentFile>,
     fingerprint: Fingerprint,
     /// With quotes.
     pub etag: Vec<u8>,
@@ -41,8 +42,15 @@ impl OpenFile {
         let suffix = coding.map(|coding| format!("-{}", coding.name())).unwrap_or_default();
         let etag = format!("{weak}\"{:x}-{:x}{suffix}\"", fingerprint.modified_ns, fingerprint.size);
         let seconds = u64::try_from(fingerprint.modified_ns / 1_000_000_000).ok();
-        let modified = seconds.filter(|_| age >= SETTLED_NS).map(|seconds| (*DateCache::new().render(seconds), seconds));
+        let modified =
+            seconds.filter(|_| age >= SETTLED_NS).map(|seconds| (*DateCache::new().render(seconds), seconds));
+        let file = Arc::new(SentFile::unchanged(file, fingerprint));
         OpenFile { file, fingerprint, etag: etag.into_bytes(), modified }
+    }
+
+    /// What is sent.
+    pub fn sent(&self) -> Arc<SentFile> {
+        Arc::clone(&self.file)
     }
 
     /// Bytes.
@@ -52,23 +60,11 @@ impl OpenFile {
 
     /// Whether it is still what it was when it was opened.
     pub fn is_unchanged(&self) -> bool {
-        fingerprint(&self.file).is_ok_and(|now| now == self.fingerprint)
+        self.file.is_unchanged()
     }
 
     fn has_settled(&self) -> bool {
         self.modified.is_some()
-    }
-}
-
-impl AsFd for OpenFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-impl AsRawFd for OpenFile {
-    fn as_raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
     }
 }
 

@@ -7,22 +7,10 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What tells one state of a file from another: device, number, size, times of the last change of content and of anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    device: u64,
-    inode: u64,
-    /// Bytes.
-    pub size: u64,
-    /// Content, in nanoseconds since 1970.
-    pub modified_ns: i128,
-    /// Anything, the name included; cannot be set by a program.
-    pub changed_ns: i128,
-}
+use crate::sent_file::{Fingerprint, kind_of};
 
 /// What a name leads to.
 #[derive(Debug)]
@@ -102,39 +90,24 @@ impl From<io::Error> for NotOpened {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(
-                libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::EXDEV | libc::ENAMETOOLONG | libc::EACCES
-                | libc::EPERM | libc::ENXIO | libc::EINVAL | libc::ENODEV | libc::EAGAIN,
+                libc::ENOENT
+                | libc::ENOTDIR
+                | libc::ELOOP
+                | libc::EXDEV
+                | libc::ENAMETOOLONG
+                | libc::EACCES
+                | libc::EPERM
+                | libc::ENXIO
+                | libc::EINVAL
+                | libc::ENODEV
+                | libc::EAGAIN,
             ) => NotOpened::Missing,
             _ => NotOpened::Failed(error),
         }
     }
 }
 
-/// The present state of an open file.
-pub fn fingerprint(file: &impl AsRawFd) -> io::Result<Fingerprint> {
-    kind_of(file).map(|(_, fingerprint)| fingerprint)
-}
-
-fn kind_of(file: &impl AsRawFd) -> io::Result<(libc::mode_t, Fingerprint)> {
-    let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the descriptor is open for as long as `file` is borrowed, and the place has room for what is written to it.
-    if unsafe { libc::fstat(file.as_raw_fd(), stat.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: fstat has succeeded, so it has filled all of it.
-    let stat = unsafe { stat.assume_init() };
-    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-    let fingerprint = Fingerprint {
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        size: u64::try_from(stat.st_size).unwrap_or(0),
-        modified_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
-        changed_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
-    };
-    Ok((stat.st_mode & libc::S_IFMT, fingerprint))
-}
-
-/// Not O_PATH: nothing is read from a folder by this, but openat2 takes either, and readable is what it has to be.
+/// Nothing is read from a folder itself.
 const FOLDER: libc::c_int = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
 /// A FIFO without a writer must not make the front wait, and a terminal must not become the server's.
 const FILE: libc::c_int = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -199,6 +172,7 @@ fn is_unknown_call(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sent_file::fingerprint;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
@@ -238,8 +212,18 @@ mod tests {
         for way in [open_beneath as Open, open_part_by_part] {
             assert!(open(&root, way, "a/b/c.txt"));
             for name in [
-                "../secret", "a/../../secret", "out", "up/secret", "absolute", "absolute-within/b/c.txt",
-                "magic", "loop", "/etc/passwd", "a/b/c.txt/", "missing", "a/b/c.txt/x",
+                "../secret",
+                "a/../../secret",
+                "out",
+                "up/secret",
+                "absolute",
+                "absolute-within/b/c.txt",
+                "magic",
+                "loop",
+                "/etc/passwd",
+                "a/b/c.txt/",
+                "missing",
+                "a/b/c.txt/x",
             ] {
                 assert!(!open(&root, way, name), "{name}");
             }
@@ -259,7 +243,9 @@ mod tests {
         for name in ["fifo", "socket", "missing", "out", "a\0b"] {
             assert!(matches!(root.open(name.as_bytes()), Err(NotOpened::Missing)), "{name}");
         }
-        assert!(matches!(root.open(b"a"), Ok(Opened::Folder)) && matches!(root.open(b""), Ok(Opened::Folder)));
+        assert!(
+            matches!(root.open(b"a"), Ok(Opened::Folder)) && matches!(root.open(b""), Ok(Opened::Folder))
+        );
         let Ok(Opened::File(file, before)) = root.open(b"a/b/c.txt") else { panic!("no file") };
         assert_eq!(before.size, 7);
         fs::write(all.path().join("site/a/b/c.txt"), "changed").unwrap();
