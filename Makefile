@@ -13,7 +13,7 @@ export PIP_QUIET := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-rust test-python lint format bench instructions fuzz fuzz-short clean
+.PHONY: help setup build run test test-rust test-python check lint format bench instructions fuzz fuzz-short clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,13 @@ test: test-rust test-python ## Run all tests
 test-rust: $(VENV)/.tools ## Run the Rust tests
 	cargo test --workspace --quiet
 
+# Most tests wait for something (a server's start, a time-out), so three run beside each other on two cores.
 test-python: build ## Run the Python tests: unit, contract and end-to-end over real sockets
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist worksteal
+
+check: lint ## Lints and unit tests, in about a minute after a build
+	cargo test --workspace --lib --quiet
+	$(BIN)/pytest -q -n 3 tests/unit
 
 lint: build ## Check formats, types and lints of both languages
 	cargo fmt --all --check

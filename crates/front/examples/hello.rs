@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_front::{Common, WorkerLink};
+use pelton_front::{Common, ListenerSettings, Protocol, Role, WorkerLink};
 use pelton_http::UnderscorePolicy;
 use pelton_link::{AnswerHead, FrontHalf, Scheduler, Wake, WorkerEnd, private_link};
 
@@ -39,7 +39,9 @@ fn main() -> std::io::Result<()> {
     let port = number(1).unwrap_or(8000) as u16;
     let threads = number(2).unwrap_or(8) as usize;
     let pause = Duration::from_millis(number(3).unwrap_or(0));
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let socket = TcpListener::bind(("127.0.0.1", port))?.into();
+    let listener =
+        ListenerSettings { socket, role: Role::Application, protocol: Protocol::Http1, tls: false };
     let (half, end) = private_link(threads)?;
     let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads));
     let settings = pelton_front::Settings {
@@ -87,7 +89,7 @@ fn main() -> std::io::Result<()> {
         waiting_room: None,
     };
     let FrontHalf { end: front_end, bodies, doorbell } = half;
-    let front = pelton_front::start(settings, vec![listener.into()], 0, Common { bodies, doorbell })?;
+    let front = pelton_front::start(settings, vec![listener], Common { bodies, doorbell })?;
     front.add_worker(WorkerLink {
         number: 1,
         pid: std::process::id(),

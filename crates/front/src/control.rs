@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -16,6 +16,7 @@ use crate::event_loop::EventLoop;
 use crate::notices::{Level, Notice, Notices};
 use crate::scheduling::worker_link::WorkerLink;
 use crate::settings::Settings;
+use crate::transport::listener::ListenerSettings;
 
 /// What the front has been told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,12 +111,11 @@ impl Drop for Ending {
     }
 }
 
-/// Starts a front on a thread of its own, without workers. `listeners` are bound and listen already; the last `admin_listeners` of them answer
-/// health checks only. The others are not accepted from before [`FrontHandle::accept`].
+/// Starts a front on a thread of its own, without workers. `listeners` are bound and listen already; those for the application are not
+/// accepted from before [`FrontHandle::accept`].
 pub fn start(
     settings: Settings,
-    listeners: Vec<OwnedFd>,
-    admin_listeners: usize,
+    listeners: Vec<ListenerSettings>,
     common: Common,
 ) -> io::Result<FrontHandle> {
     let shared = Arc::new(Shared {
@@ -128,7 +128,7 @@ pub fn start(
         end: Condvar::new(),
     });
     let doorbell = Arc::clone(&common.doorbell);
-    let event_loop = EventLoop::new(settings, listeners, admin_listeners, common, Arc::clone(&shared))?;
+    let event_loop = EventLoop::new(settings, listeners, common, Arc::clone(&shared))?;
     let ending = Ending(Arc::clone(&shared));
     let thread = thread::Builder::new().name("pelton-front".into()).spawn(move || {
         let _ending = ending;

@@ -4,17 +4,15 @@
 //! the mount point, the scheme. So the application finds the truth where it looks for it, and no layer behind has to know of proxies.
 //! Runs on the front's thread.
 
-use std::net::{IpAddr, SocketAddr};
-
 use pelton_http::forwarded::{Client, Resolved, is_forwarding_field, resolve};
 use pelton_http::proxy_protocol::{self, Parsed};
 use pelton_http::{Head, HttpError, Known, TrustedProxies};
 use pelton_link::request::{FieldRecord, Span};
 
 use crate::connection::close::CloseReason;
-use crate::connection::listener::Peer;
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
+use crate::transport::peer::Peer;
 
 /// Whom to believe, and what to do with what the others say.
 #[derive(Clone, Debug, Default)]
@@ -142,13 +140,6 @@ impl EventLoop {
                 None
             }
         }
-    }
-}
-
-impl Peer {
-    /// Whom a proxy names.
-    pub fn named(ip: IpAddr, port: u16) -> Peer {
-        Peer::new(&SocketAddr::new(ip, port).into())
     }
 }
 

@@ -20,6 +20,7 @@ mod sent_file;
 mod settings;
 mod static_files;
 mod statsd;
+mod transport;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,9 @@ pub use control::{Common, FrontHandle, start};
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Level, News, Notice};
-pub use scheduling::self_call::{LocalCall, LocalCalls, Origin, SelfCallPolicy};
+pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;
 pub use static_files::StaticSettings;
+pub use transport::Origin;
+pub use transport::listener::{ListenerSettings, Protocol, Role};

@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pelton_front::{
-    Common, FrontHandle, Level, LocalCall, News, Origin, Proxies, SelfCallPolicy, Settings, Streams,
-    WorkerLink,
+    Common, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol, Proxies, Role,
+    SelfCallPolicy, Settings, Streams, WorkerLink,
 };
 use pelton_http::{TrustedProxies, UnderscorePolicy};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
@@ -215,8 +215,7 @@ const ONLY_WORKER: u64 = 1;
 
 struct Planned {
     settings: Settings,
-    listeners: Vec<OwnedFd>,
-    admin_listeners: usize,
+    listeners: Vec<ListenerSettings>,
     common: Common,
     /// The worker of the same process.
     worker: Option<WorkerLink>,
@@ -271,7 +270,17 @@ impl Front {
         if admin_listeners > listeners.len() {
             return Err(PyValueError::new_err("there are not that many listeners"));
         }
-        let listeners = listeners.into_iter().map(duplicate).collect::<PyResult<Vec<_>>>()?;
+        let first_admin = listeners.len() - admin_listeners;
+        let described = |(index, descriptor)| {
+            let role = if index < first_admin { Role::Application } else { Role::Admin };
+            Ok(ListenerSettings {
+                socket: duplicate(descriptor)?,
+                role,
+                protocol: Protocol::Http1,
+                tls: false,
+            })
+        };
+        let listeners = listeners.into_iter().enumerate().map(described).collect::<PyResult<Vec<_>>>()?;
         let (common, worker) = match link {
             Some(link) => {
                 let FrontHalf { end, bodies, doorbell } = link.get().take_front_half()?;
@@ -288,7 +297,7 @@ impl Front {
                 (Common { bodies: BodyPool::new(Arc::new(arena)), doorbell }, None)
             }
         };
-        let planned = Planned { settings, listeners, admin_listeners, common, worker };
+        let planned = Planned { settings, listeners, common, worker };
         // Kept from the start on: when it is asked for there may be no descriptor left.
         let pulse = (pulse >= 0)
             .then(|| duplicate(pulse).map(|pulse| Arc::new(Doorbell::from_descriptor(pulse))))
@@ -301,8 +310,8 @@ impl Front {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Void) {
             Stage::Planned(planned) => {
-                let Planned { settings, listeners, admin_listeners, common, worker } = *planned;
-                let handle = pelton_front::start(settings, listeners, admin_listeners, common)?;
+                let Planned { settings, listeners, common, worker } = *planned;
+                let handle = pelton_front::start(settings, listeners, common)?;
                 if let Some(worker) = worker {
                     handle.add_worker(worker);
                     handle.accept();

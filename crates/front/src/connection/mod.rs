@@ -1,23 +1,21 @@
-//! One client's connection: its socket, what has been received and not understood, what is to be sent, and its exchange.
+//! One client's connection: its transport, what has been received and not understood, what is to be sent, and its exchange.
 //!
 //! Most connections are idle most of the time, so this is small and owns no buffer then; `table` keeps them.
 
-use std::io;
-
 use pelton_http::Receiver;
-use socket2::Socket;
 
 use crate::connection::backlog::Backlog;
 use crate::connection::exchange::Exchange;
-use crate::connection::listener::Peer;
 use crate::connection::output::Output;
+use crate::transport::Transport;
+use crate::transport::listener::{Listener, Protocol, Role};
+use crate::transport::peer::Peer;
 
 pub(crate) mod backlog;
 pub(crate) mod body;
 pub(crate) mod close;
 pub(crate) mod exchange;
 pub(crate) mod gather;
-pub(crate) mod listener;
 pub(crate) mod output;
 pub(crate) mod spool;
 pub(crate) mod table;
@@ -27,15 +25,13 @@ pub(crate) mod timers;
 #[derive(Debug)]
 pub struct Connection {
     /// Closed when the connection is dropped.
-    pub socket: Socket,
+    pub transport: Transport,
     /// Who is at the other end.
     pub peer: Peer,
-    /// Which listener it came by.
+    /// Which listener it came by: its number among those with the same role.
     pub listener: u16,
-    /// The socket may have bytes that have not been read. Readiness is reported once (edge-triggered), so it is remembered here.
-    pub readable: bool,
-    /// The client will send nothing more.
-    pub peer_done: bool,
+    /// What that listener is for.
+    pub role: Role,
     /// `input` holds bytes that the receiver has not looked at.
     pub unseen: bool,
     /// The last answer has been sent; what still comes is thrown away until the client closes.
@@ -68,13 +64,12 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that has just been accepted.
-    pub fn new(socket: Socket, peer: Peer, listener: u16, backlog: Backlog) -> Self {
+    pub fn new(transport: Transport, peer: Peer, listener: &Listener, backlog: Backlog) -> Self {
         Connection {
-            socket,
-            peer,
-            listener,
-            readable: false,
-            peer_done: false,
+            transport,
+            peer: peer.by_tls(listener.tls),
+            listener: listener.number,
+            role: listener.role,
             unseen: false,
             lingering: false,
             fresh: true,
@@ -85,36 +80,19 @@ impl Connection {
             is_shared: false,
             requests: 0,
             moved: 0,
-            receiver: Receiver::new(),
+            receiver: match listener.protocol {
+                Protocol::Http1 => Receiver::new(),
+            },
             input: Vec::new(),
             output: Output::new(backlog),
             exchange: Exchange::default(),
         }
     }
 
-    /// Draws the conclusions from a read of up to `wanted` bytes; gives how many came.
-    ///
-    /// A short read means that the socket is empty (epoll(7), on edge-triggered readiness), which saves the read that says so; what comes
-    /// later, the end included, is reported anew.
+    /// Whether the client's machine has been given all that was to be sent.
     #[inline]
-    pub fn note_read(&mut self, result: io::Result<usize>, wanted: usize) -> io::Result<usize> {
-        match result {
-            Ok(0) => {
-                self.readable = false;
-                self.peer_done = true;
-                Ok(0)
-            }
-            Ok(count) => {
-                self.readable = count == wanted;
-                Ok(count)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.readable = false;
-                Ok(0)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            Err(error) => Err(error),
-        }
+    pub fn is_sent(&self) -> bool {
+        self.output.is_empty() && !self.transport.has_unsent()
     }
 }
 

@@ -6,17 +6,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use pelton_link::Loan;
-use socket2::Socket;
 
 use crate::connection::backlog::Backlog;
 use crate::connection::spool::{Spool, SpoolFile};
-
-/// Bytes handed to the kernel in one call.
-const FILE_STEP: u64 = 1 << 20;
+use crate::transport::Transport;
 
 enum Segment {
     Bytes {
@@ -179,7 +175,7 @@ impl Output {
 
     /// Sends until nothing is left or the socket is full. A file that has become shorter than announced is an error: the answer
     /// cannot be completed.
-    pub fn flush(&mut self, socket: &Socket) -> io::Result<Flushed> {
+    pub fn flush(&mut self, transport: &mut Transport) -> io::Result<Flushed> {
         let mut sent_now = 0;
         loop {
             if sent_now >= TURN {
@@ -195,10 +191,13 @@ impl Output {
                         // Room for the rest of a long answer. A failure leaves it as it is.
                         let _ = spill.file.clear();
                     }
-                    return Ok(Flushed::All);
+                    return Ok(match transport.has_unsent() {
+                        false => Flushed::All,
+                        true => Flushed::Blocked(sent_now),
+                    });
                 }
                 Some(Segment::Bytes { bytes, sent }) => {
-                    let result = send(socket, bytes.get(*sent..).unwrap_or_default());
+                    let result = transport.send(bytes.get(*sent..).unwrap_or_default());
                     *sent += result.as_ref().map_or(0, |count| *count);
                     let whole = bytes.len();
                     if *sent >= whole {
@@ -208,7 +207,7 @@ impl Output {
                     result
                 }
                 Some(Segment::Lent { loan, sent, len }) => {
-                    let result = send(socket, (**loan).as_ref().get(*sent..*len).unwrap_or_default());
+                    let result = transport.send((**loan).as_ref().get(*sent..*len).unwrap_or_default());
                     *sent += result.as_ref().map_or(0, |count| *count);
                     let whole = *len;
                     if *sent >= whole {
@@ -218,7 +217,7 @@ impl Output {
                     result
                 }
                 Some(Segment::File { file, offset, left }) => {
-                    let result = send_file(socket, &file.as_fd(), offset, left);
+                    let result = transport.send_file(&file.as_fd(), offset, left);
                     if *left == 0 {
                         self.segments.pop_front();
                     }
@@ -228,7 +227,7 @@ impl Output {
                     let Some(spill) = &mut self.spill else {
                         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
                     };
-                    let result = send_file(socket, &spill.file.file().as_fd(), offset, left);
+                    let result = transport.send_file(&spill.file.file().as_fd(), offset, left);
                     if *left == 0 {
                         self.segments.pop_front();
                     }
@@ -247,8 +246,8 @@ impl Output {
     }
 
     /// Sends `pieces` now as far as the socket takes them, and keeps a copy of the rest. Only legal while nothing is waiting.
-    pub fn send_or_keep(&mut self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<()> {
-        let sent = self.send_now(socket, pieces)?;
+    pub fn send_or_keep(&mut self, transport: &mut Transport, pieces: &[IoSlice<'_>]) -> io::Result<()> {
+        let sent = self.send_now(transport, pieces)?;
         self.keep(pieces.iter().map(|piece| &**piece), sent);
         Ok(())
     }
@@ -264,12 +263,12 @@ impl Output {
     }
 
     /// Sends `pieces` now as far as the socket takes them; gives how many bytes that was. Only legal while nothing is waiting.
-    pub fn send_now(&self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn send_now(&self, transport: &mut Transport, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         debug_assert!(self.is_empty());
         let sent = match pieces {
             [] => return Ok(0),
-            [one] => send(socket, one),
-            several => socket.send_vectored_with_flags(several, libc::MSG_NOSIGNAL),
+            [one] => transport.send(one),
+            several => transport.send_pieces(several),
         };
         match sent {
             Err(error) if is_again(&error) => Ok(0),
@@ -286,26 +285,6 @@ impl Drop for Output {
     }
 }
 
-/// Sends some of `left` bytes from `offset`, and moves both.
-fn send_file(socket: &Socket, file: &BorrowedFd<'_>, offset: &mut u64, left: &mut u64) -> io::Result<usize> {
-    let step = NonZeroUsize::new((*left).min(FILE_STEP) as usize);
-    let at = usize::try_from(*offset).map_err(io::Error::other)?;
-    match socket.sendfile(file, at, step)? {
-        0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-        count => {
-            *offset += count as u64;
-            *left -= count as u64;
-            Ok(count)
-        }
-    }
-}
-
-#[inline]
-fn send(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
-    // NOSIGNAL: a client that has gone must not kill the process by SIGPIPE.
-    socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
-}
-
 fn is_again(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -316,11 +295,11 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
-    fn pair() -> (Socket, UnixStream) {
+    fn pair() -> (Transport, UnixStream) {
         let (a, b) = UnixStream::pair().unwrap();
         a.set_nonblocking(true).unwrap();
         b.set_nonblocking(true).unwrap();
-        (Socket::from(OwnedFd::from(a)), b)
+        (Transport::plain(OwnedFd::from(a).into()), b)
     }
 
     fn drain(reader: &mut UnixStream, into: &mut Vec<u8>) {
@@ -332,18 +311,18 @@ mod tests {
 
     #[test]
     fn a_reader_that_takes_turns_gets_every_byte_in_order() {
-        let (socket, mut reader) = pair();
+        let (mut socket, mut reader) = pair();
         let mut output = Output::default();
         let big: Vec<u8> = (0..1_000_000_u32).map(|i| (i / 7) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&big).unwrap();
-        output.send_or_keep(&socket, &[IoSlice::new(b"head "), IoSlice::new(&big)]).unwrap();
+        output.send_or_keep(&mut socket, &[IoSlice::new(b"head "), IoSlice::new(&big)]).unwrap();
         assert!(output.held() > 0);
         output.push(b"middle");
         output.push_file(OwnedFd::from(file), 10, 500_000);
         output.push(b"tail");
         let mut got = Vec::new();
-        while output.flush(&socket).unwrap() != Flushed::All {
+        while output.flush(&mut socket).unwrap() != Flushed::All {
             drain(&mut reader, &mut got);
         }
         drain(&mut reader, &mut got);
@@ -353,12 +332,12 @@ mod tests {
 
     #[test]
     fn what_a_slow_reader_does_not_take_goes_to_a_file_and_comes_back_in_order() {
-        let (socket, mut reader) = pair();
+        let (mut socket, mut reader) = pair();
         let backlog = Backlog::default();
         let spool = Spool::new(std::env::temp_dir(), 3_000_000);
         let mut output = Output::new(backlog.clone());
         let big: Vec<u8> = (0..1_000_000_u32).map(|i| (i / 7) as u8).collect();
-        output.send_or_keep(&socket, &[IoSlice::new(&big)]).unwrap();
+        output.send_or_keep(&mut socket, &[IoSlice::new(&big)]).unwrap();
         let held = output.held();
         assert!(held > 0 && backlog.held() == held && !output.can_spill());
         output.begin_spilling(&spool, 2_000_000).unwrap();
@@ -371,7 +350,7 @@ mod tests {
         output.push(b"tail");
         assert_eq!(output.held(), held + 4);
         let mut got = Vec::new();
-        while output.flush(&socket).unwrap() != Flushed::All {
+        while output.flush(&mut socket).unwrap() != Flushed::All {
             drain(&mut reader, &mut got);
         }
         drain(&mut reader, &mut got);
@@ -383,10 +362,10 @@ mod tests {
 
     #[test]
     fn a_full_spool_leaves_the_rest_in_memory() {
-        let (socket, _reader) = pair();
+        let (mut socket, _reader) = pair();
         let spool = Spool::new(std::env::temp_dir(), 10);
         let mut output = Output::default();
-        output.send_or_keep(&socket, &[IoSlice::new(&[7; 1_000_000])]).unwrap();
+        output.send_or_keep(&mut socket, &[IoSlice::new(&[7; 1_000_000])]).unwrap();
         let held = output.held();
         output.begin_spilling(&spool, 2_000_000).unwrap();
         output.push(&[1; 11]);
@@ -395,17 +374,17 @@ mod tests {
 
     #[test]
     fn a_file_that_shrank_is_an_error() {
-        let (socket, _reader) = pair();
+        let (mut socket, _reader) = pair();
         let mut output = Output::default();
         output.push_file(OwnedFd::from(tempfile::tempfile().unwrap()), 0, 10);
-        assert_eq!(output.flush(&socket).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(output.flush(&mut socket).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
     fn a_reader_that_has_gone_is_an_error_and_not_a_signal() {
-        let (socket, reader) = pair();
+        let (mut socket, reader) = pair();
         drop(reader);
         let mut output = Output::default();
-        assert!(output.send_or_keep(&socket, &[IoSlice::new(b"x")]).is_err());
+        assert!(output.send_or_keep(&mut socket, &[IoSlice::new(b"x")]).is_err());
     }
 }

@@ -85,7 +85,7 @@ impl ConnectionTable {
 mod tests {
     use super::*;
     use crate::connection::backlog::Backlog;
-    use crate::connection::listener::Listener;
+    use crate::transport::listener::{Listener, ListenerSettings, Protocol, Role};
     use std::net::{TcpListener, TcpStream};
 
     #[test]
@@ -93,11 +93,13 @@ mod tests {
         let std = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = std.local_addr().unwrap();
         let _clients = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
-        let listener = Listener::new(std.into()).unwrap();
+        let (role, protocol) = (Role::Application, Protocol::Http1);
+        let settings = ListenerSettings { socket: std.into(), role, protocol, tls: false };
+        let listener = Listener::new(settings, 0).unwrap();
         let mut table = ConnectionTable::default();
         let accept = || {
-            let (socket, peer) = listener.accept().unwrap();
-            Connection::new(socket, peer, 0, Backlog::default())
+            let (transport, peer) = listener.accept().unwrap();
+            Connection::new(transport, peer, &listener, Backlog::default())
         };
         let first = table.insert(accept());
         assert_eq!(ConnectionId::from_token(first.to_token()), first);

@@ -1,7 +1,6 @@
 //! New connections: accepted while there is room for them, and left in the kernel's backlog while there is not.
 
 use std::io;
-use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
@@ -11,6 +10,7 @@ use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::own_answer::OwnAnswer;
 use crate::notices::Level;
+use crate::transport::listener::Role;
 
 /// Connections accepted from one listener before existing ones get their turn.
 const ACCEPT_BATCH: usize = 64;
@@ -22,7 +22,7 @@ impl EventLoop {
     #[inline]
     pub(crate) fn accept_all(&mut self) {
         // Nearly never, where connections are used again.
-        if self.accepting.iter().any(|&may_have_more| may_have_more) {
+        if self.listeners.may_have_more(self.may_accept) {
             self.accept_from_all();
         }
     }
@@ -31,23 +31,23 @@ impl EventLoop {
         if self.now_ms < self.accept_pause_until {
             return;
         }
-        for i in 0..self.listeners.len() {
-            if self.accepting.get(i) != Some(&true) || !(self.may_accept || i >= self.first_admin as usize) {
+        for index in 0.. {
+            let Some(listener) = self.listeners.get(index) else { return };
+            if !listener.may_have_more || !(self.may_accept || listener.role != Role::Application) {
                 continue;
             }
             for _ in 0..ACCEPT_BATCH {
                 if self.table.len() >= self.settings.max_connections {
                     return;
                 }
-                let Some(listener) = self.listeners.get(i) else { return };
+                let Some(listener) = self.listeners.get_mut(index) else { return };
                 match listener.accept() {
-                    Ok((socket, peer)) => {
-                        self.adopt(Connection::new(socket, peer, i as u16, self.backlog.clone()));
+                    Ok((transport, peer)) => {
+                        let connection = Connection::new(transport, peer, listener, self.backlog.clone());
+                        self.adopt(connection);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if let Some(accepting) = self.accepting.get_mut(i) {
-                            *accepting = false;
-                        }
+                        listener.may_have_more = false;
                         break;
                     }
                     Err(error) => {
@@ -85,8 +85,8 @@ impl EventLoop {
 
     pub(crate) fn adopt(&mut self, mut connection: Connection) -> ConnectionId {
         connection.awaits_proxy_header =
-            connection.listener < self.first_admin && self.settings.proxies.expects_header(&connection.peer);
-        let raw = connection.socket.as_raw_fd();
+            connection.role == Role::Application && self.settings.proxies.expects_header(&connection.peer);
+        let raw = connection.transport.raw();
         let id = self.table.insert(connection);
         // Both directions at once, edge-triggered: one system call in the life of a connection.
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -116,7 +116,7 @@ impl EventLoop {
         let Some(connection) = self.table.get_mut(id) else { return true };
         // A proxy has all of its clients' connections.
         let is_proxy = self.settings.proxies.trusted.trusts(connection.peer.address.map(|(ip, _)| ip));
-        if connection.listener >= self.first_admin || connection.peer.text().is_empty() || is_proxy {
+        if connection.role == Role::Admin || connection.peer.text().is_empty() || is_proxy {
             return true;
         }
         let count = self.clients.entry(connection.peer.text().into()).or_default();

@@ -22,10 +22,10 @@ impl EventLoop {
         // Who is in the backlog has connected successfully: to close the listener on them would be a reset. Unless somebody else has it too: then
         // they are served by whoever comes next.
         self.accept_pause_until = 0;
-        self.accepting.fill(true);
+        self.listeners.look_again();
         self.may_accept = true;
         while !self.has_waiting_room()
-            && self.accepting.contains(&true)
+            && self.listeners.may_have_more(self.may_accept)
             && self.table.len() < self.settings.max_connections
         {
             self.accept_all();
@@ -34,17 +34,17 @@ impl EventLoop {
             }
         }
         self.draining = true;
-        for listener in self.listeners.drain(..) {
-            let _ = self.poll.registry().deregister(&mut SourceFd(&listener.raw()));
-        }
-        self.accepting.clear();
+        let registry = self.poll.registry();
+        self.listeners.close(|raw| {
+            let _ = registry.deregister(&mut SourceFd(&raw));
+        });
         for id in self.table.ids() {
             if !self.is_idle(id) || self.leave_open(id) {
                 continue;
             }
             // A request may have arrived that no event has told of yet: look before closing.
             if let Some(connection) = self.table.get_mut(id) {
-                connection.readable = true;
+                connection.transport.look_again();
             }
             self.drive(id);
             if !self.is_idle(id) {

@@ -12,6 +12,7 @@ use crate::connection::table::ConnectionId;
 use crate::control::Command;
 use crate::event_loop::EventLoop;
 use crate::event_loop::own_answer::Own;
+use crate::transport::listener::Role;
 
 const JSON: &[u8] = b"application/json";
 
@@ -20,7 +21,7 @@ impl EventLoop {
     /// it is the application's.
     pub(crate) fn answer_health(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
         let Some(connection) = self.table.get_mut(id) else { return false };
-        let is_admin = connection.listener >= self.first_admin;
+        let is_admin = connection.role == Role::Admin;
         let path = self.head.path.of(bytes);
         let wanted = if is_admin {
             Some(path)

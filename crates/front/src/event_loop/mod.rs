@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +24,6 @@ use crate::access::request_ids::RequestIds;
 use crate::connection::backlog::Backlog;
 use crate::connection::close::CloseReason;
 use crate::connection::exchange::State;
-use crate::connection::listener::Listener;
 use crate::connection::spool::Spool;
 use crate::connection::table::{ConnectionId, ConnectionTable};
 use crate::connection::timers::Timers;
@@ -39,6 +38,7 @@ use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::statsd::sender::Statsd;
+use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 
 pub(crate) mod accept;
 pub(crate) mod deadlines;
@@ -75,12 +75,10 @@ pub(crate) struct EventLoop {
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
     pub(crate) poll: Poll,
-    pub(crate) listeners: Vec<Listener>,
-    /// Listeners that may have more to accept.
-    pub(crate) accepting: Vec<bool>,
-    /// Listeners from this one on answer health checks only.
-    pub(crate) first_admin: u16,
-    /// Whether the other listeners are to be accepted from.
+    pub(crate) listeners: Listeners,
+    /// How many of them serve the application: the workers' numbers for them end here.
+    pub(crate) application_listeners: u16,
+    /// Whether those are to be accepted from.
     pub(crate) may_accept: bool,
     /// Whether readiness checks may say so.
     pub(crate) is_ready: bool,
@@ -147,16 +145,14 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     pub(crate) fn new(
         mut settings: Settings,
-        listeners: Vec<OwnedFd>,
-        admin_listeners: usize,
+        listeners: Vec<ListenerSettings>,
         common: Common,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
-        for (i, listener) in listeners.iter().enumerate() {
-            let token = Token(FIRST_LISTENER - i);
-            poll.registry().register(&mut SourceFd(&listener.raw()), token, Interest::READABLE)?;
+        let listeners = Listeners::new(listeners)?;
+        for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
+            poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
         }
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
@@ -178,8 +174,7 @@ impl EventLoop {
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
         let mut made = EventLoop {
-            accepting: vec![true; listeners.len()],
-            first_admin: listeners.len().saturating_sub(admin_listeners) as u16,
+            application_listeners: listeners.count(Role::Application),
             may_accept: false,
             is_ready: true,
             first_look: settings
@@ -357,9 +352,9 @@ impl EventLoop {
             return;
         }
         if let Some(listener) = FIRST_LISTENER.checked_sub(token.0)
-            && let Some(accepting) = self.accepting.get_mut(listener)
+            && let Some(listener) = self.listeners.get_mut(listener)
         {
-            *accepting = true;
+            listener.may_have_more = true;
             return;
         }
         let id = ConnectionId::from_token(token.0);
@@ -375,8 +370,11 @@ impl EventLoop {
             self.close(id, reason);
             return;
         }
-        connection.peer_done |= event.is_read_closed();
-        connection.readable |= event.is_readable();
+        connection.transport.note_event(event.is_readable(), event.is_read_closed());
+        if connection.transport.proceed().is_err() {
+            self.close(id, CloseReason::TransportError);
+            return;
+        }
         self.drive(id);
         if event.is_read_closed() {
             self.client_left(id);

@@ -5,12 +5,12 @@
 use crate::access::line::Ending;
 use crate::access::record::AccessRecord;
 use crate::access::request_part::Request;
-use crate::connection::listener::{Listener, Peer};
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::notices::Level;
 use crate::statsd::sender::Levels;
 use crate::statsd::totals::Sample;
+use crate::transport::peer::Peer;
 
 /// What is sent by one call in some microseconds.
 const QUICK_BYTES: u64 = 16 * 1024;
@@ -167,7 +167,7 @@ impl EventLoop {
         let queued = self.dispatch.queued() as u64;
         let levels = Levels {
             workers: self.dispatch.workers().filter(|(_, worker)| !worker.is_dead).count() as u64,
-            backlog: queued + self.listeners.iter().map(Listener::waiting).sum::<u64>(),
+            backlog: queued + self.listeners.waiting(),
             queued,
             running: self.dispatch.slots_in_use() as u64,
             connections: self.table.len() as u64,

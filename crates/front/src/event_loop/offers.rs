@@ -11,9 +11,6 @@
 //! With TLS in front the socket would not be the client's own but one end of a socket pair, and the front would relay between the two; the rest
 //! would stay as it is.
 
-use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
-
 use mio::unix::SourceFd;
 
 use crate::connection::Connection;
@@ -32,7 +29,7 @@ impl EventLoop {
     /// Hands on a request whose head is in `self.head`, with its client's socket.
     pub(crate) fn submit_with_socket(&mut self, id: ConnectionId, bytes: &[u8]) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        match connection.socket.as_fd().try_clone_to_owned() {
+        match connection.transport.share() {
             Ok(socket) => {
                 connection.is_shared = true;
                 self.shared.counters.sockets_offered.up();
@@ -71,7 +68,7 @@ impl EventLoop {
             self.timers.clear(id.key);
             self.forget_client(&connection);
             // The worker's descriptor keeps the socket open, and with it the poller's entry.
-            let _ = self.poll.registry().deregister(&mut SourceFd(&connection.socket.as_raw_fd()));
+            let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
             let reason = CloseReason::HandedOver;
             reason.counter(&self.shared.counters).up();
             if let Some(mut record) = connection.exchange.record.take() {
@@ -85,9 +82,8 @@ impl EventLoop {
 
     /// A connection is about to be dropped of whose socket a worker may have a duplicate: the client is to see the end all the same.
     pub(crate) fn part_with(&self, connection: &Connection) {
-        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.socket.as_raw_fd()));
-        // Failing means that the client has gone.
-        let _ = connection.socket.shutdown(Shutdown::Both);
+        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+        connection.transport.shut_down();
     }
 }
 

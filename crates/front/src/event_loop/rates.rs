@@ -70,7 +70,7 @@ impl EventLoop {
     /// Waits for the client to take what is kept for it, on the clock; or, with nothing kept, for the application, off it.
     pub(crate) fn wait_for_reader(&mut self, id: ConnectionId) -> Turn {
         let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-        if connection.output.is_empty() {
+        if connection.is_sent() {
             self.timers.clear(id.key);
         } else if !self.timers.is_set(id.key) {
             connection.moved = 0;

@@ -3,7 +3,7 @@
 //! Runs on the front's thread. Decides nothing about HTTP (that is `pelton_http`) and nothing about slots (that is `dispatch`);
 //! knows only in which order bytes, events and states follow each other.
 
-use std::io::{self, Read};
+use std::io;
 
 use pelton_http::{Event, Head, HttpError, Length};
 
@@ -16,6 +16,7 @@ use crate::forwarding::client_of;
 use crate::notices::Level;
 use crate::scheduling::ask::{Ask, INLINE_BODY, Load};
 use crate::scheduling::dispatch::{Dispatched, Place};
+use crate::transport::listener::Role;
 
 /// Bytes read from one connection before the others get their turn.
 pub const READ_BUDGET: usize = 1 << 20;
@@ -65,8 +66,8 @@ impl EventLoop {
                 }
                 continue;
             }
-            if !connection.readable {
-                return if connection.peer_done { self.end_of_input(id) } else { Turn::Wait };
+            if !connection.transport.is_readable() {
+                return if connection.transport.peer_done() { self.end_of_input(id) } else { Turn::Wait };
             }
             if budget == 0 {
                 self.again.push(id);
@@ -90,9 +91,9 @@ impl EventLoop {
             // A part of a head or of a chunk's framing is there: the parser wants it in one piece with what follows.
             let start = connection.input.len();
             connection.input.resize(start + SCRATCH / 4, 0);
-            let result = connection.socket.read(connection.input.get_mut(start..).unwrap_or_default());
+            let result = connection.transport.read(connection.input.get_mut(start..).unwrap_or_default());
             connection.input.truncate(start + result.as_ref().map_or(0, |count| *count));
-            let count = connection.note_read(result, SCRATCH / 4)?;
+            let count = result?;
             connection.unseen = count > 0;
             *budget = budget.saturating_sub(count);
             return Ok(Seen::More);
@@ -104,15 +105,13 @@ impl EventLoop {
             if let Some(room) = pending.body.room(&mut self.dispatch.bodies, self.settings.body_memory_bytes)
             {
                 let want = room.len().min(left);
-                let result = connection.socket.read(room.get_mut(..want).unwrap_or_default());
-                let count = connection.note_read(result, want)?;
+                let count = connection.transport.read(room.get_mut(..want).unwrap_or_default())?;
                 *budget = budget.saturating_sub(count);
                 return Ok(if count > 0 { self.account(id, count) } else { Seen::More });
             }
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let result = connection.socket.read(&mut scratch);
-        let seen = connection.note_read(result, scratch.len()).map(|count| {
+        let seen = connection.transport.read(&mut scratch).map(|count| {
             if count == 0 {
                 return Seen::More;
             }
@@ -225,7 +224,7 @@ impl EventLoop {
         connection.requests = connection.requests.saturating_add(1);
         let most = self.settings.requests_per_connection;
         let may_go_on = most == 0 || connection.requests < most;
-        let may_be_health = self.settings.health_path.is_some() || connection.listener >= self.first_admin;
+        let may_be_health = self.settings.health_path.is_some() || connection.role == Role::Admin;
         let exchange = &mut connection.exchange;
         exchange.version = self.head.version;
         exchange.is_head = self.head.method.of(bytes) == b"HEAD";
@@ -315,7 +314,7 @@ impl EventLoop {
             peer: &connection.peer,
             listener: connection.listener,
             proxies: &self.settings.proxies,
-            listeners: self.first_admin,
+            listeners: self.application_listeners,
         };
         let dispatched = self.dispatch.submit(id, &ask, load, self.now_ms);
         self.handed_on(id, dispatched);
@@ -332,7 +331,7 @@ impl EventLoop {
             peer: &connection.peer,
             listener: connection.listener,
             proxies: &self.settings.proxies,
-            listeners: self.first_admin,
+            listeners: self.application_listeners,
         };
         if body.is_spooled() {
             self.shared.counters.bodies_spooled.up();
@@ -377,7 +376,7 @@ impl EventLoop {
         if let Some(record) = &mut exchange.record {
             record.worker = self.dispatch.worker(place.seat).map(|worker| (worker.number, worker.pid));
         }
-        let (has_left, is_coming) = (connection.peer_done, exchange.upload.is_some());
+        let (has_left, is_coming) = (connection.transport.peer_done(), exchange.upload.is_some());
         self.set_deadline(id, self.first_look);
         self.shared.counters.requests_dispatched.up();
         if has_left {

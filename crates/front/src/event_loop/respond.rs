@@ -3,9 +3,7 @@
 //! Runs on the front's thread. An answer that the socket takes at once is never copied except for small pieces that are gathered into one
 //! write; of what the socket does not take, a bounded part is kept so that the worker's thread is free again.
 
-use std::io::{self, IoSlice, Read};
-use std::net::Shutdown;
-use std::time::Duration;
+use std::io::{self, IoSlice};
 
 use pelton_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head};
 use pelton_http::{Coding, ResponseContext};
@@ -246,7 +244,7 @@ impl EventLoop {
                 *slice = IoSlice::new(bytes);
                 count += 1;
             }
-            output.send_now(&connection.socket, slices.get(..count).unwrap_or_default())
+            output.send_now(&mut connection.transport, slices.get(..count).unwrap_or_default())
         } else {
             Ok(0)
         };
@@ -271,7 +269,7 @@ impl EventLoop {
                 }
             }
             // The socket may have room for it: readiness has been reported and will not be again.
-            if output.flush(&connection.socket)? == Flushed::Paused {
+            if output.flush(&mut connection.transport)? == Flushed::Paused {
                 self.again.push(id);
             }
         }
@@ -309,8 +307,8 @@ impl EventLoop {
     /// The socket has room again, or the state has just become Responding.
     pub(crate) fn send_on(&mut self, id: ConnectionId) -> Turn {
         let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-        if !connection.output.is_empty() {
-            match connection.output.flush(&connection.socket) {
+        if !connection.is_sent() {
+            match connection.output.flush(&mut connection.transport) {
                 Ok(Flushed::All) => {}
                 Ok(Flushed::Paused) => {
                     self.timers.clear(id.key);
@@ -349,7 +347,7 @@ impl EventLoop {
         if connection.exchange.broken {
             if connection.exchange.coding == Some(Coding::UntilClose) {
                 // Where the end of the connection is the end of the body, only a reset says that it is not.
-                let _ = connection.socket.set_linger(Some(Duration::ZERO));
+                connection.transport.reset_at_close();
             }
             self.close(id, CloseReason::BrokenAnswer);
             return Turn::Closed;
@@ -361,15 +359,14 @@ impl EventLoop {
             self.note_end(record, bytes, "complete");
         }
         let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-        let nothing_unread = connection.input.is_empty() && !connection.readable;
+        let nothing_unread = connection.input.is_empty() && !connection.transport.is_readable();
         if !connection.exchange.keep_alive {
             if nothing_unread && connection.exchange.received_whole {
                 self.close(id, CloseReason::AfterAnswer);
                 return Turn::Closed;
             }
             connection.lingering = true;
-            // Failing means that the client has gone, which the next read finds out.
-            let _ = connection.socket.shutdown(Shutdown::Write);
+            connection.transport.end_sending();
             self.set_deadline(id, LINGER_TIME);
             return self.linger(id);
         }
@@ -390,18 +387,14 @@ impl EventLoop {
         let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
         // A turn at a time; a client that never stops is cut off at the end of the linger time.
         for _ in 0..16 {
-            if !connection.readable {
+            if !connection.transport.is_readable() {
                 break;
             }
-            let result = connection.socket.read(&mut self.scratch);
-            if connection.note_read(result, self.scratch.len()).is_err() {
-                connection.peer_done = true;
-                connection.readable = false;
-            }
+            connection.transport.discard(&mut self.scratch);
         }
-        if connection.readable {
+        if connection.transport.is_readable() {
             self.again.push(id);
-        } else if connection.peer_done {
+        } else if connection.transport.peer_done() {
             self.close(id, CloseReason::AfterAnswer);
             return Turn::Closed;
         }
@@ -413,7 +406,7 @@ impl EventLoop {
         if let Some(connection) = self.table.get_mut(id) {
             if connection.output.is_empty() {
                 // A failure shows at the next read.
-                let _ = connection.output.send_or_keep(&connection.socket, &[IoSlice::new(CONTINUE)]);
+                let _ = connection.output.send_or_keep(&mut connection.transport, &[IoSlice::new(CONTINUE)]);
             } else {
                 connection.output.push(CONTINUE);
             }

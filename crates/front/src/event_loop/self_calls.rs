@@ -1,16 +1,12 @@
 //! Looks at requests that wait for a permit, asks whether the application itself made them, and lends them one (see `scheduling::self_call`,
 //! which has the reasons and the bounds). Runs on the front's thread.
 
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
-
 use pelton_link::Errand;
-use socket2::Socket;
 
 use crate::connection::exchange::State;
 use crate::event_loop::EventLoop;
 use crate::notices::Level;
-use crate::scheduling::self_call::{FIRST_MS, LocalCall, LocalCalls, Origin, SelfCallPolicy};
+use crate::scheduling::self_call::{FIRST_MS, LocalCall, LocalCalls, SelfCallPolicy};
 
 /// Requests in one question; the others come in the next.
 const MOST_ASKED: usize = 1024;
@@ -60,7 +56,7 @@ impl EventLoop {
                 break;
             }
             self.self_calls.asked = number;
-            let origin = self.table.get_mut(id).and_then(|connection| origin_of(&connection.socket));
+            let origin = self.table.get_mut(id).and_then(|connection| connection.transport.origin());
             question.calls.extend(origin.map(|origin| LocalCall { number, origin }));
         }
         if question.calls.is_empty() {
@@ -118,7 +114,7 @@ impl EventLoop {
             connection.exchange.slot = None;
             connection.exchange.become_state(State::Queued);
         }
-        let errand = Errand { is_report: false, caller_port: caller_port(&connection.socket) };
+        let errand = Errand { is_report: false, caller_port: connection.transport.peer_port() };
         match self.dispatch.place_spare(seat, waiting, errand, self.now_ms) {
             Ok((id, place)) => {
                 self.shared.counters.permits_lent.up();
@@ -141,7 +137,7 @@ impl EventLoop {
         self.make_room(seat);
         let Some(copy) = self.dispatch.copy_of(number) else { return };
         let Some(connection) = self.table.get_mut(copy.id) else { return };
-        let errand = Errand { is_report: true, caller_port: caller_port(&connection.socket) };
+        let errand = Errand { is_report: true, caller_port: connection.transport.peer_port() };
         // Where there is no slot there is no report.
         let _ = self.dispatch.place_spare(seat, copy, errand, self.now_ms);
     }
@@ -152,38 +148,4 @@ impl EventLoop {
             self.move_back(seat);
         }
     }
-}
-
-/// Where a connection comes from; None if from another machine, or if nobody can tell. Of the socket itself, not of what a proxy says.
-fn origin_of(socket: &Socket) -> Option<Origin> {
-    let peer = socket.peer_addr().ok()?;
-    if peer.is_unix() {
-        return peer_process(socket).map(Origin::Process);
-    }
-    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    let (peer, own) = (canonical(peer.as_socket()?), canonical(socket.local_addr().ok()?.as_socket()?));
-    (peer.ip().is_loopback() || peer.ip() == own.ip()).then_some(Origin::Tcp(peer, own))
-}
-
-/// The port at the client's end; 0 for a unix socket.
-fn caller_port(socket: &Socket) -> u16 {
-    socket.peer_addr().ok().and_then(|peer| peer.as_socket()).map_or(0, |peer| peer.port())
-}
-
-/// Who has connected a unix socket.
-fn peer_process(socket: &Socket) -> Option<u32> {
-    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the socket is open; room for a ucred and its size are given.
-    let failed = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut found).cast(),
-            &raw mut size,
-        )
-    };
-    // 0: a process of another namespace.
-    (failed == 0 && found.pid > 0).then_some(found.pid.unsigned_abs())
 }

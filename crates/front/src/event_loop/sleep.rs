@@ -44,7 +44,7 @@ impl EventLoop {
         let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
         let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
         let wanting = self.may_accept
-            && self.accepting.contains(&true)
+            && self.listeners.may_have_more(true)
             && self.table.len() < self.settings.max_connections;
         if wanting {
             wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));

@@ -4,16 +4,15 @@
 //! would hold up the reload. So an idle connection is put into the waiting room ([`pelton_link::WaitingRoom`]) as it is, unread bytes included, and the next
 //! front takes it out. The listeners' backlog needs nothing: their sockets stay open elsewhere.
 
-use std::os::fd::{AsFd, AsRawFd};
-
 use mio::unix::SourceFd;
-use socket2::{SockRef, Socket};
+use socket2::Socket;
 
 use crate::connection::Connection;
 use crate::connection::exchange::State;
-use crate::connection::listener::Peer;
 use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
+use crate::transport::listener::Role;
+use crate::transport::peer::Peer;
 
 impl EventLoop {
     /// Whether connections have somewhere to wait.
@@ -29,12 +28,12 @@ impl EventLoop {
         {
             let socket = Socket::from(descriptor);
             // One whose client has gone meanwhile has no name any more.
-            if listener < self.first_admin
+            if let Some(listener) = self.listeners.find(Role::Application, listener)
                 && socket.set_nonblocking(true).is_ok()
                 && let Ok(address) = socket.peer_addr()
             {
-                let mut connection =
-                    Connection::new(socket, Peer::new(&address), listener, self.backlog.clone());
+                let (transport, peer) = (listener.transport(socket), Peer::new(&address));
+                let mut connection = Connection::new(transport, peer, listener, self.backlog.clone());
                 connection.fresh = false;
                 let id = self.adopt(connection);
                 self.set_deadline(id, self.settings.keep_alive_time);
@@ -50,18 +49,18 @@ impl EventLoop {
             && connection.receiver.is_between_requests()
             && connection.input.is_empty()
             && !connection.lingering
-            && !connection.peer_done;
+            && !connection.transport.peer_done();
         // Of one that began with a PROXY header, the next front would want another.
-        let is_plain = connection.listener < self.first_admin && !self.settings.proxies.proxy_protocol;
+        let is_plain = connection.role == Role::Application && !self.settings.proxies.proxy_protocol;
         if !is_idle || !is_plain {
             return false;
         }
-        let socket = SockRef::from(&connection.socket);
-        if room.put(connection.listener, socket.as_fd()).is_err() {
+        let Some(socket) = connection.transport.as_handover() else { return false };
+        if room.put(connection.listener, socket).is_err() {
             return false;
         }
         // The poller goes on with a socket as long as anybody has it open.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.socket.as_raw_fd()));
+        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
         self.timers.clear(id.key);
         if let Some(connection) = self.table.remove(id) {
             self.forget_client(&connection);

@@ -4,7 +4,7 @@
 //! request, wherever that is (`holding::Holding`); it is reached through the slot by whoever owns that, so that nothing is written to memory
 //! that has been given back. How such a body ends, and when, is in `upload`.
 
-use std::io::{self, Read};
+use std::io;
 
 use pelton_http::{Event, Head, HttpError, Length};
 use pelton_link::{BodyEnd, BodyWindow, CHUNK_BYTES};
@@ -164,8 +164,8 @@ impl EventLoop {
             }
             return Ok(self.after_feeding(id, fed));
         }
-        if !connection.readable {
-            if connection.peer_done {
+        if !connection.transport.is_readable() {
+            if connection.transport.peer_done() {
                 return Ok(Step::Stop(self.cut_upload(id)));
             }
             self.wait_for_client(id);
@@ -191,12 +191,11 @@ impl EventLoop {
             let target = window.room(bodies);
             let want = target.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let target = target.get_mut(..want).unwrap_or_default();
-            let result = connection.socket.read(target);
+            let count = connection.transport.read(target)?;
             // All of it is body: no more than what is missing was asked for.
-            let bytes = result.as_ref().ok().and_then(|count| target.get(..*count)).unwrap_or_default();
+            let bytes = target.get(..count).unwrap_or_default();
             let step = connection.receiver.advance(bytes, &self.limits, &mut self.head);
             debug_assert!(step.is_ok_and(|step| step.consumed == bytes.len()));
-            let count = connection.note_read(result, want)?;
             window.advance(count);
             end.publish_body(u32::from(place.slot), window);
             *budget = budget.saturating_sub(count);
@@ -213,8 +212,8 @@ impl EventLoop {
         if connection.input.is_empty() {
             let mut scratch = std::mem::take(&mut self.scratch);
             let want = scratch.len().min(room);
-            let result = connection.socket.read(scratch.get_mut(..want).unwrap_or_default());
-            let step = connection.note_read(result, want).map(|count| {
+            let result = connection.transport.read(scratch.get_mut(..want).unwrap_or_default());
+            let step = result.map(|count| {
                 *budget = budget.saturating_sub(count);
                 let bytes = scratch.get(..count).unwrap_or_default();
                 let fed = self.feed(id, bytes);
@@ -232,9 +231,9 @@ impl EventLoop {
         let start = connection.input.len();
         let want = (SCRATCH / 4).min(room);
         connection.input.resize(start + want, 0);
-        let result = connection.socket.read(connection.input.get_mut(start..).unwrap_or_default());
+        let result = connection.transport.read(connection.input.get_mut(start..).unwrap_or_default());
         connection.input.truncate(start + result.as_ref().map_or(0, |count| *count));
-        let count = connection.note_read(result, want)?;
+        let count = result?;
         connection.unseen = count > 0;
         *budget = budget.saturating_sub(count);
         Ok(Step::On)

@@ -9,8 +9,8 @@ use pelton_link::BodyWindow;
 use pelton_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
 
 use crate::connection::body::Body;
-use crate::connection::listener::Peer;
 use crate::forwarding::{Proxies, rewrite};
+use crate::transport::peer::Peer;
 
 /// A body of at most this size travels in the record.
 pub const INLINE_BODY: usize = 16 * 1024;

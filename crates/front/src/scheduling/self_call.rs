@@ -11,7 +11,6 @@
 //! the queue's time-out like anything else that waits. What the loop does of it is in `event_loop::self_calls`. Runs on the front's thread.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 use pelton_link::{Errand, Phase};
 
@@ -19,6 +18,7 @@ use crate::connection::table::ConnectionId;
 use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::scheduling::holding::{Holding, Waiting};
 use crate::scheduling::worker_link::Worker;
+use crate::transport::Origin;
 
 /// How long a request waits before it is looked at: longer than most requests take, so that what only waits its turn is left alone.
 pub(crate) const FIRST_MS: u64 = 50;
@@ -35,15 +35,6 @@ pub enum SelfCallPolicy {
     Warn,
     /// The worker reports it, and gets a permit more for it.
     Lend,
-}
-
-/// Where a connection comes from, if that is this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The addresses of both ends, the client's first.
-    Tcp(SocketAddr, SocketAddr),
-    /// A unix socket, connected by this process.
-    Process(u32),
 }
 
 /// A request that waits and that was made on this machine.

@@ -10,7 +10,6 @@ use pelton_link::{
 };
 use socket2::SockAddr;
 
-use crate::connection::listener::Peer;
 use crate::connection::table::ConnectionId;
 use crate::forwarding::Proxies;
 use crate::scheduling::affinity::Affinity;
@@ -18,6 +17,7 @@ use crate::scheduling::ask::{Ask, Load};
 use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
 use crate::scheduling::stuck::STALL_MS;
 use crate::scheduling::worker_link::WorkerLink;
+use crate::transport::peer::Peer;
 
 pub(super) struct Scene {
     pub(super) dispatch: Dispatch,

@@ -1,0 +1,238 @@
+//! Listening sockets: what each is for, and accepting from it.
+//!
+//! The sockets come bound and listening (the supervisor or the embedding process owns their addresses); here they are made non-blocking and
+//! accepted from. TCP and unix sockets are alike but for the peer's name. A listener outlives its socket: a connection that came
+//! by it still belongs to it after a drain has closed the socket.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use socket2::{SockAddr, SockRef, Socket};
+
+use crate::transport::Transport;
+use crate::transport::peer::Peer;
+
+/// What a client of a listener gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The application.
+    #[default]
+    Application,
+    /// Health checks, and nothing else.
+    Admin,
+}
+
+/// What a client of a listener speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1.
+    #[default]
+    Http1,
+}
+
+/// A listener as the embedding process describes it.
+#[derive(Debug)]
+pub struct ListenerSettings {
+    /// Bound and listening.
+    pub socket: OwnedFd,
+    /// See [`Role`].
+    pub role: Role,
+    /// See [`Protocol`].
+    pub protocol: Protocol,
+    /// Whether its connections are encrypted.
+    pub tls: bool,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its place among those with the same role; those of applications are the workers' numbers for them.
+    pub number: u16,
+    /// See [`Role`].
+    pub role: Role,
+    /// See [`Protocol`].
+    pub protocol: Protocol,
+    /// Whether its connections are encrypted.
+    pub tls: bool,
+    /// There may be connections that nobody has accepted.
+    pub may_have_more: bool,
+    /// None when it is closed.
+    socket: Option<OwnedFd>,
+}
+
+impl Listener {
+    /// Takes over a socket that is bound and listens.
+    pub fn new(settings: ListenerSettings, number: u16) -> io::Result<Self> {
+        let ListenerSettings { socket, role, protocol, tls } = settings;
+        if tls {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a listener with TLS"));
+        }
+        let reference = SockRef::from(&socket);
+        reference.set_nonblocking(true)?;
+        if !reference.local_addr()?.is_unix() {
+            // Accepted sockets inherit it. Responses leave in one piece anyway; streamed pieces must not wait for each other.
+            reference.set_tcp_nodelay(true)?;
+        }
+        Ok(Listener { number, role, protocol, tls, may_have_more: true, socket: Some(socket) })
+    }
+
+    /// The raw descriptor, for registration; None when it is closed.
+    pub fn raw(&self) -> Option<RawFd> {
+        self.socket.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Connections that nobody has accepted yet, as far as the system tells: not for unix sockets.
+    pub fn waiting(&self) -> u64 {
+        let Some(raw) = self.raw() else { return 0 };
+        // SAFETY: all zeros is a valid value.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut length = std::mem::size_of_val(&info) as libc::socklen_t;
+        // SAFETY: room for the result, and its size.
+        let failed = unsafe {
+            libc::getsockopt(raw, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
+        } != 0;
+        // Of a listening socket this field is the length of its queue.
+        if failed { 0 } else { u64::from(info.tcpi_unacked) }
+    }
+
+    /// The next connection, non-blocking; WouldBlock when there is none, or the listener is closed.
+    pub fn accept(&self) -> io::Result<(Transport, Peer)> {
+        let Some(raw) = self.raw() else { return Err(io::ErrorKind::WouldBlock.into()) };
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: `try_init` gives room for any address and its size; accept4 fills both.
+        let (socket, address) = unsafe {
+            SockAddr::try_init(|storage, len| {
+                let raw = libc::accept4(raw, storage.cast(), len, flags);
+                if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(Socket::from_raw_fd(raw)) }
+            })
+        }?;
+        Ok((self.transport(socket), Peer::new(&address)))
+    }
+
+    /// How the bytes of a socket that came by this listener travel.
+    pub fn transport(&self, socket: Socket) -> Transport {
+        Transport::plain(socket)
+    }
+}
+
+/// All listeners.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    all: Vec<Listener>,
+}
+
+impl Listeners {
+    /// Takes over sockets that are bound and listen.
+    pub fn new(all: Vec<ListenerSettings>) -> io::Result<Self> {
+        let mut listeners = Listeners::default();
+        for settings in all {
+            let number = listeners.count(settings.role);
+            listeners.all.push(Listener::new(settings, number)?);
+        }
+        Ok(listeners)
+    }
+
+    /// How many there are with a role.
+    pub fn count(&self, role: Role) -> u16 {
+        self.all.iter().filter(|listener| listener.role == role).count() as u16
+    }
+
+    /// All of them, in the order in which they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.all.iter()
+    }
+
+    /// The listener at an index of [`Listeners::iter`].
+    pub fn get(&self, index: usize) -> Option<&Listener> {
+        self.all.get(index)
+    }
+
+    /// See [`Listeners::get`].
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut Listener> {
+        self.all.get_mut(index)
+    }
+
+    /// The listener with a number among those of a role.
+    pub fn find(&self, role: Role, number: u16) -> Option<&Listener> {
+        self.all.iter().find(|listener| listener.role == role && listener.number == number)
+    }
+
+    /// Whether there may be connections that nobody has accepted, on a listener that is accepted from: those for the application only if
+    /// `serves_application`.
+    #[inline]
+    pub fn may_have_more(&self, serves_application: bool) -> bool {
+        self.all.iter().any(|one| one.may_have_more && (serves_application || one.role != Role::Application))
+    }
+
+    /// All of them are to be looked at, though no event has told of anything.
+    pub fn look_again(&mut self) {
+        for listener in &mut self.all {
+            listener.may_have_more = listener.socket.is_some();
+        }
+    }
+
+    /// Closes the sockets; `before` is told their descriptors.
+    pub fn close(&mut self, mut before: impl FnMut(RawFd)) {
+        for listener in &mut self.all {
+            listener.may_have_more = false;
+            if let Some(socket) = listener.socket.take() {
+                before(socket.as_raw_fd());
+            }
+        }
+    }
+
+    /// Connections that nobody has accepted yet, of all together.
+    pub fn waiting(&self) -> u64 {
+        self.all.iter().map(Listener::waiting).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(socket: impl Into<OwnedFd>, role: Role) -> ListenerSettings {
+        ListenerSettings { socket: socket.into(), role, protocol: Protocol::Http1, tls: false }
+    }
+
+    #[test]
+    fn what_waits_is_counted() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let listener = Listener::new(settings(tcp, Role::Application), 0).unwrap();
+        assert_eq!(listener.waiting(), 0);
+        let _clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+        assert_eq!(listener.waiting(), 3);
+        let directory = tempfile::tempdir().unwrap();
+        let unix = std::os::unix::net::UnixListener::bind(directory.path().join("x")).unwrap();
+        assert_eq!(Listener::new(settings(unix, Role::Application), 0).unwrap().waiting(), 0);
+    }
+
+    #[test]
+    fn numbers_count_for_each_role_and_outlive_the_sockets() {
+        let socket = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let roles = [Role::Application, Role::Admin, Role::Application];
+        let all = roles.map(|role| settings(socket(), role));
+        let mut listeners = Listeners::new(all.into()).unwrap();
+        let numbers: Vec<_> = listeners.iter().map(|one| (one.role, one.number)).collect();
+        assert_eq!(numbers, [(Role::Application, 0), (Role::Admin, 0), (Role::Application, 1)]);
+        assert!(listeners.may_have_more(false));
+        if let Some(admin) = listeners.get_mut(1) {
+            admin.may_have_more = false;
+        }
+        assert!(listeners.may_have_more(true) && !listeners.may_have_more(false));
+        let mut closed = 0;
+        listeners.close(|_| closed += 1);
+        assert_eq!((closed, listeners.may_have_more(true), listeners.waiting()), (3, false, 0));
+        listeners.look_again();
+        assert!(!listeners.may_have_more(true));
+        assert_eq!(listeners.find(Role::Application, 1).map(|one| one.number), Some(1));
+    }
+
+    #[test]
+    fn what_cannot_be_encrypted_is_not_served_in_the_clear() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = ListenerSettings { tls: true, ..settings(socket, Role::Application) };
+        assert!(Listeners::new(vec![settings]).is_err());
+    }
+}

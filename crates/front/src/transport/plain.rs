@@ -1,0 +1,140 @@
+//! A socket without anything between it and HTTP. Runs on the front's thread.
+
+use std::io::{self, IoSlice, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use socket2::Socket;
+
+use crate::transport::Origin;
+
+/// Bytes of a file handed to the kernel in one call.
+const FILE_STEP: u64 = 1 << 20;
+
+/// See the module's head. Closed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Plain {
+    socket: Socket,
+}
+
+impl Plain {
+    pub(super) fn new(socket: Socket) -> Self {
+        Plain { socket }
+    }
+
+    pub(super) fn raw(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    #[inline]
+    pub(super) fn proceed(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(room)
+    }
+
+    #[inline]
+    pub(super) fn has_buffered(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    pub(super) fn has_unsent(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // NOSIGNAL: a client that has gone must not kill the process by SIGPIPE.
+        self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
+    }
+
+    #[inline]
+    pub(super) fn send_pieces(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL)
+    }
+
+    pub(super) fn send_file(
+        &mut self,
+        file: &BorrowedFd<'_>,
+        offset: &mut u64,
+        left: &mut u64,
+    ) -> io::Result<usize> {
+        let step = NonZeroUsize::new((*left).min(FILE_STEP) as usize);
+        let at = usize::try_from(*offset).map_err(io::Error::other)?;
+        match self.socket.sendfile(file, at, step)? {
+            0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            count => {
+                *offset += count as u64;
+                *left -= count as u64;
+                Ok(count)
+            }
+        }
+    }
+
+    #[allow(dead_code, reason = "see Transport")]
+    pub(super) fn unacknowledged(&self) -> u64 {
+        let mut count: libc::c_int = 0;
+        // SAFETY: the socket is open, and there is room for the number that the call writes.
+        let failed = unsafe { libc::ioctl(self.raw(), libc::TIOCOUTQ, &raw mut count) } != 0;
+        if failed { 0 } else { u64::try_from(count).unwrap_or_default() }
+    }
+
+    pub(super) fn end_sending(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    pub(super) fn reset_at_close(&self) {
+        let _ = self.socket.set_linger(Some(Duration::ZERO));
+    }
+
+    pub(super) fn shut_down(&self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
+    }
+
+    pub(super) fn as_handover(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
+    }
+
+    pub(super) fn origin(&self) -> Option<Origin> {
+        let peer = self.socket.peer_addr().ok()?;
+        if peer.is_unix() {
+            return self.peer_process().map(Origin::Process);
+        }
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let own = canonical(self.socket.local_addr().ok()?.as_socket()?);
+        let peer = canonical(peer.as_socket()?);
+        (peer.ip().is_loopback() || peer.ip() == own.ip()).then_some(Origin::Tcp(peer, own))
+    }
+
+    pub(super) fn peer_port(&self) -> u16 {
+        self.socket.peer_addr().ok().and_then(|peer| peer.as_socket()).map_or(0, |peer| peer.port())
+    }
+
+    /// Who has connected a unix socket.
+    fn peer_process(&self) -> Option<u32> {
+        let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+        let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+        // SAFETY: the socket is open; room for a ucred and its size are given.
+        let failed = unsafe {
+            libc::getsockopt(
+                self.raw(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERCRED,
+                (&raw mut found).cast(),
+                &raw mut size,
+            )
+        };
+        // 0: a process of another namespace.
+        (failed == 0 && found.pid > 0).then_some(found.pid.unsigned_abs())
+    }
+}
