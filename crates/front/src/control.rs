@@ -40,6 +40,7 @@ pub(crate) enum Order {
     Retire(u64),
     Died(u64, String),
     CalledItself(u64, u32),
+    Mount(String, Vec<u8>),
     Answer(Arc<Doorbell>),
 }
 
@@ -183,6 +184,11 @@ impl FrontHandle {
     /// One of the [`crate::LocalCalls`] was made by the worker process `pid`, or by a child of it.
     pub fn called_itself(&self, number: u64, pid: u32) {
         self.order(Order::CalledItself(number, pid));
+    }
+
+    /// Files of `folder` are responses to requests below `prefix` from now on.
+    pub fn mount(&self, prefix: String, folder: Vec<u8>) {
+        self.order(Order::Mount(prefix, folder));
     }
 
     /// Rings `pulse` from the front's thread, which shows that its event loop runs.

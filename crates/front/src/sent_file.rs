@@ -42,11 +42,6 @@ impl SentFile {
         SentFile { file, expected: Some(expected) }
     }
 
-    /// What it has to be.
-    pub fn expected(&self) -> Option<&Fingerprint> {
-        self.expected.as_ref()
-    }
-
     /// Whether it is what it has to be.
     pub fn is_unchanged(&self) -> bool {
         match &self.expected {

@@ -52,6 +52,7 @@ class Group(enum.Enum):
     PROCESSES = "Worker processes"
     REQUESTS = "Limits of a request"
     RESPONSES = "Responses"
+    FILES = "Files"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
     HEALTH = "Health"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pelton.config.setting import Group, Setting, table_of
+from pelton.config.table.files import Files
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
 from pelton.config.table.process import Process
@@ -21,6 +22,7 @@ from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
+from pelton.static.settings import StaticFiles, check_static
 
 __all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
 
@@ -31,7 +33,7 @@ MOST_WEBSOCKETS = 4000
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
-class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving):
+class Settings(Process, Observing, Timeouts, Load, Files, Requests, Processes, Serving):
     """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
 
     # No setting but what ``access_log`` becomes once it is opened (`pelton.logs.access`): the front
@@ -39,6 +41,8 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     access_log_descriptor: int = -1
     # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
     statsd_descriptor: int = -1
+    # The same for ``static`` and the like (`pelton.static.settings`), None where there are no files to be sent.
+    static_files: StaticFiles | None = None
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
     hooks: Any = None
     # Nor this: how to read every source again (`pelton.supervisor.rereading`), None where nobody can.
@@ -76,7 +80,9 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')
-    return Settings(**accepted)
+    made = Settings(**accepted)
+    check_static(made)
+    return made
 
 
 def check_one_process(settings: Settings, sources: Mapping[str, str] | None = None) -> None:

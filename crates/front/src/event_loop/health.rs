@@ -31,7 +31,8 @@ impl EventLoop {
         let method = self.head.method.of(bytes);
         let is_read = method == b"GET" || method == b"HEAD";
         let keeps_connection = matches!(self.head.length, Length::None | Length::Exact(0));
-        let answer = |status, media_type, detail| Own { status, media_type, detail, keeps_connection };
+        let answer =
+            |status, media_type, detail| Own { status, media_type, detail, field: None, keeps_connection };
         let own = match wanted {
             Some(b"/livez") if is_read => answer(200, JSON, self.verdict().1),
             Some(b"/readyz") if is_read => {

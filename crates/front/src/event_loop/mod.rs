@@ -28,15 +28,19 @@ use crate::connection::spool::Spool;
 use crate::connection::table::{ConnectionId, ConnectionTable};
 use crate::connection::timers::Timers;
 use crate::control::{Command, Common, Shared};
+use crate::counters::Losses;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
+use crate::event_loop::files::Helped;
 use crate::event_loop::receive::{SCRATCH, Turn};
 use crate::event_loop::upload::Uploads;
+use crate::helpers::Helpers;
 use crate::notices::Level;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
+use crate::static_files::StaticFiles;
 use crate::statsd::sender::Statsd;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 
@@ -44,6 +48,7 @@ pub(crate) mod accept;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
+pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod noting;
 pub(crate) mod offers;
@@ -104,6 +109,11 @@ pub(crate) struct EventLoop {
     pub(crate) departures: Vec<Departure>,
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
+    pub(crate) static_files: StaticFiles,
+    /// What has been told of files that cannot be opened.
+    pub(crate) file_failures: Losses,
+    /// Threads for what would hold up this one.
+    pub(crate) helpers: Helpers<Helped>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) statsd: Option<Statsd>,
     /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
@@ -137,7 +147,7 @@ pub(crate) struct EventLoop {
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
     /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
-    unix_ms_at_start: u64,
+    pub(crate) unix_ms_at_start: u64,
     /// When the wall clock is to be read again.
     wall_clock_at: u64,
 }
@@ -157,8 +167,11 @@ impl EventLoop {
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
         if settings.max_connections == 0 {
-            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(16);
+            let room = descriptor_limit()
+                .saturating_sub(RESERVED_DESCRIPTORS + static_files.most_open() as u64)
+                .max(16);
             settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
         }
         let limits = Limits {
@@ -169,6 +182,7 @@ impl EventLoop {
             body_bytes: settings.max_body_bytes,
             ..Limits::default()
         };
+        let helpers = Helpers::new(Arc::clone(&common.doorbell));
         let affinity = Affinity::new(settings.debugger_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
@@ -206,6 +220,9 @@ impl EventLoop {
             uploads: Uploads::default(),
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
+            static_files,
+            file_failures: Losses::default(),
+            helpers,
             draining: false,
             looked_again: false,
             again: Vec::new(),
@@ -259,6 +276,7 @@ impl EventLoop {
                 self.on_news(place);
             }
             news.clear();
+            self.follow_helpers();
             if !self.again.is_empty() {
                 for id in std::mem::take(&mut self.again) {
                     self.drive(id);
@@ -270,6 +288,7 @@ impl EventLoop {
                     self.on_deadline(key);
                 }
             }
+            self.tidy_files();
             self.end_late_uploads();
             self.follow_departures();
             self.help_slow_readers();
@@ -341,6 +360,7 @@ impl EventLoop {
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        self.shared.counters.files_open.set(self.static_files.open_files() as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }

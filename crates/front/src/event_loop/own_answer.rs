@@ -100,13 +100,15 @@ pub(crate) struct Own {
     pub media_type: &'static [u8],
     /// One line.
     pub detail: String,
+    /// One field more.
+    pub field: Option<(&'static [u8], Vec<u8>)>,
     /// Whether all of the request has been received.
     pub keeps_connection: bool,
 }
 
 impl Own {
     pub(crate) fn text(status: u16, detail: &str, keeps_connection: bool) -> Self {
-        Own { status, media_type: PLAIN_TEXT, detail: detail.to_owned(), keeps_connection }
+        Own { status, media_type: PLAIN_TEXT, detail: detail.to_owned(), field: None, keeps_connection }
     }
 }
 
@@ -132,8 +134,10 @@ impl EventLoop {
         // Of a body that is still coming nothing more will be received.
         let keeps_connection = own.keeps_connection && exchange.upload.take().is_none();
         let retry_after = self.settings.retry_after_seconds.to_string();
-        let extra = [(&b"Retry-After"[..], retry_after.as_bytes())];
-        let extra = if matches!(own.status, 429 | 503) { &extra[..] } else { &[] };
+        let retry_after = (&b"Retry-After"[..], retry_after.as_bytes());
+        let retry_after = matches!(own.status, 429 | 503).then_some(retry_after);
+        let field = own.field.as_ref().map(|(name, value)| (*name, &value[..]));
+        let extra: Vec<_> = retry_after.into_iter().chain(field).collect();
         let context = ResponseContext {
             version: exchange.version,
             is_head: exchange.is_head,
@@ -143,7 +147,8 @@ impl EventLoop {
             timing: None,
         };
         self.wire.clear();
-        let encoded = canned_answer(&mut self.wire, own.status, own.media_type, &own.detail, extra, &context);
+        let encoded =
+            canned_answer(&mut self.wire, own.status, own.media_type, &own.detail, &extra, &context);
         exchange.become_state(State::Responding);
         exchange.received_whole = keeps_connection;
         exchange.coding = Some(encoded.coding);

@@ -254,6 +254,10 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(id, bytes, &client, &mut identified);
+        if !self.static_files.is_idle() && self.respond_with_file(id, bytes) {
+            self.identified = identified;
+            return Some(0);
+        }
         let taken = self.collect(id, if identified.is_empty() { bytes } else { &identified }, after);
         self.identified = identified;
         taken

@@ -4,6 +4,7 @@
 //! write; of what the socket does not take, a bounded part is kept so that the worker's thread is free again.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 use pelton_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head};
 use pelton_http::{Coding, ResponseContext};
@@ -21,6 +22,7 @@ use crate::event_loop::receive::Turn;
 use crate::event_loop::upload::Upload;
 use crate::notices::Level;
 use crate::scheduling::dispatch::Place;
+use crate::sent_file::SentFile;
 use crate::settings::LINGER_TIME;
 
 /// Body pieces up to this size are copied behind the head, so that both leave in one buffer.
@@ -257,7 +259,7 @@ impl EventLoop {
             let output = &mut connection.output;
             match attachment {
                 Attachment::File(offset) => match file.flatten() {
-                    Some(file) => output.push_file(file, offset, len),
+                    Some(file) => output.push_file(Arc::new(SentFile::of_application(file)), offset, len),
                     None => return Ok(Err(Damaged)),
                 },
                 Attachment::Loan(loan) => output.push_loan(loan, loan_sent, len as usize),
@@ -269,7 +271,7 @@ impl EventLoop {
                 }
             }
             // The socket may have room for it: readiness has been reported and will not be again.
-            if output.flush(&mut connection.transport)? == Flushed::Paused {
+            if matches!(output.flush(&mut connection.transport)?, Flushed::Paused | Flushed::Cold) {
                 self.again.push(id);
             }
         }
@@ -315,6 +317,7 @@ impl EventLoop {
                     self.again.push(id);
                     return self.wait_for_reader(id);
                 }
+                Ok(Flushed::Cold) => return self.warm_up(id),
                 Ok(Flushed::Blocked(count)) => {
                     self.write_progress(id, count);
                     // Also without progress: what was left over from the last turn may go to a file.
@@ -325,8 +328,10 @@ impl EventLoop {
                     }
                     return self.wait_for_reader(id);
                 }
-                Err(_) => {
-                    self.close(id, CloseReason::ByClientEarly);
+                Err(error) => {
+                    let is_file = error.kind() == io::ErrorKind::UnexpectedEof;
+                    let reason = if is_file { CloseReason::FileChanged } else { CloseReason::ByClientEarly };
+                    self.close(id, reason);
                     return Turn::Closed;
                 }
             }

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 
 use pelton_http::file_path::{below, check, decode, extension, fits};
 
@@ -91,10 +90,20 @@ impl StaticFiles {
         Ok(StaticFiles { mounts, settings, decoded: Vec::new() })
     }
 
+    /// Descriptors that it may hold.
+    pub fn most_open(&self) -> usize {
+        self.settings.open_files * self.mounts.len()
+    }
+
     /// Whether there is any folder.
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.mounts.is_empty()
+    }
+
+    /// Whether the application is asked for what is missing.
+    pub fn falls_through(&self) -> bool {
+        self.settings.fall_through
     }
 
     /// One more folder, found after the start.
@@ -234,9 +243,9 @@ impl StaticFiles {
         }
     }
 
-    /// Names that are open.
+    /// Files that are open.
     pub fn open_files(&self) -> usize {
-        self.mounts.iter().map(|mount| mount.files.len()).sum()
+        self.mounts.iter().map(|mount| mount.files.count()).sum()
     }
 }
 

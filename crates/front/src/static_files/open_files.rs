@@ -2,7 +2,7 @@
 //!
 //! Owns the descriptors of the cache; whoever sends a file holds it by an `Arc` besides, so that nothing is closed under a response. What a
 //! file is now, compared with what it was, decides two things: by name, once per [`CHECK_MS`], whether the name still leads to it; by
-//! descriptor, for each response, whether somebody has written into it. Runs on the front's thread.
+//! descriptor, for each response and by whoever sends it, whether somebody has written into it. Runs on the front's thread.
 
 use std::collections::HashMap;
 use std::io;
@@ -58,11 +58,6 @@ impl OpenFile {
         self.fingerprint.size
     }
 
-    /// Whether it is still what it was when it was opened.
-    pub fn is_unchanged(&self) -> bool {
-        self.file.is_unchanged()
-    }
-
     fn has_settled(&self) -> bool {
         self.modified.is_some()
     }
@@ -89,6 +84,10 @@ impl Representations {
             .collect();
         found.sort_unstable_by_key(|(size, _)| *size);
         found.into_iter().map(|(_, coding)| coding)
+    }
+
+    fn count(&self) -> usize {
+        1 + self.coded.iter().flatten().count()
     }
 
     /// Whether there is any coded neighbour: the response depends on `Accept-Encoding` then.
@@ -119,6 +118,8 @@ pub struct OpenFiles {
     root: Root,
     /// Names relative to the folder.
     entries: HashMap<Box<[u8]>, Entry>,
+    /// Descriptors: open now, and the most.
+    open: usize,
     most: usize,
     /// Whether coded neighbours are looked for.
     neighbours: bool,
@@ -127,11 +128,12 @@ pub struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// Below `path`, keeping up to `most` names open, each with up to three neighbours.
+    /// Below `path`, keeping up to `most` of them open.
     pub fn new(path: &[u8], most: usize, neighbours: bool) -> io::Result<Self> {
         Ok(OpenFiles {
             root: Root::new(path)?,
             entries: HashMap::new(),
+            open: 0,
             most,
             neighbours,
             followed_ms: 0,
@@ -148,7 +150,6 @@ impl OpenFiles {
         }
         if let Some(entry) = self.entries.get_mut(name)
             && now_ms < entry.checked_ms + CHECK_MS
-            && entry.files.plain.is_unchanged()
         {
             entry.used_ms = now_ms;
             return Ok(Found::File(entry.files.clone()));
@@ -158,12 +159,18 @@ impl OpenFiles {
 
     /// Looks at `name` again when it is asked for next.
     pub fn doubt(&mut self, name: &[u8]) {
-        self.entries.remove(name);
+        self.remove(name);
+    }
+
+    fn remove(&mut self, name: &[u8]) -> Option<Representations> {
+        let files = self.entries.remove(name)?.files;
+        self.open -= files.count();
+        Some(files)
     }
 
     /// Opens `name` anew; what is as it was stays the same object.
     fn look(&mut self, name: &[u8], now_ms: u64, now_ns: i128) -> Result<Found, NotOpened> {
-        let before = self.entries.remove(name).map(|entry| entry.files);
+        let before = self.remove(name);
         let keep = |new: OpenFile, old: Option<&Arc<OpenFile>>| match old {
             Some(old) if old.fingerprint == new.fingerprint && (old.has_settled() || !new.has_settled()) => {
                 Arc::clone(old)
@@ -189,8 +196,10 @@ impl OpenFiles {
             }
         }
         let files = Representations { plain: keep(plain, before.as_ref().map(|files| &files.plain)), coded };
-        if self.most > 0 {
-            self.make_room();
+        let count = files.count();
+        if count <= self.most {
+            self.make_room(count);
+            self.open += count;
             let entry = Entry { files: files.clone(), checked_ms: now_ms, used_ms: now_ms };
             self.entries.insert(name.into(), entry);
         }
@@ -198,12 +207,12 @@ impl OpenFiles {
     }
 
     /// Forgets whatever has not been used for longest. A walk, but only for a name that is not open yet, which costs more.
-    fn make_room(&mut self) {
-        if self.entries.len() >= self.most
+    fn make_room(&mut self, count: usize) {
+        while self.open + count > self.most
             && let Some(name) =
                 self.entries.iter().min_by_key(|(_, entry)| entry.used_ms).map(|(name, _)| name.clone())
         {
-            self.entries.remove(&name);
+            self.remove(&name);
         }
     }
 
@@ -212,6 +221,7 @@ impl OpenFiles {
         if now_ms >= self.swept_ms + KEEP_MS / 4 {
             self.swept_ms = now_ms;
             self.entries.retain(|_, entry| entry.used_ms + KEEP_MS > now_ms);
+            self.open = self.entries.values().map(|entry| entry.files.count()).sum();
         }
     }
 
@@ -226,9 +236,9 @@ impl OpenFiles {
         self.sweep(now_ms);
     }
 
-    /// Names that are open.
-    pub fn len(&self) -> usize {
-        self.entries.len()
+    /// Files that are open.
+    pub fn count(&self) -> usize {
+        self.open
     }
 }
 
@@ -288,7 +298,7 @@ mod tests {
         assert_ne!(first.plain.etag, second.plain.etag);
         fs::remove_file(site.folder.path().join("a")).unwrap();
         site.now_ms += CHECK_MS;
-        assert!(site.find("a").is_none() && site.files.len() == 0);
+        assert!(site.find("a").is_none() && site.files.count() == 0);
     }
 
     #[test]
@@ -297,7 +307,9 @@ mod tests {
         site.write("a", "one", 100);
         let first = site.find("a").unwrap();
         fs::write(site.folder.path().join("a"), "changed").unwrap();
-        assert!(!first.plain.is_unchanged());
+        // Whoever sends it finds that out, and has it looked at again.
+        assert!(!first.plain.sent().is_unchanged());
+        site.files.doubt(b"a");
         assert_eq!(site.find("a").unwrap().plain.size(), 7);
     }
 
@@ -331,12 +343,12 @@ mod tests {
             site.now_ms = at;
             site.find(name).unwrap();
         }
-        assert_eq!(site.files.len(), 2);
+        assert_eq!(site.files.count(), 2);
         assert_eq!(site.files.next_sweep_ms(2), Some(KEEP_MS - 1));
         site.files.tidy(1 + KEEP_MS);
-        assert_eq!(site.files.len(), 1);
+        assert_eq!(site.files.count(), 1);
         site.files.tidy(2 * KEEP_MS);
-        assert_eq!((site.files.len(), site.files.next_sweep_ms(2 * KEEP_MS)), (0, None));
+        assert_eq!((site.files.count(), site.files.next_sweep_ms(2 * KEEP_MS)), (0, None));
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! Pure: looks at a request's fields and at what is known of the file. Owns no descriptor and sends nothing.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use pelton_http::conditions::{Outcome, Validators, allows_range, evaluate};
 use pelton_http::ranges::{Multipart, Wanted, wanted, write_content_range};
 use pelton_http::{Accepted, ContentCoding, Known};
 
 use crate::static_files::open_files::{OpenFile, Representations};
-use std::sync::Arc;
 
 /// Which bytes of the file are sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,6 +81,34 @@ impl Plan {
             },
         };
         Plan { status, body, file, coding, content_range }
+    }
+
+    /// What the head says beside its length. `files` are all representations, of which one is sent.
+    pub fn fields<'a>(
+        &'a self,
+        files: &Representations,
+        media_type: &'a [u8],
+        cache_control: Option<&'a [u8]>,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        // RFC 9110 section 15.4.5: a 304 has what tells a cache how to go on, and nothing of the content; 412 and 416 have no content.
+        let has_content = self.status < 300;
+        let media_type = match &self.body {
+            Body::Parts(parts, _) => &parts.media_type[..],
+            _ => media_type,
+        };
+        let modified = self.file.modified.as_ref().map(|(text, _)| &text[..]);
+        let is_current = has_content || self.status == 304;
+        let fields: [(&[u8], Option<&[u8]>); 8] = [
+            (b"Content-Type", has_content.then_some(media_type)),
+            (b"Content-Encoding", self.coding.filter(|_| has_content).map(|coding| coding.name().as_bytes())),
+            (b"Content-Range", self.content_range.as_deref()),
+            (b"Accept-Ranges", has_content.then_some(b"bytes")),
+            (b"ETag", is_current.then_some(&self.file.etag)),
+            (b"Last-Modified", modified.filter(|_| is_current)),
+            (b"Cache-Control", cache_control.filter(|_| is_current)),
+            (b"Vary", files.varies().then_some(b"Accept-Encoding")),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
     /// Bytes of the body.
