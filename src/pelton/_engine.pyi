@@ -395,7 +395,7 @@ class Worker:
 
         On the thread of `listen`, and the exception is to be raised in the greenlet before any runs again.
         """
-    def next_overdue(self, timeout: float) -> Overdue | None:
+    def next_overdue(self, timeout: float, beats: bool = True) -> Overdue | None:
         """Wait, without the GIL, for a request that runs although nobody waits for its answer.
 
         Each is given once: those that the front has answered 504, and those whose client has gone while they

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from conftest import Start
 from support.apps import PLAIN, pattern, routes
 from support.client import CutOffError, request
-from support.waiting import Tally
+from support.waiting import Tally, eventually
 
 SIZE = 5 * 2**20
 DATA = pattern(SIZE)
@@ -198,3 +200,80 @@ def test_a_subclass_or_wrapped_file_wrapper_is_iterated(start: Start, path: Path
             file.close()
 
     assert start(app).ask(GET).body == DATA
+
+
+# What is no regular file
+
+
+def written_later(name: str, directory: Path) -> tuple[int, int]:
+    """A descriptor to read from, and one whose data come out of it."""
+    match name:
+        case "pipe":
+            return os.pipe()
+        case "pipe that does not block":
+            reader, writer = os.pipe()
+            os.set_blocking(reader, False)
+            return reader, writer
+        case "fifo":
+            os.mkfifo(directory / "fifo")
+            reader = os.open(directory / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+            writer = os.open(directory / "fifo", os.O_WRONLY)
+            os.set_blocking(reader, True)
+            return reader, writer
+        case "socket":
+            ours, theirs = socket.socketpair()
+            # gevent's do not block, whoever asks.
+            os.set_blocking(ours.fileno(), True)
+            return ours.detach(), theirs.detach()
+        case "terminal":
+            writer, reader = os.openpty()
+            return reader, writer
+    raise AssertionError(name)
+
+
+def close_now(descriptor: int) -> None:
+    # Not os.close, which gevent puts off.
+    io.FileIO(descriptor).close()
+
+
+NOT_REGULAR = ["pipe", "pipe that does not block", "fifo", "socket", "terminal"]
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+@pytest.mark.parametrize("name", NOT_REGULAR)
+def test_what_has_nothing_yet_holds_up_nobody_else(
+    start: Start, tmp_path: Path, name: str, buffering: int
+) -> None:
+    reader, writer = written_later(name, tmp_path)
+    opened = [os.fdopen(reader, "rb", buffering)]
+    server = start(routes({"/late": sending(opened.pop)}), threads=2)
+    waiting = server.connect().send(request(target="/late"))
+    # It has been called, and somebody else is answered all the same.
+    eventually(lambda: not opened, "the view has been called")
+    other = server.connect()
+    for _ in range(3):
+        assert other.ask(GET).body == b"hello"
+    os.write(writer, b"first line\n")
+    assert other.ask(GET).body == b"hello"
+    # A terminal's own way to say that this was all: once for the line, then for each read that waits.
+    os.write(writer, b"last\x04\x04\x04" if name == "terminal" else b"last")
+    if name != "terminal":
+        close_now(writer)
+    assert waiting.response().body == b"first line\nlast"
+    if name == "terminal":
+        close_now(writer)
+
+
+def test_a_pipe_that_the_view_itself_has_filled_and_closed(start: Start) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", list(PLAIN))
+        reader, writer = os.pipe()
+        os.write(writer, DATA[:50_000])
+        # gevent closes it when its loop comes round, which must not wait for this response.
+        os.close(writer)
+        result: Iterable[bytes] = environ["wsgi.file_wrapper"](os.fdopen(reader, "rb"))
+        return result
+
+    client = start(app).connect()
+    for _ in range(2):
+        assert client.ask(GET).body == DATA[:50_000]

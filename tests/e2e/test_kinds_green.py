@@ -243,6 +243,19 @@ def test_one_that_cannot_be_interrupted_has_its_worker_replaced(
 
 
 @KINDS
+def test_one_whose_hub_is_held_is_dumped_and_replaced(live: StartLive, kind: str) -> None:
+    server = live(f"{APP}:app", "-k", kind, "--workers", "1", "--worker-timeout", "4s")
+    old = server.ready_workers(1)[1]
+    # Native code without the interpreter's lock: its threads go on, and no request is answered.
+    assert server.ask(request(target="/block/1000")).status == 502
+    server.log.wait_for(rf"worker 1 \(pid {old}\) is frozen")
+    server.log.wait_for("Fatal Python error: Aborted")
+    server.log.wait_for(r'File ".*green_app\.py", line \d+ in block')
+    assert set(server.ready_workers(2)) == {1, 2}
+    assert server.ask(request(target="/sleep/0")).status == 200
+
+
+@KINDS
 def test_who_blocks_the_hub_is_shown(live: StartLive, kind: str) -> None:
     server = live(f"{APP}:app", "-k", kind, "--hub-block-timeout", "700ms")
     assert server.ask(request(target="/block/2")).body == b"blocked"

@@ -283,7 +283,11 @@ def test_coded_neighbours(serve: Serve, folder: Path) -> None:
     got = ask("/static/a.txt", ("Accept-Encoding", "br"), ("Range", "bytes=1-2"))
     assert (got.status, got.body, got.get("Content-Range")) == (206, b"ro", "bytes 1-2/6")
     got = ask("/static/a.txt.gz", ("Accept-Encoding", "gzip"))
-    assert (got.body, got.get("Content-Encoding"), got.get("Content-Type")) == (coded, None, "application/gzip")
+    assert (got.body, got.get("Content-Encoding"), got.get("Content-Type")) == (
+        coded,
+        None,
+        "application/gzip",
+    )
     off = asking(serve(application, static=(f"/static={folder}",), static_precompressed=False))
     assert off("/static/a.txt", ("Accept-Encoding", "gzip")).body == TEXT
 

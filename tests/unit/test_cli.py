@@ -148,7 +148,8 @@ def test_the_command_line_loads_no_native_module() -> None:
 def test_gunicorns_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Settings, list[str]]] = []
     monkeypatch.setattr(
-        "pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append((settings, list(notes)))
+        "pelton.cli.main._serve_checked",
+        lambda _, settings, found: seen.append((settings, list(found.notes))),
     )
     assert invoke("app", "--log-level", "CRITICAL").exit_code == 0
     assert seen.pop()[0].log_level == "error"

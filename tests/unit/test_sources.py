@@ -75,7 +75,9 @@ def test_a_named_file_is_the_only_one() -> None:
 
 def test_python_files_and_gunicorns_variable() -> None:
     Path("gunicorn.conf.py").write_text("workers = 2\nthreads = 3\nmax_body_bytes = '2MiB'\n")
-    assert "is not read unless it is named" in read().notes[0]
+    found = read()
+    assert "is read, for it is in this directory" in found.notes[0]
+    assert (found.settings.workers, found.settings.threads) == (2, 3)
     found = read({}, {"WEB_CONCURRENCY": "7"}, "gunicorn.conf.py")
     assert (found.settings.workers, found.settings.threads) == (2, 3)
     assert found.settings.max_body_bytes == 2**21
@@ -150,7 +152,7 @@ def test_unknown_variables_are_remarked_upon_but_not_those_of_kubernetes() -> No
         }
     )
     assert found.layer == {}
-    [note] = found.notes
+    [note] = found.warnings
     assert "PELTON_THREDS" in note
     assert "Did you mean PELTON_THREADS?" in note
 

@@ -37,7 +37,7 @@ class FakeWorker:
         self.beats = Tally()
         self.still_runs = True
 
-    def next_overdue(self, timeout: float) -> Overdue | None:
+    def next_overdue(self, timeout: float, beats: bool = True) -> Overdue | None:
         self.beats.add()
         try:
             return self.overdue.get(timeout=timeout)
@@ -208,9 +208,47 @@ def test_beats_while_nothing_is_overdue() -> None:
         worker.beats.wait_for(5)
 
 
+def test_greenlets_beat_only_while_their_hub_comes_to_run() -> None:
+    seen = queue.Queue[bool]()
+
+    class Counting(FakeWorker):
+        def next_overdue(self, timeout: float, beats: bool = True) -> Overdue | None:
+            seen.put(beats)
+            return super().next_overdue(timeout)
+
+    class Hub:
+        def __init__(self) -> None:
+            self.rounds: list[NativeEvent] = []
+
+        def report(self, overdue: object) -> str:
+            return ""
+
+        def interrupt(self, overdue: object, exception: type[BaseException]) -> None:
+            pass
+
+        def next_round(self) -> NativeEvent:
+            self.rounds.append(NativeEvent())
+            return self.rounds[-1]
+
+    hub, worker = Hub(), Counting()
+    watch = Watch(worker, name="worker 3", interval=0.01, greenlets=hub)
+    watch.start()
+    try:
+        for asked in range(1, 4):
+            while not seen.get(timeout=DEADLINE):
+                pass
+            # Held: no sign of life, and it is not asked again.
+            assert not any(seen.get(timeout=DEADLINE) for _ in range(3))
+            assert len(hub.rounds) == asked
+            hub.rounds[-1].set()
+    finally:
+        watch.stop()
+        assert watch.join(DEADLINE)
+
+
 def test_a_worker_that_returns_at_once_is_not_asked_all_the_time() -> None:
     class Stopped(FakeWorker):
-        def next_overdue(self, timeout: float) -> Overdue | None:
+        def next_overdue(self, timeout: float, beats: bool = True) -> Overdue | None:
             self.beats.add()
             return None
 
@@ -234,7 +272,7 @@ def test_a_worker_that_returns_at_once_is_not_asked_all_the_time() -> None:
 
 def test_a_fault_of_ours_is_told(caplog: pytest.LogCaptureFixture) -> None:
     class Faulty(FakeWorker):
-        def next_overdue(self, timeout: float) -> Overdue | None:
+        def next_overdue(self, timeout: float, beats: bool = True) -> Overdue | None:
             raise RuntimeError("inside")
 
     watch = Watch(Faulty(), name="worker 3")

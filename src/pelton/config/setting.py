@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import math
 import os
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -129,8 +130,9 @@ class Setting:
             case Unit.SECONDS:
                 return self._checked(self._whole_if_needed(parse_seconds(text)), text)
             case Unit.COUNT:
-                if not (text.isascii() and text.strip().isdigit()):
-                    raise ConfigError(f'"{text}" is not a whole number.')
+                if not re.fullmatch(r"\s*-?[0-9]+\s*", text):
+                    words = [word for word, _ in self.words]
+                    raise ConfigError(f'"{text}" is not a whole number{", nor ".join(["", *words])}.')
                 return self._checked(int(text), text)
             case Unit.FLAG:
                 if text not in ("on", "off"):

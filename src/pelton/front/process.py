@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import self_call_of
+from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
 from pelton.exceptions import ConfigError, PeltonError
 from pelton.logs.access import open_access_log_of
@@ -106,6 +107,8 @@ class _Front:
         self._settings = settings
         self._was_asked = False
         self._has_told_of_hidden = False
+        # The supervisor asks for a sign of life by the main thread, which therefore waits for no handler.
+        self._log = ReportLog(LOGGER, patience=0.0)
         self._has_ended = threading.Event()
         self._notices = threading.Thread(target=self._pass_on, name="pelton-notices", daemon=True)
 
@@ -152,7 +155,7 @@ class _Front:
             case "change_logs":
                 self._change_logs({name: fields[name] for name in LOG_SETTINGS})
             case other:
-                LOGGER.warning("The supervisor says something unknown: %r.", other)
+                self._log.write(f"The supervisor says something unknown: {other!r}.")
 
     def _add(self, message: Message) -> None:
         fields = message.fields
@@ -165,7 +168,7 @@ class _Front:
                 self._front.mount(prefix, os.fsencode(folder))
         except (OSError, ValueError) as error:
             # Without the front's trust it gets no requests; the supervisor finds out by itself only if told.
-            LOGGER.error("Worker %s cannot be added: %s.", fields["worker"], error)
+            self._log.write(f"Worker {fields['worker']} cannot be added: {error}.")
             self._tell("refused", fields["worker"])
         finally:
             message.close()
@@ -176,7 +179,7 @@ class _Front:
         try:
             descriptor = open_access_log_of(self._settings)
         except PeltonError as error:
-            LOGGER.error("%s The old file is used on.", error)
+            self._log.write(f"{error} The old file is used on.")
             return
         self._front.set_access_log(descriptor)
         os.close(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import stat
 import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any, TextIO
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.formats import Form, ForPeople, in_one_line
 from pelton.logs.journal import SOCKET, Journal
+from pelton.logs.unwaited import UnwaitedWriter
 from pelton.process.native_threads import NativeRLock
+from pelton.process.trusted_files import give, open_trusted
 
 # As syslog and the journal number them.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -26,6 +29,8 @@ DAEMON = 3 << 3
 _SYSLOG_PORT = 514
 # What every syslog takes over UDP and unix sockets alike.
 _LONGEST_DATAGRAM = 8192
+# For what a process says at its end, where the log has no room; seconds.
+_LAST_PATIENCE = 1.0
 
 
 class Output(logging.Handler):
@@ -34,6 +39,8 @@ class Output(logging.Handler):
     def __init__(self, form: Form) -> None:
         super().__init__()
         self.form = form
+        # Where the log is something that can be full: a pipe, a terminal.
+        self.writer: UnwaitedWriter | None = None
 
     def createLock(self) -> None:  # noqa: N802  (the name is logging's)
         """A real lock, whatever was patched: pelton's threads log while greenlets do."""
@@ -51,6 +58,29 @@ class Output(logging.Handler):
     def lock(self, other: Any) -> None:
         pass
 
+    def flush(self) -> None:
+        """Wait a moment for a log that is full; `logging.shutdown` calls it."""
+        if self.writer is not None:
+            with self.lock:
+                self.writer.wait(_LAST_PATIENCE)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self.writer is not None:
+            with self.lock:
+                self.writer.close()
+        super().close()
+
+    def _writer_to(self, descriptor: int) -> UnwaitedWriter:
+        return UnwaitedWriter(descriptor, self.lock, self._lost)
+
+    def _lost(self, count: int) -> bytes:
+        what = "a message was" if count == 1 else f"{count} messages were"
+        record = logging.LogRecord(
+            "pelton", logging.WARNING, __file__, 0, f"Here {what} dropped: nobody read the log.", None, None
+        )
+        return (self.form.text(record) + "\n").encode("utf-8", "backslashreplace")
+
 
 class StandardError(Output):
     """Looks up ``sys.stderr`` for each record, for tests and shells replace it during the run.
@@ -62,6 +92,8 @@ class StandardError(Output):
     def __init__(self, form: Form, journal: str = SOCKET) -> None:
         super().__init__(form)
         self._path = journal
+        # What `writer` writes to: descriptor, device, inode.
+        self._stream = (-1, 0, 0)
         self._journal: Journal | None = None
         self._was_tried = False
 
@@ -74,10 +106,15 @@ class StandardError(Output):
                 if journal is not None:
                     journal.send(record, self.form, _priority(record))
                     return
-                stream.write(_for_journal(self.form, record))
+                text = _for_journal(self.form, record)
             else:
-                stream.write(self.form.text(record, colour=wants_colour(stream)) + "\n")
-            stream.flush()
+                text = self.form.text(record, colour=wants_colour(stream)) + "\n"
+            self._follow(stream)
+            if self.writer is None:
+                stream.write(text)
+                stream.flush()
+            else:
+                self.writer.write(text.encode(stream.encoding or "utf-8", "backslashreplace"))
         except Exception:
             self.handleError(record)
 
@@ -86,6 +123,22 @@ class StandardError(Output):
         if self._journal is not None:
             self._journal.close()
         super().close()
+
+    def _follow(self, stream: TextIO) -> None:
+        """Have a writer for what the stream is now, unless that is a file or nothing of the system's."""
+        try:
+            status = os.fstat(stream.fileno())
+        except (OSError, ValueError, AttributeError):
+            is_now = (-1, 0, 0)
+        else:
+            is_file = stat.S_ISREG(status.st_mode)
+            is_now = (-1, 0, 0) if is_file else (stream.fileno(), status.st_dev, status.st_ino)
+        if is_now == self._stream:
+            return
+        if self.writer is not None:
+            self.writer.close()
+        self._stream = is_now
+        self.writer = None if is_now[0] < 0 else self._writer_to(is_now[0])
 
     def _native(self) -> Journal | None:
         if not self._was_tried and isinstance(self.form, ForPeople):
@@ -104,6 +157,8 @@ class File(Output):
         # The directory of the start, whatever the application does later.
         self._path = str(Path(path).absolute())
         self._descriptor = _append_to(self._path)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            self.writer = self._writer_to(self._descriptor)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
@@ -112,8 +167,11 @@ class File(Output):
             return
         try:
             self._follow()
-            line = self.form.text(record) + "\n"
-            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+            line = (self.form.text(record) + "\n").encode("utf-8", "backslashreplace")
+            if self.writer is None:
+                os.write(self._descriptor, line)
+            else:
+                self.writer.write(line)
         except Exception:
             self.handleError(record)
 
@@ -127,7 +185,7 @@ class File(Output):
 
     def hand_to(self, user: int, group: int) -> None:
         """Give the file to a user, who will have to open it again."""
-        os.fchown(self._descriptor, user, group)
+        give(self._descriptor, user, group)
 
     def _follow(self) -> None:
         with suppress(OSError):
@@ -256,5 +314,5 @@ def _priority(record: logging.LogRecord) -> int:
 
 
 def _append_to(path: str) -> int:
-    # Not for everybody: messages name paths and addresses of visitors.
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    # Not for everybody: messages name paths and addresses of visitors. A pipe without a reader is refused.
+    return open_trusted(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK)

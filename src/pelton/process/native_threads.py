@@ -19,7 +19,8 @@ from typing import Any
 from pelton.process.readiness import wait_readable
 
 
-def _original(name: str, module: Any = _thread) -> Any:
+def original(name: str, module: Any = _thread) -> Any:
+    """What ``name`` was in a module of the standard library before anybody patched it."""
     # Usually this module is imported first. But an application that serves itself has patched before.
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None:
@@ -30,16 +31,16 @@ def _original(name: str, module: Any = _thread) -> Any:
     return getattr(module, name)
 
 
-_start_new_thread = _original("start_new_thread")
-allocate_lock = _original("allocate_lock")
-get_ident: Callable[[], int] = _original("get_ident")
+_start_new_thread = original("start_new_thread")
+allocate_lock = original("allocate_lock")
+get_ident: Callable[[], int] = original("get_ident")
 # Held for moments in which nothing of the application runs: so a greenlet that holds it is never switched.
-NativeRLock = _original("RLock")
+NativeRLock = original("RLock")
 # gevent's closes a descriptor when its loop has come round, which may be never: whoever waits at the other
 # end would not learn of it.
-close: Callable[[int], None] = _original("close", os)
+close: Callable[[int], None] = original("close", os)
 # eventlet's waits where there is nothing to read, also of what was set not to wait.
-read: Callable[[int, int], bytes] = _original("read", os)
+read: Callable[[int, int], bytes] = original("read", os)
 
 
 def is_patched() -> bool:

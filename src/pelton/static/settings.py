@@ -84,7 +84,9 @@ def mounts_of(values: Sequence[str], name: str) -> tuple[tuple[str, bytes], ...]
             continue
         prefix, equals, folder = value.partition("=")
         if not equals or not prefix.startswith("/") or not folder or re.search(r"[?#%\s]", prefix):
-            raise ConfigError(f'{name}: "{value}" is no path and folder.', "Write for example /static=static.")
+            raise ConfigError(
+                f'{name}: "{value}" is no path and folder.', "Write for example /static=static."
+            )
         prefix = prefix.rstrip("/") or "/"
         if "//" in prefix or any(part in (".", "..") for part in prefix.split("/")):
             raise ConfigError(f'{name}: "{prefix}" is not the path of any request.')

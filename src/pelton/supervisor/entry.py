@@ -18,6 +18,7 @@ from pelton.config.worker_kinds import kind_of
 from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.loader import ApplicationError, Target
 from pelton.logs.level_counts import LevelCounts
+from pelton.logs.unwaited import leave_to_loop
 from pelton.net.opened import Opened, open_all
 from pelton.process.daemon import drop_privileges
 from pelton.process.signals import Signals
@@ -38,6 +39,7 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
 
     ``directory``: what paths in ``target`` are relative to.
     """
+    leave_to_loop()
     succession = inherited_succession()
     if succession.bind:
         settings = replace(settings, bind=succession.bind)

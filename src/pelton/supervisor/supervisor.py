@@ -1,7 +1,8 @@
 """The supervisor's loop: waits for whatever happens, asks the plan, and does what it says.
 
 Owns the order in which things are noticed. Everything happens on one thread, and nothing blocks it but the
-wait. Signals come through a pipe (`pelton.process.signals`), time through the wait's timeout.
+wait: a log that takes nothing is written to when there is room again (`pelton.logs.unwaited`). Signals come
+through a pipe (`pelton.process.signals`), time through the wait's timeout.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import suppress
 
 from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
+from pelton.logs.unwaited import leave_to_loop, unwritten, write_rest
 from pelton.net.opened import Opened
 from pelton.process.control_socket import Message
 from pelton.process.resources import memory_of
@@ -104,6 +106,8 @@ class Supervisor:
 
     def run(self) -> do.End:
         """Start everything, and return when every process has ended; says with which exit code."""
+        # It forks, so it has no thread.
+        leave_to_loop()
         try:
             self._events.append(ev.Begin())
             while True:
@@ -116,6 +120,7 @@ class Supervisor:
             # In order there is nobody left. Otherwise nothing may be left behind by a fault of ours.
             self._crew.kill_all()
             self._performer.close_listeners()
+            leave_to_loop(False)
 
     def _decide(self) -> None:
         while self._events:
@@ -129,6 +134,9 @@ class Supervisor:
         # Made anew each time, for it needs no descriptor that children would have to close; they are few.
         poll = select.poll()
         poll.register(self._signals.fileno(), select.POLLIN)
+        # A log that nobody reads is not waited for.
+        for descriptor in unwritten():
+            poll.register(descriptor, select.POLLOUT)
         for child in self._crew.all():
             if child.line is not None:
                 poll.register(child.line.fileno(), select.POLLIN)
@@ -143,6 +151,7 @@ class Supervisor:
 
     def _notice(self) -> None:
         """Turn what has happened into events."""
+        write_rest()
         # First of all: with every event it is seen whether the front owes an answer.
         if self._crew.front is not None and self._crew.front.has_answered():
             self._events.append(ev.FrontAnswered())
@@ -192,7 +201,9 @@ class Supervisor:
             case "hello":
                 LOGGER.debug("worker %d (pid %s) loads the application.", number, fields["pid"])
             case "ready":
-                worker.static_folders = [(str(prefix), str(folder)) for prefix, folder in fields.get("static", ())]
+                worker.static_folders = [
+                    (str(prefix), str(folder)) for prefix, folder in fields.get("static", ())
+                ]
                 self._events.append(ev.WorkerReady(number))
             case "attached":
                 self._events.append(ev.WorkerAttached(number))

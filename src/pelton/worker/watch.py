@@ -4,7 +4,8 @@ Owns what happens to each of them, and in which order. One that took too long, w
 answered: report, then interrupt. One whose client has gone in the middle of an endless answer: interrupt,
 and rouse it. It also has the threads made that lent permits need. Each turn of the loop is the worker's
 heartbeat, too: so nothing in it may wait for what the application could hold, such as the lock of a logging
-handler.
+handler. Where greenlets serve, a heartbeat also takes that their hub has come to run: whatever holds it holds
+every request, and the thread of this watch would go on as if nothing were wrong.
 """
 
 from __future__ import annotations
@@ -65,8 +66,11 @@ _Overdue = TypeVar("_Overdue", bound=OverdueRequest)
 class WatchedWorker(Protocol[_Overdue]):
     """The part of the native worker that is used here."""
 
-    def next_overdue(self, timeout: float) -> _Overdue | None:
-        """Wait, without the GIL, for the next such request; each is given once. None: the time is over."""
+    def next_overdue(self, timeout: float, beats: bool = True) -> _Overdue | None:
+        """Wait, without the GIL, for the next such request; each is given once. None: the time is over.
+
+        ``beats``: whether the front may take the call for a sign of life.
+        """
 
     def interrupt(self, overdue: _Overdue, exception: type[BaseException]) -> bool:
         """Raise it in the request's thread; False when the request is over."""
@@ -81,6 +85,9 @@ class Greenlets(Protocol):
 
     def interrupt(self, overdue: Any, exception: type[BaseException]) -> None:
         """Raise it there, if the request still runs; returns at once."""
+
+    def next_round(self) -> NativeEvent:
+        """Happens when the hub next comes to run; returns at once."""
 
 
 class Watch:
@@ -101,6 +108,8 @@ class Watch:
         greenlets: Greenlets | None = None,
     ) -> None:
         self._greenlets = greenlets
+        # Where greenlets serve: what the hub was asked for last.
+        self._next_round: NativeEvent | None = None
         self._name = name
         self._interval = interval
         self._spares = spares
@@ -127,7 +136,7 @@ class Watch:
         try:
             while not self._ended.is_set():
                 before = time.monotonic()
-                overdue = worker.next_overdue(self._interval)
+                overdue = worker.next_overdue(self._interval, self._hub_runs())
                 has_provided = self._spares is not None and self._spares.provide()
                 if overdue is not None and overdue.client_gone:
                     self._dismiss(worker, overdue)
@@ -138,6 +147,15 @@ class Watch:
         except BaseException:
             # Without heartbeats the front takes the worker for frozen, and it is replaced: rightly so.
             LOGGER.critical("The watch ended by a fault of pelton; please report it.", exc_info=True)
+
+    def _hub_runs(self) -> bool:
+        """Whether the hub, where there is one, has come to run since the last look."""
+        if self._greenlets is None:
+            return True
+        if self._next_round is not None and not self._next_round.is_set():
+            return False
+        self._next_round = self._greenlets.next_round()
+        return True
 
     def _end(self, worker: WatchedWorker[_Overdue], overdue: _Overdue) -> None:
         # First the report: it is to show where the thread hangs, not how it unwinds.

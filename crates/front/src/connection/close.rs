@@ -25,6 +25,8 @@ pub enum CloseReason {
     NoProxyHeader,
     /// The worker has taken the client's socket.
     HandedOver,
+    /// It was idle, and others waited to be accepted.
+    MadeRoom,
     /// The front ends.
     Draining,
 }
@@ -42,6 +44,7 @@ impl CloseReason {
             CloseReason::FileChanged => "file changed",
             CloseReason::NoProxyHeader => "no proxy header",
             CloseReason::HandedOver => "handed over",
+            CloseReason::MadeRoom => "made room",
             CloseReason::Draining => "server stopped",
         }
     }
@@ -59,6 +62,7 @@ impl CloseReason {
             CloseReason::FileChanged => &counters.closed_file_changed,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
             CloseReason::HandedOver => &counters.closed_handed_over,
+            CloseReason::MadeRoom => &counters.closed_for_newcomers,
             CloseReason::Draining => &counters.closed_draining,
         }
     }

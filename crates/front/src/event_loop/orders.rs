@@ -186,13 +186,15 @@ impl EventLoop {
                 && beat > 0
                 && worker.in_use() > 0
                 && let Some(limit) = limit
-                && coarse_now.saturating_sub(beat) >= limit
+                // Nor does it let go of any request: one that has just got its first may have been asleep before.
+                && worker.silence_ms(now_ms) >= limit
+                && coarse_now.saturating_sub(beat).saturating_sub(self.absences.since(beat)) >= limit
             {
                 worker.told.frozen = true;
                 let requests: Vec<_> = worker.used_slots().map(|(slot, _)| describe(worker, slot)).collect();
                 let message = format!(
-                    "{} has given no sign of life for {:.1} s: its interpreter is stuck, probably in native code that keeps the GIL. It \
-                     has {}",
+                    "{} has given no sign of life for {:.1} s: its interpreter is stuck, probably in native code that keeps the GIL, or a \
+                     greenlet keeps the hub. It has {}",
                     name(worker),
                     coarse_now.saturating_sub(beat) as f64 / 1000.0,
                     requests.join(", "),

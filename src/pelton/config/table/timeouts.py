@@ -100,9 +100,9 @@ class Timeouts:
         30.0,
         Unit.SECONDS, Group.TIMEOUTS, Part.FRONT, "--worker-timeout",
         help="How long a worker with running requests may give no sign of life, with none of its threads "
-        "getting the interpreter, before it is killed.",
+        "getting the interpreter, or its greenlets' hub not running, before it is killed.",
         reason="Threads get the interpreter every few milliseconds; only a library that keeps it to itself, "
-        "or a machine that swaps, takes seconds.",
+        "or a machine that swaps, takes seconds. A hub that one greenlet keeps for so long serves nobody.",
         zero="as long as it likes",
         first=True,
     )  # fmt: skip

@@ -190,6 +190,15 @@ class GreenRunner:
         if self._calls is not None:
             self._calls.post(throw)
 
+    def next_round(self) -> NativeEvent:
+        """Happens when the hub next comes to run."""
+        comes = NativeEvent()
+        if self._calls is None:
+            comes.set()
+        else:
+            self._calls.post(comes.set)
+        return comes
+
     # In the hub.
 
     def _hear_bell(self) -> None:
