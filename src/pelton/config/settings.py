@@ -41,7 +41,7 @@ class Settings(Process, Observing, Timeouts, Load, Files, Requests, Processes, S
     access_log_descriptor: int = -1
     # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
     statsd_descriptor: int = -1
-    # The same for ``static`` and the like (`pelton.static.settings`), None where there are no files to be sent.
+    # The same for ``static`` and the like (`pelton.static.settings`), None where no files are sent.
     static_files: StaticFiles | None = None
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
     hooks: Any = None

@@ -17,8 +17,8 @@ from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.statsd import open_statsd_of
-from pelton.static.settings import front_files
 from pelton.net.listeners import Inherited, Listener, open_listeners
+from pelton.static.settings import front_files
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ blueprint) holds. Knows Flask by its attributes only and imports nothing of it. 
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
 _RULE_END = "/<path:filename>"
@@ -22,8 +22,8 @@ def static_folders(application: Any) -> list[tuple[str, str]]:
         # A part that varies, a host or a subdomain makes it more than a folder: the application sends it.
         prefix = text.removesuffix(_RULE_END)
         varies = "<" in prefix or getattr(rule, "host", None) or getattr(rule, "subdomain", None)
-        if folder and text.endswith(_RULE_END) and prefix and not varies and os.path.isdir(folder):
-            found.setdefault(prefix, os.path.abspath(folder))
+        if folder and text.endswith(_RULE_END) and prefix and not varies and Path(folder).is_dir():
+            found.setdefault(prefix, str(Path(folder).absolute()))
     return list(found.items())
 
 

@@ -1,8 +1,8 @@
 """Which media type a file has, by the end of its name.
 
 Python's own table, as it is without the files of the machine (so that a site is the same everywhere), with
-what the web has come to use since. It is the table that Flask's `send_file` asks, and text gets its charset by
-Werkzeug's rule: a file has the same type whoever sends it. Pure; any thread.
+what the web has come to use since. It is the table that Flask's `send_file` asks, and text gets its charset
+by Werkzeug's rule: a file has the same type whoever sends it. Pure; any thread.
 """
 
 from __future__ import annotations

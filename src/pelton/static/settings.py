@@ -1,7 +1,7 @@
 """What the settings about files mean to the front.
 
-Owns the text forms: ``/static=folder``, ``*.js=1y,immutable``. Reads no file, but looks whether folders exist.
-Pure otherwise; any thread.
+Owns the text forms: ``/static=folder``, ``*.js=1y,immutable``. Reads no file, but looks whether folders
+exist. Pure otherwise; any thread.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pelton.config.units import parse_seconds
@@ -61,7 +62,7 @@ def front_files(settings: Settings) -> StaticFiles:
     """The same for the front. Raises ConfigError for a folder that is not there."""
     for name in ("static", "sendfile_root"):
         for prefix, folder in mounts_of(getattr(settings, name), name):
-            if not os.path.isdir(folder):
+            if not Path(os.fsdecode(folder)).is_dir():
                 raise ConfigError(f'{name}: there is no folder "{os.fsdecode(folder)}" for {prefix}.')
     return StaticFiles(
         mounts=mounts_of(settings.static, "static"),
@@ -92,12 +93,12 @@ def mounts_of(values: Sequence[str], name: str) -> tuple[tuple[str, bytes], ...]
             raise ConfigError(f'{name}: "{prefix}" is not the path of any request.')
         if prefix in mounts:
             raise ConfigError(f"{name}: {prefix} is given twice.")
-        mounts[prefix] = os.fsencode(os.path.abspath(folder))
+        mounts[prefix] = os.fsencode(Path(folder).absolute())
     return tuple(mounts.items())
 
 
 def cache_rules(values: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Patterns, and the value of ``Cache-Control`` for each; the first that fits counts. Raises ConfigError."""
+    """Patterns, and the ``Cache-Control`` for each; the first that fits counts. Raises ConfigError."""
     return (*((pattern, _cache_control(text)) for pattern, text in _rules(values)), ("*", _DEFAULT_CACHE))
 
 

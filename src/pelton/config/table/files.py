@@ -27,8 +27,8 @@ class Files:
     static_cache: tuple[str, ...] = setting(
         (),
         Unit.TEXT, Group.FILES, Part.FRONT, "--static-cache",
-        help="For how long browsers keep files: a pattern of names, and a time or words of Cache-Control, such"
-        " as '*.js=1y,immutable'. May be repeated; the first pattern that fits counts.",
+        help="For how long browsers keep files: a pattern of names, and a time or words of Cache-Control, "
+        "such as '*.js=1y,immutable'. May be repeated; the first that fits counts.",
         reason="Without a rule it is no-cache, as with Flask: the file is kept, and asked for again with a "
         "condition, so nobody ever sees an old one.",
         more="A pattern without a slash is about the name, one with a slash about the path below the folder; "
@@ -44,10 +44,10 @@ class Files:
         None,
         Unit.TEXT, Group.FILES, Part.FRONT, "--static-fallback",
         help="The file that a browser gets in place of a page that is missing, below each folder of --static:"
-        " index.html for an application of one page.",
+        " index.html for a single-page application.",
         reason="A missing file should be a 404.",
-        more="Only for requests that accept text/html, as browsers say for pages and not for scripts, images or"
-        " calls of an API.",
+        more="Only for requests that accept text/html, as browsers say for pages and not for scripts, images "
+        "or calls of an API.",
     )  # fmt: skip
     static_fall_through: bool = setting(
         False,
