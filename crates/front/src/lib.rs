@@ -11,15 +11,19 @@ mod control;
 mod counters;
 mod datagrams;
 mod event_loop;
+mod exchange;
 mod forwarding;
 mod helpers;
 mod notices;
 mod obituary;
+mod reactor;
+mod response;
 mod scheduling;
 mod sent_file;
 mod settings;
 mod static_files;
 mod statsd;
+mod table;
 mod transport;
 
 #[cfg(test)]

@@ -78,6 +78,30 @@ impl SentFile {
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
 
+    /// Fills `room`, and waits for a disk if it must. A file that ends too early, or is not what it has to be, is an error.
+    pub fn read_exact(&self, room: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut filled = 0;
+        while let Some(rest) = room.get_mut(filled..)
+            && !rest.is_empty()
+        {
+            let place = libc::off_t::try_from(offset + filled as u64).map_err(io::Error::other)?;
+            // SAFETY: `rest` has space for its length, and is borrowed until the call returns.
+            let count =
+                unsafe { libc::pread(self.file.as_raw_fd(), rest.as_mut_ptr().cast(), rest.len(), place) };
+            match usize::try_from(count) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => filled += count,
+                Err(_) => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        if self.is_unchanged() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
     /// Reads from the disk what is not in memory. Waits for it: for helpers only. A failure shows when it is sent.
     pub fn warm(&self, offset: u64, len: u64) {
         let mut room = vec![0; READ_AHEAD as usize];

@@ -3,17 +3,18 @@
 //! Owns the order in which a file is looked at and its head is written, so that the head never promises what the file has not. Large
 //! files leave piece by piece from `Output`, and a helper reads what only a disk has. Runs on the front's thread.
 
-use std::io::{self, IoSlice};
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
 
-use pelton_http::h1::encode::{encode_head, reason_phrase};
-use pelton_http::{Coding, Encoded, Known, Length, ResponseContext};
+use pelton_http::{Known, Length};
 
-use crate::connection::exchange::State;
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
-use crate::event_loop::own_answer::Own;
 use crate::event_loop::receive::Turn;
+use crate::exchange::ExchangeId;
 use crate::notices::Level;
+use crate::response::filters::Field;
+use crate::response::own::{Part, Response};
 use crate::sent_file::WARM_STEP;
 use crate::static_files::plan::{Body, Plan};
 use crate::static_files::{FoundFile, Named};
@@ -27,12 +28,12 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(crate) enum Helped {
     /// A part of a file is in memory.
-    Warm(ConnectionId),
+    Warm(ExchangeId),
 }
 
 impl EventLoop {
     /// Responds to the request whose head has just come if its path names a static file. False: it is the application's.
-    pub(crate) fn respond_with_file(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
+    pub(crate) fn respond_with_file(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
         let method = self.head.method.of(bytes);
         let is_read = method == b"GET" || method == b"HEAD";
         if !is_read && self.static_files.falls_through() {
@@ -49,29 +50,31 @@ impl EventLoop {
         let path = head.path.of(bytes);
         let named = self.static_files.look_up(path, head.path_encoded, takes_html, self.now_ms, now_ns);
         let keeps_connection = matches!(self.head.length, Length::None | Length::Exact(0));
-        let own = |status, detail: &str| Own::text(status, detail, keeps_connection);
+        let text = |status, detail: &str| Response::text(status, detail, keeps_connection);
+        let with = |mut response: Response, name: &'static [u8], value: Vec<u8>| {
+            response.fields.push((name.into(), value.into()));
+            response
+        };
         let response = match named {
             Named::NotOurs => return false,
-            _ if !is_read => {
-                Own { field: Some((b"Allow", b"GET, HEAD".to_vec())), ..own(405, "Files can only be read.") }
-            }
+            _ if !is_read => with(text(405, "Files can only be read."), b"Allow", b"GET, HEAD".to_vec()),
             Named::File(found) => {
                 if self.send_found(id, bytes, found, keeps_connection) {
                     return true;
                 }
-                own(503, "The file is being written. Try again later.")
+                self.with_retry_after(text(503, "The file is being written. Try again later."))
             }
-            Named::Folder => Own {
-                field: Some((b"Location", self.with_slash(bytes))),
-                ..own(301, "The folder is here with a slash behind its name.")
-            },
-            Named::Missing => own(404, "There is no such file."),
+            Named::Folder => {
+                let response = text(301, "The folder is here with a slash behind its name.");
+                with(response, b"Location", self.with_slash(bytes))
+            }
+            Named::Missing => text(404, "There is no such file."),
             Named::Failed(error) => {
                 self.tell_of_failure(&error);
-                own(500, "The file cannot be read.")
+                text(500, "The file cannot be read.")
             }
         };
-        self.send_own(id, &response);
+        self.respond(id, response);
         true
     }
 
@@ -94,12 +97,12 @@ impl EventLoop {
     }
 
     /// Sends a file, or says that there is nothing new in it. False: it has changed whenever it was looked at.
-    fn send_found(&mut self, id: ConnectionId, bytes: &[u8], mut found: FoundFile, whole: bool) -> bool {
+    fn send_found(&mut self, id: ExchangeId, bytes: &[u8], mut found: FoundFile, whole: bool) -> bool {
         for _ in 0..TRIES {
             let fields = self.head.fields.iter().map(|field| (field.known, field.value.of(bytes)));
             let (media_type, _) = self.static_files.described(&found);
             let plan = Plan::new(fields, &found.files, media_type, random);
-            if self.send_plan(id, &plan, &found, whole) {
+            if self.send_plan(id, plan, &found, whole) {
                 self.shared.counters.files_sent.up();
                 return true;
             }
@@ -113,39 +116,19 @@ impl EventLoop {
     }
 
     /// False where the file is no longer what the plan was made for; nothing has been sent then.
-    fn send_plan(&mut self, id: ConnectionId, plan: &Plan, found: &FoundFile, whole: bool) -> bool {
-        let Some(connection) = self.table.get_mut(id) else { return true };
-        let exchange = &mut connection.exchange;
-        let context = ResponseContext {
-            version: exchange.version,
-            is_head: exchange.is_head,
-            keep_alive: whole && exchange.keep_alive && !self.draining,
-            date: self.date.render(self.unix_seconds),
-            known_length: Some(plan.length()),
-            timing: None,
-        };
-        let wire = &mut self.wire;
-        wire.clear();
-        let (media_type, cache_control) = self.static_files.described(found);
-        let fields = plan.fields(&found.files, media_type, cache_control);
-        let Ok(Encoded { coding, keep_alive }) =
-            encode_head(wire, plan.status, reason_phrase(plan.status).as_bytes(), fields, &context)
-        else {
-            debug_assert!(false, "a head of our own");
-            return false;
-        };
+    fn send_plan(&mut self, id: ExchangeId, plan: Plan, found: &FoundFile, whole: bool) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return true };
         let sent = plan.file.sent();
-        let mut is_copied = coding == Coding::None;
+        let is_sent = !exchange.is_head;
+        let mut copy = None;
         if let Body::Part(range) = &plan.body
-            && coding != Coding::None
+            && is_sent
             && range.end - range.start <= COPIED
         {
-            let head = wire.len();
-            let length = (range.end - range.start) as usize;
-            wire.resize(head + length, 0);
-            match sent.read_at_once(wire.get_mut(head..).unwrap_or_default(), range.start) {
-                Ok(count) if count == length => is_copied = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wire.truncate(head),
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            match sent.read_at_once(&mut bytes, range.start) {
+                Ok(count) if count == bytes.len() => copy = Some(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 _ => return false,
             }
         }
@@ -153,49 +136,31 @@ impl EventLoop {
         if !sent.is_unchanged() {
             return false;
         }
-        exchange.become_state(State::Responding);
-        exchange.received_whole = whole;
-        exchange.coding = Some(coding);
-        exchange.passed = plan.length();
-        exchange.keep_alive = keep_alive;
-        if let Some(record) = &mut exchange.record {
-            record.status = plan.status;
-        }
-        connection.head_begun = false;
-        let output = &mut connection.output;
-        let taken = match output.is_empty() && is_copied {
-            // A failure shows at the next write.
-            true => output.send_now(&mut connection.transport, &[IoSlice::new(wire)]).unwrap_or(0),
-            false => 0,
-        };
-        output.push(wire.get(taken..).unwrap_or_default());
-        if !is_copied {
-            match &plan.body {
-                Body::Nothing => {}
-                Body::Part(range) => output.push_file(sent, range.start, range.end - range.start),
-                Body::Parts(parts, ranges) => {
-                    for (head, range) in parts.heads.iter().zip(ranges) {
-                        output.push(head);
-                        output.push_file(plan.file.sent(), range.start, range.end - range.start);
-                    }
-                    output.push(&parts.tail);
-                }
+        let (media_type, cache_control) = self.static_files.described(found);
+        let fields: Vec<Field<'static>> = plan
+            .fields(&found.files, media_type, cache_control)
+            .map(|(name, value)| (name.into(), value.to_vec().into()))
+            .collect();
+        let part = |range: &Range<u64>| Part::File(plan.file.sent(), range.start, range.end - range.start);
+        let body = match (plan.body, copy) {
+            (Body::Nothing, _) => VecDeque::new(),
+            (_, Some(copy)) => VecDeque::from([Part::Bytes(copy.into())]),
+            (Body::Part(range), None) => VecDeque::from([part(&range)]),
+            (Body::Parts(parts, ranges), None) => {
+                let heads = parts.heads.into_iter().map(|head| Part::Bytes(head.into()));
+                let all = heads.zip(&ranges).flat_map(|(head, range)| [head, part(range)]);
+                all.chain([Part::Bytes(parts.tail.into())]).collect()
             }
-        }
-        self.timers.clear(id.key);
-        if let Some(connection) = self.table.get_mut(id)
-            && !connection.output.is_empty()
-        {
-            self.set_deadline(id, self.settings.write_idle_time);
-        }
+        };
+        self.respond(id, Response { status: plan.status, fields, body, received_whole: whole });
         true
     }
 
     /// What is to be sent next lies on a disk only: a helper reads it, and the client's clock stands still meanwhile.
-    pub(crate) fn warm_up(&mut self, id: ConnectionId) -> Turn {
-        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-        if let Some((file, offset, left)) = connection.output.begin_warming() {
-            self.timers.clear(id.key);
+    pub(crate) fn warm_up(&mut self, id: ExchangeId) -> Turn {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
+        if let Some((file, offset, left)) = exchange.output.begin_warming() {
+            self.exchange_timers.clear(id.key);
             self.shared.counters.file_reads_waited_for.up();
             self.helpers.run(move || {
                 file.warm(offset, left.min(WARM_STEP));
@@ -211,9 +176,10 @@ impl EventLoop {
         for helped in self.helpers.take() {
             match helped {
                 Helped::Warm(id) => {
-                    if let Some(connection) = self.table.get_mut(id) {
-                        connection.output.end_warming();
-                        self.drive(id);
+                    if let Some(exchange) = self.exchanges.get_mut(id) {
+                        exchange.output.end_warming();
+                        let connection = exchange.connection;
+                        self.drive(connection);
                     }
                 }
             }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use pelton_link::{BodyPool, BodyWindow, FrontEnd, Why};
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::holding::Waiting;
 use crate::scheduling::worker_link::{Worker, WorkerLink};
@@ -243,7 +243,7 @@ impl Dispatch {
     pub fn stream(
         &mut self,
         place: Place,
-        owner: ConnectionId,
+        owner: ExchangeId,
     ) -> Option<(&mut FrontEnd, &mut BodyWindow, &mut BodyPool)> {
         let worker = self.workers.get_mut(place.seat as usize)?.as_mut()?;
         let (end, window) = worker.stream(place.slot, owner)?;
@@ -252,7 +252,7 @@ impl Dispatch {
 
     /// The connection that waits for this slot's answer.
     #[inline]
-    pub fn owner(&self, place: Place) -> Option<ConnectionId> {
+    pub fn owner(&self, place: Place) -> Option<ExchangeId> {
         self.workers.get(place.seat as usize)?.as_ref()?.slot_use(place.slot)?.owner
     }
 

@@ -89,7 +89,7 @@ impl Plan {
         files: &Representations,
         media_type: &'a [u8],
         cache_control: Option<&'a [u8]>,
-    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    ) -> impl Iterator<Item = (&'static [u8], &'a [u8])> {
         // RFC 9110 section 15.4.5: a 304 has what tells a cache how to go on, and nothing of the content; 412 and 416 have no content.
         let has_content = self.status < 300;
         let media_type = match &self.body {
@@ -98,7 +98,7 @@ impl Plan {
         };
         let modified = self.file.modified.as_ref().map(|(text, _)| &text[..]);
         let is_current = has_content || self.status == 304;
-        let fields: [(&[u8], Option<&[u8]>); 8] = [
+        let fields: [(&'static [u8], Option<&[u8]>); 8] = [
             (b"Content-Type", has_content.then_some(media_type)),
             (b"Content-Encoding", self.coding.filter(|_| has_content).map(|coding| coding.name().as_bytes())),
             (b"Content-Range", self.content_range.as_deref()),
@@ -109,15 +109,6 @@ impl Plan {
             (b"Vary", files.varies().then_some(b"Accept-Encoding")),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
-    }
-
-    /// Bytes of the body.
-    pub fn length(&self) -> u64 {
-        match &self.body {
-            Body::Nothing => 0,
-            Body::Part(range) => range.end - range.start,
-            Body::Parts(parts, _) => parts.length,
-        }
     }
 }
 
