@@ -394,7 +394,7 @@ def test_files_are_counted_logged_and_closed_again(serve: Serve, folder: Path) -
     ask = asking(server)
     for name in ("a.txt", "sub/", "sub/empty.css", "a%20b/%C3%BC.js"):
         assert ask(f"/static/{name}").status == 200
-    assert server.counter("files_sent") == 4
+    server.wait_for_counter("files_sent", 4)
     assert server.counter("files_open") <= 2
 
 

@@ -20,7 +20,6 @@ class Files:
         help="A path of requests and the folder of its files: /static=path. May be repeated; the longest path"
         " that fits counts. auto: the folders of the Flask application and its blueprints.",
         reason="Which files everybody may read is a decision.",
-        first=True,
         more="The application is not asked: what it does before each request (logins, say) does not happen "
         "for these. More in static.md.",
     )  # fmt: skip
