@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pelton.cli.configuration import Configuration, read_configuration
+from pelton.config.bounds import AUTOMATIC
 from pelton.config.other_servers import NAMES
 from pelton.config.reference import main as write_reference
 from pelton.config.reference import reference
@@ -54,14 +55,14 @@ def test_later_sources_count_more(tmp_path: Path) -> None:
 
 def test_pyproject() -> None:
     Path("pyproject.toml").write_text("[tool.other]\nthreads = 1\n")
-    assert read().settings.threads == 8
+    assert read().settings.threads == AUTOMATIC
     Path("pyproject.toml").write_text("[tool.pelton]\nthreads = 3\n")
     found = read()
     assert found.settings.threads == 3
     assert found.resolved.sources["threads"] == "pyproject.toml [tool.pelton], key threads"
     Path("pelton.toml").write_text("max_fields = 7\n")
     found = read()
-    assert (found.settings.threads, found.settings.max_fields) == (8, 7)
+    assert (found.settings.threads, found.settings.max_fields) == (AUTOMATIC, 7)
     assert "is not read, because there is a pelton.toml" in found.notes[0]
 
 
@@ -69,7 +70,7 @@ def test_a_named_file_is_the_only_one() -> None:
     Path("pelton.toml").write_text("threads = 3\n")
     Path("other.toml").write_text("max_fields = 7\n")
     found = read(file="other.toml")
-    assert (found.settings.threads, found.settings.max_fields) == (8, 7)
+    assert (found.settings.threads, found.settings.max_fields) == (AUTOMATIC, 7)
     assert read({}, {"PELTON_CONFIG": "other.toml"}).settings.max_fields == 7
 
 

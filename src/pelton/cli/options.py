@@ -171,6 +171,12 @@ def options_of_settings() -> list[click.Parameter]:
     return [rows[0], host, port, *rows[1:], config, env_file, *_options_of_gunicorn()]
 
 
+def options_for_development() -> list[click.Parameter]:
+    """One for each row that the script's own call leaves open."""
+    # Where to listen, and who the process is, the script says.
+    return [SettingOption(row) for row in TABLE if row.name != "bind" and row.group is not Group.PROCESS]
+
+
 def option_for_all_of_the_help() -> click.Parameter:
     """``--help-all``."""
 

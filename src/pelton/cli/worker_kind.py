@@ -39,7 +39,7 @@ def settle_kind(resolved: Resolved) -> tuple[Resolved, list[str]]:
     except ConfigError as error:
         raise ConfigError(f"{source}: {error.what}", *error.lines) from None
     notes = []
-    if kind == SYNC and resolved.given("threads") and settings.threads > 1:
+    if kind == SYNC and resolved.given("threads") and settings.threads != 1:
         kind = "threads"
         notes.append(
             f"{source}: sync with {settings.threads} threads ({resolved.sources['threads']}) is gthread, as "

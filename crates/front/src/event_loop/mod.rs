@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use pelton_http::{DateCache, Head, Limits};
-use pelton_link::{Why, coarse_ms, fine_us};
+use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
 
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
@@ -65,6 +65,7 @@ pub(crate) mod self_calls;
 pub(crate) mod sleep;
 pub(crate) mod staying;
 pub(crate) mod streaming;
+pub(crate) mod trimming;
 pub(crate) mod upload;
 
 const DOORBELL: Token = Token(usize::MAX);
@@ -83,6 +84,8 @@ pub(crate) struct EventLoop {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
+    /// A forked child of this process does not get the sockets of `poll`. Before it, so that it is given up first.
+    _kept: Kept,
     pub(crate) poll: Poll,
     pub(crate) listeners: Listeners,
     /// How many of them serve the application: the workers' numbers for them end here.
@@ -95,6 +98,8 @@ pub(crate) struct EventLoop {
     pub(crate) first_look: Duration,
     /// When workers are to be looked at.
     pub(crate) watch_at: u64,
+    /// When memory is to be given back.
+    pub(crate) trim_at: u64,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) idle_connections: IdleConnections,
@@ -144,6 +149,8 @@ pub(crate) struct EventLoop {
     pub(crate) scratch: Vec<u8>,
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
+    /// The head of a worker's response, out of its reach; reused.
+    pub(crate) head_copy: Vec<u8>,
     pub(crate) date: DateCache,
     /// By the fine clock.
     pub(crate) started_us: u64,
@@ -173,6 +180,7 @@ impl EventLoop {
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let _kept = keep_poller(poll.as_raw_fd());
         let listeners = Listeners::new(listeners)?;
         for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
             poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
@@ -218,8 +226,10 @@ impl EventLoop {
             settings,
             limits,
             shared,
+            _kept,
             poll,
             listeners,
+            trim_at: 0,
             accept_pause_until: 0,
             accept_complained: false,
             idle_connections: IdleConnections::default(),
@@ -245,6 +255,7 @@ impl EventLoop {
             head: Head::default(),
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
+            head_copy: Vec::new(),
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,
@@ -308,6 +319,7 @@ impl EventLoop {
             self.serve_queue();
             self.look_for_self_calls();
             self.report_workers();
+            self.trim_memory();
 
             self.show_levels();
             self.flush_notes();

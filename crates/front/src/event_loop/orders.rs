@@ -173,7 +173,7 @@ impl EventLoop {
             {
                 worker.told.stuck = true;
                 let message = format!(
-                    "{} does not let go of {}, {:.1} s after its time was over: it is to be replaced",
+                    "{} does not let go of {}, {:.1} s after its time was over",
                     name(worker),
                     describe(worker, slot),
                     self.settings.interrupt_grace.as_secs_f64(),

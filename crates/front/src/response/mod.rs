@@ -140,9 +140,9 @@ impl EventLoop {
                     };
                     let from = wire.len();
                     let started_ms = link.started_ms(slot).unwrap_or_default();
-                    let written = match is_ours {
-                        true => writer.write(exchange, &head, started_ms, wire),
-                        false => Err(Damaged),
+                    let written = match head.read(&mut self.head_copy).filter(|_| is_ours) {
+                        Some(head) => writer.write(exchange, &head, started_ms, wire),
+                        None => Err(Damaged),
                     };
                     // The clock of the queue, which means nothing for a response.
                     self.exchange_timers.clear(id.key);

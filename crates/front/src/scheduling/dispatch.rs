@@ -250,6 +250,20 @@ impl Dispatch {
         Some((end, window, &mut self.bodies))
     }
 
+    /// Gives memory that is not used any more back to the system.
+    pub fn trim(&mut self) {
+        for worker in self.all().filter(|worker| !worker.is_dead) {
+            worker.end.trim();
+        }
+        self.bodies.trim();
+    }
+
+    /// Whether [`Dispatch::trim`] may have something to do.
+    #[inline]
+    pub fn is_touched(&self) -> bool {
+        self.bodies.is_touched() || self.present().any(|worker| !worker.is_dead && worker.end.is_touched())
+    }
+
     /// The connection that waits for this slot's answer.
     #[inline]
     pub fn owner(&self, place: Place) -> Option<ExchangeId> {
