@@ -27,6 +27,8 @@ mod table;
 mod transport;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use control::{Common, FrontHandle, start};

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,12 +35,13 @@ use crate::event_loop::receive::{SCRATCH, Turn};
 use crate::event_loop::upload::Uploads;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
-use crate::exchange::{ExchangeId, Exchanges, State};
+use crate::exchange::{Exchange, ExchangeId, Exchanges, State};
 use crate::helpers::Helpers;
 use crate::notices::Level;
+use crate::reactor::Readiness;
 use crate::reactor::timers::Timers;
 use crate::scheduling::affinity::Affinity;
-use crate::scheduling::dispatch::Dispatch;
+use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::static_files::StaticFiles;
@@ -289,57 +290,69 @@ impl EventLoop {
                 self.shared.notices.post(Level::Error, format!("the front cannot poll: {error}; it ends"));
                 return;
             }
-            self.read_clocks();
-            self.follow_orders();
-
-            for event in &events {
-                self.on_event(event);
-                if self.dispatch.unannounced() >= BELL_EVERY {
-                    self.dispatch.ring_bells();
-                }
+            if !self.turn(events.iter().map(Readiness::from), &mut news, &mut due) {
+                return;
             }
-            self.accept_all();
+        }
+    }
 
-            self.dispatch.take_news(&mut news);
-            for &place in &news {
-                self.on_news(place);
+    /// Everything that is to be done when the poller has returned; false when the front has ended. `news` and `due` are empty, and reused.
+    pub(crate) fn turn(
+        &mut self,
+        events: impl Iterator<Item = Readiness>,
+        news: &mut Vec<Place>,
+        due: &mut Vec<usize>,
+    ) -> bool {
+        self.read_clocks();
+        self.follow_orders();
+        for event in events {
+            self.on_event(event);
+            if self.dispatch.unannounced() >= BELL_EVERY {
+                self.dispatch.ring_bells();
             }
-            news.clear();
-            self.follow_helpers();
-            if !self.again.is_empty() {
-                for id in std::mem::take(&mut self.again) {
-                    self.drive(id);
-                }
+        }
+        self.accept_all();
+        self.dispatch.take_news(news);
+        for place in news.drain(..) {
+            self.on_news(place);
+        }
+        self.follow_helpers();
+        if !self.again.is_empty() {
+            for id in std::mem::take(&mut self.again) {
+                self.drive(id);
             }
-            self.meet_deadlines(&mut due);
-            self.tidy_files();
-            self.end_late_uploads();
-            self.follow_departures();
-            self.help_slow_readers();
-            self.serve_queue();
-            self.look_for_self_calls();
-            self.report_workers();
-            self.trim_memory();
+        }
+        self.meet_deadlines(due);
+        self.tidy_files();
+        self.end_late_uploads();
+        self.follow_departures();
+        self.help_slow_readers();
+        self.serve_queue();
+        self.look_for_self_calls();
+        self.report_workers();
+        self.trim_memory();
+        self.show_levels();
+        self.flush_notes();
+        self.follow_command()
+    }
 
-            self.show_levels();
-            self.flush_notes();
-            match self.shared.command() {
-                Command::Serve => {}
-                Command::Drain => {
-                    if !self.draining {
-                        self.begin_drain();
-                    }
-                    if self.connections.is_empty() {
-                        return;
-                    }
+    /// Whether the front goes on.
+    #[inline]
+    fn follow_command(&mut self) -> bool {
+        match self.shared.command() {
+            Command::Serve => true,
+            Command::Drain => {
+                if !self.draining {
+                    self.begin_drain();
                 }
-                Command::Stop => {
-                    for id in self.connections.ids() {
-                        self.close(id, CloseReason::Draining);
-                    }
-                    self.show_levels();
-                    return;
+                !self.connections.is_empty()
+            }
+            Command::Stop => {
+                for id in self.connections.ids() {
+                    self.close(id, CloseReason::Draining);
                 }
+                self.show_levels();
+                false
             }
         }
     }
@@ -427,22 +440,21 @@ impl EventLoop {
     }
 
     #[inline]
-    fn on_event(&mut self, event: &mio::event::Event) {
-        let token = event.token();
-        if token == DOORBELL {
+    fn on_event(&mut self, event: Readiness) {
+        if event.token == DOORBELL.0 {
             return;
         }
-        if let Some(listener) = FIRST_LISTENER.checked_sub(token.0)
+        if let Some(listener) = FIRST_LISTENER.checked_sub(event.token)
             && let Some(listener) = self.listeners.get_mut(listener)
         {
             listener.may_have_more = true;
             return;
         }
-        let id = ConnectionId::from_token(token.0);
+        let id = ConnectionId::from_token(event.token);
         let Some(connection) = self.connections.get_mut(id) else { return };
         // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
         // close becomes a reset after all.
-        if event.is_error() || (event.is_write_closed() && !connection.lingering) {
+        if event.error || (event.write_closed && !connection.lingering) {
             let reason = match connection.is_between_requests(&self.exchanges) {
                 _ if connection.lingering => CloseReason::AfterResponse,
                 true => CloseReason::ByClient,
@@ -451,18 +463,33 @@ impl EventLoop {
             self.close(id, reason);
             return;
         }
-        connection.transport.note_event(event.is_readable(), event.is_read_closed());
+        connection.transport.note_event(event.readable, event.read_closed);
         if connection.transport.proceed().is_err() {
             self.close(id, CloseReason::TransportError);
             return;
         }
         self.drive(id);
-        if event.is_read_closed()
+        if event.read_closed
             && let Some(connection) = self.connections.get_mut(id)
             && let Some(http1) = connection.driver.http1()
         {
             let exchange = http1.exchange;
             self.client_left(exchange);
+        }
+    }
+
+    /// The poller tells of a connection from now on.
+    pub(crate) fn register(&self, raw: Option<RawFd>, id: ConnectionId) -> io::Result<()> {
+        let Some(raw) = raw else { return Ok(()) };
+        // Both directions at once, edge-triggered: one system call in the life of a connection.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest)
+    }
+
+    /// It does not any more, though somebody else has the socket open.
+    pub(crate) fn deregister(&self, transport: &Transport) {
+        if let Some(raw) = transport.raw() {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
         }
     }
 
@@ -519,6 +546,9 @@ impl EventLoop {
         let Some(connection) = self.connections.remove(id) else { return };
         if connection.is_shared {
             self.part_with(&connection);
+        }
+        if self.exchanges.get(exchange).is_some_and(Exchange::would_look_whole) {
+            connection.transport.reset_at_close();
         }
         self.timers.clear(id.key);
         self.forget_client(&connection);

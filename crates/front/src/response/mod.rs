@@ -12,7 +12,6 @@
 
 use std::io;
 
-use pelton_http::Coding;
 use pelton_http::h1::encode::CONTINUE;
 use pelton_link::{Damaged, Frame, Progress, Why, fine_us};
 
@@ -260,13 +259,6 @@ impl EventLoop {
             return self.finish_upload(id).unwrap_or_else(|| self.finish(id));
         }
         if exchange.broken {
-            let is_by_close = exchange.coding == Some(Coding::UntilClose);
-            if let Some(connection) = self.connections.get(exchange.connection)
-                && is_by_close
-            {
-                // Where the end of the connection is the end of the body, only a reset says that it is not.
-                connection.transport.reset_at_close();
-            }
             self.close_exchange(id, CloseReason::BrokenResponse);
             return Turn::Closed;
         }
