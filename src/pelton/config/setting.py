@@ -57,6 +57,7 @@ class Group(enum.Enum):
     REQUESTS = "Limits of a request"
     HTTP2 = "HTTP/2"
     RESPONSES = "Responses"
+    FILES = "Files"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
     HEALTH = "Health"

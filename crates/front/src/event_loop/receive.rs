@@ -260,6 +260,10 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
+        if !self.static_files.is_idle() && self.respond_with_file(exchange_id, bytes) {
+            self.identified = identified;
+            return Some(0);
+        }
         let all = if identified.is_empty() { bytes } else { &identified };
         let taken = self.collect(id, exchange_id, all, after);
         self.identified = identified;

@@ -240,6 +240,10 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
+        if !self.static_files.is_idle() && self.respond_with_file(exchange_id, bytes) {
+            self.identified = identified;
+            return;
+        }
         let all = if identified.is_empty() { bytes } else { &identified };
         if ended || self.head.length == Length::None {
             self.submit(exchange_id, all, Load::Inline(&[]));

@@ -140,6 +140,12 @@ impl EventLoop {
             http2.session.output().extend_from_slice(wire);
         }
         let count = wire.len();
+        if count == 0 && !is_last {
+            // The next piece is of a file that a helper has to read first.
+            http2.session.set_waiting(stream, false);
+            self.warm_up(exchange_id);
+            return;
+        }
         self.write_progress(exchange_id, count);
         self.go_on_with(exchange_id);
     }
