@@ -154,7 +154,7 @@ def test_a_dribbled_window_is_too_slow(serve: Serve) -> None:
         while stream not in client.reset and not client.goaway:
             if not client.receive():
                 break
-            if stream not in client.reset:
+            if stream not in client.reset and not client.goaway:
                 client.h2.increment_flow_control_window(1, stream)
                 client.flush()
         assert client.reset.get(stream) == CALM or client.goaway[0][0] == CALM
