@@ -40,6 +40,7 @@ from pelton.diagnostics.load_watch import LoadWatch
 from pelton.exceptions import ConfigError, PeltonError
 from pelton.loader import ApplicationError, Target, load_application, parse_target
 from pelton.process.daemon import begin
+from pelton.process.first import leave_first_place
 from pelton.process.systemd import inherited_descriptors
 from pelton.version import VERSION
 
@@ -149,6 +150,7 @@ def _run(module: bool, script: str, arguments: tuple[str, ...]) -> None:
     """
     from pelton.development.script import run_module, run_script
 
+    leave_first_place()
     try:
         code = (run_module if module else run_script)(script, arguments)
     except ConfigError as error:
@@ -206,6 +208,9 @@ def _working_directory() -> Path:
 
 
 def _serve_checked(target: Target, settings: Settings, found: Configuration) -> None:
+    if not settings.workers or settings.reload:
+        # A supervisor is a good process 1 itself.
+        leave_first_place()
     begin(settings)
     if not is_reloaded():
         for note in found.notes:
