@@ -26,6 +26,28 @@ __version__: str
 _Environ = dict[str, Any]
 _Application = Callable[[_Environ, Callable[..., Any]], Iterable[bytes]]
 
+class _StaticFiles(Protocol):
+    """Files that the front sends; see config/table/files.py."""
+
+    @property
+    def mounts(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def sendfile(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def index(self) -> str: ...
+    @property
+    def fallback(self) -> str | None: ...
+    @property
+    def fall_through(self) -> bool: ...
+    @property
+    def cache_control(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def media_types(self) -> dict[bytes, bytes]: ...
+    @property
+    def neighbours(self) -> bool: ...
+    @property
+    def open_files(self) -> int: ...
+
 class _FrontSettings(Protocol):
     """What the front reads once, at start, as attributes of the object it is given (config/settings.py)."""
 
@@ -93,6 +115,8 @@ class _FrontSettings(Protocol):
     def access_log_descriptor(self) -> int: ...
     @property
     def statsd_descriptor(self) -> int: ...
+    @property
+    def static_files(self) -> _StaticFiles | None: ...
     @property
     def statsd_prefix(self) -> str: ...
     @property
@@ -287,6 +311,8 @@ class Front:
 
         Raises OSError when a descriptor is unusable or the memory too small.
         """
+    def mount(self, prefix: str, folder: bytes) -> None:
+        """Send the files of a folder in response to requests below a path, which no folder has yet."""
     def retire_worker(self, worker: int) -> None:
         """Hand no more requests to it; the event "quiet" follows when nothing of it runs any more."""
     def worker_died(self, worker: int, how: str) -> None:

@@ -143,3 +143,132 @@ def test_reload_with_workers(live: StartLive) -> None:
     server = live(HELLO, "--reload", "--workers", "2")
     assert server.exit_code() == 2
     server.log.wait_for("reload: it serves in one process")
+
+
+# pelton run
+
+
+_SCRIPT = """
+from flask import Flask
+app = Flask(__name__)
+
+@app.get("/")
+def index():
+    return "a script"
+
+if __name__ == "__main__":
+    import sys
+    print("arguments:", sys.argv[1:], flush=True)
+    app.run(port=0)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    made = tmp_path / "script.py"
+    made.write_text(_SCRIPT)
+    return made
+
+
+def run_script(live: StartLive, *arguments: str | Path, environment: dict[str, str] | None = None) -> Live:
+    return live("run", *arguments, any_port=False, environment=environment)
+
+
+def page_of(server: Live) -> str:
+    address = server.log.wait_for(r"Running on (http://\S+)")[1]
+    with Client(address) as client:
+        return client.ask(request()).text
+
+
+def test_run_with_options_of_its_own(live: StartLive, script: Path) -> None:
+    server = run_script(live, "--threads", "3", "-k", "gthread", script, "--threads", "x")
+    assert page_of(server) == "a script"
+    # What stands behind the script is the script's.
+    server.log.wait_for(r"3 threads")
+
+
+def test_run_with_a_kind_from_the_environment(live: StartLive, script: Path) -> None:
+    server = run_script(live, script, environment={"PELTON_WORKER_KIND": "gevent"})
+    server.log.wait_for(r"1000 connections")
+    assert page_of(server) == "a script"
+
+
+def test_run_with_a_kind_that_is_none(live: StartLive, script: Path) -> None:
+    server = run_script(live, script, environment={"PELTON_WORKER_KIND": "bogus"})
+    assert server.exit_code() == 2
+    server.log.wait_for("PELTON_WORKER_KIND: .*bogus")
+
+
+def test_run_with_an_access_log(live: StartLive, script: Path, tmp_path: Path) -> None:
+    path = tmp_path / "access"
+    server = run_script(live, script, environment={"PELTON_ACCESS_LOG": str(path)})
+    assert page_of(server) == "a script"
+    eventually(lambda: "GET / HTTP/1.1" in path.read_text(), "the line is there")
+
+
+def test_run_with_a_misspelt_variable(live: StartLive, script: Path) -> None:
+    server = run_script(live, script, environment={"PELTON_THREDS": "3"})
+    assert "WARNING" in server.log.wait_for("PELTON_THREDS.*Did you mean PELTON_THREADS").string
+
+
+# flask serve
+
+
+def flask(live: StartLive, *arguments: str, directory: Path) -> Live:
+    return live(*arguments, directory=directory, any_port=False, module="flask")
+
+
+def test_flask_serve_with_threads_and_without(live: StartLive, script: Path) -> None:
+    server = flask(
+        live, "--app", "script", "serve", "--threads", "4", "--without-threads", directory=script.parent
+    )
+    assert server.exit_code() == 2
+    server.log.wait_for("--without-threads serves one request at a time, --threads 4 several")
+
+
+def test_flask_serve_of_nothing_advises_what_exists(live: StartLive, tmp_path: Path) -> None:
+    server = flask(live, "--app", "nosuch", "serve", directory=tmp_path)
+    assert server.exit_code() == 2
+    server.log.wait_for("Could not import 'nosuch'")
+    assert not server.log.all("serve run")
+    server.log.wait_for("flask serve --help")
+
+
+# Names of applications
+
+
+def test_a_django_project_by_its_name(live: StartLive, tmp_path: Path) -> None:
+    project = tmp_path / "mysite"
+    project.mkdir()
+    (project / "__init__.py").touch()
+    (project / "settings.py").write_text("DEBUG = True\n")
+    (project / "wsgi.py").write_text(
+        "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+    )
+    server = live("mysite", directory=tmp_path)
+    assert server.exit_code() == 3
+    server.log.wait_for("Did you mean: pelton mysite.wsgi")
+
+
+def test_a_typo_names_only_what_are_applications(live: StartLive, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("from flask import Flask\nsite = Flask(__name__)\n")
+    (tmp_path / "tool.py").write_text("import typer\napp = typer.Typer()\n")
+    (tmp_path / "window.py").write_text("app = None\ndef application(name):\n    pass\n")
+    server = live("shp", directory=tmp_path)
+    assert server.exit_code() == 3
+    server.log.wait_for("shop.py looks like an application")
+    assert not server.log.all("tool.py|window.py")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--threads", "-1"], "-1 is too small; the smallest value is 1"),
+        (["-w", "two"], '"two" is not a whole number, nor auto'),
+        (["--port", "http"], "'http' is not a valid integer"),
+    ],
+)
+def test_numbers_that_are_none(live: StartLive, arguments: list[str], says: str) -> None:
+    server = live(HELLO, *arguments, any_port=False)
+    assert server.exit_code() == 2
+    server.log.wait_for(says)

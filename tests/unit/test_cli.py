@@ -41,6 +41,13 @@ def test_the_first_view_of_the_help_is_short() -> None:
     assert "--worker-tmp-dir" not in result.output
 
 
+@pytest.mark.parametrize("command", [(), ("run",), ("config",), ("check",)])
+def test_the_help_cuts_no_sentence_and_shows_choices(command: tuple[str, ...]) -> None:
+    text = invoke(*command, "--help").output
+    assert "..." not in text.replace("[ARGUMENTS]...", "")
+    assert "--log-level [debug|info|warning|error]" in text
+
+
 def test_help_lists_every_option_with_its_default() -> None:
     result = invoke("--help-all")
     assert result.exit_code == 0

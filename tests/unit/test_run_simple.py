@@ -71,7 +71,7 @@ def test_concurrency(threaded: bool, processes: int, expected: Concurrency) -> N
 
 def test_what_was_chosen_counts_where_the_arguments_say_nothing() -> None:
     settings.choose({"workers": 2, "worker_kind": "gthread"}, "a test")
-    assert Concurrency.of(threaded=True, processes=1) == Concurrency(2, "gthread")
+    assert Concurrency.of(threaded=True, processes=1) == Concurrency(2, "threads")
     assert Concurrency.of(threaded=False, processes=4) == Concurrency(4, "sync")
 
 

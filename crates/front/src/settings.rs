@@ -11,6 +11,7 @@ use pelton_link::WaitingRoom;
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::scheduling::self_call::SelfCallPolicy;
+use crate::static_files::StaticSettings;
 
 /// See `_FrontSettings` in the Python stub for the meaning of each.
 #[derive(Clone, Debug)]
@@ -93,6 +94,8 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// Files that are sent without the application.
+    pub static_files: StaticSettings,
     /// What is done about requests that the application makes to its own server.
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).

@@ -49,7 +49,8 @@ class SettingType(click.ParamType):  # type: ignore[type-arg]
         """Files for paths, the words of settings that have some."""
         if self._row.unit is Unit.PATH:
             return [CompletionItem(incomplete, type="file")]
-        return [CompletionItem(word) for word, _ in self._row.words if word.startswith(incomplete)]
+        words = ["auto"] if self._row.unit is Unit.BOUNDS else [word for word, _ in self._row.words]
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 # As above.
@@ -169,6 +170,12 @@ def options_of_settings() -> list[click.Parameter]:
     env_file.first = False
     rows = [SettingOption(row) for row in TABLE]
     return [rows[0], host, port, *rows[1:], config, env_file, *_options_of_gunicorn()]
+
+
+def options_for_development() -> list[click.Parameter]:
+    """One for each row that the script's own call leaves open."""
+    # Where to listen, and who the process is, the script says.
+    return [SettingOption(row) for row in TABLE if row.name != "bind" and row.group is not Group.PROCESS]
 
 
 def option_for_all_of_the_help() -> click.Parameter:

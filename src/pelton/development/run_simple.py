@@ -24,7 +24,12 @@ from pelton.development import debugger, messages
 from pelton.development.application import Wrapping
 from pelton.development.end import Why, Wish, leave
 from pelton.development.port_in_use import explained
-from pelton.development.settings import chosen, development_settings
+from pelton.development.settings import (
+    chosen,
+    chosen_kind,
+    development_settings,
+    warn_of_environment,
+)
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
 from pelton.net.opened import open_all
@@ -56,7 +61,7 @@ class Concurrency:
     def of(cls, *, threaded: bool, processes: int) -> Concurrency:
         """What the two arguments mean together with what ``install`` or ``flask serve`` were given."""
         count = processes if processes > 1 else int(chosen("workers") or 0)
-        kind = str(chosen("worker_kind") or "threads")
+        kind = chosen_kind() or "threads"
         if threaded:
             return cls(count, kind)
         # One that has changed the interpreter cannot be left: a plain thread would stop everything there.
@@ -100,6 +105,8 @@ def run_simple(
     settings = _settings(hostname, port, concurrency, use_debugger=use_debugger)
     set_up_logging(settings.log_level)
     messages.set_up_logger()
+    if not is_reloaded_child():
+        warn_of_environment()
     if request_handler is not None and not is_reloaded_child():
         _tell_ignored(request_handler)
     kind = kind_of(settings)
@@ -109,9 +116,10 @@ def run_simple(
         # Not only in a reloader's child, which would be started for nothing.
         check_kind(settings)
     mode = messages.Mode(
-        settings.workers,
+        concurrency.processes,
         kind.permits(settings),
         "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
+        is_most=kind.bounds(settings) is not None,
         reloader=use_reloader,
         debugger=use_debugger,
     )

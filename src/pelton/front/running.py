@@ -228,14 +228,15 @@ class Running:
         try:
             while (notice := self._front.next_notice()) is not None:
                 if notice.message:
-                    LOGGER.log(logging.getLevelNamesMapping()[notice.level.upper()], "%s", notice.message)
+                    more = ""
+                    if notice.event == "stuck":
+                        more = (
+                            "; its thread is lost for others. With --workers the process would be replaced."
+                        )
+                    level = logging.getLevelNamesMapping()[notice.level.upper()]
+                    LOGGER.log(level, "%s%s", notice.message, more)
                 if notice.event == "waiting":
                     self._look_at(notice)
-                if notice.event == "stuck":
-                    LOGGER.error(
-                        "A thread does not let go of a request that timed out and is lost for others; with "
-                        "--workers its process would be replaced."
-                    )
             self._front.join()
         finally:
             # Without a front no request comes any more, so a drained worker needs no stop() to come to its
