@@ -30,7 +30,7 @@ from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import open_all
-from pelton.process.signals import STOP, Signals, on_main_thread
+from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded
@@ -192,7 +192,7 @@ def _announce(running: Running) -> None:
         " and ".join(running.addresses),
         kind_of(running.settings).description(running.settings),
         os.getpid(),
-        "; Ctrl-C stops it." if on_main_thread() else ".",
+        "; Ctrl-C stops it." if heeds_interrupts() else ".",
     )
 
 
