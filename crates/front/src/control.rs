@@ -42,6 +42,7 @@ pub(crate) enum Order {
     Retire(u64),
     Died(u64, String),
     CalledItself(u64, u32),
+    Mount(String, Vec<u8>),
     Answer(Arc<Doorbell>),
     Encrypt(Box<Encryption>),
     SetChallenges(Challenges),
@@ -217,6 +218,11 @@ impl FrontHandle {
     /// What ACME servers find from now on.
     pub fn set_challenges(&self, challenges: Challenges) {
         self.order(Order::SetChallenges(challenges));
+    }
+
+    /// Files of `folder` are responses to requests below `prefix` from now on.
+    pub fn mount(&self, prefix: String, folder: Vec<u8>) {
+        self.order(Order::Mount(prefix, folder));
     }
 
     /// Rings `pulse` from the front's thread, which shows that its event loop runs.

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use pelton_front::{
     Challenges, Common, Encryption, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol,
-    Proxies, Role, SelfCallPolicy, Settings, Streams, WorkerLink,
+    Proxies, Role, SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
 };
-use pelton_http::{TrustedProxies, UnderscorePolicy};
+use pelton_http::{TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -56,6 +56,25 @@ fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, n
         .map_err(|_| PyValueError::new_err(format!("{name} is not a number in the range it can have")))
 }
 
+/// Which files are sent without the application.
+fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
+    let from = settings.getattr("static_files")?;
+    if from.is_none() {
+        return Ok(StaticSettings::default());
+    }
+    Ok(StaticSettings {
+        mounts: from.getattr("mounts")?.extract()?,
+        sendfile: from.getattr("sendfile")?.extract()?,
+        index: from.getattr("index")?.extract()?,
+        fallback: from.getattr("fallback")?.extract()?,
+        fall_through: from.getattr("fall_through")?.extract()?,
+        cache_control: from.getattr("cache_control")?.extract()?,
+        media_types: from.getattr("media_types")?.extract()?,
+        neighbours: from.getattr("neighbours")?.extract()?,
+        open_files: number(&from, "open_files")?,
+    })
+}
+
 /// Which requests are handed on before their bodies are complete.
 fn streams_of(settings: &Bound<'_, PyAny>) -> PyResult<Streams> {
     let below: Vec<String> = settings.getattr("stream_path")?.extract()?;
@@ -89,6 +108,15 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             "allow" => UnderscorePolicy::Allow,
             other => return Err(PyValueError::new_err(format!("underscore_fields cannot be {other:?}"))),
         },
+        http2: h2::Bounds {
+            streams: number(from, "http2_streams")?,
+            stream_window: number(from, "http2_stream_window")?,
+            connection_window: number(from, "http2_connection_window")?,
+            continuations: number(from, "http2_continuations")?,
+            resets: number(from, "http2_resets")?,
+            control_frames: number(from, "http2_control_frames")?,
+            websockets: false,
+        },
         max_body_bytes: number(from, "max_body_bytes")?,
         body_memory_bytes: number(from, "body_memory_bytes")?,
         spool_directory: from.getattr("spool_directory")?.extract::<PathBuf>()?,
@@ -118,6 +146,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         write_idle_time: seconds(from, "write_idle_seconds")?,
         write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
+        static_files: static_files_of(from)?,
         statsd: number(from, "statsd_descriptor")?,
         statsd_prefix: from.getattr("statsd_prefix")?.extract()?,
         statsd_tags: from.getattr("statsd_tags")?.extract()?,
@@ -221,14 +250,15 @@ impl Notice {
 /// A listener as Python describes it: its descriptor, its role, and whether it is encrypted.
 type Described = (RawFd, String, bool);
 
-fn listener((descriptor, role, tls): Described) -> PyResult<ListenerSettings> {
+fn listener((descriptor, role, tls): Described, is_h2c: bool) -> PyResult<ListenerSettings> {
     let role = match &*role {
         "application" => Role::Application,
         "redirect" => Role::Redirect,
         "admin" => Role::Admin,
         other => return Err(PyValueError::new_err(format!("a listener cannot be for {other:?}"))),
     };
-    Ok(ListenerSettings { socket: duplicate(descriptor)?, role, protocol: Protocol::Http1, tls })
+    let protocol = if is_h2c { Protocol::Either } else { Protocol::Http1 };
+    Ok(ListenerSettings { socket: duplicate(descriptor)?, role, protocol, tls })
 }
 
 fn encryption(tls: &Bound<'_, Tls>) -> Encryption {
@@ -286,7 +316,8 @@ impl Front {
 #[pymethods]
 impl Front {
     #[new]
-    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, tls=None))]
+    #[allow(clippy::too_many_arguments, reason = "they have names where it is called")]
+    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, tls=None, h2c=vec![]))]
     fn new(
         settings: &Bound<'_, PyAny>,
         listeners: Vec<Described>,
@@ -295,9 +326,14 @@ impl Front {
         doorbell: RawFd,
         pulse: RawFd,
         tls: Option<&Bound<'_, Tls>>,
+        h2c: Vec<usize>,
     ) -> PyResult<Self> {
         let settings = read_settings(settings)?;
-        let listeners = listeners.into_iter().map(listener).collect::<PyResult<Vec<_>>>()?;
+        let listeners = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(index, described)| listener(described, h2c.contains(&index)))
+            .collect::<PyResult<Vec<_>>>()?;
         let (common, worker) = match link {
             Some(link) => {
                 let FrontHalf { end, bodies, doorbell } = link.get().take_front_half()?;
@@ -366,6 +402,12 @@ impl Front {
         let memory = File::from(duplicate(memory)?);
         let end = FrontEnd::join(&memory, duplicate(socket)?, at_least_one(threads)?)?;
         handle.add_worker(WorkerLink { number: worker, pid, threads, end, request_limit });
+        Ok(())
+    }
+
+    /// Send the files of a folder.
+    fn mount(&self, prefix: String, folder: Vec<u8>) -> PyResult<()> {
+        self.started()?.mount(prefix, folder);
         Ok(())
     }
 

@@ -25,6 +25,7 @@ class Scheme(enum.Enum):
 
     HTTP = "http"
     HTTPS = "https"
+    H2C = "h2c"
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class Bind:
 
 
 def parse_bind(text: str) -> Bind:
-    """As `parse_address`, with ``https://`` or ``http://`` in front where somebody wants to say which.
+    """As `parse_address`, with a scheme in front where somebody wants to say which.
 
-    Behind ``http://`` and ``https://`` stands the address itself, also ``unix:/path`` or ``fd://3``.
+    Behind ``http://``, ``https://`` and ``h2c://`` stands the address itself, also ``unix:/path``.
     """
     text = text.strip()
     for scheme in Scheme:

@@ -22,15 +22,16 @@ from pelton.config.settings import Settings
 from pelton.config.worker_kinds import self_call_of
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
-from pelton.exceptions import PeltonError
+from pelton.exceptions import ConfigError, PeltonError
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import Opened
 from pelton.process.control_socket import Line, LineClosedError, Message
 from pelton.reloader.waiting_room import waiting_room
+from pelton.static.settings import front_files
 from pelton.tls.certificates import Certificates, certificates_of
-from pelton.tls.material import explained
+from pelton.tls.material import BadCertificateError, explained
 
 LOGGER = logging.getLogger("pelton")
 
@@ -77,6 +78,7 @@ def run(
                 **front_statsd(settings, opened.statsd),
                 self_call=self_call_of(settings),
                 **waiting_room(settings.bind),
+                static_files=front_files(settings),
             ),
             opened.described,
             None,
@@ -84,12 +86,13 @@ def run(
             doorbell=descriptors.doorbell,
             pulse=descriptors.pulse,
             tls=None if certificates is None else certificates.tls,
+            h2c=opened.h2c,
         )
-    except PeltonError as error:
+    except BadCertificateError as error:
         # It could be used when it was read.
         LOGGER.error("The front cannot start: %s", explained(error))
         return FAILED
-    except ValueError as error:
+    except (ConfigError, ValueError) as error:
         with contextlib.suppress(LineClosedError):
             line.send({"event": "failed", "what": f"A setting is out of range: {error}"})
         return BAD_SETTINGS
@@ -177,6 +180,8 @@ class _Front:
             self._front.add_worker(
                 fields["worker"], fields["pid"], fields["threads"], memory, end, fields["request_limit"]
             )
+            for prefix, folder in fields["static"]:
+                self._front.mount(prefix, os.fsencode(folder))
         except (OSError, ValueError) as error:
             # Without the front's trust it gets no requests; the supervisor finds out by itself only if told.
             self._log.write(f"Worker {fields['worker']} cannot be added: {error}.")

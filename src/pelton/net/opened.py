@@ -19,6 +19,7 @@ from pelton.exceptions import ConfigError, StartError
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.statsd import open_statsd_of
 from pelton.net.listeners import Inherited, Listener, open_listeners
+from pelton.static.settings import front_files
 from pelton.tls.material import Material, has_certificates, read_material
 from pelton.tls.ticket_keys import NO_KEYS, new_store
 
@@ -62,6 +63,11 @@ class Opened:
         )
         return [(one.socket.fileno(), role, one.tls) for listeners, role in roles for one in listeners]
 
+    @property
+    def h2c(self) -> list[int]:
+        """Which of all listeners may be spoken to in HTTP/2 at once."""
+        return [place for place, one in enumerate(self.all_listeners) if one.speaks_http2]
+
     def close(self) -> None:
         """Close everything and remove socket files; may be called again, but not after `hand_over`."""
         for listener in self.all_listeners:
@@ -96,6 +102,8 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
         access_log = open_access_log_of(settings)
         if access_log != OFF:
             undo.callback(os.close, access_log)
+        # A folder that is not there is told of before anything is started.
+        front_files(settings)
         statsd = open_statsd_of(settings)
         if statsd != OFF:
             undo.callback(os.close, statsd)
@@ -106,8 +114,9 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
         for bind in binds:
             for listener in open_listeners([bind.address], inherited):
                 undo.callback(listener.close)
-                if material is not None and bind.scheme is not Scheme.HTTP:
+                if material is not None and bind.scheme not in (Scheme.HTTP, Scheme.H2C):
                     listener.encrypt()
+                listener.speaks_http2 = bind.scheme is Scheme.H2C
                 listeners.append(listener)
         redirect_listeners = open_listeners(redirects, inherited)
         for listener in redirect_listeners:
@@ -133,7 +142,7 @@ def _check_schemes(settings: Settings, binds: Sequence[Bind]) -> None:
                 f"{text} is to be encrypted, and there is no certificate.",
                 "Name one with --certfile and --keyfile, or write --certfile adhoc to try it out.",
             )
-    if encrypted and all(bind.scheme is Scheme.HTTP for bind in binds):
+    if encrypted and all(bind.scheme in (Scheme.HTTP, Scheme.H2C) for bind in binds):
         raise ConfigError(
             "There is a certificate, and no address is encrypted.", "Write https:// before one of them."
         )

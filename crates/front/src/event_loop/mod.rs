@@ -25,9 +25,11 @@ use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Connections, Driver};
 use crate::control::{Command, Common, Shared};
+use crate::counters::Losses;
 use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
+use crate::event_loop::files::Helped;
 use crate::event_loop::handshakes::Handshakes;
 use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
@@ -37,6 +39,7 @@ use crate::event_loop::upload::Uploads;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
 use crate::exchange::{Exchange, ExchangeId, Exchanges, State};
+use crate::helpers::Helpers;
 use crate::notices::Level;
 use crate::reactor::Readiness;
 use crate::reactor::timers::Timers;
@@ -44,6 +47,7 @@ use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
+use crate::static_files::StaticFiles;
 use crate::statsd::sender::Statsd;
 use crate::transport::Transport;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
@@ -54,6 +58,7 @@ pub(crate) mod accept;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
+pub(crate) mod files;
 pub(crate) mod handshakes;
 pub(crate) mod health;
 pub(crate) mod making_room;
@@ -135,6 +140,11 @@ pub(crate) struct EventLoop {
     pub(crate) departures: Vec<Departure>,
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
+    pub(crate) static_files: StaticFiles,
+    /// What has been told of files that cannot be opened.
+    pub(crate) file_failures: Losses,
+    /// Threads for what would hold up this one.
+    pub(crate) helpers: Helpers<Helped>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) statsd: Option<Statsd>,
     /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
@@ -173,7 +183,7 @@ pub(crate) struct EventLoop {
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
     /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
-    unix_ms_at_start: u64,
+    pub(crate) unix_ms_at_start: u64,
     /// When the wall clock is to be read again.
     wall_clock_at: u64,
 }
@@ -195,8 +205,11 @@ impl EventLoop {
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
         if settings.max_connections == 0 {
-            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(16);
+            let room = descriptor_limit()
+                .saturating_sub(RESERVED_DESCRIPTORS + static_files.most_open() as u64)
+                .max(16);
             settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
         }
         let limits = Limits {
@@ -207,6 +220,7 @@ impl EventLoop {
             body_bytes: settings.max_body_bytes,
             ..Limits::default()
         };
+        let helpers = Helpers::new(Arc::clone(&common.doorbell));
         let affinity = Affinity::new(settings.debugger_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
@@ -254,6 +268,9 @@ impl EventLoop {
             uploads: Uploads::default(),
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
+            static_files,
+            file_failures: Losses::default(),
+            helpers,
             draining: false,
             looked_again: false,
             again: Vec::new(),
@@ -320,6 +337,7 @@ impl EventLoop {
         for place in news.drain(..) {
             self.on_news(place);
         }
+        self.follow_helpers();
         if !self.again.is_empty() {
             for id in std::mem::take(&mut self.again) {
                 self.drive(id);
@@ -329,6 +347,7 @@ impl EventLoop {
             self.drive_relays();
         }
         self.meet_deadlines(due);
+        self.tidy_files();
         self.end_late_uploads();
         self.follow_departures();
         self.help_slow_readers();
@@ -442,6 +461,7 @@ impl EventLoop {
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        self.shared.counters.files_open.set(self.static_files.open_files() as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }
@@ -485,10 +505,18 @@ impl EventLoop {
         self.drive(id);
         if event.read_closed
             && let Some(connection) = self.connections.get_mut(id)
-            && let Some(http1) = connection.driver.http1()
         {
-            let exchange = http1.exchange;
-            self.client_left(exchange);
+            match &connection.driver {
+                Driver::Http1(http1) => {
+                    let exchange = http1.exchange;
+                    self.client_left(exchange);
+                }
+                Driver::Http2(http2) => {
+                    for exchange in http2.exchanges() {
+                        self.client_left(exchange);
+                    }
+                }
+            }
         }
     }
 
@@ -515,8 +543,13 @@ impl EventLoop {
             let turn = if connection.lingering {
                 self.linger(id)
             } else {
-                let Driver::Http1(http1) = &connection.driver;
-                let exchange_id = http1.exchange;
+                let exchange_id = match &connection.driver {
+                    Driver::Http1(http1) => http1.exchange,
+                    Driver::Http2(_) => {
+                        self.drive_http2(id);
+                        return;
+                    }
+                };
                 let Some(exchange) = self.exchanges.get(exchange_id) else { return };
                 match exchange.state() {
                     // Bytes of a handshake are none of HTTP (`handshakes`).
@@ -554,10 +587,14 @@ impl EventLoop {
     /// Ends a connection, whatever it was doing.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let Driver::Http1(http1) = &connection.driver;
-        let exchange = http1.exchange;
-        if !self.keep_socket(exchange) {
-            return;
+        let exchange = match &connection.driver {
+            Driver::Http1(http1) => Some(http1.exchange),
+            Driver::Http2(_) => None,
+        };
+        match exchange {
+            Some(exchange) if !self.keep_socket(exchange) => return,
+            Some(_) => {}
+            None => self.drop_all_streams(id, reason),
         }
         let Some(mut connection) = self.connections.remove(id) else { return };
         if connection.transport.is_shaking() {
@@ -566,24 +603,34 @@ impl EventLoop {
         if connection.is_shared {
             self.part_with(&connection);
         }
-        if self.exchanges.get(exchange).is_some_and(Exchange::would_look_whole) {
+        let looks_whole =
+            exchange.and_then(|id| self.exchanges.get(id)).is_some_and(Exchange::would_look_whole);
+        if looks_whole {
             connection.transport.reset_at_close();
         }
         self.timers.clear(id.key);
         self.forget_client(&connection);
         reason.counter(&self.shared.counters).up();
-        self.abandon(exchange, &connection.transport, reason);
+        if let Some(exchange) = exchange {
+            self.abandon(exchange, Some(&connection.transport), reason);
+        }
     }
 
     /// Ends the connection of an exchange that cannot be brought to an end of its own.
     pub(crate) fn close_exchange(&mut self, id: ExchangeId, reason: CloseReason) {
-        if let Some(exchange) = self.exchanges.get(id) {
-            self.close(exchange.connection, reason);
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let connection_id = exchange.connection;
+        if exchange.stream == 0 {
+            self.close(connection_id, reason);
+        } else {
+            // Only its stream; the others go on. What is to be said of it leaves with the next turn.
+            self.drop_stream(id, reason);
+            self.again.push(connection_id);
         }
     }
 
     /// Nobody waits for an exchange any more, whatever it was doing.
-    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: &Transport, reason: CloseReason) {
+    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: Option<&Transport>, reason: CloseReason) {
         self.exchange_timers.clear(id.key);
         let Some(mut exchange) = self.exchanges.remove(id) else { return };
         self.note_departure(&exchange);

@@ -49,13 +49,13 @@ impl EventLoop {
         let mut budget = READ_BUDGET;
         loop {
             let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
-            let Some(http1) = connection.driver.http1() else { return Turn::Wait };
+            let Some(http1) = connection.driver.http1() else { return Turn::Again };
             if http1.unseen {
                 http1.unseen = false;
                 let input = std::mem::take(&mut http1.input);
                 let (consumed, seen) = self.look(id, &input);
                 let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
-                let Some(http1) = connection.driver.http1() else { return Turn::Wait };
+                let Some(http1) = connection.driver.http1() else { return Turn::Again };
                 http1.consume(input, consumed);
                 if matches!(seen, Seen::Turned) {
                     http1.unseen = !http1.input.is_empty();
@@ -173,6 +173,13 @@ impl EventLoop {
                 }
                 continue;
             }
+            if connection.may_be_http2 {
+                match self.look_for_preface(id, rest) {
+                    Some(true) => return (input.len(), Seen::Turned),
+                    Some(false) => continue,
+                    None => return (at, Seen::More),
+                }
+            }
             let Some(http1) = connection.driver.http1() else { return (at, Seen::Turned) };
             let exchange_id = http1.exchange;
             let step = match http1.receiver.advance(rest, &self.limits, &mut self.head) {
@@ -259,6 +266,10 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
+        if !self.static_files.is_idle() && self.respond_with_file(exchange_id, bytes) {
+            self.identified = identified;
+            return Some(0);
+        }
         let all = if identified.is_empty() { bytes } else { &identified };
         let taken = self.collect(id, exchange_id, all, after);
         self.identified = identified;

@@ -73,6 +73,7 @@ impl EventLoop {
         wait = soonest(wait, self.next_room_ms());
         wait = soonest(wait, self.next_trim_ms());
         wait = soonest(wait, self.next_upload_ms());
+        wait = soonest(wait, self.next_file_ms());
         wait = soonest(wait, self.next_departure_ms());
         soonest(wait, self.next_self_call_ms())
     }
