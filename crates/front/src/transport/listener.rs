@@ -321,7 +321,7 @@ mod tests {
         let other = Socket::from(tcp.try_clone().unwrap());
         let listener = Listener::new(settings(tcp, Role::Application), 0).unwrap();
         other.shutdown(std::net::Shutdown::Both).unwrap();
-        assert_eq!(Trouble::of(&listener.accept().unwrap_err()), Trouble::NoListener);
+        assert_eq!(Trouble::of(&listener.accept(None).unwrap_err()), Trouble::NoListener);
     }
 
     #[test]
