@@ -35,6 +35,8 @@ struct Relay {
     to_worker: Vec<u8>,
     client_ended: bool,
     worker_ended: bool,
+    /// The worker has closed its end: what the client still says reaches nobody.
+    worker_gone: bool,
 }
 
 /// All of them.
@@ -78,6 +80,7 @@ impl EventLoop {
             to_worker: Vec::new(),
             client_ended: false,
             worker_ended: false,
+            worker_gone: false,
         };
         let worker_raw = relay.worker.as_raw_fd();
         let Some(client_raw) = relay.transport.raw() else { return };
@@ -117,6 +120,7 @@ impl EventLoop {
                 relay.transport.note_event(event.readable, event.read_closed);
             } else {
                 relay.worker_readable = true;
+                relay.worker_gone |= event.write_closed || event.error;
             }
             self.drive_relay(key);
         }
@@ -136,7 +140,7 @@ impl EventLoop {
         for _ in 0..PASSES {
             match relay.pass(buffer) {
                 Ok(true) => {}
-                Ok(false) if relay.client_ended && relay.worker_ended => break,
+                Ok(false) if relay.is_over() => break,
                 Ok(false) => return,
                 // Either side has gone; the other one sees the end.
                 Err(_) => {
@@ -145,7 +149,7 @@ impl EventLoop {
                 }
             }
         }
-        if relay.client_ended && relay.worker_ended && !relay.transport.has_unsent() {
+        if relay.is_over() {
             self.relays.open.remove(key);
         } else {
             self.relays.again.push(key);
@@ -154,6 +158,11 @@ impl EventLoop {
 }
 
 impl Relay {
+    /// Whether nobody has anything more to say to anybody, and all that was said has left.
+    fn is_over(&self) -> bool {
+        self.worker_ended && (self.client_ended || self.worker_gone) && !self.transport.has_unsent()
+    }
+
     /// Moves one piece each way; whether anything moved.
     fn pass(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         self.transport.proceed()?;
