@@ -97,3 +97,19 @@ def test_with_processes_they_say_why_not(
     one.output.wait_for(f"{kind} cannot be combined with worker processes: .* supervisor .* patched")
     one.output.wait_for(f"-k {kind} --workers 2")
     assert "Running on" not in one.output.text
+
+
+@KINDS
+def test_the_reloader_is_beside_the_hub(tmp_path: Path, scripts: list[Script], kind: str) -> None:
+    scripts.append(one := Script(tmp_path, kind, "dict(use_reloader=True)"))
+    address = one.output.wait_for(r"http://[\d.:]+")[0]
+    with Client(address) as client:
+        assert client.ask(request()).body == b"hello"
+    file = tmp_path / "script.py"
+    file.write_text(file.read_text().replace('b"hello"', 'b"other"'))
+    one.output.wait_for("Detected change")
+    with Client(address) as client:
+        # It waits in the listening socket for whoever comes.
+        assert client.ask(request()).body == b"other"
+    one.process.send_signal(signal.SIGTERM)
+    assert one.process.wait(DEADLINE) == 0

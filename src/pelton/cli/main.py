@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from pelton._engine import Origin
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
@@ -42,6 +43,7 @@ from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.loader import ApplicationError, Target, load_application, parse_target
 from pelton.process.daemon import begin
 from pelton.process.first import leave_first_place
+from pelton.process.forks import leave_if_child
 from pelton.process.systemd import inherited_descriptors
 from pelton.version import VERSION
 
@@ -266,8 +268,10 @@ def _serve_checked(target: Target, settings: Settings, found: Configuration) -> 
     if settings.hooks is not None:
         settings.hooks.alone()
     kind_of(settings).prepare(settings)
+    origin = Origin()
     with LoadWatch("This process"):
         application = load_application(target, directory)
+        leave_if_child(origin)
 
     from pelton.api import run_with
 
