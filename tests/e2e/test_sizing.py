@@ -36,6 +36,9 @@ class Sized:
             environment=gates.environment,
         )
 
+        if "--workers" in arguments and "--workers 0" not in " ".join(arguments):
+            self.server.ready_workers(2)
+
     def hold(self, count: int) -> None:
         """So many requests more that do not come back before their gates are opened."""
         for number in range(len(self.held), len(self.held) + count):
