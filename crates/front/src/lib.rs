@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 mod access;
+mod cache;
 mod connection;
 mod control;
 mod counters;
