@@ -55,6 +55,18 @@ ACCEPT_ENCODING = (
 )
 FILE_NAMES = (b"/s/a/b.css", b"/s/%2e%2e/%2E./..%2f..%5c", b"/s/.well-known/a//b/./c%00")
 
+_HEAD = b"\x82\x86\x84\x41\x01a"
+# Frames of HTTP/2 behind the preface.
+FRAMES = (
+    b"\0\0\x06\x01\x05\0\0\0\x01" + _HEAD,
+    b"\0\0\x06\x01\x04\0\0\0\x01" + _HEAD + b"\0\0\x03\0\x01\0\0\0\x01abc",
+    b"\0\0\x03\x01\x01\0\0\0\x01" + _HEAD[:3] + b"\0\0\x03\x09\x04\0\0\0\x01" + _HEAD[3:],
+    b"\0\0\x0b\x01\x05\0\0\0\x01" + _HEAD + b"\x40\x01x\x01y"[:5],
+    b"\0\0\x06\x01\x05\0\0\0\x01" + _HEAD + b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08",
+    b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\x05\0\0\x08\x06\0\0\0\0\0abcdefgh",
+    b"\0\0\x04\x08\0\0\0\0\0\0\0\x01\0\0\0\x07\x10\0\0\0\0\0\0\0\0\x01u=1",
+)
+
 
 def write(target: str, seeds: Iterable[bytes]) -> None:
     """Each seed as a file named after its content, as libFuzzer does it."""
@@ -75,6 +87,7 @@ def main() -> None:
     write("chunked", filter(None, bodies))
     write("proxy_header", PROXY_HEADERS)
     write("forwarded", FORWARDED)
+    write("h2", FRAMES)
     write("ranges", RANGES)
     write("conditions", CONDITIONS)
     write("accept_encoding", ACCEPT_ENCODING)

@@ -5,11 +5,13 @@
 use std::net::IpAddr;
 
 use pelton_http::forwarded::{Client, Resolved, TrustedProxies, is_forwarding_field, resolve};
+use pelton_http::h2::Bounds;
 use pelton_http::header_policy::valid_value;
 use pelton_http::proxy_protocol::{Header, LONGEST_HEADER, Malformed, Parsed, parse};
 use pelton_http::{HttpError, Known, Limits, UnderscorePolicy, Version};
 
 use crate::common::{OwnedHead, Seen, feed};
+use crate::peer;
 use crate::simple::{self, SimpleBody, SimpleHead};
 
 /// Limits that a small input can reach.
@@ -217,4 +219,26 @@ pub fn forwarded(bytes: &[u8]) {
             assert_eq!((resolved.https, resolved.host), (Some(true), Some(&b"a:1"[..])));
         }
     }
+}
+
+/// Frames behind a preface: however they are cut, the same is seen and the same is said, and no more streams are open than may be.
+pub fn h2(frames: &[u8]) {
+    let bounds = Bounds {
+        streams: 3,
+        stream_window: 64,
+        connection_window: 100,
+        continuations: 2,
+        resets: 2,
+        control_frames: 4,
+        websockets: true,
+    };
+    let wire = peer::wire([frames.to_vec()]);
+    peer::cut_with(&wire, &Limits::default(), &Bounds::default());
+    let run = peer::cut_with(&wire, &small_limits(), &bounds);
+    let opened = run
+        .seen
+        .iter()
+        .filter(|seen| matches!(seen, peer::Seen::Head(..)) || matches!(seen, peer::Seen::Refused(..)));
+    // Nothing is released here, and each of them can be refused once more: its body.
+    assert!(opened.count() <= 6);
 }

@@ -4,4 +4,6 @@ pub mod checks;
 #[path = "../../crates/http/tests/common/mod.rs"]
 pub mod common;
 pub mod negotiation;
+#[path = "../../crates/http/tests/common/h2.rs"]
+pub mod peer;
 pub mod simple;

@@ -186,6 +186,16 @@ def test_a_refused_request_after_a_good_one_does_not_harm_it(start: Start) -> No
     assert client.closed()
 
 
+@pytest.mark.parametrize("first", ["HEAD", "GET"])
+def test_a_refusal_has_its_body_whatever_came_before_it(start: Start, first: str) -> None:
+    client = start(hello).connect()
+    assert client.ask(request(first)).status == 200
+    refused = client.send(b"\x00 / HTTP/1.1\r\n\r\n").response()
+    assert refused.status == 400
+    assert refused.length == len(refused.body) > 0
+    assert client.closed()
+
+
 def test_several_listeners_tell_their_requests_apart(serve: Serve) -> None:
     first, second = serve(report), serve(report, transport="unix")
     assert first.ask(request()).json()["environ"]["SERVER_NAME"] == "127.0.0.1"

@@ -129,6 +129,29 @@ def test_what_never_reached_python_or_never_finished(live: StartLive, tmp_path: 
     assert "http.response.status_code" not in line
 
 
+def test_what_was_cut_off_is_told_with_what_was_taken(live: StartLive, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    server = live(
+        *(PROCESS_APP, "--workers", "1", "--write-timeout", "1s"),
+        *("--access-log", path, "--access-log-format", "json"),
+    )
+    with server.connect(receive_buffer=4096) as client:
+        client.send(request(target="/large/30000000"))
+        client.head()
+        taken = len(client.piece())
+        (line,) = lines_of(path, 1)
+    assert line["pelton.outcome"] == "write timeout"
+    # What lies in this end's buffer has been taken, too.
+    assert taken <= line["http.response.body.size"] < taken + 200_000
+
+
+def test_a_full_disk_is_called_by_its_name(live: StartLive) -> None:
+    server = live(PROCESS_APP, "--workers", "1", "--access-log", "/dev/full")
+    assert server.ask(request()).status == 200
+    server.log.wait_for("1 lines? of the access log .* lost: No space left on device")
+    assert not server.log.all("not .* fast enough")
+
+
 def hostile(draw: random.Random) -> bytes:
     """Bytes that may stand in a field, and want to end it."""
     parts = [

@@ -189,6 +189,32 @@ def test_a_reader_that_is_merely_slow_is_not_cut_off(serve: Serve) -> None:
     assert received == size
 
 
+@pytest.mark.parametrize("transport", ["ipv4", "unix"])
+def test_a_steady_reader_is_not_cut_off_while_the_system_holds_much_for_it(
+    serve: Serve, transport: str
+) -> None:
+    size = 12_000_000
+    server = serve(answer(b"x" * size), transport=transport, write_idle_seconds=0.5, write_rate=2000)
+    slow = server.connect(receive_buffer=4096).send(QUICK).wait_readable()
+    quiet = server.connect()
+    quiet.socket.settimeout(0.05)
+    received = 0
+    # More than the rate all the time, for several windows, and far less than the system's buffers take; only
+    # when a third of one is empty again does it take more.
+    for _ in range(50):
+        received += len(slow.socket.recv(4096))
+        with pytest.raises(TimeoutError):
+            quiet.socket.recv(1)
+    assert received <= 50 * 4096
+    assert server.counter("closed_write_timeout") == 0
+    slow.socket.settimeout(20)
+    # With a head before it.
+    while received < size and (piece := slow.socket.recv(1 << 20)):
+        received += len(piece)
+    assert received >= size
+    assert server.counter("closed_write_timeout") == 0
+
+
 def test_an_answer_is_not_on_the_clock_of_the_queue(serve: Serve) -> None:
     body = b"x" * 900_000
     # Over a unix socket, where the kernel takes nothing more on its own account once its buffer is full.

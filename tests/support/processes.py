@@ -60,3 +60,12 @@ def zombies_of(pid: int) -> list[int]:
 def group_of(leader: int) -> list[int]:
     """The processes of a group that run."""
     return [one.pid for one in everybody() if one.group == leader and one.runs]
+
+
+def sleeps(pid: int) -> bool:
+    """Whether each of its threads waits for something: none computes or is about to."""
+    for thread in (_PROC / str(pid) / "task").iterdir():
+        text = (thread / "stat").read_text()
+        if text[text.rindex(")") + 2] not in "SI":
+            return False
+    return True

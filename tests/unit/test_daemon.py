@@ -168,6 +168,125 @@ def test_privileges_are_dropped(tmp_path: Path) -> None:
         assert status.st_mode & 0o007 == 0
 
 
+# Traps that the user whom the server becomes may have set, in a folder of its own.
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+SERVICE = 65534
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of the service user, as people make them for logs."""
+    made = tmp_path / "logs"
+    made.mkdir()
+    os.chown(made, SERVICE, SERVICE)
+    return made
+
+
+@pytest.fixture
+def treasure(tmp_path: Path) -> Path:
+    made = tmp_path / "treasure"
+    made.write_text("root's")
+    return made
+
+
+def begin_and_drop(**values: object) -> str:
+    settings = {"user": str(SERVICE), "group": str(SERVICE), "workers": 1, **values}
+    return in_a_process(
+        "from pelton.net.opened import open_all\n"
+        "from pelton.exceptions import PeltonError\n"
+        f"settings = settings_from({settings!r})\n"
+        "try:\n"
+        "    daemon.begin(settings)\n"
+        "    opened = open_all(settings)\n"
+        "    daemon.drop_privileges(settings, opened)\n"
+        "except PeltonError as error:\n"
+        "    print('refused:', error)\n"
+        "else:\n"
+        "    opened.close()\n"
+    )
+
+
+@only_root
+@pytest.mark.parametrize("name", ["error_log", "access_log"])
+@pytest.mark.parametrize("how", ["symlink", "folder", "hard link"])
+def test_links_to_a_file_of_roots_are_not_followed(
+    folder: Path, treasure: Path, tmp_path: Path, name: str, how: str
+) -> None:
+    path = folder / "log"
+    if how == "symlink":
+        path.symlink_to(treasure)
+    elif how == "folder":
+        (folder / "sub").symlink_to(tmp_path)
+        path = folder / "sub" / "treasure"
+    else:
+        path.hardlink_to(treasure)
+    said = begin_and_drop(bind=[f"unix:{folder}/socket"], **{name: str(path)})
+    assert how == "hard link" or "symbolic link" in said, said
+    assert (treasure.stat().st_uid, treasure.stat().st_gid) == (0, 0)
+    assert treasure.read_text() == "root's"
+
+
+@only_root
+def test_a_link_that_root_has_put_is_followed(tmp_path: Path, folder: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir(mode=0o755)
+    (ours / "log").symlink_to(folder / "log")
+    (ours / "pipe").symlink_to("/dev/stderr")
+    ours.chmod(0o755)
+    # Where pytest keeps its folders others may write, so the path begins in one that is root's alone.
+    said = begin_and_drop(bind=[f"unix:{folder}/socket"], error_log=str(ours / "log"))
+    assert said == ""
+    assert (folder / "log").stat().st_uid == SERVICE
+    assert begin_and_drop(bind=[f"unix:{folder}/socket"], access_log=str(ours / "pipe")) == ""
+
+
+@only_root
+@pytest.mark.parametrize("form", ["combined", "json"])
+def test_the_logs_and_the_pid_file_are_the_users(folder: Path, form: str) -> None:
+    names = {"access_log": "access", "error_log": "error", "pid_file": "pid"}
+    paths = {name: str(folder / file) for name, file in names.items()}
+    settings = {"user": str(SERVICE), "workers": 1, "bind": [f"unix:{folder}/socket"], **paths}
+    in_a_process(
+        "from pelton.net.opened import open_all\n"
+        f"settings = settings_from({settings | {'access_log_format': form}!r})\n"
+        "daemon.begin(settings)\n"
+        "daemon.drop_privileges(settings, open_all(settings))\n"
+        # Without what is done at the exit.
+        "os._exit(0)"
+    )
+    found = {one.name: one.stat().st_uid for one in folder.iterdir()}
+    assert found == dict.fromkeys(("access", "error", "pid", "socket"), SERVICE)
+
+
+@only_root
+def test_a_pid_file_is_not_written_through_a_link(folder: Path, treasure: Path) -> None:
+    # Where it is made before it gets its name, for every number that the process may have.
+    trap = (
+        f"os.symlink({str(treasure)!r}, f'{folder}/.pid.{{os.getpid()}}')\n"
+        f"os.link({str(treasure)!r}, f'{folder}/.pid2.{{os.getpid()}}')\n"
+    )
+    values = {"user": str(SERVICE), "workers": 1}
+    in_a_process(
+        trap
+        + f"identity = daemon.identity_of(settings_from({values!r}))\n"
+        + f"for name in ('pid', 'pid2'): daemon.PidFile('{folder}/' + name).write(identity)\n"
+        + f"print([Path('{folder}', one).read_text() == f'{{os.getpid()}}\\n' for one in ('pid', 'pid2')])"
+    )
+    assert treasure.read_text() == "root's"
+    assert treasure.stat().st_uid == 0
+
+
+@only_root
+def test_only_sockets_are_given_away_as_sockets(folder: Path, treasure: Path) -> None:
+    from pelton.process.trusted_files import give_socket
+
+    for made in (folder / "symlink", folder / "hard"):
+        (made.symlink_to if made.name == "symlink" else made.hardlink_to)(treasure)
+        give_socket(str(made), SERVICE, SERVICE)
+    assert treasure.stat().st_uid == 0
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can")
 def test_privileges_that_nobody_gave(tmp_path: Path) -> None:
     from pelton.net.opened import Opened

@@ -248,6 +248,39 @@ class TestDeath:
         assert do.Log("error", "worker 1 (pid 4001) exited with code 7") in story.actions
         assert do.Log("error", "worker 2 (pid 4002) exited with code 0") in story.actions
 
+    def test_workers_that_die_once_they_are_ready_are_started_more_and_more_rarely(self) -> None:
+        story = Story(workers=1)
+        story.serve()
+        starts = 0
+        until = story.now + 60
+        while story.now < until:
+            (number,) = [number for number, one in story.state.workers.items()]
+            story.tell(ev.WorkerReady(number))
+            story.tell(ev.WorkerExited(number, KILLED))
+            # The first one may have been an accident.
+            assert len(started(story)) == (1 if starts == 0 else 0), starts
+            while not story.state.workers:
+                story.now = next_deadline(story.state) or 0.0
+                story.tell(ev.Elapsed())
+            starts += 1
+        assert starts <= 8
+        assert story.state.stage is Stage.SERVING
+        # One that lives makes good for all of them.
+        story.tell(ev.WorkerReady(max(story.state.workers)))
+        story.after(5)
+        story.tell(ev.WorkerExited(max(story.state.workers), KILLED))
+        assert len(started(story)) == 1
+
+    def test_a_canary_or_a_sibling_that_dies_early_counts_once(self) -> None:
+        story = Story(workers=4)
+        numbers = story.serve()
+        story.now += 1
+        story.tell(*(ev.WorkerExited(number, KILLED) for number in numbers))
+        # All of one cause, and the first time.
+        assert len(story.state.workers) == 4
+        assert story.state.early_deaths.count == 1
+        assert not story.log("in a row")
+
     def test_later_failures_do_not_end_it_while_one_serves(self) -> None:
         story = Story()
         story.serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import werkzeug.serving
 from werkzeug.debug import DebuggedApplication
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import pelton
@@ -253,6 +255,57 @@ def test_a_debugger_is_found_wherever_it_is() -> None:
     for one in (DebuggedApplication(app), ProxyFix(DebuggedApplication(app)), inner, ProxyFix(inner)):
         with pytest.raises(ConfigError, match="use_debugger"):
             refuse_debugger(one)
+
+
+hidden = DebuggedApplication(app)
+
+
+def by_name(environ: Any, start_response: Any) -> Any:
+    return hidden(environ, start_response)
+
+
+@pytest.mark.parametrize("way", ["closure", "wraps", "partial", "mounts", "method", "global", "list"])
+def test_a_debugger_is_found_behind(way: str) -> None:
+    debugged = DebuggedApplication(app)
+
+    def closure(environ: Any, start_response: Any) -> Any:
+        return debugged(environ, start_response)
+
+    @functools.wraps(debugged)
+    def wraps(environ: Any, start_response: Any) -> Any:
+        return []
+
+    class Held:
+        def __init__(self) -> None:
+            self.layers = [{"x": debugged}]
+
+        def serve(self, environ: Any, start_response: Any) -> Any:
+            return []
+
+    found: dict[str, Any] = {
+        "closure": ProxyFix(closure),
+        "wraps": wraps,
+        "partial": functools.partial(lambda inner, *_: inner, debugged),
+        "mounts": DispatcherMiddleware(app, {"/shop": ProxyFix(debugged)}),
+        "method": Held().serve,
+        "global": by_name,
+        "list": Held(),
+    }
+    with pytest.raises(ConfigError, match="use_debugger"):
+        refuse_debugger(found[way])
+
+
+def test_a_flask_application_with_proxies_is_let_through() -> None:
+    from flask import Flask, current_app, request
+
+    made = Flask(__name__)
+
+    @made.get("/")
+    def index() -> str:
+        return f"{request.path} {current_app.name}"
+
+    mounts: dict[str, Any] = {"/request": request, "/app": current_app}
+    refuse_debugger(DispatcherMiddleware(made, mounts))
 
 
 def test_other_applications_are_let_through() -> None:

@@ -146,6 +146,10 @@ counters! {
     closed_no_proxy_header,
     /// Connections that the front has forgotten because a worker has taken their sockets (WebSockets).
     closed_handed_over,
+    /// Idle connections closed because others waited to be accepted.
+    closed_for_newcomers,
+    /// Listening sockets that somebody else has shut down.
+    listeners_lost,
     /// Connections closed because the front ends.
     closed_draining,
     /// Idle connections left to the front that comes next.

@@ -40,6 +40,12 @@ http_errors! {
     MethodTooLong = 501, "The method is too long.";
     /// `CONNECT` asks for a tunnel; this is an origin server.
     ConnectRefused = 501, "CONNECT is not supported.";
+    /// A pseudo-header field of HTTP/2 is missing, repeated, unknown, or stands behind another field.
+    PseudoField = 400, "A pseudo-header field is missing, repeated or misplaced.";
+    /// A field about an HTTP/1 connection in HTTP/2.
+    ConnectionField = 400, "The request has a field that HTTP/2 does not allow.";
+    /// The body is not as long as Content-Length says.
+    LengthMismatch = 400, "The body is not as long as Content-Length says.";
     /// The target has none of the four forms, or a form that the method does not allow.
     Target = 400, "The request target is malformed.";
     /// The target says https and the connection is none.

@@ -11,6 +11,8 @@ pub enum Version {
     /// HTTP/1.1
     #[default]
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 impl Version {
@@ -19,6 +21,7 @@ impl Version {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
         }
     }
 }
@@ -31,7 +34,7 @@ pub enum Length {
     None,
     /// Content-Length; may be zero.
     Exact(u64),
-    /// Transfer-Encoding: chunked.
+    /// Transfer-Encoding: chunked; or, in HTTP/2, a body without Content-Length: its end is known when it has come.
     Chunked,
 }
 

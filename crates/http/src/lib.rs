@@ -1,7 +1,7 @@
 //! HTTP without I/O: bytes in, events and bytes out.
 //!
 //! This crate owns what a message on the wire may look like: the request head and its policy ([`header_policy`],
-//! [`limits`]), the framing of bodies ([`h1::connection`]) and the head of an answer ([`h1::encode`]). It knows no
+//! [`limits`]), the head of a response ([`response`]), and the framing of both in HTTP/1 ([`h1`]) and HTTP/2 ([`h2`]). It knows no
 //! sockets, threads, clocks and no Python; the caller brings bytes and the time. Everything here runs on whichever
 //! thread calls it and nothing is shared.
 //!
@@ -28,12 +28,15 @@ pub mod error;
 pub mod file_path;
 pub mod forwarded;
 pub mod h1;
+pub mod h2;
 pub mod head;
 pub mod header_policy;
 pub mod known;
 pub mod limits;
 pub mod proxy_protocol;
 pub mod ranges;
+pub(crate) mod request_policy;
+pub mod response;
 pub mod span;
 pub mod target;
 pub mod words;

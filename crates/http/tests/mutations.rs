@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may say so bluntly")]
 
 mod common;
+#[path = "common/h2.rs"]
+mod peer;
 
 #[path = "../../../fuzz/src/checks.rs"]
 mod checks;
@@ -126,6 +128,56 @@ fn forwarding_fields() {
         b"192.0.2.1, unknown, ::ffff:10.0.0.1",
     ];
     try_all(&seeds.map(<[u8]>::to_vec), MANY_COPIES, checks::forwarded);
+}
+
+#[test]
+fn connections_of_http_2() {
+    let get =
+        [(":method", "GET"), (":scheme", "http"), (":path", "/a?b"), (":authority", "a"), ("cookie", "c=d")];
+    let post = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "a"),
+        ("content-length", "3"),
+    ];
+    let seeds = [
+        peer::headers(1, &get, peer::END_STREAM | peer::END_HEADERS),
+        [peer::headers(1, &post, peer::END_HEADERS), peer::data(1, b"abc", peer::END_STREAM)].concat(),
+        [peer::headers(1, &post, 0), peer::frame(peer::CONTINUATION, peer::END_HEADERS, 1, b"\x82")].concat(),
+        [
+            peer::headers(3, &get, peer::END_HEADERS),
+            peer::frame(peer::DATA, peer::PADDED, 3, b"\x02abc\0\0"),
+            peer::headers(3, &[("x", "y")], peer::END_STREAM | peer::END_HEADERS),
+        ]
+        .concat(),
+        // An entry for the table, then references to it.
+        peer::frame(
+            peer::HEADERS,
+            peer::END_STREAM | peer::END_HEADERS,
+            1,
+            b"\x82\x86\x84\x41\x01a\x40\x01x\x01y\xbe\xbf\x3f\xe1\x1f",
+        ),
+        peer::frame(
+            peer::HEADERS,
+            peer::END_STREAM | peer::END_HEADERS,
+            1,
+            b"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff",
+        ),
+        [
+            peer::headers(1, &get, peer::END_STREAM | peer::END_HEADERS),
+            peer::frame(peer::RST_STREAM, 0, 1, &[0; 4]),
+        ]
+        .concat(),
+        [
+            peer::frame(peer::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 5]),
+            peer::frame(peer::PING, 0, 0, &[1; 8]),
+            peer::frame(peer::WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]),
+            peer::frame(peer::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x01u=1"),
+        ]
+        .concat(),
+    ];
+    try_all(&seeds, 600, checks::h2);
 }
 
 #[test]

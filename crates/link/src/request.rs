@@ -76,7 +76,7 @@ pub struct RequestHeader {
     pub listener: u16,
     /// The client's port, 0 if it has none (a unix socket).
     pub peer_port: u16,
-    /// 10 or 11.
+    /// 10, 11 or 20.
     pub version: u16,
     /// 1: the client waits for leave to send its body.
     waits_for_leave: u16,

@@ -357,7 +357,7 @@ fn method(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyString>> {
 fn protocol(version: u16) -> &'static [u8] {
     match version {
         10 => b"HTTP/1.0",
-        20 => b"HTTP/2",
+        20 => b"HTTP/2.0",
         _ => b"HTTP/1.1",
     }
 }

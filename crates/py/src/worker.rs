@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pelton_link::{Errand, Scheduler, Taken, Wake, WorkerEnd};
+use pelton_link::{Errand, Scheduler, Seat, Taken, Wake, WorkerEnd};
 use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
@@ -91,24 +91,16 @@ impl Worker {
             self.scheduler.leave(seat);
             return result;
         }
-        let mut desk = Desk::new(py, self)?;
-        if let Some(on_departure) = on_departure {
-            desk.set_duty(Duty::new(Some((Arc::clone(&self.scheduler), seat.number())), on_departure));
-        }
-        loop {
-            // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
-            while let Some(taken) = self.scheduler.try_take(&mut seat) {
-                if desk.run_guarded(taken)? {
-                    self.scheduler.give_up(seat);
-                    return Ok(());
-                }
+        match self.serve_in(py, &mut seat, on_departure) {
+            Ok(Leave::AtTheEnd) => Ok(()),
+            Ok(Leave::ForASocket) => {
+                self.scheduler.give_up(seat);
+                Ok(())
             }
-            match py.detach(|| self.scheduler.wait(&mut seat)) {
-                Wake::Retry => {}
-                Wake::Suspect(suspicion) => {
-                    self.scheduler.take_over(&seat, suspicion);
-                }
-                Wake::Stop => return Ok(()),
+            // The thread is of no use, but its number is.
+            Err(error) => {
+                self.scheduler.give_up(seat);
+                Err(error)
             }
         }
     }
@@ -216,7 +208,37 @@ impl Worker {
     }
 }
 
+/// Why a thread serves no more.
+enum Leave {
+    /// The worker ends.
+    AtTheEnd,
+    /// It is at a client's socket, perhaps for hours: another thread has its place.
+    ForASocket,
+}
+
 impl Worker {
+    fn serve_in(&self, py: Python<'_>, seat: &mut Seat, on_departure: Option<Py<PyAny>>) -> PyResult<Leave> {
+        let mut desk = Desk::new(py, self)?;
+        if let Some(on_departure) = on_departure {
+            desk.set_duty(Duty::new(Some((Arc::clone(&self.scheduler), seat.number())), on_departure));
+        }
+        loop {
+            // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
+            while let Some(taken) = self.scheduler.try_take(seat) {
+                if desk.run_guarded(taken)? {
+                    return Ok(Leave::ForASocket);
+                }
+            }
+            match py.detach(|| self.scheduler.wait(seat)) {
+                Wake::Retry => {}
+                Wake::Suspect(suspicion) => {
+                    self.scheduler.take_over(seat, suspicion);
+                }
+                Wake::Stop => return Ok(Leave::AtTheEnd),
+            }
+        }
+    }
+
     /// Runs a request for which a permit was lent, or reports one that waits; nothing, if it has been taken back meanwhile.
     fn run_errand(&self, py: Python<'_>) -> PyResult<()> {
         let Some((taken, errand)) = self.end.take_spare() else { return Ok(()) };

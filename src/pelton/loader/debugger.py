@@ -7,15 +7,20 @@ application itself and does not come by here. Imports nothing: without Werkzeug 
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from pelton.exceptions import ConfigError
 
-# Where Flask (wsgi_app) and middleware, Werkzeug's and most others, keep what they wrap.
-_INNER: Final = ("wsgi_app", "app", "application", "_app", "wrapped")
-# Nobody nests deeper; and a proxy that answers every name would never end.
-_DEEPEST: Final = 20
+# Whatever is among this many objects, the nearest first, is found. Middleware holds what it wraps in an
+# attribute, a closure, a `functools.partial` or a table of mounts.
+_MOST: Final = 2_000
+_LEAVES: Final = (str, bytes, int, float, type, type(None), ModuleType)
 
 
 def refuse_debugger(application: Any) -> None:
@@ -34,14 +39,47 @@ def refuse_debugger(application: Any) -> None:
 
 def _is_inside(debugged: type, application: Any) -> bool:
     seen: set[int] = set()
-    layers = [application]
-    while layers and len(seen) < _DEEPEST:
-        layer = layers.pop()
+    layers = deque([application])
+    while layers and len(seen) < _MOST:
+        layer = layers.popleft()
         if id(layer) in seen:
             continue
         seen.add(id(layer))
-        if isinstance(layer, debugged):
+        # Not isinstance, which asks a proxy what it stands for.
+        if issubclass(type(layer), debugged):
             return True
-        # Not getattr: properties and __getattr__ of the application are its own code.
-        layers += [vars(layer)[name] for name in _INNER if name in getattr(layer, "__dict__", ())]
+        layers.extend(one for one in _held_by(layer) if not issubclass(type(one), _LEAVES))
     return False
+
+
+def _held_by(layer: Any) -> Iterable[Any]:
+    """What a call of it may lead to. Runs no code of the application: no properties, no ``__getattr__``."""
+    kind = type(layer)
+    if issubclass(kind, dict):
+        return list(dict.values(layer))
+    if issubclass(kind, (list, tuple)):
+        return [*layer]
+    if issubclass(kind, functools.partial):
+        return (layer.func, *layer.args, *layer.keywords.values())
+    if kind is MethodType:
+        return (layer.__self__, layer.__func__)
+    if kind is FunctionType:
+        return _held_by_function(layer)
+    try:
+        attributes = object.__getattribute__(layer, "__dict__")
+    except Exception:
+        # It has none, or it is a proxy with nothing behind it yet.
+        return ()
+    return attributes.values() if isinstance(attributes, dict) else ()
+
+
+def _held_by_function(function: FunctionType) -> Iterable[Any]:
+    for cell in function.__closure__ or ():
+        # Empty as long as the variable has no value.
+        with suppress(ValueError):
+            yield cell.cell_contents
+    for name in function.__code__.co_names:
+        yield function.__globals__.get(name)
+    # functools.wraps puts the function that is wrapped there, and attributes of its own.
+    yield from vars(function).values()
+    yield from function.__defaults__ or ()

@@ -15,6 +15,7 @@ import socket
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.outputs import DAEMON, connect_datagrams, no_syslog, syslog_address
+from pelton.process.trusted_files import open_trusted
 
 OFF = -1
 # As a target: where messages go by --log-syslog. A file of this name is ./syslog.
@@ -56,7 +57,7 @@ def open_access_log(target: str | None, form: str = COMBINED, *, syslog: str | N
             descriptor = os.dup(1)
         else:
             # Not for everybody: addresses and paths of visitors are personal data.
-            descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            descriptor = open_trusted(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     except OSError as error:
         raise StartError(f'Cannot open the access log "{target}": {error.strerror}.') from None
     if form == COMBINED:

@@ -20,6 +20,7 @@ from pelton.logs.formats import Form, ForPeople, in_one_line
 from pelton.logs.journal import SOCKET, Journal
 from pelton.logs.unwaited import UnwaitedWriter
 from pelton.process.native_threads import NativeRLock
+from pelton.process.trusted_files import give, open_trusted
 
 # As syslog and the journal number them.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -184,7 +185,7 @@ class File(Output):
 
     def hand_to(self, user: int, group: int) -> None:
         """Give the file to a user, who will have to open it again."""
-        os.fchown(self._descriptor, user, group)
+        give(self._descriptor, user, group)
 
     def _follow(self) -> None:
         with suppress(OSError):
@@ -314,5 +315,4 @@ def _priority(record: logging.LogRecord) -> int:
 
 def _append_to(path: str) -> int:
     # Not for everybody: messages name paths and addresses of visitors. A pipe without a reader is refused.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-    return os.open(path, flags, 0o640)
+    return open_trusted(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK)

@@ -16,9 +16,8 @@ import grp
 import logging
 import os
 import pwd
-import stat
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from pelton.logs.outputs import File
 from pelton.logs.setup import set_up_logs
 from pelton.net.listeners import Listener
 from pelton.net.opened import Opened
+from pelton.process.trusted_files import distrust_links, give, give_socket, open_trusted, parent_of
 
 LOGGER = logging.getLogger("pelton")
 
@@ -58,6 +58,9 @@ def begin(settings: Settings, environment: MutableMapping[str, str] = os.environ
             "user, group: in one process the application is loaded before the addresses are bound.",
             "They need --workers.",
         )
+    if identity is not None:
+        # Before the first file is opened.
+        distrust_links()
     umask = umask_of(settings)
     variables = variables_of(settings)
     if settings.chdir is not None and not is_successor:
@@ -79,7 +82,7 @@ def begin(settings: Settings, environment: MutableMapping[str, str] = os.environ
     if settings.daemon and not is_successor:
         leave_terminal()
     if pid_file is not None:
-        pid_file.write()
+        pid_file.write(identity)
 
 
 def drop_privileges(settings: Settings, opened: Opened) -> None:
@@ -94,12 +97,11 @@ def drop_privileges(settings: Settings, opened: Opened) -> None:
         for listener in opened.all_listeners:
             _give(listener, user, group)
         if settings.access_log is not None and settings.access_log not in ("-", SYSLOG):
-            _give_file(settings.access_log, user, group)
+            with _opened_file(settings.access_log) as descriptor:
+                give(descriptor, user, group)
         for handler in LOGGER.handlers:
             if isinstance(handler, File):
                 handler.hand_to(user, group)
-        if settings.pid_file is not None:
-            os.chown(settings.pid_file, user, group)
         # Groups while it may still be done, the user last: after that nothing can be taken back.
         if identity.groups is not None and os.geteuid() == 0:
             os.setgroups(identity.groups)
@@ -188,12 +190,10 @@ class PidFile:
             "Stop that one, or choose another --pid.",
         )
 
-    def write(self) -> None:
-        """Write it, and remove it at the end of this process. Raises StartError."""
-        # Renamed into place, so that nobody reads half of it.
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+    def write(self, owner: Identity | None = None) -> None:
+        """Write it, for ``owner``, and remove it at the end of this process. Raises StartError."""
         try:
-            self._put(beside, os.getpid())
+            self._put(os.getpid(), owner)
         except OSError as error:
             raise StartError(f"Cannot write the pid file {self._path}: {error.strerror}.") from None
         atexit.register(self.remove, os.getpid())
@@ -204,19 +204,26 @@ class PidFile:
             return
         with contextlib.suppress(OSError):
             if self._before is not None and self._before == os.getppid():
-                self._put(self._path.with_name(f".{self._path.name}.{owner}"), self._before)
+                self._put(self._before)
             else:
                 self._path.unlink()
 
-    def _put(self, beside: Path, pid: int) -> None:
-        descriptor = os.open(
-            beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
-        )
-        try:
-            os.write(descriptor, f"{pid}\n".encode())
-        finally:
-            os.close(descriptor)
-        beside.replace(self._path)
+    def _put(self, pid: int, owner: Identity | None = None) -> None:
+        # Renamed into place, so that nobody reads half of it.
+        beside = f".{self._path.name}.{os.getpid()}"
+        with parent_of(self._path) as (directory, name, _):
+            # What lies there is a trap or was left behind; made anew it is ours alone until it is given away.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=directory)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(beside, flags, 0o644, dir_fd=directory)
+            try:
+                os.write(descriptor, f"{pid}\n".encode())
+                if owner is not None and os.geteuid() == 0:
+                    os.fchown(descriptor, owner.user, owner.group)
+            finally:
+                os.close(descriptor)
+            os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
 
     def _read(self) -> int | None:
         try:
@@ -300,9 +307,13 @@ def _may_remove(path: str) -> bool:
 def _give(listener: Listener, user: int, group: int) -> None:
     if isinstance(listener.address, UnixAddress):
         with contextlib.suppress(FileNotFoundError):
-            os.chown(listener.address.path, user, group, follow_symlinks=False)
+            give_socket(listener.address.path, user, group)
 
 
-def _give_file(path: str, user: int, group: int) -> None:
-    if stat.S_ISREG(os.lstat(path).st_mode):
-        os.chown(path, user, group, follow_symlinks=False)
+@contextlib.contextmanager
+def _opened_file(path: str) -> Iterator[int]:
+    descriptor = open_trusted(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

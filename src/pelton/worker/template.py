@@ -86,8 +86,7 @@ def _warn_of_threads() -> None:
 def _fork_worker(line: Line, around: Surroundings, application: Any, message: Message) -> None:
     number = message.fields["worker"]
     hooks_of(around.settings).forking(number)
-    go_reader, go_writer = os.pipe()
-    pid_reader, pid_writer = os.pipe()
+    go_reader = go_writer = pid_reader = pid_writer = -1
 
     def worker() -> int:
         line.close()
@@ -106,6 +105,9 @@ def _fork_worker(line: Line, around: Surroundings, application: Any, message: Me
         os._exit(0)
 
     try:
+        # Where no descriptor is left, that is told as any other reason why there is no worker.
+        go_reader, go_writer = os.pipe()
+        pid_reader, pid_writer = os.pipe()
         parent = fork(between, keeps_exit=True)
         close(pid_writer)
         pid_writer = -1

@@ -94,9 +94,14 @@ impl AccessLog {
         }
     }
 
-    /// How many lines were lost since it was told last; at most once a minute.
-    pub fn losses(&mut self, now_ms: u64, dropped: &Counter) -> Option<u64> {
-        self.losses.since(now_ms, dropped)
+    /// How many lines were lost since it was told last, and why; at most once a minute.
+    pub fn losses(&mut self, now_ms: u64, dropped: &Counter) -> Option<(u64, String)> {
+        let count = self.losses.since(now_ms, dropped)?;
+        let why = match self.output.take_fault() {
+            Some(error) => error.to_string(),
+            None => "it does not take them fast enough".to_owned(),
+        };
+        Some((count, why))
     }
 
     /// Takes over from the log before it.
@@ -187,6 +192,20 @@ mod tests {
         }
         let lost = dropped.get();
         assert!(lost > 0 && log.waiting.len() <= CAPACITY + 2000);
-        assert_eq!(log.losses(5, &dropped), Some(lost));
+        let why = "it does not take them fast enough".to_owned();
+        assert_eq!(log.losses(5, &dropped), Some((lost, why)));
+    }
+
+    #[test]
+    fn a_full_disk_is_called_by_its_name() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let dropped = Counter::default();
+        let mut log = AccessLog::new(full.as_raw_fd()).unwrap().unwrap();
+        let record = record(&log, b"GET / HTTP/1.1", b"");
+        log.add(&record, &ENDING, 0, &dropped);
+        log.flush(&dropped);
+        let (count, why) = log.losses(5, &dropped).unwrap();
+        assert_eq!(count, 1);
+        assert!(why.starts_with("No space left on device"), "{why}");
     }
 }

@@ -34,14 +34,16 @@ enum Sent {
     Taken(usize),
     /// There is no room.
     Later,
-    /// It never will be taken.
-    Lost,
+    /// It never will be taken, for this reason.
+    Lost(io::Error),
 }
 
 /// See the module's head.
 #[derive(Debug)]
 pub struct Output {
     kind: Kind,
+    /// Why lines were lost last, where it was not for want of speed.
+    fault: Option<io::Error>,
 }
 
 impl Output {
@@ -56,7 +58,12 @@ impl Output {
             None if is_file(&descriptor) => Kind::File(descriptor),
             None => Kind::Stream(descriptor),
         };
-        Output { kind }
+        Output { kind, fault: None }
+    }
+
+    /// Why lines have been lost since the last call: None where it just was not quick enough.
+    pub fn take_fault(&mut self) -> Option<io::Error> {
+        self.fault.take()
     }
 
     /// Writes what it takes of `lines`, and removes that from them. What is lost for good is counted.
@@ -88,7 +95,8 @@ impl Output {
                 Sent::Taken(count) => written += count,
                 Sent::Later => break,
                 // Disk full, reader gone: these lines are lost, the next turn tries again.
-                Sent::Lost => {
+                Sent::Lost(error) => {
+                    self.fault = Some(error);
                     dropped.add(rest.iter().filter(|byte| **byte == b'\n').count() as u64);
                     written = lines.len();
                 }
@@ -119,7 +127,7 @@ fn told(count: libc::ssize_t) -> Sent {
         _ => match io::Error::last_os_error().kind() {
             io::ErrorKind::Interrupted => Sent::Taken(0),
             io::ErrorKind::WouldBlock => Sent::Later,
-            _ => Sent::Lost,
+            _ => Sent::Lost(io::Error::last_os_error()),
         },
     }
 }

@@ -167,6 +167,7 @@ fn write_request_line(out: &mut Vec<u8>, request: &Request<'_>) {
     out.extend_from_slice(match head.version {
         Version::Http10 => b" HTTP/1.0",
         Version::Http11 => b" HTTP/1.1",
+        Version::Http2 => b" HTTP/2",
     });
 }
 
@@ -225,6 +226,7 @@ fn json(out: &mut Vec<u8>, found: &Found<'_, '_>) {
         out.extend_from_slice(match head.version {
             Version::Http11 => b"\",\"network.protocol.version\":\"1.1",
             Version::Http10 => b"\",\"network.protocol.version\":\"1.0",
+            Version::Http2 => b"\",\"network.protocol.version\":\"2",
         });
         json_fields(out, found);
     } else {

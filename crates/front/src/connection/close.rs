@@ -23,6 +23,8 @@ pub enum CloseReason {
     NoProxyHeader,
     /// The worker has taken the client's socket.
     HandedOver,
+    /// It was idle, and others waited to be accepted.
+    MadeRoom,
     /// The front ends.
     Draining,
 }
@@ -39,6 +41,7 @@ impl CloseReason {
             CloseReason::BrokenAnswer => "answer cut off",
             CloseReason::NoProxyHeader => "no proxy header",
             CloseReason::HandedOver => "handed over",
+            CloseReason::MadeRoom => "made room",
             CloseReason::Draining => "server stopped",
         }
     }
@@ -55,6 +58,7 @@ impl CloseReason {
             CloseReason::BrokenAnswer => &counters.answers_broken,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
             CloseReason::HandedOver => &counters.closed_handed_over,
+            CloseReason::MadeRoom => &counters.closed_for_newcomers,
             CloseReason::Draining => &counters.closed_draining,
         }
     }

@@ -132,11 +132,14 @@ impl Exchange {
         self.state = next;
     }
 
-    /// The next request on the same connection. Field by field: most of them are as they should be.
+    /// The next request on the same connection. Field by field: most of them are as they should be. What may be
+    /// refused before its head is understood must not be taken for what the previous one was.
     #[inline]
     pub fn renew(&mut self) {
         self.become_state(State::Receiving);
         self.slot = None;
+        self.version = Version::Http11;
+        self.is_head = false;
         self.coding = None;
         self.passed = 0;
         self.keep_alive = true;

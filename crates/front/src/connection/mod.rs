@@ -52,6 +52,8 @@ pub struct Connection {
     pub requests: u32,
     /// Bytes moved in the present window of its clock.
     pub moved: u64,
+    /// Bytes that the client had ever taken when that window began.
+    pub taken_before: u64,
     /// Where the request stands.
     pub receiver: Receiver,
     /// Received and not consumed: the beginning of a head, or a pipelined request.
@@ -80,6 +82,7 @@ impl Connection {
             is_shared: false,
             requests: 0,
             moved: 0,
+            taken_before: 0,
             receiver: match listener.protocol {
                 Protocol::Http1 => Receiver::new(),
             },
@@ -87,6 +90,17 @@ impl Connection {
             output: Output::new(backlog),
             exchange: Exchange::default(),
         }
+    }
+
+    /// Bytes that the client has ever taken, as far as can be known.
+    pub fn taken(&self) -> u64 {
+        self.output.sent().saturating_sub(self.transport.unacknowledged())
+    }
+
+    /// Bytes of the response's body that the client has taken, as far as can be known: what has been passed on, but
+    /// for what is still here or with the system. Less by the marks of chunks among that.
+    pub fn body_taken(&self) -> u64 {
+        self.exchange.body_bytes().saturating_sub(self.output.left() + self.transport.unacknowledged())
     }
 
     /// Whether the client's machine has been given all that was to be sent.

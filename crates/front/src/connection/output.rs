@@ -49,6 +49,8 @@ pub struct Output {
     segments: VecDeque<Segment>,
     /// Bytes held in memory, lent ones included.
     held: usize,
+    /// Bytes ever handed to the system.
+    sent: u64,
     /// Where they count.
     backlog: Backlog,
     spill: Option<Box<Spill>>,
@@ -83,7 +85,22 @@ impl Output {
 
     /// An output whose bytes count in `backlog`.
     pub fn new(backlog: Backlog) -> Self {
-        Output { segments: VecDeque::new(), held: 0, backlog, spill: None }
+        Output { segments: VecDeque::new(), held: 0, sent: 0, backlog, spill: None }
+    }
+
+    /// Bytes that have not been handed to the system yet, in memory and in files.
+    pub fn left(&self) -> u64 {
+        let left = |segment: &Segment| match segment {
+            Segment::Bytes { bytes, sent } => (bytes.len() - sent) as u64,
+            Segment::Lent { sent, len, .. } => (len - sent) as u64,
+            Segment::File { left, .. } | Segment::Spilled { left, .. } => *left,
+        };
+        self.segments.iter().map(left).sum()
+    }
+
+    /// Bytes that have ever been handed to the system.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Bytes held in memory for the client.
@@ -235,7 +252,10 @@ impl Output {
                 }
             };
             match step {
-                Ok(count) => sent_now += count,
+                Ok(count) => {
+                    sent_now += count;
+                    self.sent += count as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Flushed::Blocked(sent_now));
                 }
@@ -263,7 +283,7 @@ impl Output {
     }
 
     /// Sends `pieces` now as far as the socket takes them; gives how many bytes that was. Only legal while nothing is waiting.
-    pub fn send_now(&self, transport: &mut Transport, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn send_now(&mut self, transport: &mut Transport, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         debug_assert!(self.is_empty());
         let sent = match pieces {
             [] => return Ok(0),
@@ -272,7 +292,10 @@ impl Output {
         };
         match sent {
             Err(error) if is_again(&error) => Ok(0),
-            other => other,
+            other => {
+                self.sent += other.as_ref().map_or(0, |count| *count as u64);
+                other
+            }
         }
     }
 }
@@ -321,13 +344,16 @@ mod tests {
         output.push(b"middle");
         output.push_file(OwnedFd::from(file), 10, 500_000);
         output.push(b"tail");
-        let mut got = Vec::new();
+        let (whole, mut got) = (5 + 1_000_000 + 6 + 500_000 + 4, Vec::new());
+        drain(&mut reader, &mut got);
+        assert_eq!(output.left(), whole - got.len() as u64);
         while output.flush(&mut socket).unwrap() != Flushed::All {
             drain(&mut reader, &mut got);
         }
         drain(&mut reader, &mut got);
         let expected = [b"head ", &big[..], b"middle", &big[10..500_010], b"tail"].concat();
         assert!(got == expected && output.held() == 0 && output.is_empty());
+        assert_eq!((output.sent(), output.left()), (whole, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use slab::Slab;
 
 use crate::connection::Connection;
+use crate::transport::listener::Role;
 
 /// Place and generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +33,24 @@ impl ConnectionId {
 pub struct ConnectionTable {
     connections: Slab<(u32, Connection)>,
     next_generation: u32,
+    /// How many of them are for health checks only.
+    admin: usize,
 }
 
 impl ConnectionTable {
     /// Connections open.
     pub fn len(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Of those, the ones for health checks only.
+    pub fn admin_len(&self) -> usize {
+        self.admin
+    }
+
+    /// The others: those that count as connections of clients.
+    pub fn public_len(&self) -> usize {
+        self.connections.len() - self.admin
     }
 
     /// Whether there is none.
@@ -49,6 +62,7 @@ impl ConnectionTable {
     pub fn insert(&mut self, connection: Connection) -> ConnectionId {
         self.next_generation = self.next_generation.wrapping_add(1) & 0x3FFF_FFFF;
         let generation = self.next_generation;
+        self.admin += usize::from(connection.role == Role::Admin);
         ConnectionId { key: self.connections.insert((generation, connection)), generation }
     }
 
@@ -64,7 +78,9 @@ impl ConnectionTable {
     /// Takes the connection out.
     pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         self.get_mut(id)?;
-        Some(self.connections.remove(id.key).1)
+        let (_, connection) = self.connections.remove(id.key);
+        self.admin -= usize::from(connection.role == Role::Admin);
+        Some(connection)
     }
 
     /// The id of whatever is at `key` now.
@@ -85,17 +101,21 @@ impl ConnectionTable {
 mod tests {
     use super::*;
     use crate::connection::backlog::Backlog;
-    use crate::transport::listener::{Listener, ListenerSettings, Protocol, Role};
+    use crate::transport::listener::{Listener, ListenerSettings, Protocol};
     use std::net::{TcpListener, TcpStream};
+
+    fn listener(role: Role, clients: usize) -> (Listener, Vec<TcpStream>) {
+        let std = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = std.local_addr().unwrap();
+        let protocol = Protocol::Http1;
+        let settings = ListenerSettings { socket: std.into(), role, protocol, tls: false };
+        let clients = (0..clients).map(|_| TcpStream::connect(address).unwrap()).collect();
+        (Listener::new(settings, 0).unwrap(), clients)
+    }
 
     #[test]
     fn an_id_outlives_its_connection_without_meaning_another() {
-        let std = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = std.local_addr().unwrap();
-        let _clients = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
-        let (role, protocol) = (Role::Application, Protocol::Http1);
-        let settings = ListenerSettings { socket: std.into(), role, protocol, tls: false };
-        let listener = Listener::new(settings, 0).unwrap();
+        let (listener, _clients) = listener(Role::Application, 2);
         let mut table = ConnectionTable::default();
         let accept = || {
             let (transport, peer) = listener.accept().unwrap();
@@ -108,5 +128,18 @@ mod tests {
         assert_eq!(second.key, first.key);
         assert!(table.get_mut(first).is_none() && table.get_mut(second).is_some());
         assert_eq!(table.id_at(second.key), Some(second));
+        assert_eq!((table.len(), table.public_len(), table.admin_len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn connections_for_health_checks_are_counted_apart() {
+        let (listener, _clients) = listener(Role::Admin, 1);
+        let mut table = ConnectionTable::default();
+        let (transport, peer) = listener.accept().unwrap();
+        let connection = Connection::new(transport, peer, &listener, Backlog::default());
+        let id = table.insert(connection);
+        assert_eq!((table.len(), table.public_len(), table.admin_len()), (1, 0, 1));
+        assert!(table.remove(id).is_some());
+        assert_eq!((table.len(), table.admin_len()), (0, 0));
     }
 }

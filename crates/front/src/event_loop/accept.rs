@@ -10,10 +10,12 @@ use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::own_answer::OwnAnswer;
 use crate::notices::Level;
-use crate::transport::listener::Role;
+use crate::transport::listener::{Listener, Role, Trouble};
 
 /// Connections accepted from one listener before existing ones get their turn.
 const ACCEPT_BATCH: usize = 64;
+/// Connections at once that ask for health only. Monitors have one or two each.
+const ADMIN_CONNECTIONS: usize = 16;
 /// How long accepting pauses when descriptors or memory have run out.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
@@ -31,14 +33,15 @@ impl EventLoop {
         if self.now_ms < self.accept_pause_until {
             return;
         }
+        self.want_no_room();
         for index in 0.. {
             let Some(listener) = self.listeners.get(index) else { return };
-            if !listener.may_have_more || !(self.may_accept || listener.role != Role::Application) {
+            if !listener.may_have_more || !self.is_allowed(listener.role) {
                 continue;
             }
             for _ in 0..ACCEPT_BATCH {
-                if self.table.len() >= self.settings.max_connections {
-                    return;
+                if !(self.has_room(index) || self.make_room_for(index)) {
+                    break;
                 }
                 let Some(listener) = self.listeners.get_mut(index) else { return };
                 match listener.accept() {
@@ -50,23 +53,89 @@ impl EventLoop {
                         listener.may_have_more = false;
                         break;
                     }
-                    Err(error) => {
-                        if !self.accept_failed(&error) {
-                            return;
+                    Err(error) => match Trouble::of(&error) {
+                        Trouble::OneConnection => {}
+                        Trouble::NoListener => {
+                            self.lose_listener(index, &error);
+                            break;
                         }
-                    }
+                        Trouble::NoResources => {
+                            if !self.close_idle() {
+                                self.pause_accepting(&error);
+                                return;
+                            }
+                        }
+                    },
                 }
             }
         }
     }
 
-    /// Whether it makes sense to go on accepting at once.
-    fn accept_failed(&mut self, error: &io::Error) -> bool {
-        let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-        if !error.raw_os_error().is_some_and(|code| exhausted.contains(&code)) {
-            // accept(2): errors of the new connection itself; the next one may be fine.
-            return true;
+    /// Whether anything can be accepted now.
+    pub(crate) fn may_accept_some(&self) -> bool {
+        let may = |listener: &Listener| {
+            listener.may_have_more && self.is_allowed(listener.role) && self.has_room_for(listener.role)
+        };
+        self.listeners.iter().any(may)
+    }
+
+    /// Whether it is time to accept from a listener; those for health checks come first.
+    fn is_allowed(&self, role: Role) -> bool {
+        self.may_accept || role != Role::Application
+    }
+
+    /// Whether one more connection may come. Health checks have places of their own: they are asked for just when
+    /// there is no other left.
+    fn has_room_for(&self, role: Role) -> bool {
+        match role {
+            Role::Application => self.table.public_len() < self.settings.max_connections,
+            Role::Admin => self.table.admin_len() < ADMIN_CONNECTIONS,
         }
+    }
+
+    fn has_room(&self, index: usize) -> bool {
+        self.listeners.get(index).is_some_and(|listener| self.has_room_for(listener.role))
+    }
+
+    /// At the limit: closes an idle connection, if somebody waits at this listener.
+    fn make_room_for(&mut self, index: usize) -> bool {
+        let may_look = self.may_make_room();
+        let Some(listener) = self.listeners.get_mut(index) else { return false };
+        if listener.role != Role::Application {
+            return false;
+        }
+        if !may_look {
+            self.want_room();
+            return false;
+        }
+        if !listener.has_waiting() {
+            // The next one to come is reported by an event.
+            listener.may_have_more = false;
+            return false;
+        }
+        self.close_idle()
+    }
+
+    /// Whoever else has the socket has shut it down. To go on asking it would keep the front busy for ever.
+    #[cold]
+    fn lose_listener(&mut self, index: usize, error: &io::Error) {
+        let Some(listener) = self.listeners.get_mut(index) else { return };
+        let name = listener.name();
+        let registry = self.poll.registry();
+        listener.close(|raw| {
+            let _ = registry.deregister(&mut SourceFd(&raw));
+        });
+        self.shared.counters.listeners_lost.up();
+        self.shared.notices.post(
+            Level::Error,
+            format!(
+                "the listening socket {name} does not accept connections any more ({error}): another process that \
+                 has it, too, has shut it down. What is connected is served on; a restart opens it again"
+            ),
+        );
+    }
+
+    fn pause_accepting(&mut self, error: &io::Error) {
         self.shared.counters.accept_failures.up();
         self.accept_pause_until = self.now_ms + ACCEPT_PAUSE_MS;
         if !self.accept_complained {
@@ -80,7 +149,6 @@ impl EventLoop {
                 ),
             );
         }
-        false
     }
 
     pub(crate) fn adopt(&mut self, mut connection: Connection) -> ConnectionId {

@@ -25,7 +25,11 @@ impl EventLoop {
                 self.dispatch.leave_queue(id);
                 self.expire(id);
             }
-            State::Responding => self.close(id, CloseReason::WriteTimeout),
+            State::Responding => {
+                if !self.reader_goes_on(id) {
+                    self.close(id, CloseReason::WriteTimeout);
+                }
+            }
             State::Receiving if connection.exchange.pending.is_some() => {
                 self.answer(id, OwnAnswer::BodyLate);
                 self.shared.counters.bodies_late.up();
@@ -74,7 +78,9 @@ impl EventLoop {
                     return;
                 };
                 let now = coarse_ms();
-                let age = now.saturating_sub(worker.end.started_ms(slot).unwrap_or(now));
+                let started = worker.end.started_ms(slot).unwrap_or(now);
+                // A worker stands still where the front does.
+                let age = now.saturating_sub(started).saturating_sub(self.absences.since(started));
                 if age < limit {
                     self.timers.set(id.key, self.now_ms + (limit - age));
                     return;

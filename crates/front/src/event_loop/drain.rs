@@ -24,10 +24,7 @@ impl EventLoop {
         self.accept_pause_until = 0;
         self.listeners.look_again();
         self.may_accept = true;
-        while !self.has_waiting_room()
-            && self.listeners.may_have_more(self.may_accept)
-            && self.table.len() < self.settings.max_connections
-        {
+        while !self.has_waiting_room() && self.may_accept_some() {
             self.accept_all();
             if self.accept_pause_until > 0 {
                 break;

@@ -28,8 +28,10 @@ use crate::connection::spool::Spool;
 use crate::connection::table::{ConnectionId, ConnectionTable};
 use crate::connection::timers::Timers;
 use crate::control::{Command, Common, Shared};
+use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
+use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
 use crate::event_loop::upload::Uploads;
 use crate::notices::Level;
@@ -40,11 +42,13 @@ use crate::settings::Settings;
 use crate::statsd::sender::Statsd;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 
+pub(crate) mod absences;
 pub(crate) mod accept;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
 pub(crate) mod health;
+pub(crate) mod making_room;
 pub(crate) mod noting;
 pub(crate) mod offers;
 pub(crate) mod orders;
@@ -88,6 +92,7 @@ pub(crate) struct EventLoop {
     pub(crate) watch_at: u64,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
+    pub(crate) idle_connections: IdleConnections,
     pub(crate) table: ConnectionTable,
     pub(crate) dispatch: Dispatch,
     /// Connections of each address, where they are limited.
@@ -127,9 +132,12 @@ pub(crate) struct EventLoop {
     pub(crate) date: DateCache,
     /// By the fine clock.
     pub(crate) started_us: u64,
-    /// Milliseconds since the start, as of this turn.
+    /// Milliseconds since the start, as of this turn; times in which the front stood still do not count.
     pub(crate) now_ms: u64,
-    /// The same in microseconds, and by the clock that workers share; the latter only where something is noted.
+    pub(crate) absences: Absences,
+    /// For how long the poller may have waited before this turn.
+    waits_ms: u64,
+    /// Microseconds since the start, all of them, and by the clock that workers share; the latter only where something is noted.
     pub(crate) turn_us: u64,
     pub(crate) turn_coarse_ms: u64,
     /// What the clock said when an answer was looked at last; see `noting`.
@@ -195,6 +203,7 @@ impl EventLoop {
             listeners,
             accept_pause_until: 0,
             accept_complained: false,
+            idle_connections: IdleConnections::default(),
             table: ConnectionTable::default(),
             dispatch,
             clients: HashMap::new(),
@@ -215,6 +224,8 @@ impl EventLoop {
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,
+            absences: Absences::default(),
+            waits_ms: u64::MAX,
             turn_us: 0,
             turn_coarse_ms: 0,
             answered_us: 0,
@@ -319,8 +330,13 @@ impl EventLoop {
     }
 
     fn read_clocks(&mut self) {
-        self.turn_us = self.now_us();
-        self.now_ms = self.turn_us / 1000;
+        let now_us = fine_us();
+        self.turn_us = now_us - self.started_us;
+        if self.absences.turn_begins(now_us, self.waits_ms) {
+            // It is measured against `now_ms`.
+            self.wall_clock_at = 0;
+        }
+        self.now_ms = (self.turn_us / 1000).saturating_sub(self.absences.total_ms());
         if self.notes_requests {
             self.turn_coarse_ms = coarse_ms();
         }
@@ -432,7 +448,7 @@ impl EventLoop {
             pending.body.discard(&mut self.dispatch.bodies);
         }
         if let Some(record) = exchange.record.take() {
-            let bytes = exchange.body_bytes();
+            let bytes = connection.body_taken();
             self.note_end(record, bytes, reason.for_the_log());
         }
     }

@@ -143,9 +143,9 @@ impl EventLoop {
         let counters = &self.shared.counters;
         if let Some(log) = &mut self.access_log {
             log.flush_due(self.now_ms, &counters.access_lines_dropped);
-            if let Some(count) = log.losses(self.now_ms, &counters.access_lines_dropped) {
-                let message =
-                    format!("{count} lines of the access log were lost: it does not take them fast enough");
+            if let Some((count, why)) = log.losses(self.now_ms, &counters.access_lines_dropped) {
+                let (lines, were) = if count == 1 { ("line", "was") } else { ("lines", "were") };
+                let message = format!("{count} {lines} of the access log {were} lost: {why}");
                 self.shared.notices.post(Level::Warning, message);
             }
         }

@@ -185,7 +185,9 @@ impl EventLoop {
                 && beat > 0
                 && worker.in_use() > 0
                 && let Some(limit) = limit
-                && coarse_now.saturating_sub(beat) >= limit
+                // Nor does it let go of any request: one that has just got its first may have been asleep before.
+                && worker.silence_ms(now_ms) >= limit
+                && coarse_now.saturating_sub(beat).saturating_sub(self.absences.since(beat)) >= limit
             {
                 worker.told.frozen = true;
                 let requests: Vec<_> = worker.used_slots().map(|(slot, _)| describe(worker, slot)).collect();

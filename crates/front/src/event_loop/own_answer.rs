@@ -155,6 +155,6 @@ impl EventLoop {
         }
         connection.output.push(&self.wire);
         connection.head_begun = false;
-        self.set_deadline(id, self.settings.write_idle_time);
+        self.begin_write_window(id);
     }
 }

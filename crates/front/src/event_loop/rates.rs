@@ -73,10 +73,31 @@ impl EventLoop {
         if connection.is_sent() {
             self.timers.clear(id.key);
         } else if !self.timers.is_set(id.key) {
-            connection.moved = 0;
-            self.set_deadline(id, self.settings.write_idle_time);
+            self.begin_write_window(id);
         }
         Turn::Wait
+    }
+
+    /// The client has so much time to take something.
+    pub(crate) fn begin_write_window(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.table.get_mut(id) {
+            connection.moved = 0;
+            connection.taken_before = connection.taken();
+        }
+        self.set_deadline(id, self.settings.write_idle_time);
+    }
+
+    /// The window is over, and the system has not taken enough in it. It takes more only when a large part of what it
+    /// holds is gone, which a steady reader may need many windows for; what the reader has taken of that counts
+    /// instead. Whether there is another window.
+    pub(crate) fn reader_goes_on(&mut self, id: ConnectionId) -> bool {
+        let quota = quota(self.settings.write_rate, self.settings.write_idle_time);
+        let Some(connection) = self.table.get_mut(id) else { return false };
+        if connection.taken().saturating_sub(connection.taken_before) < quota {
+            return false;
+        }
+        self.begin_write_window(id);
+        true
     }
 
     /// Whether as much is kept for the client as may be in memory, and no file takes the rest. The answer is looked at again after a while: a

@@ -17,6 +17,7 @@ impl EventLoop {
     pub(crate) fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
         let wait = self.may_wait_ms();
         let busy = !self.again.is_empty() || wait == 0;
+        self.waits_ms = 0;
         if self.dispatch.unannounced() > 0 {
             // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
             // put it off for ever.
@@ -34,6 +35,7 @@ impl EventLoop {
         if busy || !self.dispatch.prepare_sleep() {
             return self.poll.poll(events, Some(Duration::ZERO));
         }
+        self.waits_ms = wait;
         let result = self.poll.poll(events, (wait != NEVER).then(|| Duration::from_millis(wait)));
         self.dispatch.awake();
         result
@@ -43,10 +45,7 @@ impl EventLoop {
     fn may_wait_ms(&self) -> u64 {
         let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
         let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
-        let wanting = self.may_accept
-            && self.listeners.may_have_more(true)
-            && self.table.len() < self.settings.max_connections;
-        if wanting {
+        if self.may_accept_some() {
             wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));
         }
         if self.dispatch.is_stalled() {
@@ -58,6 +57,7 @@ impl EventLoop {
         wait = soonest(wait, self.dispatch.next_look_ms());
         wait = soonest(wait, self.next_watch_ms());
         wait = soonest(wait, self.next_behind_ms());
+        wait = soonest(wait, self.next_room_ms());
         wait = soonest(wait, self.next_upload_ms());
         wait = soonest(wait, self.next_departure_ms());
         soonest(wait, self.next_self_call_ms())

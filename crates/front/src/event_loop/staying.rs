@@ -23,7 +23,7 @@ impl EventLoop {
     /// Takes over what the front before this one has left. Before the first accept: these clients came earlier.
     pub(crate) fn take_over_connections(&mut self) {
         let Some(room) = self.settings.waiting_room.clone() else { return };
-        while self.table.len() < self.settings.max_connections
+        while self.table.public_len() < self.settings.max_connections
             && let Some((listener, descriptor)) = room.take()
         {
             let socket = Socket::from(descriptor);

@@ -91,7 +91,11 @@ fn parts<'a>(
         peer: peer.text(),
         peer_port: peer.port,
         listener,
-        version: if ask.head.version == Version::Http10 { 10 } else { 11 },
+        version: match ask.head.version {
+            Version::Http10 => 10,
+            Version::Http11 => 11,
+            Version::Http2 => 20,
+        },
         body,
     }
 }

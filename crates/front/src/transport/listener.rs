@@ -43,6 +43,42 @@ pub struct ListenerSettings {
     pub tls: bool,
 }
 
+/// What an error of accept(2), other than WouldBlock, says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The new connection has failed already; the next one may be fine.
+    OneConnection,
+    /// Descriptors or memory have run out.
+    NoResources,
+    /// The socket does not listen: nothing will ever come by it.
+    NoListener,
+}
+
+impl Trouble {
+    /// Errors that stay must be told from those that do not, or the loop would ask for ever.
+    pub fn of(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Trouble::NoResources,
+            // accept(2): pending network errors of the new socket, a firewall, an interruption.
+            Some(
+                libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::ETIMEDOUT
+                | libc::ECONNRESET,
+            ) => Trouble::OneConnection,
+            _ => Trouble::NoListener,
+        }
+    }
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Listener {
@@ -74,6 +110,33 @@ impl Listener {
             reference.set_tcp_nodelay(true)?;
         }
         Ok(Listener { number, role, protocol, tls, may_have_more: true, socket: Some(socket) })
+    }
+
+    /// Its address, for people.
+    pub fn name(&self) -> String {
+        let Some(socket) = &self.socket else { return "(closed)".to_owned() };
+        let Ok(address) = SockRef::from(socket).local_addr() else { return "?".to_owned() };
+        match (address.as_socket(), address.as_pathname()) {
+            (Some(address), _) => address.to_string(),
+            (None, Some(path)) => format!("unix:{}", path.display()),
+            (None, None) => "a unix socket without a name".to_owned(),
+        }
+    }
+
+    /// Whether somebody waits to be accepted.
+    pub fn has_waiting(&self) -> bool {
+        let Some(raw) = self.raw() else { return false };
+        let mut ready = libc::pollfd { fd: raw, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, no waiting.
+        unsafe { libc::poll(&raw mut ready, 1, 0) == 1 }
+    }
+
+    /// Closes the socket; `before` is told its descriptor.
+    pub fn close(&mut self, before: impl FnOnce(RawFd)) {
+        self.may_have_more = false;
+        if let Some(socket) = self.socket.take() {
+            before(socket.as_raw_fd());
+        }
     }
 
     /// The raw descriptor, for registration; None when it is closed.
@@ -174,10 +237,7 @@ impl Listeners {
     /// Closes the sockets; `before` is told their descriptors.
     pub fn close(&mut self, mut before: impl FnMut(RawFd)) {
         for listener in &mut self.all {
-            listener.may_have_more = false;
-            if let Some(socket) = listener.socket.take() {
-                before(socket.as_raw_fd());
-            }
+            listener.close(&mut before);
         }
     }
 
@@ -200,12 +260,39 @@ mod tests {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
         let listener = Listener::new(settings(tcp, Role::Application), 0).unwrap();
-        assert_eq!(listener.waiting(), 0);
+        assert_eq!((listener.waiting(), listener.has_waiting()), (0, false));
         let _clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
-        assert_eq!(listener.waiting(), 3);
+        assert_eq!((listener.waiting(), listener.has_waiting()), (3, true));
+        assert_eq!(listener.name(), address.to_string());
         let directory = tempfile::tempdir().unwrap();
         let unix = std::os::unix::net::UnixListener::bind(directory.path().join("x")).unwrap();
-        assert_eq!(Listener::new(settings(unix, Role::Application), 0).unwrap().waiting(), 0);
+        let unix = Listener::new(settings(unix, Role::Application), 0).unwrap();
+        assert_eq!(unix.waiting(), 0);
+        assert!(unix.name().starts_with("unix:/") && unix.name().ends_with("/x"));
+    }
+
+    #[test]
+    fn what_concerns_one_connection_does_not_close_the_listener() {
+        for (code, want) in [
+            (libc::ECONNABORTED, Trouble::OneConnection),
+            (libc::EPERM, Trouble::OneConnection),
+            (libc::EHOSTUNREACH, Trouble::OneConnection),
+            (libc::EMFILE, Trouble::NoResources),
+            (libc::ENOMEM, Trouble::NoResources),
+            (libc::EINVAL, Trouble::NoListener),
+            (libc::EBADF, Trouble::NoListener),
+        ] {
+            assert_eq!(Trouble::of(&io::Error::from_raw_os_error(code)), want, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_was_shut_down_is_none() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = Socket::from(tcp.try_clone().unwrap());
+        let listener = Listener::new(settings(tcp, Role::Application), 0).unwrap();
+        other.shutdown(std::net::Shutdown::Both).unwrap();
+        assert_eq!(Trouble::of(&listener.accept().unwrap_err()), Trouble::NoListener);
     }
 
     #[test]

@@ -156,7 +156,6 @@ impl Transport {
     }
 
     /// Bytes that the kernel has and the client's machine has not acknowledged; 0 where nobody can tell.
-    #[allow(dead_code, reason = "the clock of slow readers is to count by it")]
     pub fn unacknowledged(&self) -> u64 {
         each_kind!(&self.kind, kind => kind.unacknowledged())
     }

@@ -77,7 +77,6 @@ impl Plain {
         }
     }
 
-    #[allow(dead_code, reason = "see Transport")]
     pub(super) fn unacknowledged(&self) -> u64 {
         let mut count: libc::c_int = 0;
         // SAFETY: the socket is open, and there is room for the number that the call writes.

@@ -1,10 +1,13 @@
 //! Which of several kept responses to one target a request selects (RFC 9111 section 4.1).
 
+/// A field's name in lower case, and all values of it as one normalised text.
+type Selected = (Box<[u8]>, Box<[u8]>);
+
 /// What a kept response's `Vary` named, and what its request had there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
-    /// Names in lower case, each with the request's values as one normalised text; sorted by name.
-    fields: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Sorted by name.
+    fields: Vec<Selected>,
 }
 
 impl Selection {

@@ -10,7 +10,8 @@ pub struct TrustedProxies {
     everybody: bool,
 }
 
-/// A block of addresses; IPv4 as the IPv6 addresses that stand for them.
+/// A block of addresses; IPv4 as the IPv6 addresses that stand for them. No block has some of either: `::/0` is all of
+/// IPv6, and says nothing of IPv4 peers, which have numbers within it only here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
     first: u128,
@@ -58,7 +59,7 @@ impl TrustedProxies {
     /// only. Were it to mean every hop, the client would be whoever the client says.
     pub(super) fn is_hop(&self, address: IpAddr) -> bool {
         let number = number(address);
-        self.networks.iter().any(|network| (network.first..=network.last).contains(&number))
+        self.networks.iter().any(|network| network.contains(number))
     }
 }
 
@@ -90,6 +91,15 @@ impl Network {
         }
         Ok(Network { first: number, last: number | hosts })
     }
+
+    fn contains(&self, number: u128) -> bool {
+        (self.first..=self.last).contains(&number) && is_ipv4(number) == is_ipv4(self.first)
+    }
+}
+
+/// Whether the number is that of an IPv6 address that stands for an IPv4 one.
+fn is_ipv4(number: u128) -> bool {
+    number >> 32 == 0xFFFF
 }
 
 /// One number for an address, whichever way it is written.
@@ -142,7 +152,11 @@ mod tests {
             ("0.0.0.0/0", "1.2.3.4", true),
             ("0.0.0.0/0", "::2", false),
             ("::/0", "::2", true),
-            ("::/0", "1.2.3.4", true),
+            ("::/0", "1.2.3.4", false),
+            ("::/0", "::ffff:1.2.3.4", false),
+            ("::ffff:0:0/96", "1.2.3.4", true),
+            ("::/64", "::1", true),
+            ("::/64", "1.2.3.4", false),
             ("2001:db8::/32", "2001:db8:ffff::1", true),
             ("2001:db8::/32", "2001:db9::1", false),
             ("1.2.3.4/32", "1.2.3.4", true),

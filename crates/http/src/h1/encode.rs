@@ -267,7 +267,7 @@ fn write_framing(
             Coding::Chunked
         }
         // RFC 9112 section 6.1: no transfer coding to a 1.0 client.
-        Version::Http10 => Coding::UntilClose,
+        Version::Http10 | Version::Http2 => Coding::UntilClose,
     }
 }
 

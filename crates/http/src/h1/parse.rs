@@ -12,17 +12,15 @@
 
 use std::mem::MaybeUninit;
 
-use memchr::{memchr, memchr3};
+use memchr::memchr;
 
 use crate::error::HttpError;
-use crate::forwarded::is_forwarding_field;
-use crate::h1::scan::{METHOD_BYTES, Scan, Scanned, longest_head};
+use crate::h1::scan::{Scan, Scanned, longest_head};
 use crate::head::{Field, Head, Length, Version};
-use crate::header_policy::{
-    UnderscorePolicy, list_members, parse_content_length, valid_authority, valid_name,
-};
+use crate::header_policy::{list_members, valid_authority, valid_name};
 use crate::known::Known;
 use crate::limits::Limits;
+use crate::request_policy::{Findings, METHOD_BYTES, content_length, expect, host, is_passed_on, set_path};
 use crate::span::Span;
 
 /// Fields that fit on the stack; a larger limit is served from the heap.
@@ -125,36 +123,7 @@ fn parse_target(base: usize, method: &[u8], target: &[u8], head: &mut Head) -> R
             absolute.rest
         }
     };
-    let (path, query) = match memchr3(b'?', b'#', b'%', rest) {
-        None => {
-            head.path_encoded = false;
-            (rest, &[][..])
-        }
-        Some(at) => {
-            let (path, query) = split_path(rest, at)?;
-            head.path_encoded = at < path.len();
-            (path, query)
-        }
-    };
-    head.path = Span::locate(base, path);
-    head.query = if query.is_empty() { Span::default() } else { Span::locate(base, query) };
-    Ok(())
-}
-
-/// Path and query; before `at` is nothing but path.
-fn split_path(rest: &[u8], at: usize) -> Result<(&[u8], &[u8]), HttpError> {
-    let tail = rest.get(at..).unwrap_or_default();
-    // RFC 9112 section 3.2: no form has a fragment.
-    if memchr(b'#', tail).is_some() {
-        return Err(HttpError::Target);
-    }
-    let (path, query) = rest.split_at(memchr(b'?', tail).map_or(rest.len(), |more| at + more));
-    // RFC 3986 section 7.3: %00 should be refused where no raw data is expected. Whoever passes a path on to the system
-    // would have it end there.
-    if path.get(at..).is_some_and(|tail| tail.windows(3).any(|three| three == b"%00")) {
-        return Err(HttpError::TargetNul);
-    }
-    Ok((path, query.get(1..).unwrap_or_default()))
+    set_path(base, rest, head)
 }
 
 /// A target in absolute form.
@@ -182,19 +151,6 @@ fn split_absolute(target: &[u8]) -> Option<Absolute<'_>> {
         .then_some(Absolute { https, authority, rest })
 }
 
-/// What the fields have said about the message as a whole.
-#[derive(Default)]
-struct Findings {
-    hosts: u32,
-    content_length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    expect_continue: bool,
-    upgrade: bool,
-    websocket: bool,
-}
-
 #[inline]
 fn parse_fields(
     input: &[u8],
@@ -215,16 +171,10 @@ fn parse_fields(
             return Err(HttpError::LineEnding);
         }
         let known = Known::lookup(line.name.as_bytes());
+        if !is_passed_on(known, line.name.as_bytes(), limits.underscores)? {
+            continue;
+        }
         match known {
-            // Known names have no underscore.
-            Known::Other if line.name.as_bytes().contains(&b'_') => match limits.underscores {
-                UnderscorePolicy::Drop => continue,
-                UnderscorePolicy::Refuse => return Err(HttpError::FieldUnderscore),
-                UnderscorePolicy::Allow if is_look_alike(line.name.as_bytes()) => continue,
-                UnderscorePolicy::Allow => {}
-            },
-            // RFC 3875 section 4.1.18 makes HTTP_PROXY of it, which programs take for a setting (CVE-2016-5385).
-            Known::Proxy => continue,
             Known::Host => {
                 host(line.value, &mut found)?;
                 // RFC 9112 section 3.2.2: an absolute target overrides Host, and the application must not see
@@ -254,35 +204,6 @@ fn parse_fields(
         }
     }
     conclude(&found, head.method.of(input) == b"GET", limits, head)
-}
-
-/// Whether a name with underscores would have the environ key of a field that means something to this server or says where
-/// the request came from. Such a one is never passed on.
-#[cold]
-fn is_look_alike(name: &[u8]) -> bool {
-    let mut hyphens = [0; 64];
-    let Some(copy) = hyphens.get_mut(..name.len()) else { return false };
-    copy.iter_mut().zip(name).for_each(|(place, &byte)| *place = if byte == b'_' { b'-' } else { byte });
-    Known::lookup(copy) != Known::Other || is_forwarding_field(Known::Other, name)
-}
-
-fn host(value: &[u8], found: &mut Findings) -> Result<(), HttpError> {
-    // RFC 9112 section 3.2: more than one Host, or an invalid one, is refused.
-    found.hosts += 1;
-    if found.hosts > 1 {
-        return Err(HttpError::HostRepeated);
-    }
-    if valid_authority(value) { Ok(()) } else { Err(HttpError::HostInvalid) }
-}
-
-fn content_length(value: &[u8], found: &mut Findings) -> Result<(), HttpError> {
-    // RFC 9112 section 6.3 item 5 lets a recipient accept repeated equal values; refusing is allowed and leaves
-    // nothing to disagree on.
-    if found.content_length.is_some() {
-        return Err(HttpError::ContentLengthRepeated);
-    }
-    found.content_length = Some(parse_content_length(value).ok_or(HttpError::ContentLengthInvalid)?);
-    Ok(())
 }
 
 #[cold]
@@ -328,17 +249,6 @@ fn connection(value: &[u8], found: &mut Findings) {
 fn upgrade(value: &[u8], found: &mut Findings) {
     // RFC 9110 section 7.8: a list of protocols, in any case here as RFC 6455 section 4.2.1 has it.
     found.websocket |= list_members(value).any(|member| member.eq_ignore_ascii_case(b"websocket"));
-}
-
-fn expect(value: &[u8], version: Version, found: &mut Findings) -> Result<(), HttpError> {
-    // RFC 9110 section 10.1.1: ignored in HTTP/1.0; 417 for what is not understood.
-    if version == Version::Http11 {
-        if !value.eq_ignore_ascii_case(b"100-continue") {
-            return Err(HttpError::ExpectationUnknown);
-        }
-        found.expect_continue = true;
-    }
-    Ok(())
 }
 
 /// What only all fields together can tell.

@@ -11,9 +11,7 @@
 use crate::error::HttpError;
 use crate::header_policy::{is_token_byte, is_value_byte};
 use crate::limits::Limits;
-
-/// The longest method that is looked at. The registry's longest has 17 letters.
-pub(crate) const METHOD_BYTES: u32 = 32;
+use crate::request_policy::METHOD_BYTES;
 
 /// Where in the head the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,9 +36,11 @@ class Load:
     max_connections: int = setting(
         0,
         Unit.COUNT, Group.LOAD, Part.FRONT, "--max-connections",
-        help="Most connections at once; beyond it, new ones wait in the system's own queue.",
+        help="Most connections at once; beyond it, the one idle for longest makes room for a new one.",
         reason="An idle connection costs only a descriptor, so the limit on descriptors is the honest limit.",
         zero="as many as the limit on descriptors allows",
+        more="Only connections that have waited for a request for a second or more are closed; while there is"
+        " none, new ones wait in the system's own queue. Health checks on --admin-bind do not count.",
         first=True,
     )  # fmt: skip
     connections_per_client: int = setting(

@@ -29,15 +29,16 @@ REPLACED_AT_ONCE = 4
 def balance(turn: Turn) -> None:
     """Retire and start what is due."""
     state = turn.state
-    failures = state.failures
-    if failures.wait_until is not None and failures.wait_until <= turn.now:
-        failures.wait_until = None
+    pauses = (state.failures, state.early_deaths)
+    for pause in pauses:
+        if pause.wait_until is not None and pause.wait_until <= turn.now:
+            pause.wait_until = None
     # DRAINING: what is in the queue still needs workers, but nobody has to be replaced.
     if state.front.phase is None or state.stage >= Stage.STOPPING:
         return
     if state.stage <= Stage.DELAYING:
         _retire(turn)
-    if failures.wait_until is not None:
+    if any(pause.wait_until is not None for pause in pauses):
         return
     if state.stage <= Stage.DELAYING:
         _start_template(turn)

@@ -60,7 +60,8 @@ def next_deadline(state: State) -> float | None:
         # What was due later, such as the next start, never comes.
         return None
     front = state.front
-    times = [state.deadline, front.deadline, front.pulse_at, front.restart_at, state.failures.wait_until]
+    times = [state.deadline, front.deadline, front.pulse_at, front.restart_at]
+    times += [state.failures.wait_until, state.early_deaths.wait_until]
     times += [
         one for worker in state.workers.values() for one in (worker.deadline, worker.expires, worker.ready_by)
     ]

@@ -97,6 +97,7 @@ class Worker:
     ready_by: float | None = None
     # When its lifetime is over.
     expires: float | None = None
+    ready_at: float | None = None
     # When the next harder step is due, whatever that is in its phase.
     deadline: float | None = None
     has_failed: bool = False
@@ -183,6 +184,16 @@ class Failures:
 
 
 @dataclass
+class EarlyDeaths:
+    """Workers in a row that died by themselves just after they had become ready."""
+
+    count: int = 0
+    counted_at: float = 0.0
+    # No start before this time.
+    wait_until: float | None = None
+
+
+@dataclass
 class State:
     """Everything; made once from the rules."""
 
@@ -208,6 +219,7 @@ class State:
     # A proved reload is being carried out.
     is_reloading: bool = False
     failures: Failures = field(default_factory=Failures)
+    early_deaths: EarlyDeaths = field(default_factory=EarlyDeaths)
     is_announced: bool = False
     is_upgrading: bool = False
     has_successor: bool = False

@@ -8,12 +8,14 @@ from pelton.config.units import format_bytes, format_seconds
 from pelton.supervisor.plan import ending, front, reload
 from pelton.supervisor.plan.actions import BuryWorker, RetireWorker, SignalWorker, StartWorker
 from pelton.supervisor.plan.events import Exit
-from pelton.supervisor.plan.state import Failures, Phase, Reason, Stage, Worker
+from pelton.supervisor.plan.state import EarlyDeaths, Failures, Phase, Reason, Stage, Worker
 from pelton.supervisor.plan.turn import LOST_TIME, Turn
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
 MOST_FAILURES = 5
+# Who has lived for so long after it became ready has not died of that.
+SETTLED_AFTER = 2.0
 REFUSED_DELAY = 1.0
 # The luckiest worker lives by so much longer than it should: workers that started together must not
 # end together.
@@ -48,6 +50,7 @@ def ready(turn: Turn, worker: Worker) -> None:
     worker.phase = Phase.READY
     worker.was_ready = True
     worker.deadline = worker.ready_by = None
+    worker.ready_at = turn.now
     state.failures = Failures()
     if state.rules.worker_lifetime:
         worker.expires = turn.now + state.rules.worker_lifetime * (1 + LIFETIME_SPREAD * worker.luck)
@@ -155,8 +158,41 @@ def exited(turn: Turn, worker: Worker, how: Exit) -> None:
         turn.log("info", f"{worker.name} ended")
         return
     turn.log("error", f"{worker.name} {how.how}")
+    if worker.phase is Phase.READY:
+        _count_death(turn, worker)
     if worker.phase is Phase.STARTING and not _check_canary(turn, worker, how):
         count_failure(turn, worker.born, NO_APPLICATION if worker.has_failed else 1, how)
+
+
+def _count_death(turn: Turn, worker: Worker) -> None:
+    """One died by itself. After several that died just after becoming ready the next start has to wait.
+
+    Nothing is given up: it may as well be a request that kills whoever takes it.
+    """
+    state, deaths = turn.state, turn.state.early_deaths
+    others = (one for one in state.workers.values() if one.born >= deaths.counted_at)
+    if any(_has_settled(turn, one) for one in (worker, *others)):
+        deaths = state.early_deaths = EarlyDeaths()
+    # Those that were started side by side die of one cause.
+    is_counted = deaths.count > 0 and worker.born < deaths.counted_at
+    if _has_settled(turn, worker) or is_counted or state.stage >= Stage.STOPPING:
+        return
+    deaths.count += 1
+    deaths.counted_at = turn.now
+    if deaths.count == 1:
+        # It may have been an accident.
+        return
+    delay = min(FIRST_DELAY * 2 ** (deaths.count - 2), LONGEST_DELAY)
+    deaths.wait_until = turn.now + delay
+    turn.log(
+        "warning",
+        f"{deaths.count} times in a row a worker died within {format_seconds(SETTLED_AFTER)} of becoming "
+        f"ready; the next one is started in {format_seconds(delay)}",
+    )
+
+
+def _has_settled(turn: Turn, worker: Worker) -> bool:
+    return worker.ready_at is not None and turn.now - worker.ready_at >= SETTLED_AFTER
 
 
 def count_failure(turn: Turn, born: float, code: int, how: Exit) -> None:

@@ -1,0 +1,108 @@
+//! Room for newcomers where as many connections are open as may be: whoever has been idle for longest goes.
+//!
+//! Only at the limit, and only while somebody waits to be accepted. All connections are looked through at most ten
+//! times a second, however many newcomers there are. Runs on the front's thread.
+
+use std::collections::VecDeque;
+
+use crate::connection::close::CloseReason;
+use crate::connection::exchange::State;
+use crate::connection::table::ConnectionId;
+use crate::event_loop::EventLoop;
+use crate::transport::listener::Role;
+
+/// For so long an idle connection is left alone: the client's next request may be on its way.
+const LEAST_IDLE_MS: u64 = 1000;
+/// How often all connections are looked through.
+const LOOK_EVERY_MS: u64 = 100;
+/// How many idle ones are remembered of one look.
+const FOUND_AT_ONCE: usize = 1024;
+
+/// Idle connections as of the last look, the one idle for longest first; and since when each is.
+#[derive(Debug, Default)]
+pub(crate) struct IdleConnections {
+    found: VecDeque<(ConnectionId, u64)>,
+    look_at_ms: u64,
+    /// Somebody waits, and nobody can go yet.
+    is_wanted: bool,
+}
+
+impl EventLoop {
+    /// Closes one idle connection; false where there is none, or it is not time to look again.
+    pub(crate) fn close_idle(&mut self) -> bool {
+        loop {
+            while let Some((id, since)) = self.idle_connections.found.pop_front() {
+                if self.idle_since(id) != Some(since) {
+                    continue;
+                }
+                // A request may have arrived that no event has told of yet: look before closing.
+                if let Some(connection) = self.table.get_mut(id) {
+                    connection.transport.look_again();
+                }
+                self.drive(id);
+                if self.idle_since(id) == Some(since) {
+                    self.close(id, CloseReason::MadeRoom);
+                }
+                if self.table.get_mut(id).is_none() {
+                    self.idle_connections.is_wanted = false;
+                    return true;
+                }
+            }
+            if self.now_ms < self.idle_connections.look_at_ms || !self.look_for_idle() {
+                self.want_room();
+                return false;
+            }
+        }
+    }
+
+    /// Milliseconds until [`EventLoop::make_room`] may succeed; None while nobody waits for it.
+    pub(crate) fn next_room_ms(&self) -> Option<u64> {
+        let idle = &self.idle_connections;
+        idle.is_wanted.then(|| idle.look_at_ms.saturating_sub(self.now_ms))
+    }
+
+    /// Whether it makes sense to ask for room now.
+    pub(crate) fn may_make_room(&self) -> bool {
+        !self.idle_connections.found.is_empty() || self.now_ms >= self.idle_connections.look_at_ms
+    }
+
+    /// Somebody waits for room, and may have to wait a little longer.
+    pub(crate) fn want_room(&mut self) {
+        self.idle_connections.is_wanted = true;
+    }
+
+    /// Nobody waits for room.
+    pub(crate) fn want_no_room(&mut self) {
+        self.idle_connections.is_wanted = false;
+    }
+
+    /// Looks through all connections; whether any of them may go.
+    fn look_for_idle(&mut self) -> bool {
+        self.idle_connections.look_at_ms = self.now_ms + LOOK_EVERY_MS;
+        let latest = self.now_ms.checked_sub(LEAST_IDLE_MS);
+        let mut found: Vec<_> = self
+            .table
+            .ids()
+            .into_iter()
+            .filter_map(|id| self.idle_since(id).map(|since| (id, since)))
+            .filter(|(_, since)| latest.is_some_and(|latest| *since <= latest))
+            .collect();
+        found.sort_unstable_by_key(|(_, since)| *since);
+        found.truncate(FOUND_AT_ONCE);
+        self.idle_connections.found = found.into();
+        !self.idle_connections.found.is_empty()
+    }
+
+    /// Since when nothing has come on a connection that waits for a request; None where it does not.
+    fn idle_since(&mut self, id: ConnectionId) -> Option<u64> {
+        let connection = self.table.get_mut(id)?;
+        let is_idle = connection.exchange.state() == State::Receiving
+            && connection.receiver.is_between_requests()
+            && connection.input.is_empty()
+            && !connection.lingering
+            && connection.role == Role::Application;
+        let given = if connection.fresh { self.settings.head_time } else { self.settings.keep_alive_time };
+        let ends = self.timers.get(id.key).filter(|_| is_idle)?;
+        Some(ends.saturating_sub(given.as_millis() as u64))
+    }
+}
