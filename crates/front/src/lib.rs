@@ -15,6 +15,7 @@ mod event_loop;
 mod forwarding;
 mod notices;
 mod obituary;
+mod rate_limits;
 mod scheduling;
 mod settings;
 mod statsd;
