@@ -171,6 +171,9 @@ def die_with_parent() -> None:
 def adopt_orphans() -> None:
     """Become the parent of those descendants whose own parent ends, as PID 1 is for everybody."""
 
+def own_signal(number: int, is_own: bool) -> None:
+    """Have a standard signal do in forked children what it does by default, from now on or no more."""
+
 @final
 class Link:
     """The memory between one front and one worker."""
@@ -195,6 +198,25 @@ class Link:
 
         The threads stay until `Worker.stop`; what still runs finds that nobody waits for its answer.
         """
+
+@final
+class Origin:
+    """The process in which this object was made. Forks of C code are noticed, too."""
+
+    def __new__(cls) -> Origin: ...
+    def is_here(self) -> bool:
+        """Whether that is this process, and not one that was forked from it since."""
+
+@final
+class KeptDescriptor:
+    """A descriptor that leads nowhere in forked children, under the same number.
+
+    As long as this object lives and is not closed. Raises OSError for what is no descriptor.
+    """
+
+    def __new__(cls, descriptor: int) -> KeptDescriptor: ...
+    def close(self) -> None:
+        """To be called before the descriptor is closed."""
 
 @final
 class Notice:
@@ -330,6 +352,20 @@ class Worker:
         ``thread`` is its number, which no other serving thread has: 0 to threads - 1, and from there on for
         threads beyond those that were planned. Raises ValueError when there is no such number or it is used.
         """
+    def observe(
+        self, timeout: float, patience: float, tick: float, expected: int
+    ) -> tuple[int, int, int, int, float, float, float]:
+        """Wait until all threads are at requests while another one has waited for ``patience``.
+
+        Returns after ``timeout`` seconds at the latest. ``tick``: how often is looked while nothing tells.
+        ``expected``: so many threads there are or will be in a moment; those that are missing count as idle.
+
+        Gives the number of serving threads, of idle ones, of those that were at requests at most since the
+        last call, of requests that wait; how long the first of these has waited at least; how long the
+        interpreter let us wait; and seconds of processor time that the threads have used altogether.
+        """
+    def dismiss(self, count: int) -> None:
+        """Let so many serving threads return that have nothing to do, now or later; 0 takes that back."""
     def stop(self) -> None:
         """Let every serving thread return once it has finished its request."""
     def listen(self, pause: Callable[[int], object], resume: Callable[[int], object]) -> int:

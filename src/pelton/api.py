@@ -19,6 +19,7 @@ from typing import Any
 
 from pelton import _engine
 from pelton.config.address import DEFAULT_HOST, DEFAULT_PORT, tcp_address
+from pelton.config.bounds import Bounds
 from pelton.config.calls import check_call
 from pelton.config.settings import Settings, check_one_process, settings_from
 from pelton.config.units import format_seconds
@@ -32,6 +33,7 @@ from pelton.net.opened import open_all
 from pelton.process.signals import STOP, Signals, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
+from pelton.sizing.limits import bounded
 from pelton.version import VERSION
 from pelton.worker.worker import Application, build_runner
 
@@ -43,7 +45,7 @@ def start(
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
-    threads: int = Settings.threads,
+    threads: int | str | Bounds = Settings.threads,
     bind: str | Sequence[str] | None = None,
     **settings: Any,
 ) -> Running:
@@ -68,7 +70,7 @@ def run(
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
-    threads: int = Settings.threads,
+    threads: int | str | Bounds = Settings.threads,
     bind: str | Sequence[str] | None = None,
     on_start: Callable[[Running], object] | None = None,
     **settings: Any,
@@ -93,6 +95,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             f"app is not callable: {app!r}. Pass the application object itself, such as Flask(__name__)."
         )
     check_one_process(settings)
+    settings = bounded(settings)
     with contextlib.ExitStack() as undo:
         opened = open_all(settings)
         undo.callback(opened.close)
@@ -161,7 +164,11 @@ def run_with(
 
 
 def _settings(
-    host: str, port: int, threads: int, bind: str | Sequence[str] | None, others: dict[str, Any]
+    host: str,
+    port: int,
+    threads: int | str | Bounds,
+    bind: str | Sequence[str] | None,
+    others: dict[str, Any],
 ) -> Settings:
     if bind is None:
         bind = str(tcp_address(host, port))

@@ -182,6 +182,10 @@ def test_one_process_answers_and_reports_what_it_cannot_interrupt(live: StartLiv
         wait_for_report(server, "/native", "pause")
         # One thread less, and no replacement here; the others go on.
         assert client.ask(request()).status == 200
+    server.log.wait_for("does not let go of GET /native .*With --workers the process would be replaced")
+    # Said once, and nothing that contradicts it.
+    assert len(server.log.all("does not let go")) == 1
+    assert not server.log.all("is to be replaced|will be replaced")
 
 
 # An interpreter that stands still

@@ -28,7 +28,8 @@ HEALTH = ("--health-path", HEALTH_PATH)
 
 _START_LINE = re.compile(
     r"pelton \S+ listens on (.+) "
-    r"\(worker kind: (\w+), (\d+) (?:thread|connection)s?(?: in each of (\d+) workers?)?, pid (\d+)\)"
+    r"\(worker kind: (\w+), (?:up to )?(\d+) (?:thread|connection)s?"
+    r"(?: in each of (\d+) workers?)?, pid (\d+)\)"
 )
 _READY_LINE = re.compile(r"worker (\d+) \(pid (\d+)\) is ready")
 

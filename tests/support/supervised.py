@@ -220,7 +220,7 @@ def play(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory, Signals(SIGNALS) as signals:
         heard = Path(directory) / "heard"
         heard.touch()
-        settings = settings_from({"bind": f"unix:{directory}/socket"})
+        settings = settings_from({"bind": f"unix:{directory}/socket", "threads": 8})
         opened = open_all(settings)
         rules = Rules(workers=2, front_timeout=0.6 if name == "numb" else 30.0)
         supervisor = Supervisor(parts(heard), settings, rules, opened, signals, Notifier(None), announced)

@@ -123,7 +123,7 @@ def test_settings_that_disagree() -> None:
         {"spool_bytes": "1MiB", "body_memory_bytes": 0},
         {"workers": 2, "max_requests_jitter": 4},
         {"request_timeout": "1h"},
-        {"max_connections": 3},
+        {"threads": 8, "max_connections": 3},
         {"response_buffer_bytes": "1GiB"},
         {"max_connections": 100, "connections_per_client": 200},
     ):

@@ -41,6 +41,13 @@ def test_the_first_view_of_the_help_is_short() -> None:
     assert "--worker-tmp-dir" not in result.output
 
 
+@pytest.mark.parametrize("command", [(), ("run",), ("config",), ("check",)])
+def test_the_help_cuts_no_sentence_and_shows_choices(command: tuple[str, ...]) -> None:
+    text = invoke(*command, "--help").output
+    assert "..." not in text.replace("[ARGUMENTS]...", "")
+    assert "--log-level [debug|info|warning|error]" in text
+
+
 def test_help_lists_every_option_with_its_default() -> None:
     result = invoke("--help-all")
     assert result.exit_code == 0
@@ -148,7 +155,8 @@ def test_the_command_line_loads_no_native_module() -> None:
 def test_gunicorns_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Settings, list[str]]] = []
     monkeypatch.setattr(
-        "pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append((settings, list(notes)))
+        "pelton.cli.main._serve_checked",
+        lambda _, settings, found: seen.append((settings, list(found.notes))),
     )
     assert invoke("app", "--log-level", "CRITICAL").exit_code == 0
     assert seen.pop()[0].log_level == "error"

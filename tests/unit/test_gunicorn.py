@@ -262,7 +262,9 @@ def test_a_module_as_the_file() -> None:
 
 
 def test_notes() -> None:
-    loaded = load("backlog = 64\ncontrol_socket = 'x'\nwroker_class = 'x'\nreload = True\nsendfile = False\n")
+    loaded = load(
+        "backlog = 64\ncontrol_socket = 'x'\nwroker_class = 'x'\nreload_engine = 'poll'\nsendfile = False\n"
+    )
     assert [note.partition(": ")[0] for note in loaded.notes] == [
         "gunicorn.conf.py:3",
         "gunicorn.conf.py:1",
@@ -304,7 +306,7 @@ def test_the_command_line() -> None:
     [
         (["--certfile", "x"], "the command line: --certfile: certfile is refused"),
         (["--timeout"], "--timeout needs a value"),
-        (["--reload=1"], "--reload takes no value"),
+        (["--reuse-port=1"], "--reuse-port takes no value"),
         (["-t", "x"], "the command line: -t: timeout: 'x' is not a whole number"),
     ],
 )

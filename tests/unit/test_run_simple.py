@@ -19,6 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import pelton
 from pelton.config import worker_kinds
+from pelton.config.bounds import AUTOMATIC
 from pelton.development import installation, settings
 from pelton.development.application import PassedThrough, PassedThroughAnswer, Wrapping
 from pelton.development.end import Why, Wish, leave
@@ -70,7 +71,7 @@ def test_concurrency(threaded: bool, processes: int, expected: Concurrency) -> N
 
 def test_what_was_chosen_counts_where_the_arguments_say_nothing() -> None:
     settings.choose({"workers": 2, "worker_kind": "gthread"}, "a test")
-    assert Concurrency.of(threaded=True, processes=1) == Concurrency(2, "gthread")
+    assert Concurrency.of(threaded=True, processes=1) == Concurrency(2, "threads")
     assert Concurrency.of(threaded=False, processes=4) == Concurrency(4, "sync")
 
 
@@ -161,7 +162,7 @@ PLAYED = worker_kinds.Kind(
 
 
 def test_who_decides_about_a_setting() -> None:
-    assert settings.development_settings({}, {}).threads == 8
+    assert settings.development_settings({}, {}).threads == AUTOMATIC
     environ = {"PELTON_THREADS": "5", "PELTON_QUEUE_TIMEOUT": "1min", "PELTON_BIND": ":1"}
     found = settings.development_settings({"bind": ["127.0.0.1:0"]}, environ)
     assert (found.threads, found.queue_seconds, found.bind) == (5, 60.0, ("127.0.0.1:0",))

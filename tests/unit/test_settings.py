@@ -24,6 +24,7 @@ def test_the_table_has_every_field() -> None:
         "hooks",
         "read_again",
         "statsd_descriptor",
+        "threads_bound",
         "waiting_in",
         "waiting_out",
     }
@@ -69,7 +70,7 @@ def test_texts_and_numbers() -> None:
         ("threads", 0, "threads: 0 is too small; the smallest value is 1"),
         ("threads", True, "threads: True is not a number"),
         ("threads", 1.5, "not a whole number"),
-        ("threads", "many", "not a whole number"),
+        ("threads", "many", "no whole number, and no range"),
         ("threads", None, "not a number"),
         ("keep_alive_seconds", float("nan"), "finite"),
         ("keep_alive_seconds", 0, "smallest value is 100ms"),
@@ -136,3 +137,13 @@ def test_what_one_process_can_do_too() -> None:
     check_one_process(
         settings_from({"request_timeout": 5, "drain_delay": 1, "health_path": "/h", "admin_bind": ":9"})
     )
+
+
+@pytest.mark.parametrize("name", ["threads", "worker_connections"])
+def test_more_at_once_than_a_worker_has_places_for_is_refused_and_not_cut(name: str) -> None:
+    assert getattr(settings_from({name: 4096}), name) == 4096
+    if name == "threads":
+        with pytest.raises(ConfigError, match="threads: 4096 is the most"):
+            settings_from({name: "4:5000"})
+    with pytest.raises(ConfigError, match=f"{name}: 4096 is the most"):
+        settings_from({name: 100_000})

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pelton.cli.configuration import Configuration, read_configuration
+from pelton.config.bounds import AUTOMATIC
 from pelton.config.other_servers import NAMES
 from pelton.config.reference import main as write_reference
 from pelton.config.reference import reference
@@ -54,14 +55,14 @@ def test_later_sources_count_more(tmp_path: Path) -> None:
 
 def test_pyproject() -> None:
     Path("pyproject.toml").write_text("[tool.other]\nthreads = 1\n")
-    assert read().settings.threads == 8
+    assert read().settings.threads == AUTOMATIC
     Path("pyproject.toml").write_text("[tool.pelton]\nthreads = 3\n")
     found = read()
     assert found.settings.threads == 3
     assert found.resolved.sources["threads"] == "pyproject.toml [tool.pelton], key threads"
     Path("pelton.toml").write_text("max_fields = 7\n")
     found = read()
-    assert (found.settings.threads, found.settings.max_fields) == (8, 7)
+    assert (found.settings.threads, found.settings.max_fields) == (AUTOMATIC, 7)
     assert "is not read, because there is a pelton.toml" in found.notes[0]
 
 
@@ -69,13 +70,15 @@ def test_a_named_file_is_the_only_one() -> None:
     Path("pelton.toml").write_text("threads = 3\n")
     Path("other.toml").write_text("max_fields = 7\n")
     found = read(file="other.toml")
-    assert (found.settings.threads, found.settings.max_fields) == (8, 7)
+    assert (found.settings.threads, found.settings.max_fields) == (AUTOMATIC, 7)
     assert read({}, {"PELTON_CONFIG": "other.toml"}).settings.max_fields == 7
 
 
 def test_python_files_and_gunicorns_variable() -> None:
     Path("gunicorn.conf.py").write_text("workers = 2\nthreads = 3\nmax_body_bytes = '2MiB'\n")
-    assert "is not read unless it is named" in read().notes[0]
+    found = read()
+    assert "is read, for it is in this directory" in found.notes[0]
+    assert (found.settings.workers, found.settings.threads) == (2, 3)
     found = read({}, {"WEB_CONCURRENCY": "7"}, "gunicorn.conf.py")
     assert (found.settings.workers, found.settings.threads) == (2, 3)
     assert found.settings.max_body_bytes == 2**21
@@ -150,7 +153,7 @@ def test_unknown_variables_are_remarked_upon_but_not_those_of_kubernetes() -> No
         }
     )
     assert found.layer == {}
-    [note] = found.notes
+    [note] = found.warnings
     assert "PELTON_THREDS" in note
     assert "Did you mean PELTON_THREADS?" in note
 

@@ -29,7 +29,7 @@ fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration)
             Wake::Suspect(suspicion) => {
                 scheduler.take_over(&seat, suspicion);
             }
-            Wake::Stop => return,
+            Wake::Stop | Wake::Leave => return,
         }
     }
 }

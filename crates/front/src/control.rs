@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pelton_link::{BodyPool, Doorbell};
+use pelton_link::{BodyPool, Doorbell, Origin};
 
 use crate::access::log::AccessLog;
 use crate::counters::Counters;
@@ -92,6 +92,7 @@ pub struct FrontHandle {
     shared: Arc<Shared>,
     doorbell: Arc<Doorbell>,
     thread: Option<thread::JoinHandle<()>>,
+    origin: Origin,
 }
 
 /// Says that the front has ended, however it ended: also when its thread panics.
@@ -134,7 +135,7 @@ pub fn start(
         let _ending = ending;
         event_loop.run();
     })?;
-    Ok(FrontHandle { shared, doorbell, thread: Some(thread) })
+    Ok(FrontHandle { shared, doorbell, thread: Some(thread), origin: Origin::here() })
 }
 
 impl FrontHandle {
@@ -147,6 +148,11 @@ impl FrontHandle {
         self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
         self.shared.has_orders.store(true, Ordering::Release);
         self.doorbell.ring();
+    }
+
+    /// Whether this is a copy in a process that was forked from the one in which the front runs: then nothing may be called.
+    pub fn is_foreign(&self) -> bool {
+        !self.origin.is_here()
     }
 
     /// Begins to accept connections.
@@ -232,8 +238,13 @@ impl FrontHandle {
 
 impl Drop for FrontHandle {
     fn drop(&mut self) {
+        let thread = self.thread.take();
+        if self.is_foreign() {
+            // Its thread does not exist here.
+            return std::mem::forget(thread);
+        }
         self.stop();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = thread {
             // A panic has been reported by `Ending`.
             let _ = thread.join();
         }

@@ -12,13 +12,17 @@ mod control;
 mod counters;
 mod datagrams;
 mod event_loop;
+mod exchange;
 mod forwarding;
 mod notices;
 mod obituary;
 mod rate_limits;
+mod reactor;
+mod response;
 mod scheduling;
 mod settings;
 mod statsd;
+mod table;
 mod transport;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::fork::KeptFd;
 use crate::front_end::FrontEnd;
 use crate::layout::Phase;
 use crate::wake::Doorbell;
@@ -90,8 +91,8 @@ impl Shelf {
 enum Way {
     /// The other end's shelf, in this process.
     Shelf(Arc<Shelf>),
-    /// Connected to the other end's process.
-    Socket(OwnedFd),
+    /// Connected to the other end's process; not for children that are forked.
+    Socket(KeptFd),
 }
 
 /// What lay in the socket beside files.
@@ -113,7 +114,7 @@ pub(crate) struct Post {
     /// What wakes the worker, once it has asked for that (see `bell`). Within one process the same for both ends; between processes this end's own.
     bell: Arc<OnceLock<Doorbell>>,
     /// Between processes: readable when the socket or this end's bell is.
-    either: OnceLock<OwnedFd>,
+    either: OnceLock<KeptFd>,
 }
 
 impl fmt::Debug for Post {
@@ -142,7 +143,7 @@ impl Post {
     pub(crate) fn over(socket: OwnedFd) -> Post {
         Post {
             own: Arc::default(),
-            way: Way::Socket(socket),
+            way: Way::Socket(socket.into()),
             next: AtomicU64::new(1),
             bell: Arc::default(),
             either: OnceLock::new(),
@@ -213,7 +214,7 @@ impl Post {
 
     /// Drops whatever lies, here or on its way through the socket, for requests that are over.
     fn tidy(&self, is_live: impl Fn(Owner) -> bool) {
-        if matches!(self.way, Way::Socket(_)) {
+        if matches!(self.way, Way::Socket(..)) {
             let mut entries = self.own.lock();
             // What got lost is missed by whoever looks for it.
             let _ = self.receive(&mut entries, &is_live);
@@ -233,7 +234,7 @@ impl Post {
             Way::Shelf(_) => Ok(bell.as_raw_fd()),
             Way::Socket(socket) => {
                 if self.either.get().is_none() {
-                    let _ = self.either.set(either_of(socket.as_fd(), bell)?);
+                    let _ = self.either.set(either_of(socket.as_fd(), bell)?.into());
                 }
                 Ok(self.either.get().ok_or_else(missing)?.as_raw_fd())
             }

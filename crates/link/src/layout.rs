@@ -67,7 +67,7 @@ pub const REQUEST_BYTES: usize = 192 * 1024;
 /// Bytes of one slot's response ring. Large enough that a big response needs few hand-overs, small enough to stay in the cache.
 pub const RESPONSE_BYTES: usize = 256 * 1024;
 /// The most slots a region can have: the dirty map has this many bits.
-pub const MAX_SLOTS: usize = 1024;
+pub const MAX_SLOTS: usize = 8192;
 
 const PAGE: usize = 4096;
 /// Added to each area's stride: were the strides a multiple of the page, the first lines of all slots (the only ones that
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn areas_do_not_overlap_and_fit() {
-        for slots in [1, 64, 65, 300, 1024, 5000] {
+        for slots in [1, 64, 65, 300, 1024, 5000, 8192, 9000] {
             let l = Layout::new(slots);
             assert!(l.slots >= slots.min(MAX_SLOTS) && l.slots.is_multiple_of(64));
             assert!(l.ring >= size_of::<Control>());

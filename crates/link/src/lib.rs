@@ -13,9 +13,12 @@ mod bell;
 mod bodies;
 mod clock;
 mod descriptors;
+mod fork;
+mod fork_poller;
 mod front_end;
 mod layout;
 mod lending;
+mod population;
 mod pulse;
 mod region;
 pub mod request;
@@ -23,6 +26,7 @@ mod scheduler;
 mod socket;
 mod spare;
 mod streaming;
+mod trim;
 mod waiting_room;
 mod wake;
 mod worker_end;
@@ -32,14 +36,16 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
+pub use answer::{AnswerHead, Damaged, Frame, HeadFrame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
 pub use clock::{coarse_ms, fine_us};
 use descriptors::Post;
+pub use fork::{Kept, Origin, keep_open_descriptor, keep_poller, own_signal};
 pub use front_end::{Cursor, FrontEnd, Progress};
 pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};
 use lending::Lending;
 pub use lending::{LEND_FROM, Loan};
+pub use population::{Crowding, Wanted};
 pub use pulse::Why;
 use region::Region;
 pub use scheduler::{SPARE_THREADS, Scheduler, Seat, Wake};
@@ -66,6 +72,7 @@ pub struct FrontHalf {
 
 /// Makes a link within this process for a worker of `threads` threads.
 pub fn private_link(threads: usize) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
+    check_permits(threads)?;
     let layout = Layout::new(slots_for(threads));
     let region = Arc::new(Region::private(layout.total)?);
     let arena = Arc::new(BodyArena::private(ARENA_CHUNKS)?);
@@ -74,6 +81,7 @@ pub fn private_link(threads: usize) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
 
 /// Fresh memory for the slots and rings between one front and one worker process of `threads` threads. Its size is fixed.
 pub fn link_memory(threads: usize) -> io::Result<File> {
+    check_permits(threads)?;
     Region::shareable(c"pelton-link", Layout::new(slots_for(threads)).total)
 }
 
@@ -99,10 +107,22 @@ fn halves(
     Ok((half, Arc::new(WorkerEnd::new(worker, layout, arena, doorbell, lending, worker_post))))
 }
 
+/// How many requests may run at once over one link: each has two slots.
+pub const MAX_PERMITS: usize = layout::MAX_SLOTS / 2;
+
 /// Twice the threads, so that the puller finds the next request without waiting for the front, and at least 64: quick requests
 /// are answered in batches, and a batch is as large as there are slots.
 fn slots_for(threads: usize) -> usize {
-    (2 * threads).max(64)
+    (2 * threads).clamp(64, layout::MAX_SLOTS)
+}
+
+/// Fewer slots than requests that are to run at once would be fewer requests, and nobody would be told.
+fn check_permits(threads: usize) -> io::Result<()> {
+    if threads <= MAX_PERMITS {
+        return Ok(());
+    }
+    let what = format!("{threads} requests at once in one worker: {MAX_PERMITS} is the most");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::layout::{BELL_ASLEEP, BELL_AWAKE};
+use crate::population::{Crowding, Population, Wanted};
 use crate::wake;
 use crate::worker_end::{Taken, WorkerEnd};
 
@@ -67,6 +68,8 @@ pub struct Seat {
     began: Option<Instant>,
     /// Whether the last request was run as the puller.
     pulled: bool,
+    /// Whether it counts as idle.
+    is_idle: bool,
 }
 
 impl Seat {
@@ -85,6 +88,8 @@ pub enum Wake {
     Suspect(Suspicion),
     /// Leave.
     Stop,
+    /// There are more threads than are wanted: call [`Scheduler::leave`], this one is not needed.
+    Leave,
 }
 
 /// What the sentinel saw.
@@ -109,6 +114,7 @@ pub struct Scheduler {
     stopping: AtomicBool,
     /// Each thread's processor clock, 0 before it has a seat.
     clocks: Vec<AtomicI32>,
+    population: Population,
     started: Instant,
 }
 
@@ -136,6 +142,7 @@ impl Scheduler {
             tick: AtomicU64::new(TICK.as_micros() as u64),
             stopping: AtomicBool::new(false),
             clocks: (0..threads + SPARE_THREADS).map(|_| AtomicI32::new(0)).collect(),
+            population: Population::new(threads + SPARE_THREADS),
             started: Instant::now(),
         }
     }
@@ -144,17 +151,25 @@ impl Scheduler {
     pub fn seat(&self, number: usize) -> Option<Seat> {
         let clock = self.clocks.get(number)?;
         clock.compare_exchange(0, own_processor_clock(), Ordering::SeqCst, Ordering::SeqCst).ok()?;
-        Some(Seat { number: number as u32 + 1, began: None, pulled: false })
+        Some(Seat { number: number as u32 + 1, began: None, pulled: false, is_idle: false })
+    }
+
+    /// The thread of this seat takes requests: one of those that are counted.
+    pub fn enter(&self, seat: &Seat) {
+        self.population.enter(seat.number());
     }
 
     /// Gives the seat up, so that another thread can have its number. What it was to take is left to the others, of whom there has to be one.
     pub fn leave(&self, mut seat: Seat) {
         self.settle(&mut seat);
         self.give_up(seat);
+        // What woke it may have meant that one is needed; whoever is woken now looks again.
+        self.wake_crowd(1);
     }
 
     /// The same after a request that has gone on as something else (a WebSocket): how long it took says nothing about requests.
-    pub fn give_up(&self, seat: Seat) {
+    pub fn give_up(&self, mut seat: Seat) {
+        self.end_idling(&mut seat);
         self.vacate(seat.number());
         if let Some(clock) = self.clocks.get(seat.number()) {
             clock.store(0, Ordering::SeqCst);
@@ -164,6 +179,7 @@ impl Scheduler {
     /// The thread of this seat is at something that is no request any more: the others need not wait until its silence is found out. There has to
     /// be another thread. May be called from any thread while the seat's own is at a request that it took.
     pub fn vacate(&self, number: usize) {
+        self.population.leave(number);
         let mut role = self.role.load(Ordering::SeqCst);
         while puller_of(role) as usize == number + 1 {
             match self.role.compare_exchange(role, with_puller(role, 0), Ordering::SeqCst, Ordering::SeqCst) {
@@ -189,6 +205,45 @@ impl Scheduler {
         wake::wake(&sleepers.bell, u32::MAX, sharing);
         wake::wake(&sleepers.crowd, u32::MAX, sharing);
         wake::wake(&self.nap, u32::MAX, wake::Sharing::Private);
+        self.population.tell();
+    }
+
+    /// Sleeps until all threads are at requests while another one waits, or the time is over; see [`Wanted`]. For one caller at a time, without
+    /// the GIL. Returns at once after `stop`.
+    pub fn observe(&self, wanted: &Wanted) -> Crowding {
+        self.population.observe(wanted, || self.end.given_and_taken(), || self.is_stopping())
+    }
+
+    /// So many of the threads that have nothing to do shall leave, also of those that will have nothing to do later. There has to be more than one
+    /// thread that stays.
+    pub fn dismiss(&self, count: u32) {
+        self.population.set_surplus(count);
+        self.wake_crowd(count);
+    }
+
+    /// The processor time that each of the threads that take requests has used, by its seat.
+    pub fn processor_times(&self, mut found: impl FnMut(usize, Duration)) {
+        for (number, clock) in self.clocks.iter().enumerate() {
+            if self.population.is_member(number)
+                && let Some(time) = processor_time(clock.load(Ordering::Relaxed))
+            {
+                found(number, time);
+            }
+        }
+    }
+
+    fn begin_idling(&self, seat: &mut Seat) {
+        if !seat.is_idle {
+            seat.is_idle = true;
+            self.population.begin_idling();
+        }
+    }
+
+    #[inline]
+    fn end_idling(&self, seat: &mut Seat) {
+        if std::mem::take(&mut seat.is_idle) {
+            self.population.end_idling();
+        }
     }
 
     /// Whether `stop` has been called.
@@ -229,6 +284,7 @@ impl Scheduler {
             }
             return None;
         };
+        self.end_idling(seat);
         let running = (role + SEQUENCE) | RUNNING;
         seat.pulled = self.role.compare_exchange(role, running, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if !was_running {
@@ -239,6 +295,7 @@ impl Scheduler {
 
     fn take_eagerly(&self, seat: &mut Seat) -> Option<Taken> {
         let taken = self.end.take()?;
+        self.end_idling(seat);
         // Whoever runs a request cannot watch the bell: the next thread that comes to wait will.
         let role = self.role.load(Ordering::SeqCst);
         if puller_of(role) == seat.number {
@@ -310,11 +367,15 @@ impl Scheduler {
     /// Sleeps until there may be something to take. Call it without the GIL.
     pub fn wait(&self, seat: &mut Seat) -> Wake {
         self.end.settle();
+        self.begin_idling(seat);
         loop {
             if self.is_stopping() {
                 return Wake::Stop;
             }
             let role = self.role.load(Ordering::SeqCst);
+            if self.population.has_surplus() && self.may_leave(seat, role) && self.population.is_surplus() {
+                return Wake::Leave;
+            }
             if puller_of(role) == 0 {
                 let mine = with_puller(role, seat.number);
                 let _ = self.role.compare_exchange(role, mine, Ordering::SeqCst, Ordering::SeqCst);
@@ -346,6 +407,12 @@ impl Scheduler {
         }
     }
 
+    /// Whether nobody relies on this thread, which comes to wait: others pull and watch, and nothing is there to be taken.
+    fn may_leave(&self, seat: &Seat, role: u64) -> bool {
+        let puller = puller_of(role);
+        puller != 0 && puller != seat.number && self.end.ready() == 0
+    }
+
     fn sleep_on_bell(&self) {
         let bell = &self.end.sleepers().bell;
         bell.store(BELL_ASLEEP, Ordering::SeqCst);
@@ -361,6 +428,7 @@ impl Scheduler {
         let ticket = sleepers.crowd.load(Ordering::SeqCst);
         sleepers.crowd_waiting.fetch_add(1, Ordering::SeqCst);
         let needed = self.is_stopping()
+            || (self.population.has_surplus() && self.end.ready() == 0)
             || puller_of(self.role.load(Ordering::SeqCst)) == 0
             || if self.is_eager() {
                 self.end.ready() > 0

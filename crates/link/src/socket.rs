@@ -56,7 +56,8 @@ impl WorkerEnd {
     /// link is severed. Afterwards nothing may be put into the answer: end the request with [`WorkerEnd::hand_over`].
     pub fn take_socket(&self, taken: &Taken) -> bool {
         let word = &self.slot(taken.slot()).asker.0.socket;
-        !self.severed.load(Ordering::Acquire)
+        !self.is_severed()
+            && self.is_running(taken.slot(), taken.generation())
             && word
                 .compare_exchange(SOCKET_OFFERED, SOCKET_TAKEN, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()

@@ -47,7 +47,7 @@ impl Errand {
 impl FrontEnd {
     /// A free slot for [`FrontEnd::submit_spare`]; as it takes no place in the ready ring, a full one does not matter.
     pub fn claim_spare(&mut self) -> Option<u32> {
-        self.free.pop()
+        self.take_free()
     }
 
     /// Hands a claimed and filled slot to a thread that the worker is to make for it, and wakes its watch.
@@ -68,7 +68,7 @@ impl WorkerEnd {
 
     /// Takes a request that was handed to a spare thread, if one has not been taken or taken back.
     pub fn take_spare(&self) -> Option<(Taken, Errand)> {
-        if self.severed.load(Ordering::Relaxed) {
+        if self.is_severed() {
             return None;
         }
         (0..self.slots() as u32).find_map(|slot| {

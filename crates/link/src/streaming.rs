@@ -289,7 +289,7 @@ impl WorkerEnd {
         if ready == 0 {
             return match end {
                 Some(end) => Portion::End(end),
-                None if self.severed.load(Ordering::Acquire) => Portion::End(BodyEnd::Abandoned),
+                None if self.is_severed() => Portion::End(BodyEnd::Abandoned),
                 None => Portion::NotYet,
             };
         }
@@ -306,6 +306,9 @@ impl WorkerEnd {
     /// Marks the next `count` bytes as read: slices of them must not be used any more. Rings when the front waits for that.
     pub fn consume_body(&self, reader: &mut BodyReader, count: usize) {
         reader.at = reader.at.wrapping_add(count as u32);
+        if !self.is_running(reader.slot, reader.generation) {
+            return;
+        }
         let words = self.slot(reader.slot);
         words.answerer.0.body_consumed.store(reader.at, Ordering::SeqCst);
         // Pairs with `await_body_room`: either the front sees the room, or we see it waiting.
@@ -321,7 +324,7 @@ impl WorkerEnd {
 
     /// What a thread that has found [`Portion::NotYet`] waits with. Also asks the client for its body, if it waits for that.
     pub fn await_body(&self, reader: &mut BodyReader) -> BodyTicket {
-        if std::mem::take(&mut reader.unasked) {
+        if std::mem::take(&mut reader.unasked) && self.is_running(reader.slot, reader.generation) {
             self.slot(reader.slot).answerer.0.body_asked.store(1, Ordering::SeqCst);
             self.mark_dirty(reader.slot);
             self.ring_if_asleep();
@@ -346,7 +349,7 @@ impl WorkerEnd {
         // The table in `layout` says why it does not matter whose request these words belong to by now.
         words.body_produced.load(Ordering::SeqCst) == ticket.seen
             && words.body_state.load(Ordering::SeqCst) == BODY_OPEN
-            && !self.severed.load(Ordering::SeqCst)
+            && !self.is_severed()
     }
 
     /// Ends all reading; to be called before the request is finished, when no thread can reach the reader any more. Wakes those that wait.

@@ -13,6 +13,8 @@ use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use crate::fork::KeptFd;
+
 /// Whether the words that are slept on may be mapped by another process.
 ///
 /// The kernel finds the sleepers of a private word by address alone, which saves it a look at the mapping.
@@ -59,7 +61,8 @@ pub fn wake(word: &AtomicU32, count: u32, sharing: Sharing) {
 /// The descriptor that wakes the front out of its poll: an eventfd, so that ringing twice costs one wake-up.
 #[derive(Debug)]
 pub struct Doorbell {
-    descriptor: OwnedFd,
+    /// A forked child's rings nothing.
+    descriptor: KeptFd,
 }
 
 impl Doorbell {
@@ -71,12 +74,12 @@ impl Doorbell {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `raw` was just made, is valid and has no other owner.
-        Ok(Doorbell { descriptor: unsafe { OwnedFd::from_raw_fd(raw) } })
+        Ok(Doorbell::from_descriptor(unsafe { OwnedFd::from_raw_fd(raw) }))
     }
 
     /// A doorbell that another process made: a non-blocking eventfd.
     pub fn from_descriptor(descriptor: OwnedFd) -> Self {
-        Doorbell { descriptor }
+        Doorbell { descriptor: descriptor.into() }
     }
 
     /// Wakes the front. Never blocks: a full counter already means "awake".

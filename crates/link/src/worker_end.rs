@@ -14,6 +14,7 @@ use std::time::Instant;
 use crate::bodies::BodyArena;
 use crate::clock::coarse_ms;
 use crate::descriptors::{Owner, Post};
+use crate::fork::Origin;
 use crate::layout::{
     ANSWER_BROKEN, ANSWER_COMPLETE, Control, GONE, LEFT, Layout, Phase, REQUEST_BYTES, Sleepers, Slot,
     state_word,
@@ -21,8 +22,8 @@ use crate::layout::{
 use crate::lending::Lending;
 use crate::region::Region;
 use crate::request::RequestView;
-use crate::slots_for;
 use crate::wake::{Doorbell, Sharing};
+use crate::{check_permits, slots_for};
 
 /// How long a finished answer may wait for the next ones, in microseconds.
 const DEFERRAL: u64 = 200;
@@ -55,6 +56,12 @@ impl Taken {
     pub(crate) fn owner(&self) -> Owner {
         Owner { slot: self.slot, generation: self.generation }
     }
+
+    /// What a forked child has of it.
+    #[cfg(test)]
+    pub(crate) fn twin(&self) -> Taken {
+        Taken { lent_until: None, ..*self }
+    }
 }
 
 /// See the module's head.
@@ -68,6 +75,8 @@ pub struct WorkerEnd {
     pub(crate) post: Post,
     /// The front has died.
     pub(crate) severed: AtomicBool,
+    /// In a child that was forked from this process there is no front, either.
+    origin: Origin,
     /// The scheduler's sentinel: a thread that looks after deferred reports every tick; 0 while nobody does.
     pub(crate) sentinel: AtomicU32,
     /// 1: a finished answer lies in its ring and the front may be asleep.
@@ -94,6 +103,7 @@ impl WorkerEnd {
             lending,
             post,
             severed: AtomicBool::new(false),
+            origin: Origin::here(),
             sentinel: AtomicU32::new(0),
             owed: AtomicU32::new(0),
             settled_at: AtomicU64::new(0),
@@ -110,6 +120,7 @@ impl WorkerEnd {
         socket: OwnedFd,
         threads: usize,
     ) -> io::Result<WorkerEnd> {
+        check_permits(threads)?;
         let layout = Layout::new(slots_for(threads));
         let region = Arc::new(Region::shared(memory, layout.total, true)?);
         let arena = Arc::new(BodyArena::shared_for_worker(bodies)?);
@@ -125,6 +136,18 @@ impl WorkerEnd {
     /// The memory in which bodies of some size lie.
     pub fn arena(&self) -> &Arc<BodyArena> {
         &self.arena
+    }
+
+    /// Whether this is a copy in a process that was forked from the one that made it. Such a copy takes no request and reaches nobody.
+    #[inline]
+    pub fn is_foreign(&self) -> bool {
+        !self.origin.is_here()
+    }
+
+    /// Whether there is no front any more, or none for this process.
+    #[inline]
+    pub(crate) fn is_severed(&self) -> bool {
+        self.severed.load(Ordering::SeqCst) || self.is_foreign()
     }
 
     pub(crate) fn sharing(&self) -> Sharing {
@@ -152,12 +175,19 @@ impl WorkerEnd {
         control.ready_tail.0.load(Ordering::SeqCst).wrapping_sub(head) as usize
     }
 
+    /// How many requests were ever handed over, and how many of these were taken (both wrap).
+    pub(crate) fn given_and_taken(&self) -> (u32, u32) {
+        let control = self.control();
+        let taken = control.ready_head.0.load(Ordering::SeqCst);
+        (control.ready_tail.0.load(Ordering::SeqCst), taken)
+    }
+
     /// Takes the oldest ready request.
     pub fn take(&self) -> Option<Taken> {
         let control = self.control();
         loop {
             let head = control.ready_head.0.load(Ordering::Acquire);
-            if head == control.ready_tail.0.load(Ordering::Acquire) || self.severed.load(Ordering::Relaxed) {
+            if head == control.ready_tail.0.load(Ordering::Acquire) || self.is_severed() {
                 return None;
             }
             // SAFETY: an AtomicU64 in the ready ring.
@@ -210,28 +240,41 @@ impl WorkerEnd {
         Some(unsafe { self.region.bytes(self.layout.request_area(slot as usize), len) })
     }
 
-    /// Whether nobody waits any more (the client has gone, it took too long, the front has died): further work on this answer is for nobody.
+    /// Whether nobody waits any more (the client has gone, it took too long, the front has died, somebody else has ended the
+    /// request): further work on this answer is for nobody.
     pub fn is_gone(&self, taken: &Taken) -> bool {
         self.slot(taken.slot).asker.0.gone.load(Ordering::Acquire) >= GONE
-            || self.severed.load(Ordering::Acquire)
+            || self.is_severed()
+            || !self.is_running(taken.slot, taken.generation)
+    }
+
+    /// Whether a slot still runs that request. A [`Taken`] is unique in its process; a child that the application has
+    /// forked has a copy, and must not write into what has become somebody else's slot.
+    #[inline]
+    pub(crate) fn is_running(&self, slot: u32, generation: u32) -> bool {
+        let state = self.slot(slot).answerer.0.state.load(Ordering::Acquire);
+        state == state_word(generation, Phase::Running)
     }
 
     /// Whether the client of a request has gone or at least closed its side, or the request is over. May be asked by any thread at any time,
     /// with the slot and generation of a [`Taken`].
     pub fn is_left(&self, slot: u32, generation: u32) -> bool {
-        if slot as usize >= self.layout.slots || self.severed.load(Ordering::Acquire) {
+        if slot as usize >= self.layout.slots || self.is_severed() {
             return true;
         }
         let words = self.slot(slot);
         let left = words.asker.0.gone.load(Ordering::Acquire) >= LEFT;
         // Looked at last, so that a word of the slot's next request is not taken for this one's.
-        left || words.answerer.0.state.load(Ordering::Acquire) != state_word(generation, Phase::Running)
+        left || !self.is_running(slot, generation)
     }
 
     /// Lets the front see all that was written.
     pub fn publish(&self, taken: &mut Taken) {
         if !taken.published {
             taken.published = true;
+            if !self.is_running(taken.slot, taken.generation) {
+                return;
+            }
             self.slot(taken.slot).answerer.0.produced.store(taken.produced, Ordering::Release);
             self.mark_dirty(taken.slot);
             self.ring_if_asleep();
@@ -251,18 +294,25 @@ impl WorkerEnd {
     fn give_verdict(&self, taken: &mut Taken, broken: bool) {
         taken.verdict_given = true;
         taken.published = true;
+        if !self.is_running(taken.slot, taken.generation) {
+            return;
+        }
         let words = &self.slot(taken.slot).answerer.0;
         words.produced.store(taken.produced, Ordering::Release);
         words.answer.store(if broken { ANSWER_BROKEN } else { ANSWER_COMPLETE }, Ordering::Release);
     }
 
-    /// Ends the request and lets go of the slot. Without a verdict before, the answer is whole (or `broken`).
+    /// Ends the request and lets go of the slot. Without a verdict before, the answer is whole (or `broken`). Nothing happens
+    /// where somebody else has ended it already.
     pub fn finish(&self, mut taken: Taken, broken: bool) {
         if !taken.verdict_given {
             self.give_verdict(&mut taken, broken);
         }
-        let done = state_word(taken.generation, Phase::Done);
-        self.slot(taken.slot).answerer.0.state.store(done, Ordering::Release);
+        let [running, done] = [Phase::Running, Phase::Done].map(|phase| state_word(taken.generation, phase));
+        let state = &self.slot(taken.slot).answerer.0.state;
+        if state.compare_exchange(running, done, Ordering::Release, Ordering::Relaxed).is_err() {
+            return;
+        }
         self.mark_dirty(taken.slot);
         self.owe();
     }

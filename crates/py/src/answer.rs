@@ -15,6 +15,7 @@ use pelton_link::{Loan, Taken, WorkerEnd};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyRuntimeError};
 use pyo3::prelude::*;
 
+use crate::fork::foreign;
 use crate::head::{Head, Refusal};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub(crate) enum Fault {
     NotStarted,
     StartedTwice,
     Gone,
+    /// This process was forked from the one that answers the request.
+    Foreign,
     Head(Refusal),
     /// The head has left: the caller has to raise the exc_info it was given.
     TooLate,
@@ -89,6 +92,7 @@ impl From<Fault> for PyErr {
                 PyAssertionError::new_err("start_response was called a second time without exc_info")
             }
             Fault::Gone => PyBrokenPipeError::new_err("the client has gone"),
+            Fault::Foreign => foreign(),
             Fault::Head(refusal) => refusal.into(),
             Fault::Raised(error) => error,
             Fault::TooLate => PyRuntimeError::new_err("the head of the answer has already been sent"),

@@ -67,6 +67,11 @@ impl Body {
         Ok(Some(Body { source, at: 0, length }))
     }
 
+    /// Whether it lies in memory that other processes see, and that a forked child therefore has not got.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(&self.source, Source::Chunks { arena, .. } if arena.is_shared())
+    }
+
     /// Bytes not read yet.
     pub(crate) fn left(&self) -> u64 {
         self.length.saturating_sub(self.at)

@@ -14,6 +14,7 @@ use crate::answer::{Flow, More};
 use crate::client_socket::is_farewell;
 use crate::errors::{report_failure, report_misuse, type_name};
 use crate::file_wrapper::file_part;
+use crate::fork::end_child;
 use crate::head::borrowed_item;
 use crate::input::Input;
 use crate::interrupt::Window;
@@ -57,7 +58,8 @@ impl Drop for Call<'_, '_> {
 
 impl<'py> Call<'_, 'py> {
     pub(crate) fn run(&mut self, environ: &Bound<'py, PyDict>, start_response: &Py<PyAny>) {
-        let result = match self.call(environ, start_response) {
+        let returned = self.call(environ, start_response);
+        let result = match self.at_home(returned) {
             Ok(result) => result,
             Err(error) => {
                 let whole = self.fail(error);
@@ -100,6 +102,12 @@ impl<'py> Call<'_, 'py> {
             );
             Bound::from_owned_ptr_or_err(self.py, result)
         }
+    }
+
+    /// What the application gave back, unless it has forked and this is the child, which ends here.
+    #[inline]
+    fn at_home<T>(&self, returned: PyResult<T>) -> PyResult<T> {
+        if self.worker.end.is_foreign() { end_child(self.py, returned.err()) } else { returned }
     }
 
     /// Sends a list or tuple: nothing is published before the end, as there is nothing to wait for.
@@ -171,7 +179,7 @@ impl<'py> Call<'_, 'py> {
     fn send_pieces(&self, pieces: Bound<'_, PyIterator>, has_begun: &Cell<bool>) -> PyResult<Course> {
         let mut is_complete = false;
         for piece in pieces {
-            let piece = piece?;
+            let piece = self.at_home(piece)?;
             if is_complete {
                 // The client has its answer; only that there was more is worth a word.
                 if !piece_of(&piece)?.as_bytes().is_empty() {
@@ -229,7 +237,7 @@ impl<'py> Call<'_, 'py> {
         if let Some(broken) = verdict {
             self.responder.conclude(self.py, broken);
         }
-        if let Err(error) = close.and_then(|close| close.call0()) {
+        if let Err(error) = self.at_home(close.and_then(|close| close.call0())) {
             self.report_failure(error);
         }
     }

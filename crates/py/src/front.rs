@@ -243,13 +243,16 @@ impl Front {
 
     fn handle(&self) -> Option<Arc<FrontHandle>> {
         match &*self.stage() {
+            // In a forked child there is none.
+            Stage::Running(handle) if handle.is_foreign() => None,
             Stage::Running(handle) => Some(Arc::clone(handle)),
             Stage::Planned(_) | Stage::Void => None,
         }
     }
 
     fn started(&self) -> PyResult<Arc<FrontHandle>> {
-        self.handle().ok_or_else(|| PyRuntimeError::new_err("this front has not been started"))
+        self.handle()
+            .ok_or_else(|| PyRuntimeError::new_err("this front has not been started in this process"))
     }
 }
 

@@ -37,6 +37,7 @@ impl Worker {
                 && let Some(taken) = self.end.take()
             {
                 desk.run_guarded(taken)?;
+                self.leave_if_foreign(py);
                 if began.elapsed() >= SLICE {
                     break;
                 }

@@ -12,6 +12,7 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pelton_link::Origin;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
@@ -20,6 +21,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::body::Body;
 use crate::errors::incomplete;
+use crate::fork::foreign;
 use crate::pauses::Pauses;
 use crate::stream::{Got, Stream};
 
@@ -41,6 +43,7 @@ enum Content {
 pub(crate) struct Input {
     content: Mutex<Content>,
     pauses: Pauses,
+    origin: Origin,
 }
 
 #[pymethods]
@@ -138,15 +141,15 @@ impl Input {
 impl Input {
     /// The input of requests without a body.
     pub(crate) fn empty() -> Self {
-        Input { content: Mutex::new(Content::Empty), pauses: Pauses::default() }
+        Input { content: Mutex::new(Content::Empty), pauses: Pauses::default(), origin: Origin::here() }
     }
 
     pub(crate) fn new(body: Body) -> Self {
-        Input { content: Mutex::new(Content::Body(body)), pauses: Pauses::default() }
+        Input { content: Mutex::new(Content::Body(body)), pauses: Pauses::default(), origin: Origin::here() }
     }
 
     pub(crate) fn streamed(stream: Stream, pauses: Pauses) -> Self {
-        Input { content: Mutex::new(Content::Stream(stream)), pauses }
+        Input { content: Mutex::new(Content::Stream(stream)), pauses, origin: Origin::here() }
     }
 
     /// Ends all reading: the request is over.
@@ -167,6 +170,7 @@ impl Input {
     fn with_body<T>(&self, nothing: T, use_body: impl FnOnce(&mut Body) -> io::Result<T>) -> PyResult<T> {
         match &mut *self.lock() {
             Content::Empty => Ok(nothing),
+            Content::Body(body) if body.is_shared() && !self.origin.is_here() => Err(foreign()),
             Content::Body(body) => Ok(use_body(body)?),
             // Whether it is one is asked before, and does not change except to Detached.
             Content::Stream(_) => Ok(nothing),
@@ -181,6 +185,9 @@ impl Input {
     /// Runs `step` until it has got what it wants, and waits in between.
     fn wait_for(&self, py: Python<'_>, mut step: impl FnMut(&mut Stream) -> Got) -> PyResult<()> {
         loop {
+            if !self.origin.is_here() {
+                return Err(foreign());
+            }
             let got = match &mut *self.lock() {
                 Content::Stream(stream) => step(stream),
                 _ => return Err(over()),

@@ -5,7 +5,7 @@
 //! `pelton_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
 //! Reading order: `worker` (the loop of a thread), `desk` and `call` (one request from slot to slot), `request` and `names` (environ), `start_response`,
-//! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `client_socket` for WebSockets; `green` and
+//! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `fork`, for children that come back; `client_socket` for WebSockets; `green` and
 //! `pauses`, for greenlets; `client_gone`, and
 //! `interrupt` and `overdue`, for requests whose answer nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
 
@@ -18,6 +18,7 @@ mod client_socket;
 mod desk;
 mod errors;
 mod file_wrapper;
+mod fork;
 mod front;
 mod green;
 mod head;
@@ -60,6 +61,10 @@ mod engine {
     #[pymodule_export]
     use super::Worker;
     #[pymodule_export]
+    use super::fork::KeptDescriptor;
+    #[pymodule_export]
+    use super::fork::Origin;
+    #[pymodule_export]
     use super::process::adopt_orphans;
     #[pymodule_export]
     use super::process::body_memory;
@@ -67,6 +72,8 @@ mod engine {
     use super::process::die_with_parent;
     #[pymodule_export]
     use super::process::link_memory;
+    #[pymodule_export]
+    use super::process::own_signal;
 
     use super::*;
 

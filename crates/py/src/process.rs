@@ -33,6 +33,12 @@ pub(crate) fn adopt_orphans() -> PyResult<()> {
     control(libc::PR_SET_CHILD_SUBREAPER, 1)
 }
 
+/// Have a signal do in forked children what it does by default, from now on or no more.
+#[pyfunction]
+pub(crate) fn own_signal(number: u32, is_own: bool) {
+    pelton_link::own_signal(number, is_own);
+}
+
 fn control(option: libc::c_int, value: libc::c_ulong) -> PyResult<()> {
     let unused: libc::c_ulong = 0;
     // SAFETY: both options take one integer and no pointers.

@@ -22,6 +22,7 @@ use pyo3::types::PyBytes;
 
 use crate::answer::{Answer, Fault, Flow, More, Stage};
 use crate::file_wrapper::FilePart;
+use crate::fork::{FOREIGN, foreign};
 use crate::pauses::Pauses;
 use crate::stream::Stream;
 
@@ -68,6 +69,10 @@ impl Responder {
     #[cold]
     fn wait_for_return(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Answer>> {
         loop {
+            if self.end.is_foreign() {
+                // Whoever has it is a thread of the process that this one was forked from.
+                return Err(foreign());
+            }
             let answer = self.lock();
             if !answer.lent {
                 return Ok(answer);
@@ -147,6 +152,9 @@ impl Responder {
         known_length: Option<u64>,
         more: More,
     ) -> Result<Flow, Fault> {
+        if self.end.is_foreign() {
+            return Err(Fault::Foreign);
+        }
         let mut answer = self.try_enter(py)?;
         if answer.stage == Stage::HandedOver {
             return Ok(Flow::Gone);
@@ -240,6 +248,9 @@ impl Responder {
 
     /// Takes the client's socket, in place of an answer; why not, where that is impossible. The slot is let go of at once.
     pub(crate) fn take_socket(&self) -> Result<(), &'static str> {
+        if self.end.is_foreign() {
+            return Err(FOREIGN);
+        }
         let mut answer = self.lock();
         match answer.stage {
             Stage::Fresh | Stage::Started => {}

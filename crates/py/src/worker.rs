@@ -5,16 +5,17 @@
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pelton_link::{Errand, Scheduler, Seat, Taken, Wake, WorkerEnd};
+use pelton_link::{Crowding, Errand, Scheduler, Seat, Taken, Wake, Wanted, WorkerEnd};
 use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
 use crate::client_socket::Duty;
 use crate::desk::Desk;
+use crate::fork::end_child;
 use crate::front::timeout_of;
 use crate::interrupt::Watched;
 use crate::link::Link;
@@ -24,6 +25,16 @@ use crate::request::EnvironBuilder;
 
 /// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Threads, how many idle, most at requests, requests that wait, for how long, how long the interpreter was waited for, time computed.
+type Observed = (u32, u32, u32, u32, f64, f64, f64);
+
+/// The serving threads' processor time: of each seat when last looked at, and all of it.
+#[derive(Default)]
+struct Clocks {
+    seen: Vec<Duration>,
+    sum: Duration,
+}
 
 /// Calls one WSGI application for the requests that arrive over one link.
 #[pyclass(frozen, module = "pelton._engine")]
@@ -40,6 +51,7 @@ pub struct Worker {
     /// Requests for spare threads that the watch has been told of (wraps).
     spares_told: AtomicU32,
     pub(crate) pauses: Pauses,
+    clocks: Mutex<Clocks>,
     /// What the desks of all greenlets build environs with, one at a time; see `desk`.
     pub(crate) environ_builder: Mutex<Option<EnvironBuilder>>,
 }
@@ -70,6 +82,7 @@ impl Worker {
             watched,
             spares_told: AtomicU32::new(0),
             pauses: Pauses::default(),
+            clocks: Mutex::default(),
             environ_builder: Mutex::default(),
         })
     }
@@ -88,6 +101,7 @@ impl Worker {
         };
         if once {
             let result = self.run_errand(py);
+            self.leave_if_foreign(py);
             self.scheduler.leave(seat);
             return result;
         }
@@ -97,12 +111,41 @@ impl Worker {
                 self.scheduler.give_up(seat);
                 Ok(())
             }
+            Ok(Leave::NotNeeded) => {
+                self.scheduler.leave(seat);
+                Ok(())
+            }
             // The thread is of no use, but its number is.
             Err(error) => {
                 self.scheduler.give_up(seat);
                 Err(error)
             }
         }
+    }
+
+    /// Wait until all threads are at requests while another one has waited for `patience`, or for `timeout`; what is seen then.
+    fn observe(
+        &self,
+        py: Python<'_>,
+        timeout: f64,
+        patience: f64,
+        tick: f64,
+        expected: u32,
+    ) -> PyResult<Observed> {
+        let [timeout, patience, tick] = [timeout_of(timeout)?, timeout_of(patience)?, timeout_of(tick)?];
+        let (crowding, seen_at) = py.detach(|| {
+            let seen = self.scheduler.observe(&Wanted { patience, tick, timeout, expected });
+            (seen, Instant::now())
+        });
+        let Crowding { threads, idle, most_busy, waiting, head_age } = crowding;
+        let lock_wait = seen_at.elapsed().as_secs_f64();
+        let computed = self.computed();
+        Ok((threads, idle, most_busy, waiting, head_age.as_secs_f64(), lock_wait, computed))
+    }
+
+    /// Let so many threads return that have nothing to do, now or when that comes.
+    fn dismiss(&self, count: u32) {
+        self.scheduler.dismiss(count);
     }
 
     /// Serve on greenlets of the calling thread; gives the descriptor to sleep on.
@@ -132,7 +175,8 @@ impl Worker {
 
     /// Announce that the thread is about to sleep on its descriptor; False when there is something to do.
     fn prepare_sleep(&self, takes_requests: bool) -> bool {
-        self.end.prepare_sleep(takes_requests && !self.is_stopping())
+        // In a forked child there is never anything to do.
+        self.end.is_foreign() || self.end.prepare_sleep(takes_requests && !self.is_stopping())
     }
 
     /// Make the descriptor unreadable; False when it never will be again.
@@ -214,18 +258,40 @@ enum Leave {
     AtTheEnd,
     /// It is at a client's socket, perhaps for hours: another thread has its place.
     ForASocket,
+    /// There are more than are needed.
+    NotNeeded,
 }
 
 impl Worker {
+    /// Seconds of processor time that the serving threads have used, those that have ended included, as far as it was looked at.
+    fn computed(&self) -> f64 {
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let Clocks { seen, sum } = &mut *clocks;
+        self.scheduler.processor_times(|number, time| {
+            if seen.len() <= number {
+                seen.resize(number + 1, Duration::ZERO);
+            }
+            if let Some(before) = seen.get_mut(number) {
+                // Another thread has the seat where it is less.
+                *sum += time.checked_sub(*before).unwrap_or(time);
+                *before = time;
+            }
+        });
+        sum.as_secs_f64()
+    }
+
     fn serve_in(&self, py: Python<'_>, seat: &mut Seat, on_departure: Option<Py<PyAny>>) -> PyResult<Leave> {
         let mut desk = Desk::new(py, self)?;
+        self.scheduler.enter(seat);
         if let Some(on_departure) = on_departure {
             desk.set_duty(Duty::new(Some((Arc::clone(&self.scheduler), seat.number())), on_departure));
         }
         loop {
             // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
             while let Some(taken) = self.scheduler.try_take(seat) {
-                if desk.run_guarded(taken)? {
+                let departs = desk.run_guarded(taken)?;
+                self.leave_if_foreign(py);
+                if departs {
                     return Ok(Leave::ForASocket);
                 }
             }
@@ -235,6 +301,7 @@ impl Worker {
                     self.scheduler.take_over(seat, suspicion);
                 }
                 Wake::Stop => return Ok(Leave::AtTheEnd),
+                Wake::Leave => return Ok(Leave::NotNeeded),
             }
         }
     }
@@ -264,6 +331,14 @@ impl Worker {
         let running = self.watched.running(py, &self.end);
         let arguments = (called, errand.caller_port, !errand.is_report, running);
         self.observer.bind(py).call_method1("called_itself", arguments).map(drop)
+    }
+
+    /// Whatever forked while a request was run here: its child ends before it could touch another one.
+    #[inline]
+    pub(crate) fn leave_if_foreign(&self, py: Python<'_>) {
+        if self.end.is_foreign() {
+            end_child(py, None);
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -17,10 +17,12 @@ from typing import Any
 
 from pelton.cli.checks import number_of_workers
 from pelton.cli.findings import Finding, doubtful, fault, good
+from pelton.config.bounds import Bounds
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError
 from pelton.loader import ApplicationError, Target, load_application
 from pelton.process.daemon import variables_of
+from pelton.sizing.limits import thread_bounds
 
 
 def check_application(target: Target, directory: Path, settings: Settings) -> list[Finding]:
@@ -92,11 +94,17 @@ def _compared(pool: Any, settings: Settings) -> Finding:
     if size == 0 or overflow < 0:
         return good("An SQLAlchemy pool gives as many connections as are asked for.")
     most = size + overflow
-    total = f"{workers * min(most, settings.threads)} connections to the database at most in all"
-    if most < settings.threads:
-        return doubtful(
-            f"{settings.threads} threads share an SQLAlchemy pool that gives {most} connections "
-            f"(pool_size {size} + max_overflow {overflow}): under load some wait for a connection.",
-            f"Set pool_size={settings.threads}, or fewer threads.",
+    threads = thread_bounds(settings).most
+    total = f"{workers * min(most, threads)} connections to the database at most in all"
+    if most < threads and isinstance(settings.threads, Bounds):
+        return good(
+            f"An SQLAlchemy pool gives {most} connections. Where most threads wait for one, no more threads "
+            f"are made; {total}."
         )
-    return good(f"An SQLAlchemy pool gives {most} connections to {settings.threads} threads; {total}.")
+    if most < threads:
+        return doubtful(
+            f"{threads} threads share an SQLAlchemy pool that gives {most} connections "
+            f"(pool_size {size} + max_overflow {overflow}): under load some wait for a connection.",
+            f"Set pool_size={threads}, or fewer threads.",
+        )
+    return good(f"An SQLAlchemy pool gives {most} connections to {threads} threads; {total}.")

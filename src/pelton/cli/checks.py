@@ -15,6 +15,7 @@ from typing import Final
 
 from pelton.cli.findings import Finding, doubtful, fault, good
 from pelton.config.address import DescriptorAddress, TcpAddress, UnixAddress, parse_address
+from pelton.config.bounds import Bounds
 from pelton.config.settings import AUTO, Settings, check_one_process
 from pelton.config.units import format_bytes, format_seconds
 from pelton.config.worker_kinds import kind_of
@@ -24,6 +25,7 @@ from pelton.logs.statsd import OFF, open_statsd_of
 from pelton.net.listeners import open_listeners
 from pelton.process.daemon import PidFile, identity_of, umask_of, variables_of
 from pelton.process.resources import automatic_workers
+from pelton.sizing.limits import thread_bounds
 
 # What a front has open besides clients and requests: listeners, logs, control sockets, the poller.
 _OF_THE_FRONT: Final = 32
@@ -75,7 +77,8 @@ def _disagreements(settings: Settings) -> Iterator[Finding]:
             f"A request may run {format_seconds(settings.request_timeout)} (request_timeout), but at the end "
             f"it is cut off after {format_seconds(settings.graceful_timeout)} (graceful_timeout)."
         )
-    threads = number_of_workers(settings) * settings.threads
+    # Bounds keep to it by themselves.
+    threads = 0 if isinstance(settings.threads, Bounds) else number_of_workers(settings) * settings.threads
     if 0 < settings.max_connections < threads:
         yield doubtful(
             f"{threads} requests can run at once, but only {settings.max_connections} connections are "
@@ -211,12 +214,13 @@ def check_descriptors(settings: Settings) -> Iterator[Finding]:
         yield good("The number of descriptors is not limited.")
         return
     workers = number_of_workers(settings)
-    requests = workers * settings.threads
+    threads = thread_bounds(settings).most
+    requests = workers * threads
     # A running request can have a connection, a file for its body and one for its response; a worker process
     # has a control socket and two for its link.
     least = _OF_THE_FRONT + 3 * requests + 3 * workers
     needed = least + max(0, settings.max_connections - requests)
-    about = f"{workers} times {settings.threads} threads" if workers > 1 else f"{settings.threads} threads"
+    about = f"{workers} times {threads} threads" if workers > 1 else f"{threads} threads"
     if hard < needed:
         yield fault(
             f"{about} and {max(settings.max_connections, requests)} connections need about {needed} "

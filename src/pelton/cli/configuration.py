@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pelton.cli.worker_kind import said_beside, settle_kind
+from pelton.cli.worker_kind import said_beside, settle_kind, warnings_about
 from pelton.compat.gunicorn.hooks import Hooks
 from pelton.compat.gunicorn.loading import Loaded, from_arguments, from_environment, load_config_file
 from pelton.config import sources
@@ -29,6 +29,8 @@ class Configuration:
 
     resolved: Resolved
     notes: tuple[str, ...]
+    # Remarks about what was said and has no effect.
+    warnings: tuple[str, ...]
     hooks: Hooks
     target: str | None
 
@@ -51,9 +53,16 @@ def read_configuration(
     ``--config`` says. Raises ConfigError that names the source.
     """
     file = file or environ.get(sources.CONFIG_VARIABLE) or None
+    found, remarks = (None, []) if file is not None else sources.find_file(directory)
+    if file is None and (directory / _GUNICORN_FILE).is_file():
+        if found is None:
+            file = _GUNICORN_FILE
+            remarks.append(f"{_GUNICORN_FILE} is read, for it is in this directory; --config names another.")
+        else:
+            remarks.append(f"{_GUNICORN_FILE} is not read, because there is a {found.name}.")
     platform = sources.from_platform(environ)
     own = sources.from_environment(environ)
-    notes = [*own.notes]
+    notes = [*own.notes, *remarks]
     loaded: list[Loaded] = []
     layers: list[Layer] = []
     if file is not None and not _is_toml(file):
@@ -63,9 +72,7 @@ def read_configuration(
         # gunicorn, too, takes WEB_CONCURRENCY only where the file says nothing.
         layers += [platform.layer, _layer(loaded[-1])]
     else:
-        read, remarks = _toml(file, directory)
-        notes += remarks
-        layers += [read, platform.layer]
+        layers += [_toml(file, found, directory), platform.layer]
     if environ.get(_GUNICORN_VARIABLE):
         loaded.append(from_environment(environ))
         layers.append(_layer(loaded[-1]))
@@ -77,19 +84,22 @@ def read_configuration(
     all_loaded = Loaded()
     for one in loaded:
         all_loaded = all_loaded.overridden_by(one)
-    resolved, remarks = settle_kind(sources.resolve(layers))
-    return Configuration(resolved, (*notes, *all_loaded.notes, *remarks), all_loaded.hooks, all_loaded.target)
+    resolved, settled = settle_kind(sources.resolve(layers))
+    return Configuration(
+        resolved,
+        (*notes, *all_loaded.notes, *settled),
+        (*own.warnings, *warnings_about(resolved.settings)),
+        all_loaded.hooks,
+        all_loaded.target,
+    )
 
 
-def _toml(file: str | None, directory: Path) -> tuple[Layer, list[str]]:
-    if file is not None:
-        if not (directory / file).is_file():
-            raise _no_file(file, directory)
-        return sources.from_toml(directory / file, file).layer, []
-    found, notes = sources.find_file(directory)
-    if (directory / _GUNICORN_FILE).is_file():
-        notes.append(f"{_GUNICORN_FILE} is not read unless it is named: -c {_GUNICORN_FILE}")
-    return (sources.from_toml(found, found.name).layer if found else {}), notes
+def _toml(named: str | None, found: Path | None, directory: Path) -> Layer:
+    if named is not None:
+        if not (directory / named).is_file():
+            raise _no_file(named, directory)
+        return sources.from_toml(directory / named, named).layer
+    return sources.from_toml(found, found.name).layer if found else {}
 
 
 def _as_seen_from_here(file: str, directory: Path) -> str:

@@ -14,7 +14,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,18 +23,22 @@ import click
 from click.shell_completion import CompletionItem
 
 from pelton.cli.configuration import Configuration, read_configuration
+from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
 from pelton.cli.options import (
     Command,
     option_for_all_of_the_help,
+    options_for_development,
     options_of_settings,
     split_values,
+    with_bind,
 )
 from pelton.cli.show import configuration_text
 from pelton.config.settings import Settings, check_one_process
+from pelton.config.sources import ENV_FILE_VARIABLE, PORT_VARIABLE
 from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.load_watch import LoadWatch
-from pelton.exceptions import ConfigError, PeltonError
+from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.loader import ApplicationError, Target, load_application, parse_target
 from pelton.process.daemon import begin
 from pelton.process.systemd import inherited_descriptors
@@ -60,7 +64,7 @@ def _serve(target: str | None, config: str | None, **given: Any) -> None:
     except ConfigError as error:
         _exit_with(error, _USAGE)
     try:
-        _serve_checked(parsed, settings, found.notes)
+        _serve_checked(parsed, settings, found)
     except ApplicationError as error:
         _exit_with(error, _NO_APPLICATION)
     except ConfigError as error:
@@ -84,6 +88,8 @@ def _config(target: str | None, config: str | None, **given: Any) -> None:
         click.echo(f"Application: {application}")
     for note in found.notes:
         click.echo(f"Note: {note}")
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}")
 
 
 def _check(target: str | None, config: str | None, **given: Any) -> None:
@@ -110,7 +116,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
         *checks.check_files(settings),
         *checks.check_descriptors(settings),
         *(check_application(parsed, directory, settings) if parsed else ()),
-        *(doubtful(note) for note in found.notes),
+        *(doubtful(note) for note in (*found.notes, *found.warnings)),
     ]
     if parsed is None:
         findings.append(doubtful("No application was named, so none was imported."))
@@ -136,16 +142,45 @@ def _migrate(argument: tuple[str, ...]) -> None:
         _exit_with(error, _USAGE)
 
 
-def _run(module: bool, script: str, arguments: tuple[str, ...]) -> None:
+def _deploy(kind: str, target: str | None, output: Path | None, config: str | None, **given: Any) -> None:
+    """Write the files that run this application on a machine, from the settings that are in effect.
+
+    KIND is what they are for. Takes the same options as serving. Without --output they are printed.
+    """
+    from pelton.deploy import TARGETS, Facts
+
+    try:
+        found, settings = _configured(config, given)
+        _target(target, found)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    files = TARGETS[kind](Facts(target or found.target or "", Path.cwd(), settings, found.resolved))
+    for file in files:
+        if output is None:
+            click.echo(f"# {file.name}\n{file.text}")
+            continue
+        output.mkdir(parents=True, exist_ok=True)
+        place = output / file.name
+        if place.exists() and place.read_text(encoding="utf-8") != file.text:
+            _exit_with(
+                StartError(f"{place} exists and is different.", "Move it away, or name another folder."),
+                _FAILED,
+            )
+        place.write_text(file.text, encoding="utf-8")
+        click.echo(f"{place} is written.")
+
+
+def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
     """Run a script as python does; its app.run() is served by pelton.
 
-    For development. The arguments behind SCRIPT are its own. With -m, SCRIPT is the name of a module or
-    package.
+    For development. Options stand before SCRIPT; the arguments behind it are its own. With -m, SCRIPT is the
+    name of a module or package.
     """
     from pelton.development.script import run_module, run_script
 
+    settings = {name: value for name, value in given.items() if value not in (None, ())}
     try:
-        code = (run_module if module else run_script)(script, arguments)
+        code = (run_module if module else run_script)(script, arguments, settings)
     except ConfigError as error:
         _exit_with(error, _USAGE)
     sys.exit(code)
@@ -153,14 +188,19 @@ def _run(module: bool, script: str, arguments: tuple[str, ...]) -> None:
 
 def _configured(config: str | None, given: dict[str, Any]) -> tuple[Configuration, Settings]:
     """What was said, and the settings that follow. Raises ConfigError."""
-    values, words = split_values(given)
+    env_file = given.pop("env_file") or os.environ.get(ENV_FILE_VARIABLE) or None
+    if env_file is not None:
+        read_env_file(env_file, os.environ)
+    values, words = split_values(with_bind(given))
     # As it was at the start: --env adds to it, and a second reading must not see that.
     environ, directory = dict(os.environ), _directory_of_the_start()
 
     def read() -> tuple[Configuration, Settings]:
         found = read_configuration(values, words, config, environ, directory)
         settings = replace(found.settings, hooks=found.hooks if found.hooks else None)
-        if not found.resolved.given("bind") and (descriptors := inherited_descriptors()):
+        source = found.resolved.sources["bind"]
+        is_said = found.resolved.given("bind") and not source.endswith(f" {PORT_VARIABLE}")
+        if not is_said and (descriptors := inherited_descriptors()):
             # A systemd socket unit has opened them for exactly this.
             settings = replace(settings, bind=tuple(f"fd://{descriptor}" for descriptor in descriptors))
         return found, settings
@@ -195,13 +235,20 @@ def _working_directory() -> Path:
     return directory
 
 
-def _serve_checked(target: Target, settings: Settings, notes: Sequence[str]) -> None:
+def _serve_checked(target: Target, settings: Settings, found: Configuration) -> None:
     begin(settings)
-    for note in notes:
-        LOGGER.info("%s", note)
+    if not is_reloaded():
+        for note in found.notes:
+            LOGGER.info("%s", note)
+        for warning in found.warnings:
+            LOGGER.warning("%s", warning)
     directory = _working_directory()
     # Here once, and not in each worker in turn.
     kind_of(settings).require()
+    if settings.reload:
+        from pelton.cli.reloading import serve_reloading
+
+        sys.exit(serve_reloading(target, directory, settings))
     if settings.workers:
         from pelton.supervisor.entry import serve
 
@@ -220,8 +267,17 @@ def _serve_checked(target: Target, settings: Settings, notes: Sequence[str]) -> 
     run_with(application, settings)
 
 
+def is_reloaded() -> bool:
+    """Whether this process is the reloader's child: its parent has said what there was to say."""
+    return os.environ.get("WERKZEUG_RUN_MAIN") == "true"
+
+
 def _exit_with(error: PeltonError, code: int) -> NoReturn:
     message = str(error)
+    if is_reloaded():
+        # The reloader shows it, and goes on when a file is saved; 3 would mean that one has been.
+        sys.last_value = error.__cause__ or error
+        code = _FAILED
     if isinstance(error, ApplicationError) and error.traceback:
         click.echo(error.traceback.rstrip() + "\n", err=True)
     click.echo(f"{click.style('Error:', fg='red')} {message}", err=True, color=_colour())
@@ -265,7 +321,7 @@ class _Main(Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands (as the first word)"):
-            formatter.write_dl([(name, one.get_short_help_str(80)) for name, one in _COMMANDS.items()])
+            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in _COMMANDS.items()])
 
 
 def _command(callback: Callable[..., None], name: str) -> Command:
@@ -282,6 +338,8 @@ def _common_options() -> list[click.Parameter]:
     return [*options_of_settings(), option_for_all_of_the_help()]
 
 
+# The keys of `pelton.deploy.TARGETS`, which serving need not import.
+_DEPLOYED = ("systemd", "docker", "compose", "kubernetes", "nginx", "haproxy", "apache", "procfile")
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 _COMMANDS: dict[str, click.Command] = {
     "config": _command(_config, "config"),
@@ -292,11 +350,30 @@ _COMMANDS: dict[str, click.Command] = {
             click.Option(["-m", "module"], is_flag=True, help="Run a module, as python -m does."),
             click.Argument(["script"], metavar="SCRIPT"),
             click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED),
+            *options_for_development(),
+            option_for_all_of_the_help(),
         ],
         callback=_run,
         help=_run.__doc__,
         # What follows the script's name is the script's, even --help.
         context_settings={**_CONTEXT_SETTINGS, "allow_interspersed_args": False},
+    ),
+    "deploy": Command(
+        "deploy",
+        params=[
+            click.Argument(["kind"], metavar="KIND", type=click.Choice(_DEPLOYED)),
+            click.Argument(["target"], metavar="[MODULE[:APP]]", required=False),
+            click.Option(
+                ["-o", "--output"],
+                type=click.Path(file_okay=False, path_type=Path),
+                metavar="FOLDER",
+                help="Where to write the files; a file that is there and different stays as it is.",
+            ),
+            *_common_options(),
+        ],
+        callback=_deploy,
+        help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
+        context_settings=_CONTEXT_SETTINGS,
     ),
     "migrate": Command(
         "migrate",

@@ -6,6 +6,7 @@ are taken too, so that its command lines work; they are only in ``--help-all``. 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,8 +14,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from pelton.compat.gunicorn.options import OPTIONS, Option, Takes
+from pelton.config.address import DEFAULT_HOST, DEFAULT_PORT, tcp_address
 from pelton.config.setting import Group, Setting, Unit
 from pelton.config.settings import TABLE
+from pelton.config.sources import PORT_VARIABLE
 from pelton.exceptions import ConfigError
 
 _ALL: Final = "pelton.help_all"
@@ -82,13 +85,13 @@ class SettingOption(_Listed):
         super().__init__(
             [*names, row.name],
             type=_type_of(row),
-            metavar=None if flag else row.unit.value,
+            metavar=None if flag or row.choices else row.unit.value,
             is_flag=flag,
             # Not the default itself: what is not given stays out, so that other sources can be told from
             # defaults.
             default=None,
             multiple=row.repeatable,
-            help=f"{_help(row)}  [default: {row.show(row.default)}]",
+            help=f"{row.help}  [default: {row.show(row.default)}]",
         )
         self.title = row.group.value
         self.first = row.first
@@ -146,7 +149,32 @@ def options_of_settings() -> list[click.Parameter]:
         help="Settings from this file: TOML, or Python in the form of gunicorn's config files. "
         "[default: pelton.toml, or [tool.pelton] in pyproject.toml, if there is one here]",
     )
-    return [*(SettingOption(row) for row in TABLE), config, *_options_of_gunicorn()]
+    env_file = _Listed(
+        ["--env-file"],
+        metavar="FILE",
+        type=click.Path(),
+        help="Environment variables from this file, as far as they are not set; PELTON_… among them.",
+    )
+    host = _Listed(
+        ["--host"], metavar="HOST", help="Listen on this address, instead of --bind; port 8000 unless --port."
+    )
+    port = _Listed(
+        ["--port"],
+        metavar="PORT",
+        type=click.IntRange(0, 65535),
+        help="Listen on this port, instead of --bind; only for this machine unless --host.",
+    )
+    for one in (host, port):
+        one.title = Group.SERVING.value
+    env_file.first = False
+    rows = [SettingOption(row) for row in TABLE]
+    return [rows[0], host, port, *rows[1:], config, env_file, *_options_of_gunicorn()]
+
+
+def options_for_development() -> list[click.Parameter]:
+    """One for each row that the script's own call leaves open."""
+    # Where to listen, and who the process is, the script says.
+    return [SettingOption(row) for row in TABLE if row.name != "bind" and row.group is not Group.PROCESS]
 
 
 def option_for_all_of_the_help() -> click.Parameter:
@@ -166,6 +194,22 @@ def option_for_all_of_the_help() -> click.Parameter:
         callback=show,
         help="Show all options and exit.",
     )
+
+
+def with_bind(given: dict[str, Any]) -> dict[str, Any]:
+    """The same with ``--host`` and ``--port`` as the setting that they mean. Raises ConfigError."""
+    host, port = given.get("host"), given.get("port")
+    rest = {name: value for name, value in given.items() if name not in ("host", "port")}
+    if host is None and port is None:
+        return rest
+    if given.get("bind"):
+        raise ConfigError(
+            "--host and --port mean the same as --bind, which is given, too.",
+            "Say either the one or the other.",
+        )
+    if port is None:
+        port = int(text) if (text := os.environ.get(PORT_VARIABLE, "")).isdigit() else DEFAULT_PORT
+    return {**rest, "bind": (str(tcp_address(host or DEFAULT_HOST, port)),)}
 
 
 def split_values(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -209,10 +253,6 @@ def _type_of(row: Setting) -> click.ParamType | None:  # type: ignore[type-arg]
     if row.unit is Unit.FLAG:
         return click.BOOL
     return _Choice(row.choices, case_sensitive=False) if row.choices else SettingType(row)
-
-
-def _help(row: Setting) -> str:
-    return f"{row.help} One of {', '.join(row.choices)}." if row.choices else row.help
 
 
 _GUNICORNS: Final = {option.name: option for option in OPTIONS}

@@ -6,11 +6,13 @@ more than one thread is gthread. Must not know what the kinds do. Main thread.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from pelton.compat.gunicorn.worker_class import SYNC, kind_for
+from pelton.config.settings import Settings
 from pelton.config.sources import Layer, Resolved
 from pelton.exceptions import ConfigError
 
@@ -37,10 +39,21 @@ def settle_kind(resolved: Resolved) -> tuple[Resolved, list[str]]:
     except ConfigError as error:
         raise ConfigError(f"{source}: {error.what}", *error.lines) from None
     notes = []
-    if kind == SYNC and resolved.given("threads") and settings.threads > 1:
+    if kind == SYNC and resolved.given("threads") and settings.threads != 1:
         kind = "threads"
         notes.append(
             f"{source}: sync with {settings.threads} threads ({resolved.sources['threads']}) is gthread, as "
             "with gunicorn. For one request at a time leave threads out."
         )
     return replace(resolved, settings=replace(settings, worker_kind=kind)), notes
+
+
+def warnings_about(settings: Settings) -> list[str]:
+    """What will not work with the kind, as far as can be seen from outside."""
+    if settings.worker_kind == "gevent" and importlib.util.find_spec("geventwebsocket") is not None:
+        return [
+            "The package gevent-websocket is installed, which serves WebSockets only below gevent's own "
+            "server: Flask-SocketIO and Flask-Sockets choose it, and answer 500 here. Uninstall it and "
+            "install simple-websocket, which works below pelton (docs/websockets.md)."
+        ]
+    return []

@@ -21,6 +21,7 @@ _INSTEAD: Final = {
     "chdir": "Call os.chdir before.",
     "environment": "Set os.environ before.",
     "python_path": "Change sys.path before.",
+    "reload": "It is the command's; app.run(use_reloader=True) has it for development.",
     "process_name": "The package setproctitle does it.",
 }
 _MESSAGES: Final = ("log_level", "log_format", "error_log", "log_syslog")

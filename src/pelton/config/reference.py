@@ -26,10 +26,13 @@ more than an earlier one:
 
 1. the default,
 2. a file: what `-c FILE` (or the variable `PELTON_CONFIG`) names, or else `pelton.toml` in the working
-   directory, or else `[tool.pelton]` in `pyproject.toml` there,
-3. the environment: `PELTON_THREADS=4`; several values are separated by commas. `WEB_CONCURRENCY` is the
-   number of workers; it counts more than a TOML file, less than `PELTON_WORKERS`,
-4. the command line.
+   directory, or else `[tool.pelton]` in `pyproject.toml` there, or else gunicorn's `gunicorn.conf.py`,
+3. the environment: `PELTON_THREADS=4`; several values are separated by commas. A misspelt `PELTON_`
+   variable is a warning with the nearest name. `WEB_CONCURRENCY` is the number of workers; `PORT`, which
+   platforms set, means `0.0.0.0:$PORT`. Both count more than a TOML file, less than `PELTON_WORKERS` and
+   `PELTON_BIND`.
+   `--env-file .env` adds variables that are not set,
+4. the command line. `--host` and `--port` are another way to write `--bind`.
 
 `pelton --help` [shows the usual ones](images/help.png), `--help-all` all of them.
 

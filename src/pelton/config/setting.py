@@ -8,9 +8,11 @@ from __future__ import annotations
 import enum
 import math
 import os
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from pelton.config.bounds import Bounds, parse_bounds
 from pelton.config.units import format_bytes, format_seconds, parse_bytes, parse_seconds
 from pelton.exceptions import ConfigError
 
@@ -28,6 +30,8 @@ class Unit(enum.Enum):
     """What the value counts, and with it how it is written."""
 
     COUNT = "COUNT"
+    # A number, a range of numbers, or as many as it takes (`pelton.config.bounds`).
+    BOUNDS = "N|MIN:MAX|auto"
     BYTES = "SIZE"
     SECONDS = "TIME"
     TEXT = "TEXT"
@@ -99,6 +103,8 @@ class Setting:
                 return "on or off"
             case Unit.COUNT:
                 return f"a whole number from {self._show_minimum()} on{words}{zero}"
+            case Unit.BOUNDS:
+                return f"a whole number from {self._show_minimum()} on, a range such as 4:64, or auto"
             case Unit.BYTES:
                 return f"a size such as 64KiB, 1.5MiB or 2GiB{words}{zero}"
             case Unit.SECONDS:
@@ -128,9 +134,12 @@ class Setting:
             case Unit.SECONDS:
                 return self._checked(self._whole_if_needed(parse_seconds(text)), text)
             case Unit.COUNT:
-                if not (text.isascii() and text.strip().isdigit()):
-                    raise ConfigError(f'"{text}" is not a whole number.')
+                if not re.fullmatch(r"\s*-?[0-9]+\s*", text):
+                    words = [word for word, _ in self.words]
+                    raise ConfigError(f'"{text}" is not a whole number{", nor ".join(["", *words])}.')
                 return self._checked(int(text), text)
+            case Unit.BOUNDS:
+                return self._bounds(parse_bounds(text), text)
             case Unit.FLAG:
                 if text not in ("on", "off"):
                     raise ConfigError(f'"{text}" is neither on nor off.')
@@ -157,6 +166,8 @@ class Setting:
                 return self.parse(value)
             if value is None and self.default is None:
                 return None
+            if self.unit is Unit.BOUNDS and isinstance(value, Bounds):
+                return self._bounds(value, str(value))
             if self.unit is Unit.FLAG:
                 if not isinstance(value, bool):
                     raise ConfigError(f"{value!r} is neither True nor False.")
@@ -186,8 +197,14 @@ class Setting:
             case _:
                 return "off" if value in (None, "") else str(value)
 
+    def _bounds(self, value: int | Bounds, written: str) -> int | Bounds:
+        for one in (value.least, value.most) if isinstance(value, Bounds) else (value,):
+            if one is not None:
+                self._checked(one, written)
+        return value
+
     def _number(self, value: object) -> int | float:
-        numeric = self.unit in (Unit.BYTES, Unit.SECONDS, Unit.COUNT)
+        numeric = self.unit in (Unit.BYTES, Unit.SECONDS, Unit.COUNT, Unit.BOUNDS)
         # bool is an int to Python, but threads=True is a mistake.
         if not numeric or isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigError(f"{value!r} is not {'a number' if numeric else 'a text'}.")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting, table_of
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
@@ -29,6 +30,10 @@ __all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
 MOST_WEBSOCKETS = 4000
 
 
+# The link between the front and a worker has no more places for requests than this (MAX_PERMITS).
+MOST_AT_ONCE = 4096
+
+
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
 class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving):
@@ -39,6 +44,8 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     access_log_descriptor: int = -1
     # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
     statsd_descriptor: int = -1
+    # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
+    threads_bound: str = ""
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
     hooks: Any = None
     # Nor this: how to read every source again (`pelton.supervisor.rereading`), None where nobody can.
@@ -73,6 +80,11 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
         accepted["health_path"] = _checked_health_path(path)
     if accepted.get("websocket_threads", 0) > MOST_WEBSOCKETS:
         raise ConfigError(f"websocket_threads: {MOST_WEBSOCKETS} is the most that one worker can have.")
+    for name in ("threads", "worker_connections"):
+        given = accepted.get(name)
+        bounds = given if isinstance(given, Bounds) else Bounds(given, given)
+        if max(bounds.least or 0, bounds.most or 0) > MOST_AT_ONCE:
+            raise ConfigError(f"{name}: {MOST_AT_ONCE} is the most that one worker can run at once.")
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')

@@ -26,11 +26,15 @@ PREFIX: Final = "PELTON_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 # What platforms set to the number of processes that suit the size somebody pays for.
 WORKERS_VARIABLE: Final = "WEB_CONCURRENCY"
+# What they set to the port that the world reaches; there one listens on every address.
+PORT_VARIABLE: Final = "PORT"
+# The variable for a file with more variables (`--env-file`).
+ENV_FILE_VARIABLE: Final = f"{PREFIX}ENV_FILE"
 
 _OWN_FILE = "pelton.toml"
 _PROJECT_FILE = "pyproject.toml"
 # Not settings: the way from a predecessor to its successor, and what the tests use.
-_OTHER_VARIABLES = re.compile(rf"{PREFIX}(SUCCESSION|STARTED_IN|CONFIG|TEST_\w+)")
+_OTHER_VARIABLES = re.compile(rf"{PREFIX}(SUCCESSION|STARTED_IN|CONFIG|ENV_FILE|TEST_\w+)")
 # Kubernetes puts such variables into every pod beside a service named "pelton".
 _OF_KUBERNETES = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?)")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -65,6 +69,8 @@ class Read:
 
     layer: dict[str, Given] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    # What was said and has no effect.
+    warnings: list[str] = field(default_factory=list)
 
 
 def resolve(layers: Iterable[Layer]) -> Resolved:
@@ -127,7 +133,7 @@ def from_environment(environ: Mapping[str, str]) -> Read:
         if name is None:
             if not _OF_KUBERNETES.fullmatch(variable):
                 error = _unknown(variable.removeprefix(PREFIX).lower(), source, shown=_variable)
-                read.notes.append(" ".join([error.what, *error.lines]))
+                read.warnings.append(" ".join([error.what, *error.lines]))
         elif text.strip():
             if name in read.layer:
                 raise ConfigError(f"{source}: {name} is given twice.", f"Also as {read.layer[name].source}.")
@@ -136,10 +142,16 @@ def from_environment(environ: Mapping[str, str]) -> Read:
 
 
 def from_platform(environ: Mapping[str, str]) -> Read:
-    """WEB_CONCURRENCY, if it is set: the number of workers."""
-    text = environ.get(WORKERS_VARIABLE, "").strip()
-    source = f"environment variable {WORKERS_VARIABLE}"
-    return Read({"workers": Given(text, source)} if text else {})
+    """WEB_CONCURRENCY, the number of workers, and PORT, as far as they are set. Raises ConfigError."""
+    read = Read()
+    if workers := environ.get(WORKERS_VARIABLE, "").strip():
+        read.layer["workers"] = Given(workers, f"environment variable {WORKERS_VARIABLE}")
+    if port := environ.get(PORT_VARIABLE, "").strip():
+        source = f"environment variable {PORT_VARIABLE}"
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ConfigError(f'{source}: "{port}" is not a port.', "Unset it, or say --bind.")
+        read.layer["bind"] = Given([f"0.0.0.0:{port}"], source)
+    return read
 
 
 def from_command_line(values: Mapping[str, Any]) -> Layer:

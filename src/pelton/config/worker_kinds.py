@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
+from pelton.config.bounds import Bounds
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError
 
@@ -57,18 +58,34 @@ class Kind:
     lends: bool = False
 
     def permits(self, settings: Settings) -> int:
-        """How many requests run at the same time in one worker."""
+        """How many requests run at the same time in one worker, at most."""
         match self.concurrency:
             case Concurrency.ONE:
                 return 1
             case Concurrency.THREADS:
-                return settings.threads
+                threads = settings.threads
+                if not isinstance(threads, Bounds):
+                    return threads
+                # Whoever starts something has asked what the machine allows: once, for all processes.
+                if threads.most is None:
+                    raise AssertionError("bounds that nobody has settled")
+                return threads.most
             case Concurrency.CONNECTIONS:
                 return settings.worker_connections
+
+    def bounds(self, settings: Settings) -> tuple[int, int] | None:
+        """Between which numbers the threads are as many as are needed; None where there is one number."""
+        threads = settings.threads
+        if self.concurrency is not Concurrency.THREADS or not isinstance(threads, Bounds):
+            return None
+        most = self.permits(settings)
+        return min(most, threads.least or 1), most
 
     def description(self, settings: Settings) -> str:
         """Name and concurrency, for the line that says what was started."""
         number = self.permits(settings)
+        if self.bounds(settings) is not None:
+            return f"{self.name}, up to {number} threads"
         what = "connection" if self.concurrency is Concurrency.CONNECTIONS else "thread"
         return f"{self.name}, {number} {what}{'' if number == 1 else 's'}"
 

@@ -20,13 +20,15 @@ _OPTIONS = (
         help="Worker processes; 0 (the default) serves in this one.",
     ),
     click.Option(
-        ["--threads"], type=click.IntRange(min=1), help="Requests at the same time, in each process."
+        ["--threads"],
+        metavar="N|MIN:MAX|auto",
+        help="Requests at the same time, in each process; auto (the default): as many as are needed.",
     ),
     click.Option(["-k", "--worker-class"], help="The way to run requests: threads, sync, …"),
 )
 
 
-def _serve(workers: int | None, threads: int | None, worker_class: str | None, **options: Any) -> None:
+def _serve(workers: int | None, threads: str | None, worker_class: str | None, **options: Any) -> None:
     """Serve with pelton during development.
 
     Takes all options of 'flask run', which mean the same. For production there is the command 'pelton'.
@@ -37,10 +39,15 @@ def _serve(workers: int | None, threads: int | None, worker_class: str | None, *
     given = {"workers": workers, "threads": threads, "worker_kind": worker_class}
     if worker_class is not None and options.get("with_threads") is False:
         raise click.UsageError("--without-threads is the worker kind sync; leave out -k.")
+    if threads not in (None, "1") and options.get("with_threads") is False:
+        raise click.UsageError(
+            f"--without-threads serves one request at a time, --threads {threads} several: leave one out."
+        )
     try:
         install(**{name: value for name, value in given.items() if value is not None})
-        context = click.get_current_context()
-        context.invoke(run_command, **options)
+        assert run_command.callback is not None
+        # Not as a command of its own, which errors would name: "flask serve run".
+        run_command.callback(**options)
     except PeltonError as error:
         raise click.ClickException(str(error)) from None
 

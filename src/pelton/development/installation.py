@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pelton.config.worker_kinds import kind_of
 from pelton.development.run_simple import run_simple
-from pelton.development.settings import choose, chosen, development_settings, forget_choices
+from pelton.development.settings import choose, chosen_kind, development_settings, forget_choices
 from pelton.exceptions import ConfigError
 
 _SERVING: Final = "werkzeug.serving"
@@ -39,7 +39,7 @@ def install(**settings: Any) -> None:
     """
     global _original
     choose(settings, "pelton.install()")
-    if (name := chosen("worker_kind")) is not None:
+    if (name := chosen_kind()) is not None:
         # Some kinds change the interpreter, which has to come before the application is imported.
         prepared = development_settings({"worker_kind": name})
         kind_of(prepared).prepare(prepared)

@@ -36,13 +36,16 @@ def serve_alone(
     """
     passed = PassedThrough(application, lambda: wish.end(Why.RAISED)) if passes_errors else None
     with contextlib.ExitStack() as stack:
-        lines = AccessLines()
-        # Registered first, so done last: the front writes its last lines when it stops.
-        stack.callback(lines.close)
-        settings = replace(settings, access_log=lines.path, access_log_format=FORM)
+        lines = None
+        if settings.access_log is None:
+            lines = AccessLines()
+            # Registered first, so done last: the front writes its last lines when it stops.
+            stack.callback(lines.close)
+            settings = replace(settings, access_log=lines.path, access_log_format=FORM)
         # Before the start, so that a signal in the middle of it is not lost.
         signals = stack.enter_context(_signals()) if on_main_thread() else None
-        lines.start()
+        if lines is not None:
+            lines.start()
         running = start_with(passed or application, settings)
         stack.callback(running.stop)
         announce([one.address for one in running.listeners])

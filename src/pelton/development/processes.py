@@ -48,9 +48,11 @@ def serve_with_processes(
         )
     check_kind(settings)
     with contextlib.ExitStack() as stack:
-        lines = AccessLines()
-        stack.callback(lines.close)
-        settings = replace(settings, access_log=lines.path, access_log_format=FORM)
+        lines = None
+        if settings.access_log is None:
+            lines = AccessLines()
+            stack.callback(lines.close)
+            settings = replace(settings, access_log=lines.path, access_log_format=FORM)
         signals = stack.enter_context(_Noting(_SIGNALS))
         opened = open_all(settings)
         stack.callback(opened.close)
@@ -114,7 +116,7 @@ class _Programs:
         application_of: Callable[[int], Any],
         settings: Settings,
         opened: Opened,
-        lines: AccessLines,
+        lines: AccessLines | None,
         supervisor: int,
     ) -> None:
         self._application_of = application_of
@@ -128,11 +130,13 @@ class _Programs:
         from pelton.front.process import FrontDescriptors, run
 
         descriptors = FrontDescriptors(bodies, doorbell, pulse)
-        self._lines.start()
+        if self._lines is not None:
+            self._lines.start()
         try:
             return run(line, self._opened, descriptors, self._settings, self._supervisor)
         finally:
-            self._lines.close()
+            if self._lines is not None:
+                self._lines.close()
 
     def worker(
         self, number: int, line: Line, link: tuple[int, int, int, int], settings: Settings | None = None

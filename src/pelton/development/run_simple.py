@@ -24,11 +24,17 @@ from pelton.development import debugger, messages
 from pelton.development.application import Wrapping
 from pelton.development.end import Why, Wish, leave
 from pelton.development.port_in_use import explained
-from pelton.development.settings import chosen, development_settings
+from pelton.development.settings import (
+    chosen,
+    chosen_kind,
+    development_settings,
+    warn_of_environment,
+)
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
 from pelton.net.opened import open_all
 from pelton.process.signals import on_main_thread
+from pelton.sizing.limits import bounded
 
 LOGGER = messages.LOGGER
 
@@ -55,7 +61,7 @@ class Concurrency:
     def of(cls, *, threaded: bool, processes: int) -> Concurrency:
         """What the two arguments mean together with what ``install`` or ``flask serve`` were given."""
         count = processes if processes > 1 else int(chosen("workers") or 0)
-        kind = str(chosen("worker_kind") or "threads")
+        kind = chosen_kind() or "threads"
         if threaded:
             return cls(count, kind)
         # One that has changed the interpreter cannot be left: a plain thread would stop everything there.
@@ -85,9 +91,9 @@ def run_simple(
     """Serve ``application`` during development, until Ctrl-C.
 
     The arguments are those of ``werkzeug.serving.run_simple`` and mean the same; ``threaded`` uses a bounded
-    number of threads (8, or ``PELTON_THREADS``), and may be combined with ``processes``. An address that
-    cannot be used ends the program with code 1 after a message. Raises ConfigError for what cannot be done,
-    TypeError for a port that is no number.
+    number of threads (as many as are needed, or ``PELTON_THREADS``), and may be combined with ``processes``.
+    An address that cannot be used ends the program with code 1 after a message. Raises ConfigError for what
+    cannot be done, TypeError for a port that is no number.
     """
     global calls
     calls += 1
@@ -99,6 +105,8 @@ def run_simple(
     settings = _settings(hostname, port, concurrency, use_debugger=use_debugger)
     set_up_logging(settings.log_level)
     messages.set_up_logger()
+    if not is_reloaded_child():
+        warn_of_environment()
     if request_handler is not None and not is_reloaded_child():
         _tell_ignored(request_handler)
     kind = kind_of(settings)
@@ -154,7 +162,7 @@ def _settings(hostname: str, port: int, concurrency: Concurrency, *, use_debugge
         inherited = _inherited_descriptors()
         if inherited:
             given["bind"] = [f"fd://{descriptor}" for descriptor in inherited]
-    return development_settings(given)
+    return bounded(development_settings(given))
 
 
 def _serve(

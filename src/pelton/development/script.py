@@ -13,20 +13,23 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
 from pelton.development import run_simple as serving
 from pelton.development.installation import install
+from pelton.development.settings import chosen_kind
 from pelton.exceptions import ConfigError
 
 _FAILED = 1
 
 
-def run_script(path: str, arguments: Sequence[str]) -> int:
+def run_script(path: str, arguments: Sequence[str], settings: Mapping[str, Any]) -> int:
     """Run the file (or a directory or archive with a ``__main__.py``); returns the exit code.
+
+    ``settings`` are for each server that it starts.
 
     Raises ConfigError when there is none, SystemExit as the script does.
     """
@@ -37,7 +40,7 @@ def run_script(path: str, arguments: Sequence[str]) -> int:
     sys.argv[:] = [path, *arguments]
     if not Path(path).is_file() or not _is_source(path):
         # Python itself finds the code in there, and puts it first in the path.
-        return _run(lambda: runpy.run_path(path, run_name="__main__"), path)
+        return _run(lambda: runpy.run_path(path, run_name="__main__"), path, settings)
     if not sys.flags.safe_path:
         sys.path[:1] = [str(Path(path).resolve().parent)]
 
@@ -47,10 +50,10 @@ def run_script(path: str, arguments: Sequence[str]) -> int:
         loader = importlib.machinery.SourceFileLoader("__main__", file)
         _execute(code, {"__file__": file, "__loader__": loader, "__spec__": None, "__package__": None})
 
-    return _run(run, path)
+    return _run(run, path, settings)
 
 
-def run_module(name: str, arguments: Sequence[str]) -> int:
+def run_module(name: str, arguments: Sequence[str], settings: Mapping[str, Any]) -> int:
     """Run a module, or a package's ``__main__``, as ``python -m`` does; as `run_script`."""
     if not sys.flags.safe_path:
         sys.path[:1] = [str(Path.cwd())]
@@ -67,7 +70,7 @@ def run_module(name: str, arguments: Sequence[str]) -> int:
         "__spec__": spec,
         "__package__": spec.parent,
     }
-    return _run(lambda: _execute(code, names), name)
+    return _run(lambda: _execute(code, names), name, settings)
 
 
 def _spec(name: str) -> Any:
@@ -92,10 +95,15 @@ def _execute(code: CodeType, names: dict[str, Any]) -> None:
     exec(code, vars(main))
 
 
-def _run(body: Any, shown: str) -> int:
-    with contextlib.suppress(ConfigError):
+def _run(body: Any, shown: str, settings: Mapping[str, Any]) -> int:
+    # What is wrong in the environment is told before the script begins.
+    chosen_kind()
+    try:
+        install(**settings)
+    except ConfigError:
         # Without Werkzeug the script may still call pelton.run_simple.
-        install()
+        if "werkzeug.serving" in sys.modules:
+            raise
     before = serving.calls
     try:
         body()

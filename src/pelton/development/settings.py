@@ -6,14 +6,19 @@ Owns the order: the table's default < development's default < environment (``PEL
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pelton.compat.gunicorn.worker_class import kind_for
 from pelton.config.setting import Group
 from pelton.config.settings import Settings
 from pelton.config.sources import BY_NAME, Given, from_environment, name_of, resolve
+from pelton.config.worker_kinds import kind_of
 from pelton.exceptions import ConfigError
+
+LOGGER = logging.getLogger("pelton")
 
 # Why each differs is what a development server is for: somebody looks at a stopped program, or at the page.
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -27,7 +32,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "worker_timeout": 0.0,
 }
 # What the arguments and the access lines settle, or a process of its own (daemon, user, …) would need.
-_NOT_FROM_OUTSIDE: Final = frozenset({"bind", "workers", "worker_kind", "access_log", "access_log_format"})
+_NOT_FROM_OUTSIDE: Final = frozenset({"bind", "workers", "worker_kind"})
 _GROUPS_OF_PRODUCTION: Final = (Group.PROCESS,)
 
 # Given to `install` or to a command; for every later call in this process.
@@ -64,6 +69,27 @@ def chosen(name: str) -> Any:
     """What `choose` was given for a setting; None without."""
     given = _chosen.get(name)
     return None if given is None else given.value
+
+
+def chosen_kind(environ: Mapping[str, str] | None = None) -> str | None:
+    """The worker kind that `choose` was given, or else the environment; None without. Raises ConfigError."""
+    given = _chosen.get("worker_kind")
+    if given is None:
+        given = from_environment(os.environ if environ is None else environ).layer.get("worker_kind")
+    if given is None:
+        return None
+    try:
+        kind = kind_for(given.value) or str(given.value)
+        kind_of(resolve([{"worker_kind": Given(kind, given.source)}]).settings)
+    except ConfigError as error:
+        raise ConfigError(f"{given.source}: {error.what}", *error.lines) from None
+    return kind
+
+
+def warn_of_environment() -> None:
+    """Log what the environment says in vain; once the log is set up."""
+    for warning in from_environment(os.environ).warnings:
+        LOGGER.warning("%s", warning)
 
 
 def development_settings(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:

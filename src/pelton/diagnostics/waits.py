@@ -17,7 +17,7 @@ from pelton.diagnostics.reading import LOCK, MISSING, attribute, is_lock, is_tak
 from pelton.diagnostics.source import Call, With, current_use
 
 # What happens in these is named after what the code outside has called.
-_LOOKED_THROUGH: Final = tuple(
+LOOKED_THROUGH: Final = tuple(
     one.__code__.co_filename for one in (threading.Condition.wait, queue.Queue.get, Future.result)
 )
 # Waits that end in C without a lock that Python could see.
@@ -101,4 +101,4 @@ def _is_waited_for(lock: object, thread: int) -> bool:
 
 
 def _is_looked_through(frame: FrameType) -> bool:
-    return frame.f_code.co_filename in _LOOKED_THROUGH
+    return frame.f_code.co_filename in LOOKED_THROUGH

@@ -65,6 +65,8 @@ class Running:
         self._settings = settings
         self._counts = counts
         self._owns_process = owns_process
+        # What a forked child has of this object is a copy: nothing runs there, and all methods do nothing.
+        self._origin = _engine.Origin()
         self._ended = NativeEvent()
         self._when_ended: Callable[[], object] = _nothing
         self._asked_to_end = False
@@ -112,7 +114,7 @@ class Running:
     @property
     def failed(self) -> bool:
         """Whether the front has ended although nobody asked it to."""
-        return self._ended.is_set() and not self._asked_to_end
+        return self._origin.is_here() and self._ended.is_set() and not self._asked_to_end
 
     def counters(self) -> dict[str, int]:
         """Everything that is counted since the start, by name."""
@@ -120,11 +122,12 @@ class Running:
 
     def set_ready(self, ready: bool) -> None:
         """Whether readiness checks (``health_path``) may succeed; they do from the start."""
-        self._front.set_ready(ready)
+        if self._origin.is_here():
+            self._front.set_ready(ready)
 
     def reopen_logs(self) -> None:
         """Open the access log again by its name, after it was moved away; the old one stays if not."""
-        if self._settings.access_log is None:
+        if self._settings.access_log is None or not self._origin.is_here():
             return
         try:
             descriptor = open_access_log_of(self._settings)
@@ -136,6 +139,8 @@ class Running:
 
     def drain(self) -> None:
         """Take no new connections, let running requests finish. Returns at once; `wait` tells the end."""
+        if not self._origin.is_here():
+            return
         self._asked_to_end = True
         # First the files: who looks for the socket now is refused at once, and a successor may take the name.
         for listener in self._all_listeners:
@@ -147,7 +152,7 @@ class Running:
 
         Signal handlers run while the main thread waits here.
         """
-        return self._ended.wait_with_hub(timeout)
+        return not self._origin.is_here() or self._ended.wait_with_hub(timeout)
 
     def _call_when_ended(self, function: Callable[[], object]) -> None:
         """Have it called on another thread at the end, or now if that has come; for `pelton.api`, once."""
@@ -161,6 +166,8 @@ class Running:
         A thread that stays inside the application's code for more than a moment is reported, with where it
         is, and left behind.
         """
+        if not self._origin.is_here():
+            return
         self._asked_to_end = True
         with self._stopping:
             if self._stopped:
@@ -195,7 +202,13 @@ class Running:
         self.close()
 
     def __repr__(self) -> str:
-        state = "ended" if self._ended.is_set() else "draining" if self._asked_to_end else "serving"
+        state = (
+            "ended"
+            if not self._origin.is_here() or self._ended.is_set()
+            else "draining"
+            if self._asked_to_end
+            else "serving"
+        )
         return f"<Running {' '.join(self.addresses)} ({state})>"
 
     def _join(self) -> None:
@@ -215,14 +228,15 @@ class Running:
         try:
             while (notice := self._front.next_notice()) is not None:
                 if notice.message:
-                    LOGGER.log(logging.getLevelNamesMapping()[notice.level.upper()], "%s", notice.message)
+                    more = ""
+                    if notice.event == "stuck":
+                        more = (
+                            "; its thread is lost for others. With --workers the process would be replaced."
+                        )
+                    level = logging.getLevelNamesMapping()[notice.level.upper()]
+                    LOGGER.log(level, "%s%s", notice.message, more)
                 if notice.event == "waiting":
                     self._look_at(notice)
-                if notice.event == "stuck":
-                    LOGGER.error(
-                        "A thread does not let go of a request that timed out and is lost for others; with "
-                        "--workers its process would be replaced."
-                    )
             self._front.join()
         finally:
             # Without a front no request comes any more, so a drained worker needs no stop() to come to its

@@ -9,6 +9,7 @@ from typing import Any
 
 from pelton.exceptions import ApplicationError
 from pelton.loader import candidates
+from pelton.loader.modules import suggested_modules
 from pelton.loader.target import Call, Target
 from pelton.loader.tracebacks import users_traceback
 
@@ -38,9 +39,22 @@ def find_application(module: ModuleType, target: Target) -> Any:
     raise ApplicationError(
         f'There is no application in "{target.module}" ({module.__file__ or "no file"}).',
         "Looked for app, application, one WSGI application under another name, create_app() and make_app().",
-        f"There are: {', '.join(candidates.public_names(module)) or 'no names at all'}.",
-        f"If it is one of these, name it: pelton {target.with_attribute('NAME')}",
+        *_instead(module, target),
     )
+
+
+def _instead(module: ModuleType, target: Target) -> list[str]:
+    inside = suggested_modules(module)
+    if inside:
+        # As Django's projects are: mysite, and the application in mysite.wsgi.
+        return [f"Did you mean: pelton {one}" for one in inside]
+    names = candidates.public_names(module)
+    if not names:
+        return ["There are: no names at all."]
+    return [
+        f"There are: {', '.join(names)}.",
+        f"If it is one of these, name it: pelton {target.with_attribute('NAME')}",
+    ]
 
 
 def named_application(module: ModuleType, target: Target) -> Any:

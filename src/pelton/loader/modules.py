@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 from pelton.exceptions import ApplicationError
+from pelton.loader.appearance import defines_application
 from pelton.loader.target import Target
 from pelton.loader.tracebacks import ran_users_code, users_traceback
 
-# What a file looks like from outside that probably holds an application. Only for suggestions: nothing is
-# imported.
-_LOOKS_LIKE_ONE = re.compile(
-    r"^(?:app|application)\s*(?::[^=\n]+)?=|^def (?:create_app|make_app)\(|\bFlask\(__name__", re.M
-)
 _MOST_FILES = 50
 _MOST_SUGGESTIONS = 5
 _READ_CHARACTERS = 64 * 1024
@@ -132,6 +127,13 @@ def _close_files(file: Path, directory: Path) -> list[str]:
     return [f"Did you mean: pelton {_shown(file.parent / one, directory)}" for one in close]
 
 
+def suggested_modules(module: ModuleType) -> list[str]:
+    """Modules of a package that look like an application, by their whole names."""
+    places = [Path(one) for one in getattr(module, "__path__", ())]
+    files = [one for place in places for one in _python_files(place) if _looks_like_one(one)]
+    return [f"{module.__name__}.{one.stem}" for one in files if one.stem != "__init__"][:_MOST_SUGGESTIONS]
+
+
 def _suggestions(place: Path, directory: Path) -> list[str]:
     """Lines that name the files in ``place`` which look like an application."""
     files = [one for one in _python_files(place) if _looks_like_one(one)][:_MOST_SUGGESTIONS]
@@ -144,7 +146,7 @@ def _suggestions(place: Path, directory: Path) -> list[str]:
 def _looks_like_one(file: Path) -> bool:
     try:
         with file.open(encoding="utf-8", errors="replace") as text:
-            return _LOOKS_LIKE_ONE.search(text.read(_READ_CHARACTERS)) is not None
+            return defines_application(text.read(_READ_CHARACTERS))
     except OSError:
         return False
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pelton._engine import KeptDescriptor
 from pelton.process.native_threads import close
 
 # A packet is cut at its receiver's size without a trace, so it is larger than the largest that is sent.
@@ -46,18 +47,25 @@ class Line:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
+        self._kept: KeptDescriptor | None = None
 
     @staticmethod
     def pair() -> tuple[Line, Line]:
         """Both ends of a new one; raises OSError. The first is the supervisor's, and never blocks."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        return Line(ours), Line(theirs)
+        first = Line(ours)
+        first.keep()
+        return first, Line(theirs)
 
     @staticmethod
     def from_descriptor(descriptor: int) -> Line:
         """The end that came as a descriptor, which belongs to the line from now on."""
         return Line(socket.socket(fileno=descriptor))
+
+    def keep(self) -> None:
+        """From now on a process that is forked from this one has no part in it."""
+        self._kept = KeptDescriptor(self.fileno())
 
     def fileno(self) -> int:
         """The descriptor, for waiting and for handing on; -1 when closed."""
@@ -119,6 +127,8 @@ class Line:
 
     def close(self) -> None:
         """Close this end; may be called again."""
+        if self._kept is not None:
+            self._kept.close()
         self._socket.close()
 
 

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from pelton.process import forks as _cuts_off  # noqa: F401  (what an application forks)
 from pelton.process import left_behind as _registers_now  # noqa: F401  (not later, in the child)
-from pelton.process.signals import Signals, nothing
+from pelton.process.signals import Signals, take
 
 # What the supervisor understands. A terminal, `kill` with a group, or `pkill` by name sends them to its
 # children too, where the default is to die or to stop; the supervisor decides what they mean for them.
@@ -58,7 +59,7 @@ def fork(child: Callable[[], int | None], signals: Signals | None = None, *, kee
 def _leave_to_the_supervisor() -> None:
     # By a handler and not by ignoring, which programs that the application executes would inherit.
     for number in FOR_THE_SUPERVISOR:
-        signal.signal(number, nothing)
+        take(number)
         # System calls of C code should not fail because of it.
         signal.siginterrupt(number, False)
 

@@ -5,6 +5,7 @@ Owns the reading of cgroups and /proc. Must not know settings. Called once at st
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
@@ -50,6 +51,52 @@ def memory_limit(root: Path = _ROOT) -> int | None:
         limits.append(_number(directory / "memory.limit_in_bytes"))
     known = [one for one in limits if one is not None and one < _NO_LIMIT]
     return min(known, default=None)
+
+
+def processes_limit(root: Path = _ROOT) -> tuple[int, int] | None:
+    """The tightest limit of a cgroup on processes and threads, and how many it has; None without one."""
+    found: tuple[int, int] | None = None
+    for directory in _groups(root, "pids"):
+        limit, used = _number(directory / "pids.max"), _number(directory / "pids.current")
+        if limit is not None and used is not None and (found is None or limit - used < found[0] - found[1]):
+            found = (limit, used)
+    return found
+
+
+def tasks_of_user(user: int, root: Path = _ROOT) -> int:
+    """How many processes and threads a user has, as far as they can be seen: what RLIMIT_NPROC counts."""
+    count = 0
+    with os.scandir(root / "proc") as entries:
+        for entry in entries:
+            # Whatever ends meanwhile does not count.
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and entry.stat().st_uid == user:
+                    count += sum(1 for _ in (root / "proc" / entry.name / "task").iterdir())
+    return count
+
+
+def memory_left(root: Path = _ROOT) -> int | None:
+    """Bytes until the tightest memory limit of a cgroup is reached; None where none is set.
+
+    What the kernel can take back (inactive pages of files) counts as free.
+    """
+    found: list[int] = []
+    for directory in _groups(root, "memory"):
+        limit, used = _number(directory / "memory.max"), _number(directory / "memory.current")
+        if limit is None or used is None:
+            limit = _number(directory / "memory.limit_in_bytes")
+            used = _number(directory / "memory.usage_in_bytes")
+        if limit is not None and used is not None and limit < _NO_LIMIT:
+            found.append(limit - used + _reclaimable(directory))
+    return min(found, default=None)
+
+
+def _reclaimable(directory: Path) -> int:
+    for line in _read(directory / "memory.stat").splitlines():
+        name, _, value = line.partition(" ")
+        if name in ("inactive_file", "total_inactive_file") and value.isdigit():
+            return int(value)
+    return 0
 
 
 def memory_of(pid: int, root: Path = _ROOT) -> int | None:

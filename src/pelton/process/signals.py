@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from pelton._engine import KeptDescriptor, own_signal
 from pelton.process.native_threads import allocate_lock, is_patched
 from pelton.process.readiness import wait_readable
 
@@ -41,6 +42,8 @@ class Signals:
         self._reader, self._writer = -1, -1
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_descriptor = -1
+        # A child that the application forks must not tell its parent of the child's signals.
+        self._kept: list[KeptDescriptor] = []
         # Against `wake` on another thread at the very end: the descriptor may have become another file.
         self._closing = allocate_lock()
 
@@ -81,12 +84,11 @@ class Signals:
         signal.set_wakeup_fd(-1)
         for number in self._previous:
             signal.signal(number, signal.SIG_DFL)
-        os.close(self._reader)
-        os.close(self._writer)
-        self._reader = self._writer = -1
+        self._close()
 
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe()
+        self._kept = [KeptDescriptor(self._reader), KeptDescriptor(self._writer)]
         # What the C level writes must never block it; and `received` takes what there is.
         os.set_blocking(self._writer, False)
         os.set_blocking(self._reader, False)
@@ -96,10 +98,10 @@ class Signals:
             # for the foreground does not end them too.
             if number == signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
                 continue
-            self._previous[number] = signal.signal(number, nothing)
+            self._previous[number] = take(number)
         for number in self._unclaimed:
             if signal.getsignal(number) is signal.SIG_DFL:
-                self._previous[number] = signal.signal(number, nothing)
+                self._previous[number] = take(number)
         return self
 
     def __exit__(
@@ -109,13 +111,26 @@ class Signals:
         where: TracebackType | None,
     ) -> None:
         for number, handler in self._previous.items():
+            own_signal(number, False)
             # None: it was set by C code, and Python cannot set it again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         signal.set_wakeup_fd(self._previous_descriptor)
         with self._closing:
-            os.close(self._reader)
-            os.close(self._writer)
-            self._reader = self._writer = -1
+            self._close()
+
+    def _close(self) -> None:
+        for kept in self._kept:
+            kept.close()
+        os.close(self._reader)
+        os.close(self._writer)
+        self._reader = self._writer = -1
+
+
+def take(number: signal.Signals) -> Any:
+    """Let ``number`` do nothing, but in children that the application forks; returns the former handler."""
+    previous = signal.signal(number, nothing)
+    own_signal(number, True)
+    return previous
 
 
 def nothing(number: int, frame: FrameType | None) -> None:

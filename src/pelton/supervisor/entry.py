@@ -23,6 +23,7 @@ from pelton.net.opened import Opened, open_all
 from pelton.process.daemon import drop_privileges
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
+from pelton.sizing.limits import bounded
 from pelton.supervisor.plan import Rules
 from pelton.supervisor.plan.actions import End
 from pelton.supervisor.programs import RealPrograms
@@ -43,6 +44,8 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
     succession = inherited_succession()
     if succession.bind:
         settings = replace(settings, bind=succession.bind)
+    # Before anything is forked: front and workers have to agree.
+    settings = bounded(settings)
     rules = rules_from(settings)
     hooks = hooks_of(settings)
     # Before anything is opened, so that a signal in the middle of it is not lost.

@@ -75,6 +75,7 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
     if os.getppid() != around.supervisor:
         # It ended before that was in force.
         return FAILED
+    line.keep()
     label_process(f"worker {number}")
     hooks = hooks_of(around.settings)
     with contextlib.suppress(Exception):

@@ -42,6 +42,7 @@ def run(line: Line, around: Surroundings, load: Callable[[], Any]) -> int:
     _engine.die_with_parent()
     if os.getppid() != around.supervisor:
         return FAILED
+    line.keep()
     label_process("preload")
     with contextlib.suppress(Exception):
         # For segmentation faults, and for the SIGABRT that ends one which does not come to an end.

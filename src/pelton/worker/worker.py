@@ -12,6 +12,7 @@ from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import kind_of, self_call_of
 from pelton.net.listeners import Listener
+from pelton.sizing.keeper import Keeper
 from pelton.worker.client_sockets import ClientSockets, make_room
 from pelton.worker.runners.base import Runner, Straggler
 from pelton.worker.runners.threads import ThreadsRunner
@@ -55,9 +56,9 @@ class SocketsRunner:
 
 
 class WatchedRunner:
-    """A runner and the watch over its requests, which begin and end together."""
+    """A runner and a thread that looks after its requests or threads, which begin and end together."""
 
-    def __init__(self, runner: Runner, watch: Watch) -> None:
+    def __init__(self, runner: Runner, watch: Watch | Keeper) -> None:
         self._runner = runner
         self._watch = watch
 
@@ -124,6 +125,8 @@ def build_runner(
     if self_call_of(settings) != "off" and isinstance(serving, ThreadsRunner):
         spares = SpareThreads(worker, serving)
     runner: Runner = SocketsRunner(serving, sockets)
+    if isinstance(serving, ThreadsRunner) and serving.bounds[0] != serving.bounds[1]:
+        runner = WatchedRunner(runner, Keeper(worker, serving, name=name, bound=settings.threads_bound))
     if not settings.request_timeout and not settings.worker_timeout and spares is None:
         return runner
     greenlets = serving if isinstance(serving, Greenlets) else None

@@ -16,17 +16,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use pelton_http::{DateCache, Head, Limits};
-use pelton_link::{Why, coarse_ms, fine_us};
+use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
 
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
 use crate::access::request_ids::RequestIds;
-use crate::connection::backlog::Backlog;
 use crate::connection::close::CloseReason;
-use crate::connection::exchange::State;
-use crate::connection::spool::Spool;
-use crate::connection::table::{ConnectionId, ConnectionTable};
-use crate::connection::timers::Timers;
+use crate::connection::http1::Http1;
+use crate::connection::{Connection, ConnectionId, Connections, Driver};
 use crate::control::{Command, Common, Shared};
 use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
@@ -34,12 +31,17 @@ use crate::event_loop::departures::Departure;
 use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
 use crate::event_loop::upload::Uploads;
+use crate::exchange::backlog::Backlog;
+use crate::exchange::spool::Spool;
+use crate::exchange::{ExchangeId, Exchanges, State};
 use crate::notices::Level;
+use crate::reactor::timers::Timers;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::statsd::sender::Statsd;
+use crate::transport::Transport;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 
 pub(crate) mod absences;
@@ -52,14 +54,13 @@ pub(crate) mod making_room;
 pub(crate) mod noting;
 pub(crate) mod offers;
 pub(crate) mod orders;
-pub(crate) mod own_answer;
 pub(crate) mod rates;
 pub(crate) mod receive;
-pub(crate) mod respond;
 pub(crate) mod self_calls;
 pub(crate) mod sleep;
 pub(crate) mod staying;
 pub(crate) mod streaming;
+pub(crate) mod trimming;
 pub(crate) mod upload;
 
 const DOORBELL: Token = Token(usize::MAX);
@@ -78,6 +79,8 @@ pub(crate) struct EventLoop {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
+    /// A forked child of this process does not get the sockets of `poll`. Before it, so that it is given up first.
+    _kept: Kept,
     pub(crate) poll: Poll,
     pub(crate) listeners: Listeners,
     /// How many of them serve the application: the workers' numbers for them end here.
@@ -90,19 +93,26 @@ pub(crate) struct EventLoop {
     pub(crate) first_look: Duration,
     /// When workers are to be looked at.
     pub(crate) watch_at: u64,
+    /// When memory is to be given back.
+    pub(crate) trim_at: u64,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) idle_connections: IdleConnections,
-    pub(crate) table: ConnectionTable,
+    pub(crate) connections: Connections,
+    /// All requests that are under way or expected.
+    pub(crate) exchanges: Exchanges,
     pub(crate) dispatch: Dispatch,
     /// Connections of each address, where they are limited.
     pub(crate) clients: HashMap<Box<[u8]>, usize>,
+    /// Deadlines of connections: heads, pauses between requests, ends.
     pub(crate) timers: Timers,
+    /// Deadlines of exchanges: bodies, the queue, the application, slow readers.
+    pub(crate) exchange_timers: Timers,
     pub(crate) spool: Spool,
     pub(crate) spool_complained: bool,
     pub(crate) backlog: Backlog,
-    /// Connections that do not keep up with their answers, and when to look at them again.
-    pub(crate) behind: VecDeque<(ConnectionId, u64)>,
+    /// Exchanges whose clients do not keep up with their responses, and when to look at them again.
+    pub(crate) behind: VecDeque<(ExchangeId, u64)>,
     /// Bodies that are passed on while they come.
     pub(crate) uploads: Uploads,
     /// Clients who have gone, and what is to be done about their requests.
@@ -129,6 +139,8 @@ pub(crate) struct EventLoop {
     pub(crate) scratch: Vec<u8>,
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
+    /// The head of a worker's response, out of its reach; reused.
+    pub(crate) head_copy: Vec<u8>,
     pub(crate) date: DateCache,
     /// By the fine clock.
     pub(crate) started_us: u64,
@@ -158,6 +170,7 @@ impl EventLoop {
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let _kept = keep_poller(poll.as_raw_fd());
         let listeners = Listeners::new(listeners)?;
         for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
             poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
@@ -199,15 +212,19 @@ impl EventLoop {
             settings,
             limits,
             shared,
+            _kept,
             poll,
             listeners,
+            trim_at: 0,
             accept_pause_until: 0,
             accept_complained: false,
             idle_connections: IdleConnections::default(),
-            table: ConnectionTable::default(),
+            connections: Connections::default(),
+            exchanges: Exchanges::default(),
             dispatch,
             clients: HashMap::new(),
             timers: Timers::default(),
+            exchange_timers: Timers::default(),
             spool,
             spool_complained: false,
             backlog: Backlog::default(),
@@ -221,6 +238,7 @@ impl EventLoop {
             head: Head::default(),
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
+            head_copy: Vec::new(),
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,
@@ -275,18 +293,14 @@ impl EventLoop {
                     self.drive(id);
                 }
             }
-            if self.timers.are_due(self.now_ms) {
-                self.timers.due(self.now_ms, &mut due);
-                for key in due.drain(..) {
-                    self.on_deadline(key);
-                }
-            }
+            self.meet_deadlines(&mut due);
             self.end_late_uploads();
             self.follow_departures();
             self.help_slow_readers();
             self.serve_queue();
             self.look_for_self_calls();
             self.report_workers();
+            self.trim_memory();
 
             self.show_levels();
             self.flush_notes();
@@ -296,12 +310,12 @@ impl EventLoop {
                     if !self.draining {
                         self.begin_drain();
                     }
-                    if self.table.is_empty() {
+                    if self.connections.is_empty() {
                         return;
                     }
                 }
                 Command::Stop => {
-                    for id in self.table.ids() {
+                    for id in self.connections.ids() {
                         self.close(id, CloseReason::Draining);
                     }
                     self.show_levels();
@@ -311,10 +325,41 @@ impl EventLoop {
         }
     }
 
-    /// Gives a connection so much time from now on; what it is for follows from its state.
+    /// Gives an exchange so much time from now on; what it is for follows from its state.
     #[inline]
-    pub(crate) fn set_deadline(&mut self, id: ConnectionId, time: Duration) {
+    pub(crate) fn set_deadline(&mut self, id: ExchangeId, time: Duration) {
+        self.exchange_timers.set(id.key, self.now_ms + time.as_millis() as u64);
+    }
+
+    /// The same for a connection.
+    #[inline]
+    pub(crate) fn set_connection_deadline(&mut self, id: ConnectionId, time: Duration) {
         self.timers.set(id.key, self.now_ms + time.as_millis() as u64);
+    }
+
+    fn meet_deadlines(&mut self, due: &mut Vec<usize>) {
+        if self.exchange_timers.are_due(self.now_ms) {
+            self.exchange_timers.due(self.now_ms, due);
+            for key in due.drain(..) {
+                self.on_exchange_deadline(key);
+            }
+        }
+        if self.timers.are_due(self.now_ms) {
+            self.timers.due(self.now_ms, due);
+            for key in due.drain(..) {
+                self.on_connection_deadline(key);
+            }
+        }
+    }
+
+    /// The connection of an exchange.
+    pub(crate) fn connection_of(&self, id: ExchangeId) -> Option<&Connection> {
+        self.connections.get(self.exchanges.get(id)?.connection)
+    }
+
+    /// The driver of an exchange's connection, if that speaks HTTP/1.
+    pub(crate) fn http1_of(&mut self, id: ExchangeId) -> Option<&mut Http1> {
+        self.connections.get_mut(self.exchanges.get(id)?.connection)?.driver.http1()
     }
 
     /// Microseconds since the start, now.
@@ -352,7 +397,7 @@ impl EventLoop {
 
     fn show_levels(&mut self) {
         self.dispatch.bury();
-        self.shared.counters.connections_open.set(self.table.len() as u64);
+        self.shared.counters.connections_open.set(self.connections.len() as u64);
         self.shared.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
@@ -374,12 +419,12 @@ impl EventLoop {
             return;
         }
         let id = ConnectionId::from_token(token.0);
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
         // close becomes a reset after all.
         if event.is_error() || (event.is_write_closed() && !connection.lingering) {
-            let reason = match connection.receiver.is_between_requests() {
-                _ if connection.lingering => CloseReason::AfterAnswer,
+            let reason = match connection.is_between_requests(&self.exchanges) {
+                _ if connection.lingering => CloseReason::AfterResponse,
                 true => CloseReason::ByClient,
                 false => CloseReason::ByClientEarly,
             };
@@ -392,8 +437,12 @@ impl EventLoop {
             return;
         }
         self.drive(id);
-        if event.is_read_closed() {
-            self.client_left(id);
+        if event.is_read_closed()
+            && let Some(connection) = self.connections.get_mut(id)
+            && let Some(http1) = connection.driver.http1()
+        {
+            let exchange = http1.exchange;
+            self.client_left(exchange);
         }
     }
 
@@ -401,16 +450,19 @@ impl EventLoop {
     #[inline]
     pub(crate) fn drive(&mut self, id: ConnectionId) {
         loop {
-            let Some(connection) = self.table.get_mut(id) else { return };
+            let Some(connection) = self.connections.get_mut(id) else { return };
             let turn = if connection.lingering {
                 self.linger(id)
             } else {
-                match connection.exchange.state() {
+                let Driver::Http1(http1) = &connection.driver;
+                let exchange_id = http1.exchange;
+                let Some(exchange) = self.exchanges.get(exchange_id) else { return };
+                match exchange.state() {
                     State::Receiving => self.receive(id),
-                    State::Running if connection.exchange.upload.is_some() => self.stream_in(id),
+                    State::Running if exchange.upload.is_some() => self.stream_in(exchange_id),
                     State::Queued | State::Running => Turn::Wait,
-                    State::Responding | State::Finished => match self.send_on(id) {
-                        Turn::Wait => self.receive_more(id),
+                    State::Responding | State::Finished => match self.send_on(exchange_id) {
+                        Turn::Wait => self.receive_more(exchange_id),
                         turn => turn,
                     },
                 }
@@ -421,20 +473,51 @@ impl EventLoop {
         }
     }
 
+    /// Takes the connection of an exchange as far as it goes now.
+    #[inline]
+    pub(crate) fn drive_exchange(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get(id) {
+            self.drive(exchange.connection);
+        }
+    }
+
+    /// The same, after the others have had their turn.
+    pub(crate) fn drive_again(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get(id) {
+            self.again.push(exchange.connection);
+        }
+    }
+
     /// Ends a connection, whatever it was doing.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
-        if !self.keep_socket(id) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Driver::Http1(http1) = &connection.driver;
+        let exchange = http1.exchange;
+        if !self.keep_socket(exchange) {
             return;
         }
-        let Some(mut connection) = self.table.remove(id) else { return };
+        let Some(connection) = self.connections.remove(id) else { return };
         if connection.is_shared {
             self.part_with(&connection);
         }
         self.timers.clear(id.key);
         self.forget_client(&connection);
         reason.counter(&self.shared.counters).up();
-        self.note_departure(&connection.exchange);
-        let exchange = &mut connection.exchange;
+        self.abandon(exchange, &connection.transport, reason);
+    }
+
+    /// Ends the connection of an exchange that cannot be brought to an end of its own.
+    pub(crate) fn close_exchange(&mut self, id: ExchangeId, reason: CloseReason) {
+        if let Some(exchange) = self.exchanges.get(id) {
+            self.close(exchange.connection, reason);
+        }
+    }
+
+    /// Nobody waits for an exchange any more, whatever it was doing.
+    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: &Transport, reason: CloseReason) {
+        self.exchange_timers.clear(id.key);
+        let Some(mut exchange) = self.exchanges.remove(id) else { return };
+        self.note_departure(&exchange);
         if let Some(place) = exchange.slot {
             self.dispatch.abandon(place, Why::Gone, self.now_ms);
         }
@@ -448,7 +531,7 @@ impl EventLoop {
             pending.body.discard(&mut self.dispatch.bodies);
         }
         if let Some(record) = exchange.record.take() {
-            let bytes = connection.body_taken();
+            let bytes = exchange.body_taken(transport);
             self.note_end(record, bytes, reason.for_the_log());
         }
     }

@@ -6,12 +6,16 @@
 mod answers;
 mod bell;
 mod files;
+mod forks;
+mod intruders;
+mod population;
 mod pulse;
 mod scheduling;
 mod slots;
 mod sockets;
 mod spare;
 mod streaming;
+mod trimming;
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use super::{PATIENCE, link, push};
 use crate::{FrontEnd, SPARE_THREADS, Scheduler, Wake, WorkerEnd};
 
 /// What the "application" does with a request, by its path.
-type Application = dyn Fn(&str) + Send + Sync;
+pub(super) type Application = dyn Fn(&str) + Send + Sync;
 
 struct Pool {
     scheduler: Arc<Scheduler>,
@@ -36,8 +36,9 @@ impl Pool {
     }
 }
 
-fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, application: &Application) {
+pub(super) fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, application: &Application) {
     let mut seat = scheduler.seat(number).unwrap();
+    scheduler.enter(&seat);
     loop {
         while let Some(taken) = scheduler.try_take(&mut seat) {
             let path = String::from_utf8(end.request(&taken).unwrap().path().to_vec()).unwrap();
@@ -50,33 +51,34 @@ fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, application: &Ap
                 scheduler.take_over(&seat, suspicion);
             }
             Wake::Stop => return,
+            Wake::Leave => return scheduler.leave(seat),
         }
     }
 }
 
 /// Requests that stay in the application until the test opens the gate.
 #[derive(Default)]
-struct Gate {
+pub(super) struct Gate {
     open: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Gate {
-    fn pass(&self) {
+    pub(super) fn pass(&self) {
         let mut open = self.open.lock().unwrap();
         while !*open {
             open = self.changed.wait(open).unwrap();
         }
     }
 
-    fn open(&self) {
+    pub(super) fn open(&self) {
         *self.open.lock().unwrap() = true;
         self.changed.notify_all();
     }
 }
 
 /// Pushes all names, freeing slots as their answers come.
-fn feed(front: &mut FrontEnd, names: impl Iterator<Item = String>) {
+pub(super) fn feed(front: &mut FrontEnd, names: impl Iterator<Item = String>) {
     let mut news = Vec::new();
     for name in names {
         while push(front, &name).is_none() {
@@ -229,6 +231,7 @@ fn a_thread_that_leaves_is_replaced_at_once_also_where_it_was_the_only_one() {
             let (done, started) = (done.clone(), started.clone());
             thread::spawn(move || {
                 let mut seat = scheduler.seat(number).unwrap();
+                scheduler.enter(&seat);
                 loop {
                     while let Some(taken) = scheduler.try_take(&mut seat) {
                         let path = String::from_utf8(end.request(&taken).unwrap().path().to_vec()).unwrap();
@@ -248,6 +251,7 @@ fn a_thread_that_leaves_is_replaced_at_once_also_where_it_was_the_only_one() {
                             scheduler.take_over(&seat, suspicion);
                         }
                         Wake::Stop => return,
+                        Wake::Leave => return scheduler.leave(seat),
                     }
                 }
             })

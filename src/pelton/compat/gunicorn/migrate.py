@@ -135,7 +135,7 @@ def _toml(name: str, value: Any) -> str:
         return f"[{', '.join(_quoted(str(one)) for one in value)}]"
     row = ROWS.get(name)
     if isinstance(value, str):
-        is_number = row is not None and row.unit is Unit.COUNT and value.isdigit()
+        is_number = row is not None and row.unit in (Unit.COUNT, Unit.BOUNDS) and value.isdigit()
         return value if is_number else _quoted(value)
     shown = _shown(name, value)
     return shown if shown.isdigit() else _quoted(shown)

@@ -21,7 +21,8 @@ _INTRODUCTION = """\
 <!-- Written by python -m pelton.compat.gunicorn.reference; change that, not this page. -->
 
 ```console
-$ pelton -c gunicorn.conf.py shop:app
+$ pelton shop:app                            # reads gunicorn.conf.py in this directory, as gunicorn does
+$ pelton -c deploy/gunicorn.conf.py shop:app
 $ pelton migrate gunicorn.conf.py            # the same in pelton's own words, with remarks
 $ pelton migrate "gunicorn -w 4 -k gevent shop:app"
 $ pelton migrate uwsgi.ini                   # or "uwsgi --http :8000 …"
@@ -36,6 +37,8 @@ installed, unless the config file imports it.
 
 What is different:
 
+- `gunicorn.conf.py` in the working directory is read, as gunicorn does, and the log says so. A `pelton.toml` or
+  a `[tool.pelton]` in `pyproject.toml` beside it counts instead, and the log says that, too.
 - A config file without `workers` means one worker, without `threads` one thread, as with gunicorn. In
   pelton's own configuration it is everything in one process, with eight threads.
 - `worker_class` has the same names; what each kind is, and what it cannot do, is in
@@ -114,7 +117,7 @@ def _line(option: Option) -> str:
 
 
 def _main() -> None:
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[3] / "docs" / "gunicorn.md"
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[4] / "docs" / "gunicorn.md"
     target.write_text(page())
 
 

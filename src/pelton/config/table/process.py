@@ -68,3 +68,11 @@ class Process:
         help="What ps and top show; all of it if the package setproctitle is installed, else 15 characters.",
         reason="The command line says more.",
     )  # fmt: skip
+    reload: bool = setting(
+        False,
+        Unit.FLAG, Group.PROCESS, Part.SUPERVISOR, "--reload",
+        help="Start the application again whenever its code changes. For development; in one process.",
+        reason="Watching files is for development: in production SIGHUP loads the code again.",
+        first=True,
+        more="See reloader.md; `flask serve --debug` does more.",
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pelton.config.address import DEFAULT_HOST, DEFAULT_PORT
+from pelton.config.bounds import AUTOMATIC, Bounds
 from pelton.config.setting import Group, Part, Unit, setting
 
 
@@ -24,16 +25,17 @@ class Serving:
         more="A host name stands for all of its addresses, localhost usually for two. Sockets that systemd "
         "passes are used where this setting is not given.",
     )  # fmt: skip
-    threads: int = setting(
-        8,
-        Unit.COUNT, Group.SERVING, Part.WORKER, "--threads",
-        help="How many requests run at the same time, in each worker process.",
-        reason="Enough for requests that wait for a database, while an application that computes runs "
-        "one after another anyway; each thread costs little when idle.",
+    threads: int | Bounds = setting(  # noqa: RUF009  (as all others; what it returns is a field)
+        AUTOMATIC,
+        Unit.BOUNDS, Group.SERVING, Part.WORKER, "--threads",
+        help="How many requests run at the same time, in each worker process; auto: as many as wait for "
+        "something, within what the machine allows.",
+        reason="Nobody can know the number: it is what requests wait for that decides. Threads that nobody "
+        "needs end.",
         minimum=1,
         first=True,
-        more="An SQLAlchemy pool gives 15 connections at most unless it is told otherwise; "
-        "`pelton check` compares.",
+        more="A number is exact, MIN:MAX (or MIN: or :MAX) are bounds. sizing.md says how they are used. An "
+        "SQLAlchemy pool gives 15 connections at most unless it is told otherwise; `pelton check` compares.",
         reloadable=True,
     )  # fmt: skip
     worker_kind: str = setting(

@@ -13,6 +13,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
 
+from pelton._engine import KeptDescriptor
 from pelton.process.native_threads import allocate_lock, close
 
 
@@ -64,6 +65,7 @@ class Calls:
         """On the hub's thread. Raises OSError when the process has no descriptor left."""
         self._waiting: deque[Callable[[], object]] = deque()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._kept = KeptDescriptor(self._descriptor)
         # So that nobody rings a descriptor that was closed meanwhile and is another file by now.
         self._lock = allocate_lock()
         self._end_watch = hub.watch(self._descriptor, self._run)
@@ -79,6 +81,7 @@ class Calls:
         """Call nothing more; on the hub's thread."""
         self._end_watch()
         with self._lock:
+            self._kept.close()
             close(self._descriptor)
             self._descriptor = -1
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pelton.config.settings import Settings
 from pelton.worker.event_loop import EventLoop
 from pelton.worker.flask_views import use_the_loop
-from pelton.worker.runners.threads import ServingWorker, ThreadsRunner
+from pelton.worker.runners.threads import ServingWorker, ThreadsRunner, bounds_of
 
 # Where an application finds the loop, if not by asking for the current one.
 ENVIRON_KEY: Final = "pelton.loop"
@@ -28,7 +28,7 @@ class LoopRunner(ThreadsRunner):
     """As many threads as the settings say, and a loop that ends after them."""
 
     def __init__(self, worker: ServingWorker, settings: Settings, loop: EventLoop) -> None:
-        super().__init__(worker, settings.threads, kind=loop.kind)
+        super().__init__(worker, bounds_of(settings), kind=loop.kind)
         self._loop = loop
         loop.enter(self)
 

@@ -1,17 +1,19 @@
-"""The worker kind "threads": each request runs on one of a fixed number of threads.
+"""The worker kind "threads": each request runs on one of some threads.
 
-Owns those threads. Which of them takes the next request is decided in the native module.
+Owns those threads. Which of them takes the next request is decided in the native module, how many there are
+in `pelton.sizing`.
 """
 
 from __future__ import annotations
 
-import itertools
+import heapq
 import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
 
+from pelton.config.bounds import Bounds
 from pelton.config.settings import Settings
 from pelton.worker.runners.base import Runner
 
@@ -31,14 +33,20 @@ class ServingWorker(Protocol):
 
 
 class ThreadsRunner:
-    """``count`` threads named pelton-0, pelton-1, …, which the application sees as the current thread."""
+    """Threads named pelton-0, pelton-1, …, which the application sees as the current thread.
 
-    def __init__(self, worker: ServingWorker, count: int, kind: str = "threads") -> None:
+    ``bounds``: with how many it begins, and how many there may be; the same, where there is one number.
+    """
+
+    def __init__(self, worker: ServingWorker, bounds: int | tuple[int, int], kind: str = "threads") -> None:
+        self.bounds = (bounds, bounds) if isinstance(bounds, int) else bounds
         self._worker = worker
         self._kind = kind
-        self._count = count
         # By their numbers; guarded by the lock, as extra ones come and go.
         self._threads: dict[int, threading.Thread] = {}
+        # Numbers below this are in use, or were and are free again: the lowest is used first.
+        self._numbers = 0
+        self._free: list[int] = []
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -49,16 +57,21 @@ class ThreadsRunner:
 
     def start(self) -> None:
         """Start the threads; they wait for requests."""
-        for _ in range(self._count):
+        for _ in range(self.bounds[0]):
             self._begin(once=False)
 
     def add_thread(self, *, once: bool = False) -> None:
-        """One thread more: for another one that has left its duty, or, with ``once``, for one
-        request that was lent a permit (see `pelton.worker.spare_threads`).
+        """One thread more: because it is needed, for another one that has left its duty, or, with ``once``,
+        for one request that was lent a permit (see `pelton.worker.spare_threads`).
 
         Raises RuntimeError where the system has no thread left. Does nothing after `stop`.
         """
         self._begin(once=once)
+
+    def idents(self) -> list[int]:
+        """Of the threads that there are, as `threading.get_ident` names them."""
+        with self._lock:
+            return [one.ident for one in self._threads.values() if one.ident is not None]
 
     def stop(self) -> None:
         """Let each thread end after the request that it runs."""
@@ -81,12 +94,18 @@ class ThreadsRunner:
         with self._lock:
             if self._stopped:
                 return
-            number = next(number for number in itertools.count() if number not in self._threads)
+            number = heapq.heappop(self._free) if self._free else self._numbers
             # Daemons: code of the application that never returns must not keep the process from ending.
             thread = threading.Thread(
                 target=self._serve, args=(number, once), name=f"pelton-{number}", daemon=True
             )
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                if number < self._numbers:
+                    heapq.heappush(self._free, number)
+                raise
+            self._numbers = max(self._numbers, number + 1)
             self._threads[number] = thread
 
     def _serve(self, number: int, once: bool) -> None:
@@ -99,15 +118,25 @@ class ThreadsRunner:
         finally:
             # Who is told to stop is waited for by its entry; any other leaves its number to the next.
             with self._lock:
-                if not self._stopped:
-                    self._threads.pop(number, None)
+                if not self._stopped and self._threads.pop(number, None) is not None:
+                    heapq.heappush(self._free, number)
 
 
 def threads(worker: ServingWorker, settings: Settings) -> Runner:
     """As many threads as the settings say."""
-    return ThreadsRunner(worker, settings.threads)
+    return ThreadsRunner(worker, bounds_of(settings))
 
 
 def one_thread(worker: ServingWorker, settings: Settings) -> Runner:
     """The kind "sync": one request at a time."""
-    return ThreadsRunner(worker, 1, kind="sync")
+    return ThreadsRunner(worker, (1, 1), kind="sync")
+
+
+def bounds_of(settings: Settings) -> tuple[int, int]:
+    """Threads at least and at most, of settings whose bounds are settled (`pelton.sizing.limits`)."""
+    threads = settings.threads
+    if not isinstance(threads, Bounds):
+        return threads, threads
+    if threads.least is None or threads.most is None:
+        raise AssertionError("bounds that nobody has settled")
+    return threads.least, threads.most

@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use pelton_link::Loan;
 
-use crate::connection::backlog::Backlog;
-use crate::connection::spool::{Spool, SpoolFile};
+use crate::exchange::backlog::Backlog;
+use crate::exchange::spool::{Spool, SpoolFile};
 use crate::transport::Transport;
 
 enum Segment {
@@ -101,6 +101,11 @@ impl Output {
     /// Bytes that have ever been handed to the system.
     pub fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Whether pieces of files wait to be sent, which count for nothing in memory.
+    pub fn has_file(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::File { .. }))
     }
 
     /// Bytes held in memory for the client.
