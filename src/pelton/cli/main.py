@@ -35,7 +35,7 @@ from pelton.cli.options import (
 )
 from pelton.cli.show import configuration_text
 from pelton.config.settings import Settings, check_one_process
-from pelton.config.sources import ENV_FILE_VARIABLE, PORT_VARIABLE
+from pelton.config.sources import ENV_FILE_VARIABLE, PORT_VARIABLE, WORKERS_VARIABLE
 from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.load_watch import LoadWatch
 from pelton.exceptions import ConfigError, PeltonError, StartError
@@ -242,6 +242,8 @@ def _serve_checked(target: Target, settings: Settings, found: Configuration) -> 
             LOGGER.info("%s", note)
         for warning in found.warnings:
             LOGGER.warning("%s", warning)
+        if WORKERS_VARIABLE in found.resolved.sources["workers"]:
+            LOGGER.info("%s says how many workers: exactly %s.", WORKERS_VARIABLE, settings.workers)
     directory = _working_directory()
     # Here once, and not in each worker in turn.
     kind_of(settings).require()

@@ -104,7 +104,7 @@ class Setting:
             case Unit.COUNT:
                 return f"a whole number from {self._show_minimum()} on{words}{zero}"
             case Unit.BOUNDS:
-                return f"a whole number from {self._show_minimum()} on, a range such as 4:64, or auto"
+                return f"a whole number from {self._show_minimum()} on, a range such as 4:64, or auto{zero}"
             case Unit.BYTES:
                 return f"a size such as 64KiB, 1.5MiB or 2GiB{words}{zero}"
             case Unit.SECONDS:

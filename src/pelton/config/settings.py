@@ -17,13 +17,13 @@ from pelton.config.setting import Group, Setting, table_of
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
 from pelton.config.table.process import Process
-from pelton.config.table.processes import AUTO, Processes
+from pelton.config.table.processes import Processes
 from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
 
-__all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
+__all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
 
 
 # The native scheduler has seats for somewhat more threads than this beside the planned ones (SPARE_THREADS).

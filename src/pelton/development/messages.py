@@ -31,17 +31,21 @@ _ESCAPED = re.compile(r"(?:\\x[0-9a-f]{2})+")
 class Mode:
     """What the banner says beyond addresses.
 
-    ``processes``: 0 for this one; ``at_once``: requests at a time, in each; ``unit``: what each takes.
+    ``processes``: 0 for this one; ``at_once``: requests at a time, in each; ``unit``: what each takes;
+    ``is_most``: there are fewer while fewer are needed.
     """
 
     processes: int
     at_once: int
     unit: str = "thread"
+    is_most: bool = False
     reloader: bool = False
     debugger: bool = False
 
     def __str__(self) -> str:
-        at_once = "one at a time" if self.at_once == 1 else f"{self.at_once} {self.unit}s"
+        at_once = f"{'up to ' if self.is_most else ''}{self.at_once} {self.unit}s"
+        if self.at_once == 1:
+            at_once = "one at a time"
         if not self.processes:
             return at_once
         processes = f"{self.processes} process{'' if self.processes == 1 else 'es'}"

@@ -26,6 +26,7 @@ from pelton.process.resources import memory_of
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
 from pelton.supervisor.crew import Child, Front, Worker, ended_processes
+from pelton.supervisor.load import Load
 from pelton.supervisor.perform import Performer
 from pelton.supervisor.plan import Rules, State, decide, next_deadline
 from pelton.supervisor.plan import actions as do
@@ -102,6 +103,7 @@ class Supervisor:
         )
         self._crew = self._performer.crew
         self._next_measure = time.monotonic() if rules.max_rss_bytes else None
+        self._load = None if rules.most_workers is None else Load()
         self._next_watchdog = time.monotonic() if notifier.watchdog_interval is not None else None
 
     def run(self) -> do.End:
@@ -145,6 +147,7 @@ class Supervisor:
         if self._performer.successor is not None and self._performer.successor.fileno() >= 0:
             poll.register(self._performer.successor.fileno(), select.POLLIN)
         times = [next_deadline(self._state), self._next_measure, self._next_watchdog]
+        times.append(None if self._load is None else self._load.due)
         due = min((one for one in times if one is not None), default=None)
         # Rounded up: awake before it is due, it would only wait again.
         poll.poll(None if due is None else math.ceil(max(0.0, due - time.monotonic()) * 1000))
@@ -295,6 +298,7 @@ class Supervisor:
         self._hooks = hooks
         self._performer.change_settings(settings)
         rules = rules_from(settings)
+        self._load = None if rules.most_workers is None else Load()
         self._next_measure = time.monotonic() if rules.max_rss_bytes else None
         return rules
 
@@ -306,6 +310,11 @@ class Supervisor:
                 size = memory_of(worker.pid) if worker.pid is not None else None
                 if size is not None:
                     self._events.append(ev.MemoryMeasured(worker.number, size))
+        if self._load is not None and self._load.is_due(now):
+            pids = {one.number: one.pid for one in self._crew.workers.values() if one.pid is not None}
+            measured = self._load.measure(pids, now)
+            if measured is not None:
+                self._events.append(measured)
         interval = self._performer.notifier.watchdog_interval
         if interval is None:
             self._next_watchdog = None
