@@ -32,6 +32,7 @@ pub use control::{Common, FrontHandle, start};
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Level, News, Notice};
+pub use rate_limits::RateRule;
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;

@@ -42,6 +42,7 @@ impl Entry {
     }
 
     /// The first field of this name.
+    #[cfg(test)]
     pub(crate) fn field(&self, name: &[u8]) -> Option<&[u8]> {
         self.fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }

@@ -21,6 +21,7 @@ use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
 use crate::access::request_ids::RequestIds;
+use crate::cache::Cache;
 use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Connections, Driver};
@@ -35,6 +36,7 @@ use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
 use crate::exchange::{ExchangeId, Exchanges, State};
 use crate::notices::Level;
+use crate::rate_limits::RateLimits;
 use crate::reactor::timers::Timers;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::Dispatch;
@@ -46,10 +48,12 @@ use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 
 pub(crate) mod absences;
 pub(crate) mod accept;
+pub(crate) mod caching;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
 pub(crate) mod health;
+pub(crate) mod limiting;
 pub(crate) mod making_room;
 pub(crate) mod noting;
 pub(crate) mod offers;
@@ -119,6 +123,10 @@ pub(crate) struct EventLoop {
     pub(crate) departures: Vec<Departure>,
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
+    /// Whether requests are looked at before the application has them: the cache, limits of rate.
+    pub(crate) has_edge: bool,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) rate_limits: RateLimits,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) statsd: Option<Statsd>,
     /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
@@ -202,6 +210,9 @@ impl EventLoop {
                 .request_time
                 .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
             watch_at: 0,
+            has_edge: settings.cache_bytes > 0 || !settings.rate_limits.is_empty(),
+            cache: (settings.cache_bytes > 0).then(|| Cache::new(settings.cache_bytes)),
+            rate_limits: RateLimits::new(&settings.rate_limits),
             access_log: AccessLog::new(settings.access_log)?,
             statsd,
             notes_requests: false,
@@ -302,6 +313,7 @@ impl EventLoop {
             self.report_workers();
             self.trim_memory();
 
+            self.settle_cache();
             self.show_levels();
             self.flush_notes();
             match self.shared.command() {

@@ -68,11 +68,13 @@ impl Table {
     }
 
     /// Bytes that it takes.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         std::mem::size_of_val(&*self.places)
     }
 
     /// Clients that were forgotten although they had used something up.
+    #[cfg(test)]
     pub(crate) fn displaced(&self) -> u64 {
         self.displaced
     }
