@@ -34,6 +34,8 @@ from pelton.process.signals import STOP, Signals, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded
+from pelton.static.flask_folders import static_folders
+from pelton.static.settings import AUTO, front_files
 from pelton.version import VERSION
 from pelton.worker.worker import Application, build_runner
 
@@ -106,6 +108,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             **front_statsd(settings, opened.statsd),
             self_call=self_call_of(settings),
             **waiting_room(settings.bind),
+            static_files=front_files(settings),
         )
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
@@ -129,6 +132,9 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             owns_process=owns_process,
         )
         running._start()
+        if AUTO in settings.static:
+            for prefix, folder in static_folders(app):
+                front.mount(prefix, os.fsencode(folder))
         for listener in opened.all_listeners:
             listener.hand_over()
         opened.close_outputs()

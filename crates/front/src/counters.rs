@@ -126,6 +126,14 @@ counters! {
     spool_bytes_used,
     /// Connections answered 429 because their address had too many.
     connections_refused,
+    /// Requests for static files responded to by the front.
+    files_sent,
+    /// Parts of files that had to be read from a disk before they could be sent.
+    file_reads_waited_for,
+    /// Requests answered 500 because a static file could not be opened.
+    file_failures,
+    /// Static files open now.
+    files_open,
     /// Access lines dropped because the log could not take them.
     access_lines_dropped,
     /// Datagrams lost that were meant for a statsd.
@@ -142,6 +150,8 @@ counters! {
     closed_idle,
     /// Connections closed while the client did not take the answer.
     closed_write_timeout,
+    /// Connections closed because a file changed while it was sent.
+    closed_file_changed,
     /// Connections of trusted proxies closed because they did not begin with a PROXY header.
     closed_no_proxy_header,
     /// Connections that the front has forgotten because a worker has taken their sockets (WebSockets).

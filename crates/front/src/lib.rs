@@ -14,17 +14,22 @@ mod datagrams;
 mod event_loop;
 mod exchange;
 mod forwarding;
+mod helpers;
 mod notices;
 mod obituary;
 mod rate_limits;
 mod reactor;
 mod response;
 mod scheduling;
+mod sent_file;
 mod settings;
+mod static_files;
 mod statsd;
 mod table;
 mod transport;
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 
@@ -36,5 +41,6 @@ pub use rate_limits::RateRule;
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;
+pub use static_files::StaticSettings;
 pub use transport::Origin;
 pub use transport::listener::{ListenerSettings, Protocol, Role};

@@ -12,6 +12,7 @@ use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::rate_limits::RateRule;
 use crate::scheduling::self_call::SelfCallPolicy;
+use crate::static_files::StaticSettings;
 
 /// See `_FrontSettings` in the Python stub for the meaning of each.
 #[derive(Clone, Debug)]
@@ -98,6 +99,8 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// How often clients may ask.
     pub rate_limits: Vec<RateRule>,
+    /// Files that are sent without the application.
+    pub static_files: StaticSettings,
     /// What is done about requests that the application makes to its own server.
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).

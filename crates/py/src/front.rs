@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pelton_front::{
     Common, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol, Proxies, RateRule, Role,
-    SelfCallPolicy, Settings, Streams, WorkerLink,
+    SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
 };
 use pelton_http::{TrustedProxies, UnderscorePolicy};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
@@ -66,6 +66,25 @@ fn rate_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<RateRule>> {
         field: field.to_ascii_lowercase().into_bytes(),
     });
     Ok(made.collect())
+}
+
+/// Which files are sent without the application.
+fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
+    let from = settings.getattr("static_files")?;
+    if from.is_none() {
+        return Ok(StaticSettings::default());
+    }
+    Ok(StaticSettings {
+        mounts: from.getattr("mounts")?.extract()?,
+        sendfile: from.getattr("sendfile")?.extract()?,
+        index: from.getattr("index")?.extract()?,
+        fallback: from.getattr("fallback")?.extract()?,
+        fall_through: from.getattr("fall_through")?.extract()?,
+        cache_control: from.getattr("cache_control")?.extract()?,
+        media_types: from.getattr("media_types")?.extract()?,
+        neighbours: from.getattr("neighbours")?.extract()?,
+        open_files: number(&from, "open_files")?,
+    })
 }
 
 /// Which requests are handed on before their bodies are complete.
@@ -130,6 +149,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         write_idle_time: seconds(from, "write_idle_seconds")?,
         write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
+        static_files: static_files_of(from)?,
         statsd: number(from, "statsd_descriptor")?,
         statsd_prefix: from.getattr("statsd_prefix")?.extract()?,
         statsd_tags: from.getattr("statsd_tags")?.extract()?,
@@ -364,6 +384,12 @@ impl Front {
         let memory = File::from(duplicate(memory)?);
         let end = FrontEnd::join(&memory, duplicate(socket)?, at_least_one(threads)?)?;
         handle.add_worker(WorkerLink { number: worker, pid, threads, end, request_limit });
+        Ok(())
+    }
+
+    /// Send the files of a folder.
+    fn mount(&self, prefix: String, folder: Vec<u8>) -> PyResult<()> {
+        self.started()?.mount(prefix, folder);
         Ok(())
     }
 

@@ -15,10 +15,10 @@ _MOST = 2**32 - 1
 
 
 class Rate(NamedTuple):
-    """``count`` requests in ``window`` seconds, ``burst`` at once; clients differ in ``field``, or in address."""
+    """``requests`` in ``window`` seconds, ``burst`` at once, for each ``field`` or address."""
 
     path: str
-    count: int
+    requests: int
     window: float
     burst: int
     field: str
@@ -29,7 +29,8 @@ def parse_rate(text: str) -> Rate:
     found = _FORM.fullmatch(text.replace(" ", ""))
     if found is None or found["unit"] not in _SECONDS:
         raise ConfigError(
-            f'"{text}" is no limit of rate.', "Write for example /login=5/m or /api=100/s,burst=200,by=X-API-Key."
+            f'"{text}" is no limit of rate.',
+            "Write for example /login=5/m or /api=100/s,burst=200,by=X-API-Key.",
         )
     count = int(found["count"])
     burst, field = count, ""
@@ -40,7 +41,9 @@ def parse_rate(text: str) -> Rate:
         elif name == "by" and _TOKEN.fullmatch(value):
             field = value
         else:
-            raise ConfigError(f'"{part}" is not a part of a limit of rate.', "There are burst=NUMBER and by=FIELD.")
+            raise ConfigError(
+                f'"{part}" is not a part of a limit of rate.', "There are burst=NUMBER and by=FIELD."
+            )
     if max(count, burst) > _MOST:
         raise ConfigError(f'"{text}" is more than can be counted.')
     return Rate(found["path"], count, _SECONDS[found["unit"]], burst, field)

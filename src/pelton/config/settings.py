@@ -14,6 +14,8 @@ from typing import Any
 
 from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting, table_of
+from pelton.config.table.edge import Edge
+from pelton.config.table.files import Files
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
 from pelton.config.table.process import Process
@@ -22,6 +24,7 @@ from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
+from pelton.static.settings import StaticFiles, check_static
 
 __all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
 
@@ -36,7 +39,7 @@ MOST_AT_ONCE = 4096
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
-class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving):
+class Settings(Process, Observing, Timeouts, Edge, Load, Files, Requests, Processes, Serving):
     """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
 
     # No setting but what ``access_log`` becomes once it is opened (`pelton.logs.access`): the front
@@ -44,6 +47,8 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     access_log_descriptor: int = -1
     # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
     statsd_descriptor: int = -1
+    # The same for ``static`` and the like (`pelton.static.settings`), None where no files are sent.
+    static_files: StaticFiles | None = None
     # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
     threads_bound: str = ""
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
@@ -88,7 +93,9 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')
-    return Settings(**accepted)
+    made = Settings(**accepted)
+    check_static(made)
+    return made
 
 
 def check_one_process(settings: Settings, sources: Mapping[str, str] | None = None) -> None:

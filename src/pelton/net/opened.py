@@ -18,6 +18,7 @@ from pelton.exceptions import ConfigError, StartError
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.statsd import open_statsd_of
 from pelton.net.listeners import Inherited, Listener, open_listeners
+from pelton.static.settings import front_files
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = ()) -> Opened:
         access_log = open_access_log_of(settings)
         if access_log != OFF:
             undo.callback(os.close, access_log)
+        # A folder that is not there is told of before anything is started.
+        front_files(settings)
         statsd = open_statsd_of(settings)
         if statsd != OFF:
             undo.callback(os.close, statsd)

@@ -98,13 +98,15 @@ class Front(Child):
 class Worker(Child):
     """A worker, with the front's end of its newest link until the front has got it.
 
-    ``permits``: how many requests it runs at a time.
+    ``permits``: how many requests it runs at a time. ``static_folders``: those of its application, for the
+    front.
     """
 
     template: int | None = None
     permits: int = 1
     memory: int = -1
     front_end: socket.socket | None = None
+    static_folders: list[tuple[str, str]] = field(default_factory=list)
 
     def keep(self, memory: int, end: socket.socket) -> None:
         """Keep the front's end of a new link, instead of what there was."""

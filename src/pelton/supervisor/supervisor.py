@@ -204,6 +204,9 @@ class Supervisor:
             case "hello":
                 LOGGER.debug("worker %d (pid %s) loads the application.", number, fields["pid"])
             case "ready":
+                worker.static_folders = [
+                    (str(prefix), str(folder)) for prefix, folder in fields.get("static", ())
+                ]
                 self._events.append(ev.WorkerReady(number))
             case "attached":
                 self._events.append(ev.WorkerAttached(number))

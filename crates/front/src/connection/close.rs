@@ -19,6 +19,8 @@ pub enum CloseReason {
     WriteTimeout,
     /// The application failed after the head had left: only a cut tells the client.
     BrokenResponse,
+    /// A file changed while it was sent, or became shorter: only a cut tells the client.
+    FileChanged,
     /// A proxy did not begin with a PROXY header.
     NoProxyHeader,
     /// The worker has taken the client's socket.
@@ -39,6 +41,7 @@ impl CloseReason {
             CloseReason::Idle => "idle",
             CloseReason::WriteTimeout => "write timeout",
             CloseReason::BrokenResponse => "answer cut off",
+            CloseReason::FileChanged => "file changed",
             CloseReason::NoProxyHeader => "no proxy header",
             CloseReason::HandedOver => "handed over",
             CloseReason::MadeRoom => "made room",
@@ -56,6 +59,7 @@ impl CloseReason {
             CloseReason::Idle => &counters.closed_idle,
             CloseReason::WriteTimeout => &counters.closed_write_timeout,
             CloseReason::BrokenResponse => &counters.answers_broken,
+            CloseReason::FileChanged => &counters.closed_file_changed,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
             CloseReason::HandedOver => &counters.closed_handed_over,
             CloseReason::MadeRoom => &counters.closed_for_newcomers,

@@ -3,7 +3,6 @@
 use std::io;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Token};
 
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Driver};
@@ -170,9 +169,7 @@ impl EventLoop {
         if let Some(exchange) = self.exchanges.get_mut(exchange) {
             exchange.connection = id;
         }
-        // Both directions at once, edge-triggered: one system call in the life of a connection.
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest).is_err() {
+        if self.register(raw, id).is_err() {
             self.connections.remove(id);
             self.exchanges.remove(exchange);
             self.shared.counters.accept_failures.up();

@@ -11,8 +11,6 @@
 //! With TLS in front the socket would not be the client's own but one end of a socket pair, and the front would relay between the two; the rest
 //! would stay as it is.
 
-use mio::unix::SourceFd;
-
 use crate::connection::Connection;
 use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
@@ -79,7 +77,7 @@ impl EventLoop {
                 self.timers.clear(exchange.connection.key);
                 self.forget_client(&connection);
                 // The worker's descriptor keeps the socket open, and with it the poller's entry.
-                let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+                self.deregister(&connection.transport);
             }
         }
         self.dispatch.reap(place, self.now_ms);
@@ -87,7 +85,7 @@ impl EventLoop {
 
     /// A connection is about to be dropped of whose socket a worker may have a duplicate: the client is to see the end all the same.
     pub(crate) fn part_with(&self, connection: &Connection) {
-        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+        self.deregister(&connection.transport);
         connection.transport.shut_down();
     }
 }

@@ -50,6 +50,7 @@ impl EventLoop {
                 Order::Retire(number) => self.retire(number),
                 Order::Died(number, how) => self.on_death(number, &how),
                 Order::CalledItself(number, pid) => self.on_self_call(number, pid),
+                Order::Mount(prefix, folder) => self.mount(&prefix, &folder),
                 Order::Answer(pulse) => pulse.ring(),
             }
         }

@@ -253,7 +253,9 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
-        if self.has_edge && self.meet_edge(exchange_id, &client, bytes, &mut identified) {
+        if (self.has_edge || !self.static_files.is_idle())
+            && self.meet_edge(exchange_id, &client, bytes, &mut identified)
+        {
             self.identified = identified;
             return Some(0);
         }
@@ -284,7 +286,7 @@ impl EventLoop {
         Err(())
     }
 
-    /// What the front itself has to say to a request before the application: limits of rate, then the cache. True: it has its response, or
+    /// What the front itself has to say to a request before the application: limits of rate, files, the cache. True: it has its response, or
     /// waits for one. Where the application has to see another head than `bytes`, that is put into `changed`.
     #[cold]
     pub(crate) fn meet_edge(
@@ -295,6 +297,9 @@ impl EventLoop {
         changed: &mut Vec<u8>,
     ) -> bool {
         if self.limit_rate(id, client, bytes) {
+            return true;
+        }
+        if !self.static_files.is_idle() && self.respond_with_file(id, bytes) {
             return true;
         }
         let head = if changed.is_empty() { bytes.to_vec() } else { changed.clone() };

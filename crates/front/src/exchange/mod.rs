@@ -177,6 +177,12 @@ impl Exchange {
         self.body_bytes().saturating_sub(self.output.left() + transport.unacknowledged())
     }
 
+    /// Whether to end the connection now would look like the end of the response, though it is not: where nothing but the close marks the end,
+    /// only a reset says that it has not been reached.
+    pub fn would_look_whole(&self) -> bool {
+        self.state == State::Responding && self.coding == Some(Coding::UntilClose)
+    }
+
     /// The one place where it changes.
     #[inline]
     pub fn become_state(&mut self, next: State) {

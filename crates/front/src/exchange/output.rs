@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use pelton_link::Loan;
 
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::{Spool, SpoolFile};
+use crate::sent_file::SentFile;
 use crate::transport::Transport;
 
 enum Segment {
@@ -26,7 +28,7 @@ enum Segment {
         len: usize,
     },
     File {
-        file: OwnedFd,
+        file: Arc<SentFile>,
         offset: u64,
         left: u64,
     },
@@ -54,6 +56,8 @@ pub struct Output {
     /// Where they count.
     backlog: Backlog,
     spill: Option<Box<Spill>>,
+    /// A helper reads what comes next from a disk.
+    warming: bool,
 }
 
 impl fmt::Debug for Output {
@@ -71,10 +75,14 @@ pub enum Flushed {
     Blocked(usize),
     /// The socket takes more, but it is the others' turn.
     Paused,
+    /// What comes next lies on a disk; see [`Output::begin_warming`].
+    Cold,
 }
 
 /// Bytes sent on one connection before the others get their turn: a fast reader of a large file would keep the front for itself.
 const TURN: usize = 4 << 20;
+/// Bytes of a file that are looked at, and sent, with one call.
+const FILE_STEP: u64 = 1 << 20;
 
 impl Output {
     /// Whether everything has been sent.
@@ -85,7 +93,7 @@ impl Output {
 
     /// An output whose bytes count in `backlog`.
     pub fn new(backlog: Backlog) -> Self {
-        Output { segments: VecDeque::new(), held: 0, sent: 0, backlog, spill: None }
+        Output { segments: VecDeque::new(), held: 0, sent: 0, backlog, spill: None, warming: false }
     }
 
     /// Bytes that have not been handed to the system yet, in memory and in files.
@@ -188,11 +196,27 @@ impl Output {
         }
     }
 
-    /// Appends a piece of a file, which is closed when it has been sent.
-    pub fn push_file(&mut self, file: OwnedFd, offset: u64, left: u64) {
+    /// Appends a piece of a file, which is closed when nobody has anything of it to send.
+    pub fn push_file(&mut self, file: Arc<SentFile>, offset: u64, left: u64) {
         if left > 0 {
             self.segments.push_back(Segment::File { file, offset, left });
         }
+    }
+
+    /// The part of a file that a helper is to read before anything is sent; None where one does so already.
+    pub fn begin_warming(&mut self) -> Option<(Arc<SentFile>, u64, u64)> {
+        match self.segments.front() {
+            Some(Segment::File { file, offset, left }) if !self.warming => {
+                self.warming = true;
+                Some((Arc::clone(file), *offset, *left))
+            }
+            _ => None,
+        }
+    }
+
+    /// It has been read, as far as it can be.
+    pub fn end_warming(&mut self) {
+        self.warming = false;
     }
 
     /// Sends until nothing is left or the socket is full. A file that has become shorter than announced is an error: the answer
@@ -239,7 +263,20 @@ impl Output {
                     result
                 }
                 Some(Segment::File { file, offset, left }) => {
-                    let result = transport.send_file(&file.as_fd(), offset, left);
+                    if self.warming {
+                        return Ok(Flushed::Cold);
+                    }
+                    if !file.is_unchanged() {
+                        // What has left is of one state of the file, what is left is of another: only a cut tells the client.
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    }
+                    let step = file.warm_bytes(*offset, (*left).min(FILE_STEP));
+                    if step == 0 {
+                        return Ok(Flushed::Cold);
+                    }
+                    let mut rest = step;
+                    let result = transport.send_file(&file.as_fd(), offset, &mut rest);
+                    *left -= step - rest;
                     if *left == 0 {
                         self.segments.pop_front();
                     }
@@ -321,6 +358,7 @@ fn is_again(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
     fn pair() -> (Transport, UnixStream) {
@@ -347,7 +385,7 @@ mod tests {
         output.send_or_keep(&mut socket, &[IoSlice::new(b"head "), IoSlice::new(&big)]).unwrap();
         assert!(output.held() > 0);
         output.push(b"middle");
-        output.push_file(OwnedFd::from(file), 10, 500_000);
+        output.push_file(Arc::new(SentFile::of_application(file.into())), 10, 500_000);
         output.push(b"tail");
         let (whole, mut got) = (5 + 1_000_000 + 6 + 500_000 + 4, Vec::new());
         drain(&mut reader, &mut got);
@@ -407,7 +445,8 @@ mod tests {
     fn a_file_that_shrank_is_an_error() {
         let (mut socket, _reader) = pair();
         let mut output = Output::default();
-        output.push_file(OwnedFd::from(tempfile::tempfile().unwrap()), 0, 10);
+        let file = SentFile::of_application(tempfile::tempfile().unwrap().into());
+        output.push_file(Arc::new(file), 0, 10);
         assert_eq!(output.flush(&mut socket).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 

@@ -12,7 +12,6 @@
 
 use std::io;
 
-use pelton_http::Coding;
 use pelton_http::h1::encode::CONTINUE;
 use pelton_link::{Damaged, Frame, Progress, Why, fine_us};
 
@@ -179,7 +178,7 @@ impl EventLoop {
                 return Ok(Err(Damaged));
             }
             // The socket may have room for it: readiness has been reported and will not be again.
-            if exchange.output.flush(&mut connection.transport)? == Flushed::Paused {
+            if matches!(exchange.output.flush(&mut connection.transport)?, Flushed::Paused | Flushed::Cold) {
                 self.again.push(exchange.connection);
             }
         }
@@ -226,6 +225,7 @@ impl EventLoop {
                     self.again.push(exchange.connection);
                     return self.wait_for_reader(id);
                 }
+                Ok(Flushed::Cold) => return self.warm_up(id),
                 Ok(Flushed::Blocked(count)) => {
                     let slot = exchange.slot;
                     self.write_progress(id, count);
@@ -235,8 +235,10 @@ impl EventLoop {
                         None => self.wait_for_reader(id),
                     };
                 }
-                Err(_) => {
-                    self.close_exchange(id, CloseReason::ByClientEarly);
+                Err(error) => {
+                    let is_file = error.kind() == io::ErrorKind::UnexpectedEof;
+                    let reason = if is_file { CloseReason::FileChanged } else { CloseReason::ByClientEarly };
+                    self.close_exchange(id, reason);
                     return Turn::Closed;
                 }
             }
@@ -257,13 +259,6 @@ impl EventLoop {
             return self.finish_upload(id).unwrap_or_else(|| self.finish(id));
         }
         if exchange.broken {
-            let is_by_close = exchange.coding == Some(Coding::UntilClose);
-            if let Some(connection) = self.connections.get(exchange.connection)
-                && is_by_close
-            {
-                // Where the end of the connection is the end of the body, only a reset says that it is not.
-                connection.transport.reset_at_close();
-            }
             self.close_exchange(id, CloseReason::BrokenResponse);
             return Turn::Closed;
         }

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use pelton_http::h1::encode::{LAST_CHUNK, encode_head, reason_phrase};
@@ -17,6 +16,7 @@ use crate::event_loop::receive::Turn;
 use crate::exchange::{Exchange, ExchangeId, State};
 use crate::response::filters::{Field, Head};
 use crate::response::pass::{frame_bytes, is_filtered};
+use crate::sent_file::SentFile;
 
 /// A response for a request that no handler and no application answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +111,7 @@ pub enum Part {
     /// Bytes that others have, too.
     Shared(Arc<[u8]>),
     /// A part of a file, from an offset.
-    #[allow(dead_code, reason = "for handlers of files, which are still to come")]
-    File(OwnedFd, u64, u64),
+    File(Arc<SentFile>, u64, u64),
 }
 
 impl Part {

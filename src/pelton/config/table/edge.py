@@ -19,7 +19,7 @@ class Edge:
         0,
         Unit.BYTES, Group.EDGE, Part.FRONT, "--cache",
         help="Memory for responses that say that they may be kept (Cache-Control, Expires); 0 for no cache.",
-        reason="A cache that nobody asked for hides changes. With one, a page that may be kept costs no Python.",
+        reason="A cache that nobody asked for hides changes. With one, a kept page costs no Python.",
         zero="no cache",
         more="cache.md says what is kept, for how long, and how it is purged.",
     )  # fmt: skip
@@ -29,8 +29,8 @@ class Edge:
         help="How often a client may ask: /login=5/m,burst=10. May be repeated; the longest path counts.",
         reason="What is too often only the application's owner knows.",
         more="So many requests in a second (s), minute (m), hour (h) or day (d), for all workers together; "
-        "burst: so many at once (the number itself without it). Clients are told apart by address, of IPv6 by "
-        "network (/64), or by=X-API-Key: by that field. rate-limits.md has the rest.",
+        "burst: so many at once (the number itself without it). Clients are told apart by address (IPv6: by "
+        "network, /64), or with by=X-API-Key by that field. rate-limits.md has the rest.",
     )  # fmt: skip
 
     @property
