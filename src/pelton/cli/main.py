@@ -171,7 +171,9 @@ def _deploy(kind: str, target: str | None, output: Path | None, config: str | No
 
 
 def _purge(path: str | None, tag: str | None, everything: bool, admin: str) -> None:
-    """Forget kept responses of a running server: by PATH (with its query; * at its end: all that begin so), or by tag.
+    """Forget kept responses of a running server, by PATH or by tag.
+
+    PATH includes the query; with * at its end it means all that begin so.
 
     The server is named by one of its --admin-bind addresses.
     """
