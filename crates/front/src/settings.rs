@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_http::UnderscorePolicy;
+use pelton_http::{UnderscorePolicy, h2};
 use pelton_link::WaitingRoom;
 
 use crate::event_loop::upload::Streams;
@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_line_bytes: usize,
     /// What becomes of field names with an underscore.
     pub underscore_fields: UnderscorePolicy,
+    /// What a connection of HTTP/2 may cost.
+    pub http2: h2::Bounds,
     /// Bytes of a request body.
     pub max_body_bytes: u64,
     /// Bytes of a request body kept in memory; the rest goes to a file.
@@ -105,6 +107,14 @@ pub struct Settings {
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).
     pub debugger_affinity: bool,
+    /// How long a handshake of TLS may take.
+    pub handshake_time: Duration,
+    /// Handshakes under way at once; 0 for no limit.
+    pub handshakes_at_once: usize,
+    /// Handshakes per second from one address; 0 for no limit.
+    pub handshake_rate: u64,
+    /// The value of `Strict-Transport-Security` in encrypted responses.
+    pub transport_security: Option<Vec<u8>>,
     /// Where idle connections wait for the front that comes after this one; None where none comes.
     pub waiting_room: Option<Arc<WaitingRoom>>,
 }

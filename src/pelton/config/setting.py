@@ -55,11 +55,13 @@ class Group(enum.Enum):
     SERVING = "Serving"
     PROCESSES = "Worker processes"
     REQUESTS = "Limits of a request"
+    HTTP2 = "HTTP/2"
     RESPONSES = "Responses"
     FILES = "Files"
     LOAD = "Load"
     EDGE = "Cache and limits of rate"
     TIMEOUTS = "Timeouts"
+    ENCRYPTION = "Encryption"
     HEALTH = "Health"
     LOGS = "Logs"
     PROCESS = "Process"
@@ -114,7 +116,7 @@ class Setting:
             case Unit.ADDRESS if not self.repeatable:
                 return "an address"
             case Unit.ADDRESS:
-                return "host:port, :port, port, [::1]:port, unix:/path or fd://3"
+                return "host:port, :port, port, [::1]:port, unix:/path or fd://3 (https:// in front)"
             case Unit.PATH:
                 return "a path"
             case _:

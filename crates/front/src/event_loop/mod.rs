@@ -31,8 +31,11 @@ use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
 use crate::event_loop::files::Helped;
+use crate::event_loop::handshakes::Handshakes;
 use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
+use crate::event_loop::redirect::Challenges;
+use crate::event_loop::relays::Relays;
 use crate::event_loop::upload::Uploads;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
@@ -50,6 +53,7 @@ use crate::static_files::StaticFiles;
 use crate::statsd::sender::Statsd;
 use crate::transport::Transport;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
+use crate::transport::tls::Encryption;
 
 pub(crate) mod absences;
 pub(crate) mod accept;
@@ -58,6 +62,7 @@ pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
 pub(crate) mod files;
+pub(crate) mod handshakes;
 pub(crate) mod health;
 pub(crate) mod limiting;
 pub(crate) mod making_room;
@@ -66,6 +71,8 @@ pub(crate) mod offers;
 pub(crate) mod orders;
 pub(crate) mod rates;
 pub(crate) mod receive;
+pub(crate) mod redirect;
+pub(crate) mod relays;
 pub(crate) mod self_calls;
 pub(crate) mod sleep;
 pub(crate) mod staying;
@@ -105,6 +112,14 @@ pub(crate) struct EventLoop {
     pub(crate) watch_at: u64,
     /// When memory is to be given back.
     pub(crate) trim_at: u64,
+    /// What connections are encrypted with, where they are.
+    pub(crate) encryption: Option<Box<Encryption>>,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) relays: Relays,
+    /// Where clients are sent on to; None: the port that they have used.
+    pub(crate) https_port: Option<u16>,
+    /// What ACME servers look for.
+    pub(crate) challenges: Challenges,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) idle_connections: IdleConnections,
@@ -191,6 +206,7 @@ impl EventLoop {
         let poll = Poll::new()?;
         let _kept = keep_poller(poll.as_raw_fd());
         let listeners = Listeners::new(listeners)?;
+        let https_port = listeners.https_port();
         for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
             poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
         }
@@ -242,6 +258,11 @@ impl EventLoop {
             poll,
             listeners,
             trim_at: 0,
+            encryption: None,
+            handshakes: Handshakes::default(),
+            relays: Relays::default(),
+            https_port,
+            challenges: Challenges::new(),
             accept_pause_until: 0,
             accept_complained: false,
             idle_connections: IdleConnections::default(),
@@ -333,6 +354,9 @@ impl EventLoop {
                 self.drive(id);
             }
         }
+        if self.relays.have_work() {
+            self.drive_relays();
+        }
         self.meet_deadlines(due);
         self.tidy_files();
         self.end_late_uploads();
@@ -357,7 +381,10 @@ impl EventLoop {
                 if !self.draining {
                     self.begin_drain();
                 }
-                !self.connections.is_empty()
+                if self.connections.is_empty() && self.relays.len() > 0 {
+                    self.relays.tell_end();
+                }
+                !self.connections.is_empty() || self.relays.len() > 0
             }
             Command::Stop => {
                 for id in self.connections.ids() {
@@ -462,6 +489,9 @@ impl EventLoop {
             listener.may_have_more = true;
             return;
         }
+        if self.relays.len() > 0 && self.on_relay_event(&event) {
+            return;
+        }
         let id = ConnectionId::from_token(event.token);
         let Some(connection) = self.connections.get_mut(id) else { return };
         // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
@@ -476,17 +506,29 @@ impl EventLoop {
             return;
         }
         connection.transport.note_event(event.readable, event.read_closed);
-        if connection.transport.proceed().is_err() {
+        if connection.transport.is_shaking() {
+            if !self.shake_hands(id) {
+                return;
+            }
+        } else if connection.transport.proceed().is_err() {
             self.close(id, CloseReason::TransportError);
             return;
         }
         self.drive(id);
         if event.read_closed
             && let Some(connection) = self.connections.get_mut(id)
-            && let Some(http1) = connection.driver.http1()
         {
-            let exchange = http1.exchange;
-            self.client_left(exchange);
+            match &connection.driver {
+                Driver::Http1(http1) => {
+                    let exchange = http1.exchange;
+                    self.client_left(exchange);
+                }
+                Driver::Http2(http2) => {
+                    for exchange in http2.exchanges() {
+                        self.client_left(exchange);
+                    }
+                }
+            }
         }
     }
 
@@ -513,10 +555,17 @@ impl EventLoop {
             let turn = if connection.lingering {
                 self.linger(id)
             } else {
-                let Driver::Http1(http1) = &connection.driver;
-                let exchange_id = http1.exchange;
+                let exchange_id = match &connection.driver {
+                    Driver::Http1(http1) => http1.exchange,
+                    Driver::Http2(_) => {
+                        self.drive_http2(id);
+                        return;
+                    }
+                };
                 let Some(exchange) = self.exchanges.get(exchange_id) else { return };
                 match exchange.state() {
+                    // Bytes of a handshake are none of HTTP (`handshakes`).
+                    State::Receiving if connection.transport.is_shaking() => Turn::Wait,
                     State::Receiving => self.receive(id),
                     State::Running if exchange.upload.is_some() => self.stream_in(exchange_id),
                     State::Queued | State::Running => Turn::Wait,
@@ -550,33 +599,50 @@ impl EventLoop {
     /// Ends a connection, whatever it was doing.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let Driver::Http1(http1) = &connection.driver;
-        let exchange = http1.exchange;
-        if !self.keep_socket(exchange) {
-            return;
+        let exchange = match &connection.driver {
+            Driver::Http1(http1) => Some(http1.exchange),
+            Driver::Http2(_) => None,
+        };
+        match exchange {
+            Some(exchange) if !self.keep_socket(exchange) => return,
+            Some(_) => {}
+            None => self.drop_all_streams(id, reason),
         }
-        let Some(connection) = self.connections.remove(id) else { return };
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        if connection.transport.is_shaking() {
+            self.end_handshake();
+        }
         if connection.is_shared {
             self.part_with(&connection);
         }
-        if self.exchanges.get(exchange).is_some_and(Exchange::would_look_whole) {
+        let looks_whole =
+            exchange.and_then(|id| self.exchanges.get(id)).is_some_and(Exchange::would_look_whole);
+        if looks_whole {
             connection.transport.reset_at_close();
         }
         self.timers.clear(id.key);
         self.forget_client(&connection);
         reason.counter(&self.shared.counters).up();
-        self.abandon(exchange, &connection.transport, reason);
+        if let Some(exchange) = exchange {
+            self.abandon(exchange, Some(&connection.transport), reason);
+        }
     }
 
     /// Ends the connection of an exchange that cannot be brought to an end of its own.
     pub(crate) fn close_exchange(&mut self, id: ExchangeId, reason: CloseReason) {
-        if let Some(exchange) = self.exchanges.get(id) {
-            self.close(exchange.connection, reason);
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let connection_id = exchange.connection;
+        if exchange.stream == 0 {
+            self.close(connection_id, reason);
+        } else {
+            // Only its stream; the others go on. What is to be said of it leaves with the next turn.
+            self.drop_stream(id, reason);
+            self.again.push(connection_id);
         }
     }
 
     /// Nobody waits for an exchange any more, whatever it was doing.
-    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: &Transport, reason: CloseReason) {
+    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: Option<&Transport>, reason: CloseReason) {
         self.exchange_timers.clear(id.key);
         let Some(mut exchange) = self.exchanges.remove(id) else { return };
         self.note_departure(&exchange);

@@ -183,6 +183,7 @@ impl EventLoop {
     /// Begins to send a response of the front's own. The caller drives the connection on.
     pub(crate) fn respond(&mut self, id: ExchangeId, mut response: Response) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
         if let Some(mut pending) = exchange.pending.take() {
             pending.body.discard(&mut self.dispatch.bodies);
         }
@@ -200,18 +201,21 @@ impl EventLoop {
             date: self.date.render(self.unix_seconds),
             known_length: head.known_length.filter(|_| !is_filtered(exchange)),
             timing: None,
+            transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
         };
         self.wire.clear();
         let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));
         exchange.become_state(State::Responding);
         exchange.received_whole = keeps_connection;
-        match encode_head(
-            &mut self.wire,
-            head.status,
-            reason_phrase(head.status).as_bytes(),
-            fields,
-            &context,
-        ) {
+        let reason = reason_phrase(head.status).as_bytes();
+        let encoded = match connection.driver.http2() {
+            None => encode_head(&mut self.wire, head.status, reason, fields, &context),
+            Some(http2) => {
+                http2.has_response(id);
+                connection.driver.send_head(exchange, head.status, fields, &context)
+            }
+        };
+        match encoded {
             Ok(encoded) => {
                 exchange.coding = Some(encoded.coding);
                 exchange.keep_alive = encoded.keep_alive;

@@ -151,6 +151,7 @@ fn settings(shape: Shape, log: &File) -> Settings {
         max_head_bytes: 65536,
         max_fields: 100,
         max_line_bytes: 1 << 14,
+        http2: Default::default(),
         underscore_fields: UnderscorePolicy::Drop,
         max_body_bytes: 1 << 30,
         body_memory_bytes: 50_000,
@@ -187,9 +188,15 @@ fn settings(shape: Shape, log: &File) -> Settings {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        cache_bytes: 0,
+        rate_limits: Vec::new(),
         static_files: crate::static_files::StaticSettings::default(),
         self_call: crate::SelfCallPolicy::Off,
         debugger_affinity: false,
+        handshake_time: Duration::from_secs(10),
+        handshakes_at_once: 0,
+        handshake_rate: 0,
+        transport_security: None,
         waiting_room: None,
     }
 }
