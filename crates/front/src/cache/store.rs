@@ -12,6 +12,8 @@ use std::sync::Arc;
 use pelton_http::caching::{Age, Lifetime, Selection};
 use slab::Slab;
 
+use crate::cache::recorder::OwnField;
+
 /// What an entry costs beside its texts, roughly: its own size, its places in the tables and in the queue.
 const ENTRY_BYTES: usize = 384;
 /// Kept responses to one target. Each lookup looks at all of them, and a client can choose the fields that they differ in.
@@ -27,7 +29,7 @@ pub(crate) struct Entry {
     pub(crate) selection: Selection,
     pub(crate) status: u16,
     /// Names and values, without those that concern one connection only.
-    pub(crate) fields: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub(crate) fields: Vec<OwnField>,
     pub(crate) body: Arc<[u8]>,
     pub(crate) lifetime: Lifetime,
     pub(crate) age: Age,
@@ -165,13 +167,7 @@ impl Store {
     }
 
     /// Puts another head before the same body: what a 304 has brought.
-    pub(crate) fn freshen(
-        &mut self,
-        id: EntryId,
-        fields: Vec<(Box<[u8]>, Box<[u8]>)>,
-        lifetime: Lifetime,
-        age: Age,
-    ) {
+    pub(crate) fn freshen(&mut self, id: EntryId, fields: Vec<OwnField>, lifetime: Lifetime, age: Age) {
         let Some(kept) = self.kept.get_mut(id.place).filter(|kept| kept.serial == id.serial) else { return };
         kept.entry.fields = fields;
         kept.entry.lifetime = lifetime;
