@@ -37,6 +37,12 @@ impl EventLoop {
         if is_like && seen < h2::PREFACE.len() {
             return None;
         }
+        if !is_like && is_neither(input) {
+            // Which of the two would be understood, nobody knows: the connection ends without a word (section 3.4).
+            self.shared.counters.http2_faults.up();
+            self.close(id, CloseReason::ByClientEarly);
+            return Some(true);
+        }
         let driver = is_like.then(|| self.http2_driver(input.to_vec()));
         let connection = self.connections.get_mut(id)?;
         connection.may_be_http2 = false;
@@ -401,6 +407,12 @@ impl EventLoop {
         }
         Turn::Wait
     }
+}
+
+/// Whether the first bytes of a connection have a whole line that is no request of HTTP/1 either, in form.
+fn is_neither(input: &[u8]) -> bool {
+    let line = input.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+    line.ends_with(b"\n") && line.is_ascii() && line.len() > 2 && !line.windows(6).any(|six| six == b" HTTP/")
 }
 
 /// The exchanges of a connection.
