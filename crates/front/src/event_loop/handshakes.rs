@@ -152,6 +152,7 @@ impl EventLoop {
             return false;
         }
         self.set_connection_deadline(id, if self.draining { DRAIN_GRACE } else { self.settings.head_time });
+        self.follow_agreement(id);
         true
     }
 
