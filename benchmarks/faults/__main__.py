@@ -67,6 +67,8 @@ def telling(text: str) -> list[str]:
     for line in text.splitlines():
         if not _TELLING.search(line):
             continue
+        # Neither where the repository lies nor where an interpreter does.
+        line = re.sub(r"(/[^/\s\"']+)+/(?=[^/\s\"']+/[^/\s\"']+\.py)", "", line)
         short = re.sub(r"\bpid:? ?\d+|\(\d+\)|\[\d+\]|\bworker \d+", "…", _STAMP.sub("", line)).strip()
         found.setdefault(short[:180].replace("|", "\\|"))
     return list(found)[:MOST_LINES]

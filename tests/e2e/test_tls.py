@@ -69,6 +69,19 @@ def test_curl(live: StartLive, files: Files, way: tuple[str, ...], tmp_path: Pat
     assert down.read_bytes() == large.read_bytes()
 
 
+@needs_curl
+@pytest.mark.parametrize("way", WAYS)
+def test_http2_is_chosen_by_the_client(live: StartLive, files: Files, way: tuple[str, ...]) -> None:
+    server = start(live, files, *way, "--hsts", "1h")
+    curl = ("curl", "--silent", "--show-error", "--fail", "--cacert", str(files.certificate), "--include")
+    for option, line in (("--http2", "HTTP/2 200"), ("--http1.1", "HTTP/1.1 200 OK")):
+        got = run(*curl, option, f"{server.addresses[0]}/environ")
+        assert got.startswith(line)
+        assert "strict-transport-security: max-age=3600" in got.lower()
+        told = json.loads(got[got.index("{") :])
+        assert (told["wsgi.url_scheme"], told["SSL_PROTOCOL"]) == ("https", "TLSv1.3")
+
+
 def test_requests_follow_each_other_and_the_end_is_said(live: StartLive, files: Files) -> None:
     server = start(live, files)
     with connect(server.addresses[0], context_for(files)) as client:

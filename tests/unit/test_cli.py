@@ -33,7 +33,7 @@ def test_the_first_view_of_the_help_is_short() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
     options = [line for line in result.output.splitlines() if line.startswith("  -")]
-    assert 10 < len(options) <= 25
+    assert 10 < len(options) <= 26
     assert "--threads" in result.output
     assert "--help-all" in result.output
     assert "--queue-length" in result.output

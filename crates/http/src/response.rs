@@ -76,7 +76,7 @@ enum Special {
     HopByHop,
 }
 
-#[inline]
+#[inline(always)]
 fn special(name: &[u8]) -> Special {
     // The length rules out nearly every name before any letter is compared.
     let (is_it, which) = match name.len() {

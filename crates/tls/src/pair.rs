@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::InconsistentKeys;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
@@ -43,15 +44,13 @@ impl Pair {
             .map_err(|error| Fault(format!("the private key cannot be used: {error}")))?;
         let facts = chain.iter().map(facts).collect::<Result<Vec<_>, _>>()?;
         let mut certified = CertifiedKey::new(chain, key);
-        match certified.keys_match() {
-            Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) | Ok(()) => {}
-            Err(_) => {
-                return Err(Fault(format!(
-                    "the private key does not belong to the first certificate ({}); the server's own \
-                     certificate has to be the first one of its file",
-                    facts.first().map_or("", |first| &first.subject)
-                )));
-            }
+        // Other errors are those of a client that would not accept the certificate, such as one for an ACME challenge.
+        if let Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = certified.keys_match() {
+            return Err(Fault(format!(
+                "the private key does not belong to the first certificate ({}); the server's own \
+                 certificate has to be the first one of its file",
+                facts.first().map_or("", |first| &first.subject)
+            )));
         }
         if let Some(ocsp) = ocsp {
             if ocsp.first() != Some(&0x30) {

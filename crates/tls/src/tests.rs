@@ -3,10 +3,14 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
+};
 
 use crate::config::provider;
 use crate::make::{Made, self_signed};
@@ -277,6 +281,69 @@ fn faults_of_pairs_are_named() {
     assert!(good.fault_at(NOW as i64).unwrap().0.contains("expired"));
     assert!(good.fault_at(0).unwrap().0.contains("not valid yet"));
     assert_eq!(good.names(), ["example.com"]);
+}
+
+#[test]
+fn an_acme_server_finds_the_certificate_of_its_challenge_and_nobody_else_does() {
+    let own = made(&["example.com"]);
+    let answer = crate::make::challenge("example.com", &[7; 32], now()).unwrap();
+    let settings = ServerSettings {
+        pairs: vec![pair(&own)],
+        challenges: vec![pair(&answer)],
+        protocols: vec![b"http/1.1".to_vec()],
+        ..Default::default()
+    };
+    let tls = server(settings);
+    for (protocol, expected) in [(&b"acme-tls/1"[..], &answer), (b"http/1.1", &own)] {
+        let mut config = Arc::unwrap_or_clone(client_config(&[&own], &[&TLS13], None));
+        config.alpn_protocols = vec![protocol.to_vec()];
+        // Nobody trusts the answer; an ACME server looks at its digest.
+        config.dangerous().set_certificate_verifier(Arc::new(AnyCertificate));
+        let mut two = Two::new(&tls, &Arc::new(config), "example.com", usize::MAX);
+        two.talk().unwrap();
+        let expected = CertificateDer::from_pem_slice(expected.certificate.as_bytes()).unwrap();
+        assert_eq!(two.client.peer_certificates().and_then(|chain| chain.first()), Some(&expected));
+        assert_eq!(two.session.is_challenge(), protocol == b"acme-tls/1");
+    }
+}
+
+/// What an ACME server has for a verifier.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
 }
 
 #[test]

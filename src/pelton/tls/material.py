@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.tls.acme.state import State
+
+if TYPE_CHECKING:
+    from pelton import _engine
 
 # Instead of a file: a certificate that is made at the start and signed by nobody, for development.
 ADHOC: Final = "adhoc"
@@ -25,7 +27,7 @@ _ADHOC_NAMES: Final = ("localhost", "*.localhost", "127.0.0.1", "::1")
 _ADHOC_LIFETIME: Final = 365 * 86400
 _PLACEHOLDER_LIFETIME: Final = 30 * 86400
 # What may be chosen by ALPN, the preferred one first.
-PROTOCOLS: Final = ("http/1.1",)
+PROTOCOLS: Final = ("h2", "http/1.1")
 # Far more than any chain has; a file that is not meant can be anything.
 _LARGEST_FILE: Final = 2**20
 
@@ -130,6 +132,9 @@ def read_material(settings: Settings) -> Material:
 
 def build(settings: Settings, material: Material, tickets: _engine.TicketKeys) -> _engine.Tls:
     """What the front serves with. Raises BadCertificateError that names the file."""
+    # Here and below: the command line looks at settings without the native module.
+    from pelton import _engine
+
     try:
         return _engine.Tls(
             list(material.pairs),
@@ -150,6 +155,8 @@ def build(settings: Settings, material: Material, tickets: _engine.TicketKeys) -
 @cache
 def adhoc_pair() -> tuple[bytes, bytes]:
     """A certificate for this machine's own names, and its key; the same one for the whole process."""
+    from pelton import _engine
+
     certificate, key = _engine.make_certificate(list(_ADHOC_NAMES), _ADHOC_LIFETIME)
     return certificate.encode(), key.encode()
 
@@ -157,6 +164,8 @@ def adhoc_pair() -> tuple[bytes, bytes]:
 @cache
 def placeholder(names: tuple[str, ...]) -> tuple[bytes, bytes]:
     """What serves until an ACME directory has given the first certificate."""
+    from pelton import _engine
+
     certificate, key = _engine.make_certificate(list(names), _PLACEHOLDER_LIFETIME)
     return certificate.encode(), key.encode()
 

@@ -29,7 +29,6 @@ class Encryption:
         Unit.PATH, Group.ENCRYPTION, Part.FRONT, "--keyfile",
         help="The private key for the certificate at the same place, in PEM. May be repeated.",
         reason="As for certfile; where none is given, the key is looked for in the certificate's file.",
-        first=True,
         while_running="as certfile",
     )  # fmt: skip
     key_pass_phrase_file: str | None = setting(
