@@ -84,6 +84,7 @@ fn main() -> std::io::Result<()> {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        compression: pelton_front::CompressionSettings::default(),
         static_files: pelton_front::StaticSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,

@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 mod access;
+mod compression;
 mod connection;
 mod control;
 mod counters;
@@ -31,6 +32,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+pub use compression::CompressionSettings;
 pub use control::{Common, FrontHandle, start};
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;

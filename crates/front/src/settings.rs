@@ -8,6 +8,7 @@ use std::time::Duration;
 use pelton_http::UnderscorePolicy;
 use pelton_link::WaitingRoom;
 
+use crate::compression::CompressionSettings;
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::scheduling::self_call::SelfCallPolicy;
@@ -94,6 +95,8 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// How responses are compressed.
+    pub compression: CompressionSettings,
     /// Files that are sent without the application.
     pub static_files: StaticSettings,
     /// What is done about requests that the application makes to its own server.

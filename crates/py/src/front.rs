@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pelton_front::{
-    Common, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol, Proxies, Role,
-    SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
+    Common, CompressionSettings, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol,
+    Proxies, Role, SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
 };
-use pelton_http::{TrustedProxies, UnderscorePolicy};
+use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -53,6 +53,27 @@ fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, n
         .getattr(name)?
         .extract()
         .map_err(|_| PyValueError::new_err(format!("{name} is not a number in the range it can have")))
+}
+
+/// How responses are compressed.
+fn compression_of(settings: &Bound<'_, PyAny>) -> PyResult<CompressionSettings> {
+    let from = settings.getattr("compression")?;
+    if from.is_none() {
+        return Ok(CompressionSettings::default());
+    }
+    let names: Vec<String> = from.getattr("codings")?.extract()?;
+    let codings = names.iter().map(|name| {
+        ContentCoding::named(name.as_bytes())
+            .ok_or_else(|| PyValueError::new_err(format!("there is no coding {name:?}")))
+    });
+    Ok(CompressionSettings {
+        codings: codings.collect::<PyResult<_>>()?,
+        types: from.getattr("types")?.extract()?,
+        least: number(&from, "least")?,
+        with_cookies: from.getattr("with_cookies")?.extract()?,
+        padding: number(&from, "padding")?,
+        most: number(&from, "most")?,
+    })
 }
 
 /// Which files are sent without the application.
@@ -136,6 +157,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         write_idle_time: seconds(from, "write_idle_seconds")?,
         write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
+        compression: compression_of(from)?,
         static_files: static_files_of(from)?,
         statsd: number(from, "statsd_descriptor")?,
         statsd_prefix: from.getattr("statsd_prefix")?.extract()?,

@@ -57,6 +57,7 @@ class Group(enum.Enum):
     REQUESTS = "Limits of a request"
     RESPONSES = "Responses"
     FILES = "Files"
+    COMPRESSION = "Compression"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
     HEALTH = "Health"

@@ -23,6 +23,7 @@ from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
+from pelton.static.compression import Compression, compression_of
 from pelton.static.settings import StaticFiles, check_static
 
 __all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
@@ -48,6 +49,8 @@ class Settings(Process, Observing, Timeouts, Load, Files, Requests, Processes, S
     statsd_descriptor: int = -1
     # The same for ``static`` and the like (`pelton.static.settings`), None where no files are sent.
     static_files: StaticFiles | None = None
+    # And for ``compress`` (`pelton.static.compression`).
+    compression: Compression | None = None
     # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
     threads_bound: str = ""
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
@@ -94,6 +97,7 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')
     made = Settings(**accepted)
     check_static(made)
+    compression_of(made)
     return made
 
 

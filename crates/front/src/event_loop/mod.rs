@@ -21,6 +21,7 @@ use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
 use crate::access::request_ids::RequestIds;
+use crate::compression::Compression;
 use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Connections, Driver};
@@ -126,6 +127,8 @@ pub(crate) struct EventLoop {
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
     pub(crate) static_files: StaticFiles,
+    /// None where responses are not compressed.
+    pub(crate) compression: Option<Arc<Compression>>,
     /// What has been told of files that cannot be opened.
     pub(crate) file_failures: Losses,
     /// Threads for what would hold up this one.
@@ -189,6 +192,7 @@ impl EventLoop {
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        let compression = Compression::new(std::mem::take(&mut settings.compression));
         let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
         if settings.max_connections == 0 {
             let room = descriptor_limit()
@@ -248,6 +252,7 @@ impl EventLoop {
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
             static_files,
+            compression,
             file_failures: Losses::default(),
             helpers,
             draining: false,
@@ -434,6 +439,9 @@ impl EventLoop {
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        if let Some(compression) = &self.compression {
+            self.shared.counters.responses_compressing.set(compression.active() as u64);
+        }
         self.shared.counters.files_open.set(self.static_files.open_files() as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);

@@ -187,6 +187,7 @@ fn settings(shape: Shape, log: &File) -> Settings {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        compression: crate::compression::CompressionSettings::default(),
         static_files: crate::static_files::StaticSettings::default(),
         self_call: crate::SelfCallPolicy::Off,
         debugger_affinity: false,
