@@ -76,6 +76,18 @@ class _FrontSettings(Protocol):
     @property
     def underscore_fields(self) -> str: ...
     @property
+    def http2_streams(self) -> int: ...
+    @property
+    def http2_stream_window(self) -> int: ...
+    @property
+    def http2_connection_window(self) -> int: ...
+    @property
+    def http2_continuations(self) -> int: ...
+    @property
+    def http2_resets(self) -> int: ...
+    @property
+    def http2_control_frames(self) -> int: ...
+    @property
     def max_body_bytes(self) -> int: ...
     @property
     def body_memory_bytes(self) -> int: ...
@@ -304,13 +316,14 @@ class Front:
         doorbell: int = -1,
         pulse: int = -1,
         admin_listeners: int = 0,
+        h2c: Sequence[int] = (),
     ) -> Front:
         """Duplicate the listening sockets (descriptors, already bound and listening).
 
         With ``link`` its worker, in this process, is the only one. Without, workers are added later, and
         ``bodies`` (from `body_memory`, never used by another front) and ``doorbell`` (a non-blocking eventfd)
         are needed; ``pulse``, another one, is for `answer`. The last ``admin_listeners`` of the listeners
-        serve health checks only.
+        serve health checks only; at those whose places are in ``h2c`` clients may speak HTTP/2 at once.
 
         Raises OSError when a descriptor is unusable, ValueError when a setting is out of range or the link
         has a front already.

@@ -30,7 +30,7 @@ from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import open_all
-from pelton.process.signals import STOP, Signals, on_main_thread
+from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded
@@ -115,7 +115,11 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
             front = _engine.Front(
-                settings, opened.descriptors, link, admin_listeners=len(opened.admin_listeners)
+                settings,
+                opened.descriptors,
+                link,
+                admin_listeners=len(opened.admin_listeners),
+                h2c=opened.h2c,
             )
         except ValueError as error:
             raise ConfigError(f"A setting is out of range: {error}") from error
@@ -190,7 +194,7 @@ def _announce(running: Running) -> None:
         " and ".join(running.addresses),
         kind_of(running.settings).description(running.settings),
         os.getpid(),
-        "; Ctrl-C stops it." if on_main_thread() else ".",
+        "; Ctrl-C stops it." if heeds_interrupts() else ".",
     )
 
 

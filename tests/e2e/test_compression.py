@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
 

@@ -48,6 +48,7 @@ fn main() -> std::io::Result<()> {
         max_head_bytes: 65536,
         max_fields: 100,
         max_line_bytes: 1 << 14,
+        http2: Default::default(),
         underscore_fields: UnderscorePolicy::Drop,
         max_body_bytes: 1 << 30,
         body_memory_bytes: 1 << 20,

@@ -106,6 +106,20 @@ counters! {
     answers_broken,
     /// Requests or answers that nobody waits for any more.
     clients_gone,
+    /// Connections that speak HTTP/2.
+    http2_connections,
+    /// Requests that came over them.
+    http2_streams,
+    /// Of those, streams that their clients reset.
+    http2_streams_reset,
+    /// Streams refused because the connection had as many as it may.
+    http2_streams_refused,
+    /// Streams reset, or refused, for a fault of their clients.
+    http2_resets_caused,
+    /// Connections of HTTP/2 given up because they cost more than they may (ENHANCE_YOUR_CALM).
+    http2_calmed,
+    /// Connections of HTTP/2 given up because their clients broke a rule.
+    http2_faults,
     /// Requests waiting in the front's queue now.
     requests_queued,
     /// Slots in use now.

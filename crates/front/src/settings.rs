@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_http::UnderscorePolicy;
+use pelton_http::{UnderscorePolicy, h2};
 use pelton_link::WaitingRoom;
 
 use crate::compression::CompressionSettings;
@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_line_bytes: usize,
     /// What becomes of field names with an underscore.
     pub underscore_fields: UnderscorePolicy,
+    /// What a connection of HTTP/2 may cost.
+    pub http2: h2::Bounds,
     /// Bytes of a request body.
     pub max_body_bytes: u64,
     /// Bytes of a request body kept in memory; the rest goes to a file.

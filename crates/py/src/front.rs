@@ -15,7 +15,7 @@ use pelton_front::{
     Common, CompressionSettings, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol,
     Proxies, Role, SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
 };
-use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy};
+use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -127,6 +127,15 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             "refuse" => UnderscorePolicy::Refuse,
             "allow" => UnderscorePolicy::Allow,
             other => return Err(PyValueError::new_err(format!("underscore_fields cannot be {other:?}"))),
+        },
+        http2: h2::Bounds {
+            streams: number(from, "http2_streams")?,
+            stream_window: number(from, "http2_stream_window")?,
+            connection_window: number(from, "http2_connection_window")?,
+            continuations: number(from, "http2_continuations")?,
+            resets: number(from, "http2_resets")?,
+            control_frames: number(from, "http2_control_frames")?,
+            websockets: false,
         },
         max_body_bytes: number(from, "max_body_bytes")?,
         body_memory_bytes: number(from, "body_memory_bytes")?,
@@ -301,7 +310,8 @@ impl Front {
 #[pymethods]
 impl Front {
     #[new]
-    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, admin_listeners=0))]
+    #[allow(clippy::too_many_arguments, reason = "they have names where it is called")]
+    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, admin_listeners=0, h2c=vec![]))]
     fn new(
         settings: &Bound<'_, PyAny>,
         listeners: Vec<RawFd>,
@@ -310,6 +320,7 @@ impl Front {
         doorbell: RawFd,
         pulse: RawFd,
         admin_listeners: usize,
+        h2c: Vec<usize>,
     ) -> PyResult<Self> {
         let settings = read_settings(settings)?;
         if admin_listeners > listeners.len() {
@@ -321,7 +332,7 @@ impl Front {
             Ok(ListenerSettings {
                 socket: duplicate(descriptor)?,
                 role,
-                protocol: Protocol::Http1,
+                protocol: if h2c.contains(&index) { Protocol::Either } else { Protocol::Http1 },
                 tls: false,
             })
         };

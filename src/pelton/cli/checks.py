@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pelton.cli.findings import Finding, doubtful, fault, good
-from pelton.config.address import DescriptorAddress, TcpAddress, UnixAddress, parse_address
+from pelton.config.address import DescriptorAddress, TcpAddress, UnixAddress, parse_bind
 from pelton.config.bounds import Bounds
 from pelton.config.settings import Settings, check_one_process
 from pelton.config.units import format_bytes, format_seconds
@@ -91,7 +91,7 @@ def check_addresses(settings: Settings) -> Iterator[Finding]:
     """Whether pelton could listen where it should."""
     seen: set[str] = set()
     for text in (*settings.bind, *settings.admin_bind):
-        address = parse_address(text)
+        address = parse_bind(text).address
         if str(address) in seen and not (isinstance(address, TcpAddress) and address.port == 0):
             yield fault(f"{address} is named twice.")
             continue

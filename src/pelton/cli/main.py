@@ -41,6 +41,7 @@ from pelton.diagnostics.load_watch import LoadWatch
 from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.loader import ApplicationError, Target, load_application, parse_target
 from pelton.process.daemon import begin
+from pelton.process.first import leave_first_place
 from pelton.process.systemd import inherited_descriptors
 from pelton.version import VERSION
 
@@ -178,6 +179,7 @@ def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) ->
     """
     from pelton.development.script import run_module, run_script
 
+    leave_first_place()
     settings = {name: value for name, value in given.items() if value not in (None, ())}
     try:
         code = (run_module if module else run_script)(script, arguments, settings)
@@ -236,6 +238,9 @@ def _working_directory() -> Path:
 
 
 def _serve_checked(target: Target, settings: Settings, found: Configuration) -> None:
+    if not settings.workers or settings.reload:
+        # A supervisor is a good process 1 itself.
+        leave_first_place()
     begin(settings)
     if not is_reloaded():
         for note in found.notes:

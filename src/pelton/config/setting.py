@@ -55,6 +55,7 @@ class Group(enum.Enum):
     SERVING = "Serving"
     PROCESSES = "Worker processes"
     REQUESTS = "Limits of a request"
+    HTTP2 = "HTTP/2"
     RESPONSES = "Responses"
     FILES = "Files"
     COMPRESSION = "Compression"

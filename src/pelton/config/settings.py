@@ -15,6 +15,7 @@ from typing import Any
 from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting, table_of
 from pelton.config.table.files import Files
+from pelton.config.table.http2 import Http2
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
 from pelton.config.table.process import Process
@@ -31,6 +32,8 @@ __all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
 
 # The native scheduler has seats for somewhat more threads than this beside the planned ones (SPARE_THREADS).
 MOST_WEBSOCKETS = 4000
+# RFC 9113, section 6.9.1.
+MOST_WINDOW = 2**31 - 1
 
 
 # The link between the front and a worker has no more places for requests than this (MAX_PERMITS).
@@ -39,7 +42,7 @@ MOST_AT_ONCE = 4096
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
-class Settings(Process, Observing, Timeouts, Load, Files, Requests, Processes, Serving):
+class Settings(Process, Observing, Timeouts, Load, Files, Http2, Requests, Processes, Serving):
     """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
 
     # No setting but what ``access_log`` becomes once it is opened (`pelton.logs.access`): the front
@@ -87,6 +90,9 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
         accepted["health_path"] = _checked_health_path(path)
     if accepted.get("websocket_threads", 0) > MOST_WEBSOCKETS:
         raise ConfigError(f"websocket_threads: {MOST_WEBSOCKETS} is the most that one worker can have.")
+    for name in ("http2_stream_window", "http2_connection_window"):
+        if accepted.get(name, 0) > MOST_WINDOW:
+            raise ConfigError(f"{name}: {MOST_WINDOW} is the most that HTTP/2 has.")
     for name in ("threads", "worker_connections"):
         given = accepted.get(name)
         bounds = given if isinstance(given, Bounds) else Bounds(given, given)

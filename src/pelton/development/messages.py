@@ -17,6 +17,7 @@ from typing import Final
 
 from pelton.config.address import Address, TcpAddress
 from pelton.logs.outputs import wants_colour
+from pelton.process.signals import heeds_interrupts
 
 LOGGER: Final = logging.getLogger("werkzeug")
 
@@ -86,7 +87,8 @@ def banner(addresses: Iterable[Address], mode: Mode) -> None:
     colour = is_colourful()
     lines = [f" * Running on {where}" for where in places(addresses)]
     lines.append(f" * Served by pelton: {mode}; reloader {_on(mode.reloader)}, debugger {_on(mode.debugger)}")
-    lines.append(styled(" * Ctrl-C stops it", "yellow", colour=colour))
+    if heeds_interrupts():
+        lines.append(styled(" * Ctrl-C stops it", "yellow", colour=colour))
     LOGGER.info("%s", "\n".join(lines))
 
 

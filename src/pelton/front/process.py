@@ -85,6 +85,7 @@ def run(
             doorbell=descriptors.doorbell,
             pulse=descriptors.pulse,
             admin_listeners=len(opened.admin_listeners),
+            h2c=opened.h2c,
         )
     except (ConfigError, ValueError) as error:
         with contextlib.suppress(LineClosedError):

@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pelton.process.control_socket import Line, LineClosedError, Message
@@ -157,6 +157,21 @@ class Crew:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(child.pid, 0)
             child.close()
+
+
+def ended_among(pids: Iterable[int]) -> list[tuple[int, Exit]]:
+    """Wait for those of these children that have ended, and for nobody else's; does not block."""
+    found: list[tuple[int, Exit]] = []
+    for one in pids:
+        try:
+            pid, status = os.waitpid(one, os.WNOHANG)
+        except ChildProcessError:
+            # Somebody else in this process has waited for it, or nobody can: SIGCHLD is ignored.
+            found.append((one, Exit(note="ended, how is not known")))
+            continue
+        if pid != 0:
+            found.append((pid, exit_of(status)))
+    return found
 
 
 def ended_processes() -> list[tuple[int, Exit]]:

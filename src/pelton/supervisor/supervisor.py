@@ -25,7 +25,7 @@ from pelton.process.control_socket import Message
 from pelton.process.resources import memory_of
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
-from pelton.supervisor.crew import Child, Front, Worker, ended_processes
+from pelton.supervisor.crew import Child, Front, Worker, ended_among, ended_processes
 from pelton.supervisor.load import Load
 from pelton.supervisor.perform import Performer
 from pelton.supervisor.plan import Rules, State, decide, next_deadline
@@ -74,7 +74,8 @@ _MEASURE_EVERY = 1.0
 class Supervisor:
     """``opened`` and ``signals`` belong to the caller; ``rules`` say what the plan works with.
 
-    ``announce`` is called once, when connections are accepted.
+    ``announce`` is called once, when connections are accepted. ``owns_process``: nobody else in this process
+    has children; otherwise only those of its own are waited for.
     """
 
     def __init__(
@@ -86,7 +87,10 @@ class Supervisor:
         signals: Signals,
         notifier: Notifier,
         announce: Callable[[], None],
+        *,
+        owns_process: bool = True,
     ) -> None:
+        self._owns_process = owns_process
         self._state = State(rules)
         self._hooks = hooks_of(settings)
         self._rereading = Rereading(settings)
@@ -163,7 +167,7 @@ class Supervisor:
         signals = self._signals.received()
         # What a process said before it ended is in its line when its end can be noticed. So the ends are
         # collected before the lines are read, and told after.
-        ended = ended_processes()
+        ended = ended_processes() if self._owns_process else ended_among(self._own_pids())
         # A signal to the whole group, as systemd sends it, is told by the workers, too; ours comes first.
         for number in signals:
             self._obey(number)
@@ -174,6 +178,9 @@ class Supervisor:
             self._bury(pid, how)
         self._keep_time()
         self._events.append(ev.Elapsed())
+
+    def _own_pids(self) -> list[int]:
+        return [child.pid for child in self._crew.all() if child.pid is not None]
 
     def _listen_to(self, child: Child) -> None:
         had_line = child.line is not None

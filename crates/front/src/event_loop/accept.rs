@@ -160,7 +160,8 @@ impl EventLoop {
         let raw = transport.raw();
         let exchange = self.exchanges.insert(Exchange::new(ConnectionId::nobody(), self.backlog.clone()));
         let driver = match listener.protocol {
-            Protocol::Http1 => Driver::Http1(Http1::new(exchange)),
+            // What speaks HTTP/2 begins as what it is taken for until its first bytes have come.
+            Protocol::Http1 | Protocol::Either => Driver::Http1(Http1::new(exchange)),
         };
         let mut connection = Connection::new(transport, peer, listener, driver);
         connection.awaits_proxy_header =

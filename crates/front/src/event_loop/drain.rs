@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 
-use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
+use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 
 /// How long a connection stays open during a drain for a request that may be on its way. A request that meets a connection which is just being
@@ -35,6 +35,11 @@ impl EventLoop {
             let _ = registry.deregister(&mut SourceFd(&raw));
         });
         for id in self.connections.ids() {
+            let is_http2 = self.connections.get(id).is_some_and(|one| matches!(one.driver, Driver::Http2(_)));
+            if is_http2 {
+                self.leave_http2(id);
+                continue;
+            }
             if !self.is_idle(id) || self.leave_open(id) {
                 continue;
             }

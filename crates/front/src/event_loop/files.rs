@@ -194,7 +194,10 @@ impl EventLoop {
                 Helped::Warm(id) => {
                     if let Some(exchange) = self.exchanges.get_mut(id) {
                         exchange.output.end_warming();
-                        let connection = exchange.connection;
+                        let (connection, is_http2) = (exchange.connection, exchange.stream != 0);
+                        if is_http2 {
+                            self.go_on_with(id);
+                        }
                         self.drive(connection);
                     }
                 }

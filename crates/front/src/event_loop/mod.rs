@@ -479,10 +479,18 @@ impl EventLoop {
         self.drive(id);
         if event.read_closed
             && let Some(connection) = self.connections.get_mut(id)
-            && let Some(http1) = connection.driver.http1()
         {
-            let exchange = http1.exchange;
-            self.client_left(exchange);
+            match &connection.driver {
+                Driver::Http1(http1) => {
+                    let exchange = http1.exchange;
+                    self.client_left(exchange);
+                }
+                Driver::Http2(http2) => {
+                    for exchange in http2.exchanges() {
+                        self.client_left(exchange);
+                    }
+                }
+            }
         }
     }
 
@@ -509,8 +517,13 @@ impl EventLoop {
             let turn = if connection.lingering {
                 self.linger(id)
             } else {
-                let Driver::Http1(http1) = &connection.driver;
-                let exchange_id = http1.exchange;
+                let exchange_id = match &connection.driver {
+                    Driver::Http1(http1) => http1.exchange,
+                    Driver::Http2(_) => {
+                        self.drive_http2(id);
+                        return;
+                    }
+                };
                 let Some(exchange) = self.exchanges.get(exchange_id) else { return };
                 match exchange.state() {
                     State::Receiving => self.receive(id),
@@ -546,33 +559,47 @@ impl EventLoop {
     /// Ends a connection, whatever it was doing.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let Driver::Http1(http1) = &connection.driver;
-        let exchange = http1.exchange;
-        if !self.keep_socket(exchange) {
-            return;
+        let exchange = match &connection.driver {
+            Driver::Http1(http1) => Some(http1.exchange),
+            Driver::Http2(_) => None,
+        };
+        match exchange {
+            Some(exchange) if !self.keep_socket(exchange) => return,
+            Some(_) => {}
+            None => self.drop_all_streams(id, reason),
         }
         let Some(connection) = self.connections.remove(id) else { return };
         if connection.is_shared {
             self.part_with(&connection);
         }
-        if self.exchanges.get(exchange).is_some_and(Exchange::would_look_whole) {
+        let looks_whole =
+            exchange.and_then(|id| self.exchanges.get(id)).is_some_and(Exchange::would_look_whole);
+        if looks_whole {
             connection.transport.reset_at_close();
         }
         self.timers.clear(id.key);
         self.forget_client(&connection);
         reason.counter(&self.shared.counters).up();
-        self.abandon(exchange, &connection.transport, reason);
+        if let Some(exchange) = exchange {
+            self.abandon(exchange, Some(&connection.transport), reason);
+        }
     }
 
     /// Ends the connection of an exchange that cannot be brought to an end of its own.
     pub(crate) fn close_exchange(&mut self, id: ExchangeId, reason: CloseReason) {
-        if let Some(exchange) = self.exchanges.get(id) {
-            self.close(exchange.connection, reason);
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let connection_id = exchange.connection;
+        if exchange.stream == 0 {
+            self.close(connection_id, reason);
+        } else {
+            // Only its stream; the others go on. What is to be said of it leaves with the next turn.
+            self.drop_stream(id, reason);
+            self.again.push(connection_id);
         }
     }
 
     /// Nobody waits for an exchange any more, whatever it was doing.
-    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: &Transport, reason: CloseReason) {
+    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: Option<&Transport>, reason: CloseReason) {
         self.exchange_timers.clear(id.key);
         let Some(mut exchange) = self.exchanges.remove(id) else { return };
         self.note_departure(&exchange);

@@ -219,6 +219,9 @@ impl EventLoop {
         self.dispatch.look(place, self.now_ms);
         match self.dispatch.owner(place) {
             Some(id) if self.dispatch.has_taken_socket(place) => self.hand_over(id, place),
+            Some(id) if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) => {
+                self.on_http2_news(id, place);
+            }
             Some(id) => match self.pump(id, place) {
                 Turn::Again => self.drive_exchange(id),
                 // The news may be that there is room for more of its body.

@@ -135,6 +135,10 @@ impl EventLoop {
     }
 
     fn pump_on(&mut self, id: ExchangeId, place: Place) {
+        if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) {
+            self.on_http2_news(id, place);
+            return;
+        }
         if self.pump(id, place) == Turn::Again {
             self.drive_exchange(id);
         }

@@ -49,13 +49,13 @@ impl EventLoop {
         let mut budget = READ_BUDGET;
         loop {
             let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
-            let Some(http1) = connection.driver.http1() else { return Turn::Wait };
+            let Some(http1) = connection.driver.http1() else { return Turn::Again };
             if http1.unseen {
                 http1.unseen = false;
                 let input = std::mem::take(&mut http1.input);
                 let (consumed, seen) = self.look(id, &input);
                 let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
-                let Some(http1) = connection.driver.http1() else { return Turn::Wait };
+                let Some(http1) = connection.driver.http1() else { return Turn::Again };
                 http1.consume(input, consumed);
                 if matches!(seen, Seen::Turned) {
                     http1.unseen = !http1.input.is_empty();
@@ -172,6 +172,13 @@ impl EventLoop {
                     None => return (input.len(), Seen::Turned),
                 }
                 continue;
+            }
+            if connection.may_be_http2 {
+                match self.look_for_preface(id, rest) {
+                    Some(true) => return (input.len(), Seen::Turned),
+                    Some(false) => continue,
+                    None => return (at, Seen::More),
+                }
             }
             let Some(http1) = connection.driver.http1() else { return (at, Seen::Turned) };
             let exchange_id = http1.exchange;

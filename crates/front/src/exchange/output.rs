@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
 use pelton_link::Loan;
@@ -307,6 +307,66 @@ impl Output {
         }
     }
 
+    /// Moves up to `most` bytes to the end of `into`, for a framing that puts its marks between. Less than there is where a file is cold
+    /// ([`Output::begin_warming`]). One that has become shorter is an error.
+    pub fn take(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<usize> {
+        let start = into.len();
+        loop {
+            let room = most - (into.len() - start);
+            if room == 0 {
+                break;
+            }
+            let Some(segment) = self.segments.front_mut() else { break };
+            let (is_over, held) = match segment {
+                Segment::Bytes { bytes, sent } => {
+                    *sent += append(into, bytes.get(*sent..).unwrap_or_default(), room);
+                    (*sent >= bytes.len(), bytes.len())
+                }
+                Segment::Lent { loan, sent, len } => {
+                    *sent += append(into, (**loan).as_ref().get(*sent..*len).unwrap_or_default(), room);
+                    (*sent >= *len, *len)
+                }
+                Segment::File { file, offset, left } => {
+                    if self.warming {
+                        break;
+                    }
+                    if !file.is_unchanged() {
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    }
+                    let warm = file.warm_bytes(*offset, (*left).min(room as u64));
+                    if warm == 0 {
+                        // A helper has to read it first.
+                        break;
+                    }
+                    read_file(file.as_fd().as_raw_fd(), offset, left, warm as usize, into)?;
+                    (*left == 0, 0)
+                }
+                Segment::Spilled { offset, left } => {
+                    let Some(spill) = &mut self.spill else {
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    };
+                    read_file(spill.file.file().as_raw_fd(), offset, left, room, into)?;
+                    (*left == 0, 0)
+                }
+            };
+            if is_over {
+                self.segments.pop_front();
+                self.let_go(held);
+            }
+        }
+        if self.segments.is_empty() {
+            self.segments = VecDeque::new();
+            if let Some(spill) = &mut self.spill
+                && spill.file.len() > 0
+            {
+                let _ = spill.file.clear();
+            }
+        }
+        let taken = into.len() - start;
+        self.sent += taken as u64;
+        Ok(taken)
+    }
+
     /// Sends `pieces` now as far as the socket takes them, and keeps a copy of the rest. Only legal while nothing is waiting.
     pub fn send_or_keep(&mut self, transport: &mut Transport, pieces: &[IoSlice<'_>]) -> io::Result<()> {
         let sent = self.send_now(transport, pieces)?;
@@ -339,6 +399,44 @@ impl Output {
                 other
             }
         }
+    }
+}
+
+fn append(into: &mut Vec<u8>, bytes: &[u8], room: usize) -> usize {
+    let piece = bytes.get(..room).unwrap_or(bytes);
+    into.extend_from_slice(piece);
+    piece.len()
+}
+
+/// Appends some of `left` bytes of a file from `offset`, and moves both.
+fn read_file(
+    file: RawFd,
+    offset: &mut u64,
+    left: &mut u64,
+    room: usize,
+    into: &mut Vec<u8>,
+) -> io::Result<()> {
+    let want = room.min(usize::try_from(*left).unwrap_or(usize::MAX));
+    let start = into.len();
+    into.resize(start + want, 0);
+    let place = into.get_mut(start..).unwrap_or_default();
+    let at = libc::off_t::try_from(*offset).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open as long as its segment is, and `place` has room for `want` bytes.
+    let count = unsafe { libc::pread(file, place.as_mut_ptr().cast(), want, at) };
+    let count = match usize::try_from(count) {
+        Ok(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        Ok(count) => Ok(count),
+        Err(_) => Err(io::Error::last_os_error()),
+    };
+    into.truncate(start + count.as_ref().map_or(0, |count| *count));
+    match count {
+        Ok(count) => {
+            *offset += count as u64;
+            *left -= count as u64;
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -427,6 +525,33 @@ mod tests {
         assert_eq!((spool.used(), backlog.held(), output.held()), (0, 0, 0));
         drop(output);
         assert_eq!(backlog.held(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_for_frames_is_the_same_as_what_is_sent() {
+        let spool = Spool::new(std::env::temp_dir(), 3_000_000);
+        let big: Vec<u8> = (0..300_000_u32).map(|i| (i / 7) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&big).unwrap();
+        let backlog = Backlog::default();
+        let mut output = Output::new(backlog.clone());
+        output.push(&big[..100]);
+        let copy = SentFile::of_application(file.try_clone().unwrap().into());
+        output.push_file(Arc::new(copy), 10, 100_000);
+        output.push_loan(Box::new(big.clone()), 5, 50_000);
+        output.begin_spilling(&spool, 2_000_000).unwrap();
+        output.push(&big);
+        let mut got = Vec::new();
+        while !output.is_empty() {
+            let before = got.len();
+            let count = output.take(16_384, &mut got).unwrap();
+            assert!(count > 0 && count <= 16_384 && got.len() == before + count);
+        }
+        assert!(got == [&big[..100], &big[10..100_010], &big[5..50_000], &big].concat());
+        assert_eq!((backlog.held(), output.held(), spool.used()), (0, 0, 0));
+        let empty = SentFile::of_application(tempfile::tempfile().unwrap().into());
+        output.push_file(Arc::new(empty), 0, 10);
+        assert_eq!(output.take(100, &mut got).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

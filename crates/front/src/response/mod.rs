@@ -12,6 +12,7 @@
 
 use std::io;
 
+use pelton_http::ResponseContext;
 use pelton_http::h1::encode::CONTINUE;
 use pelton_link::{Damaged, Frame, Progress, Why, fine_us};
 
@@ -144,7 +145,7 @@ impl EventLoop {
                     let from = wire.len();
                     let started_ms = link.started_ms(slot).unwrap_or_default();
                     let written = match head.read(&mut self.head_copy).filter(|_| is_ours) {
-                        Some(head) => writer.write(exchange, &head, started_ms, wire),
+                        Some(head) => writer.write(exchange, &mut connection.driver, &head, started_ms, wire),
                         None => Err(Damaged),
                     };
                     // The clock of the queue, which means nothing for a response.
@@ -185,8 +186,13 @@ impl EventLoop {
             if keep_attached(exchange, attached, file, rest_sent, is_whole).is_err() {
                 return Ok(Err(Damaged));
             }
-            // The socket may have room for it: readiness has been reported and will not be again.
-            if matches!(exchange.output.flush(&mut connection.transport)?, Flushed::Paused | Flushed::Cold) {
+            // The socket may have room for it: readiness has been reported and will not be again. Frames are made elsewhere.
+            if exchange.stream == 0
+                && matches!(
+                    exchange.output.flush(&mut connection.transport)?,
+                    Flushed::Paused | Flushed::Cold
+                )
+            {
                 self.again.push(exchange.connection);
             }
         }
@@ -286,7 +292,7 @@ impl EventLoop {
         let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
         let connection_id = exchange.connection;
         let Some(connection) = self.connections.get_mut(connection_id) else { return Turn::Closed };
-        let Driver::Http1(http1) = &mut connection.driver;
+        let Driver::Http1(http1) = &mut connection.driver else { return Turn::Wait };
         if !exchange.keep_alive {
             let nothing_unread = http1.input.is_empty() && !connection.transport.is_readable();
             if nothing_unread && exchange.received_whole {
@@ -334,7 +340,18 @@ impl EventLoop {
         if let Some(exchange) = self.exchanges.get_mut(id)
             && let Some(connection) = self.connections.get_mut(exchange.connection)
         {
-            if exchange.output.is_empty() {
+            if exchange.stream != 0 {
+                let context = ResponseContext {
+                    version: exchange.version,
+                    is_head: false,
+                    keep_alive: true,
+                    date: self.date.render(self.unix_seconds),
+                    known_length: None,
+                    timing: None,
+                };
+                let sent = connection.driver.send_head(exchange, 100, [], &context);
+                debug_assert!(sent.is_ok());
+            } else if exchange.output.is_empty() {
                 // A failure shows at the next read.
                 let pieces = [io::IoSlice::new(CONTINUE)];
                 let _ = exchange.output.send_or_keep(&mut connection.transport, &pieces);

@@ -177,6 +177,7 @@ impl EventLoop {
     /// Begins to send a response of the front's own. The caller drives the connection on.
     pub(crate) fn respond(&mut self, id: ExchangeId, mut response: Response) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
         if let Some(mut pending) = exchange.pending.take() {
             pending.body.discard(&mut self.dispatch.bodies);
         }
@@ -199,13 +200,15 @@ impl EventLoop {
         let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));
         exchange.become_state(State::Responding);
         exchange.received_whole = keeps_connection;
-        match encode_head(
-            &mut self.wire,
-            head.status,
-            reason_phrase(head.status).as_bytes(),
-            fields,
-            &context,
-        ) {
+        let reason = reason_phrase(head.status).as_bytes();
+        let encoded = match connection.driver.http2() {
+            None => encode_head(&mut self.wire, head.status, reason, fields, &context),
+            Some(http2) => {
+                http2.has_response(id);
+                connection.driver.send_head(exchange, head.status, fields, &context)
+            }
+        };
+        match encoded {
             Ok(encoded) => {
                 exchange.coding = Some(encoded.coding);
                 exchange.keep_alive = encoded.keep_alive;

@@ -272,7 +272,7 @@ impl<'r> Pass<'r> {
             Some(Attachment::Loan { loan, len }) => (**loan).as_ref().get(..*len),
             _ => None,
         };
-        if !exchange.output.is_empty() {
+        if !exchange.output.is_empty() || exchange.stream != 0 {
             return Ok(0);
         }
         let mut slices = [IoSlice::new(&[]); PIECES + 1];

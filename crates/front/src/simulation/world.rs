@@ -151,6 +151,7 @@ fn settings(shape: Shape, log: &File) -> Settings {
         max_head_bytes: 65536,
         max_fields: 100,
         max_line_bytes: 1 << 14,
+        http2: Default::default(),
         underscore_fields: UnderscorePolicy::Drop,
         max_body_bytes: 1 << 30,
         body_memory_bytes: 50_000,

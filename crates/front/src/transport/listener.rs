@@ -28,6 +28,8 @@ pub enum Protocol {
     /// HTTP/1.0 and HTTP/1.1.
     #[default]
     Http1,
+    /// Those, or HTTP/2 by a client that knows of it before (RFC 9113 section 3.3): its first bytes say which.
+    Either,
 }
 
 /// A listener as the embedding process describes it.
