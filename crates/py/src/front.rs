@@ -84,7 +84,6 @@ fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
     }
     Ok(StaticSettings {
         mounts: from.getattr("mounts")?.extract()?,
-        sendfile: from.getattr("sendfile")?.extract()?,
         index: from.getattr("index")?.extract()?,
         fallback: from.getattr("fallback")?.extract()?,
         fall_through: from.getattr("fall_through")?.extract()?,
