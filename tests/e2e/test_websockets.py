@@ -16,6 +16,7 @@ import socketio as client_library
 from websocket import WebSocket, WebSocketBadStatusException, WebSocketException, create_connection
 
 from conftest import StartLive
+from support.certificates import make_files
 from support.live import Live
 from support.processes import children_of
 from support.waiting import DEADLINE, eventually
@@ -273,3 +274,28 @@ def test_a_chat_in_a_worker_process(live: StartLive, stack: contextlib.ExitStack
     server.send_signal(signal.SIGTERM)
     assert server.exit_code() == 0
     assert server.log.all("left behind|Traceback") == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_encrypted(
+    live: StartLive, way: tuple[str, ...], stack: contextlib.ExitStack, tmp_path: Path
+) -> None:
+    files = make_files(tmp_path)
+    server = start(live, *way, *files.arguments)
+    address = server.addresses[0].replace("https://", "wss://")
+    trust = {"ca_certs": str(files.certificate), "check_hostname": False}
+    one: WebSocket = create_connection(f"{address}/echo", timeout=DEADLINE, sslopt=trust)
+    stack.callback(one.shutdown)
+    assert int(one.recv()) > 0
+    for data in ("hello", "ü" * 100, "x" * 2_000_000):
+        one.send(data)
+        assert one.recv() == data
+    one.send("bye")
+    assert one.recv() == ""
+    other: WebSocket = create_connection(f"{address}/echo", timeout=DEADLINE, sslopt=trust)
+    stack.callback(other.shutdown)
+    other.recv()
+    # As without TLS: whoever ends the server lets the application see the end of its sockets.
+    server.send_signal(signal.SIGTERM)
+    assert is_ended(other)
+    assert server.process.wait(20) == 0

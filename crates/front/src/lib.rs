@@ -1,8 +1,10 @@
 //! The front: owns listeners and clients' connections, speaks HTTP, and hands complete requests over a link.
 //!
-//! A native thread without the GIL and without a line of application code. The rooms: `event_loop`, the one thread and everything it does in a
-//! turn (read its head first, then `receive` and `respond`); `connection`, what is known of one client, with the states of a request in
-//! `exchange`; `scheduling`, which worker gets what; `access`, the access log. `control` is the door for the embedding process.
+//! A native thread without the GIL and without a line of application code. The rooms: `event_loop`, the one thread and
+//! everything it does in a turn; `transport`, how a client's bytes travel, and listeners; `connection`, a client and the
+//! protocol it speaks; `exchange`, one request and its response; `response`, from its source through filters and framing;
+//! `scheduling`, which worker gets what; `access` and `statsd`, what is noted. `control` is the door for the embedding
+//! process, `simulation` plays all of it without sockets and clocks.
 #![deny(missing_docs)]
 
 mod access;
@@ -34,6 +36,7 @@ mod tests;
 
 pub use compression::CompressionSettings;
 pub use control::{Common, FrontHandle, start};
+pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Level, News, Notice};
@@ -43,3 +46,4 @@ pub use settings::Settings;
 pub use static_files::StaticSettings;
 pub use transport::Origin;
 pub use transport::listener::{ListenerSettings, Protocol, Role};
+pub use transport::tls::Encryption;

@@ -61,6 +61,7 @@ class Group(enum.Enum):
     COMPRESSION = "Compression"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
+    ENCRYPTION = "Encryption"
     HEALTH = "Health"
     LOGS = "Logs"
     PROCESS = "Process"
@@ -115,7 +116,7 @@ class Setting:
             case Unit.ADDRESS if not self.repeatable:
                 return "an address"
             case Unit.ADDRESS:
-                return "host:port, :port, port, [::1]:port, unix:/path or fd://3"
+                return "host:port, :port, port, [::1]:port, unix:/path or fd://3 (https:// in front)"
             case Unit.PATH:
                 return "a path"
             case _:

@@ -42,12 +42,12 @@ struct Text<'o> {
 }
 
 impl HeadSink for Text<'_> {
-    #[inline]
+    #[inline(always)]
     fn status(&mut self, status: u16, reason: &[u8]) -> Result<(), ResponseError> {
         write_status_line(self.out, status, reason)
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self, name: &[u8], value: &[u8]) {
         self.out.extend_from_slice(name);
         self.out.extend_from_slice(b": ");
@@ -55,19 +55,19 @@ impl HeadSink for Text<'_> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    #[inline]
+    #[inline(always)]
     fn fixed(&mut self, _: &'static [u8], _: &'static [u8], line: &'static [u8]) {
         self.out.extend_from_slice(line);
     }
 
-    #[inline]
+    #[inline(always)]
     fn content_length(&mut self, length: u64) {
         self.out.extend_from_slice(b"Content-Length: ");
         write_decimal(self.out, length);
         self.out.extend_from_slice(b"\r\n");
     }
 
-    #[inline]
+    #[inline(always)]
     fn end(&mut self) {
         self.out.extend_from_slice(b"\r\n");
     }

@@ -194,6 +194,7 @@ impl EventLoop {
         let mut exchange = Exchange::new(id, self.backlog.clone());
         exchange.stream = stream;
         exchange.version = Version::Http2;
+        exchange.is_tls = self.connections.get(id).is_some_and(|connection| connection.peer.is_tls);
         let exchange_id = self.exchanges.insert(exchange);
         self.shared.counters.http2_streams.up();
         let most = self.settings.requests_per_connection;
