@@ -522,6 +522,11 @@ class Worker:
         last call, of requests that wait; how long the first of these has waited at least; how long the
         interpreter let us wait; and seconds of processor time that the threads have used altogether.
         """
+    def tell_sized(self, threads: int, computing: int, reason: int) -> None:
+        """Tell the front what was decided, for ``/sizing`` on an admin listener.
+
+        ``computing``: thousandths of the time; ``reason``: which of `pelton.sizing.policy.Why`.
+        """
     def dismiss(self, count: int) -> None:
         """Let so many serving threads return that have nothing to do, now or later; 0 takes that back."""
     def stop(self) -> None:

@@ -59,8 +59,9 @@ def start(
     ``host``, ``port``: where to listen, by default only for this machine on port 8000; port 0 takes any
     free port (see `Running.port`). ``bind``: one or more addresses as the command's ``--bind`` takes them
     (``"[::1]:8000"``, ``"unix:/run/app.sock"``), instead of host and port. ``threads``: how many requests
-    run at the same time, 8. ``settings``: any other setting by its name, as a number (bytes, seconds) or a
-    text with a unit (``max_body_bytes="10MiB"``).
+    run at the same time; by default as many as are needed, ``"4:64"`` gives bounds, a number is exact.
+    ``settings``: any other setting by its name, as a number (bytes, seconds) or a text with a unit
+    (``max_body_bytes="10MiB"``).
 
     Raises ConfigError for a wrong setting, StartError when an address is in use or the like, TypeError when
     ``app`` cannot be called.
