@@ -34,6 +34,7 @@ from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thre
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded
+from pelton.static.compression import compression_of
 from pelton.static.flask_folders import static_folders
 from pelton.static.settings import AUTO, front_files
 from pelton.tls.certificates import certificates_of
@@ -112,6 +113,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             self_call=self_call_of(settings),
             **waiting_room(settings.bind),
             static_files=front_files(settings),
+            compression=compression_of(settings),
         )
         try:
             link = _engine.Link(kind_of(settings).permits(settings))

@@ -87,6 +87,7 @@ fn main() -> std::io::Result<()> {
         health_path: None,
         cache_bytes: 0,
         rate_limits: Vec::new(),
+        compression: pelton_front::CompressionSettings::default(),
         static_files: pelton_front::StaticSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,

@@ -146,6 +146,10 @@ counters! {
     file_reads_waited_for,
     /// Requests answered 500 because a static file could not be opened.
     file_failures,
+    /// Pieces of responses that helpers have compressed.
+    pieces_filtered_beside,
+    /// Responses that are being compressed now.
+    responses_compressing,
     /// Static files open now.
     files_open,
     /// Access lines dropped because the log could not take them.

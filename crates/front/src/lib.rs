@@ -9,6 +9,7 @@
 
 mod access;
 mod cache;
+mod compression;
 mod connection;
 mod control;
 mod counters;
@@ -35,6 +36,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+pub use compression::CompressionSettings;
 pub use control::{Common, FrontHandle, start};
 pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;

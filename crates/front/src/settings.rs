@@ -8,6 +8,7 @@ use std::time::Duration;
 use pelton_http::{UnderscorePolicy, h2};
 use pelton_link::WaitingRoom;
 
+use crate::compression::CompressionSettings;
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::rate_limits::RateRule;
@@ -101,6 +102,8 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// How often clients may ask.
     pub rate_limits: Vec<RateRule>,
+    /// How responses are compressed.
+    pub compression: CompressionSettings,
     /// Files that are sent without the application.
     pub static_files: StaticSettings,
     /// What is done about requests that the application makes to its own server.

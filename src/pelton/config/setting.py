@@ -58,6 +58,7 @@ class Group(enum.Enum):
     HTTP2 = "HTTP/2"
     RESPONSES = "Responses"
     FILES = "Files"
+    COMPRESSION = "Compression"
     LOAD = "Load"
     EDGE = "Cache and limits of rate"
     TIMEOUTS = "Timeouts"

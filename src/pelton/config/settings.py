@@ -27,6 +27,7 @@ from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
+from pelton.static.compression import Compression, compression_of
 from pelton.static.settings import StaticFiles, check_static
 
 __all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
@@ -56,6 +57,8 @@ class Settings(
     statsd_descriptor: int = -1
     # The same for ``static`` and the like (`pelton.static.settings`), None where no files are sent.
     static_files: StaticFiles | None = None
+    # And for ``compress`` (`pelton.static.compression`).
+    compression: Compression | None = None
     # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
     threads_bound: str = ""
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
@@ -110,6 +113,7 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
             raise ConfigError(f"rate_limit: {error.what}", *error.lines) from None
     made = Settings(**accepted)
     check_static(made)
+    compression_of(made)
     return made
 
 

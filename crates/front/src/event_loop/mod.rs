@@ -22,6 +22,7 @@ use crate::access::log::AccessLog;
 use crate::access::record::Records;
 use crate::access::request_ids::RequestIds;
 use crate::cache::Cache;
+use crate::compression::Compression;
 use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Connections, Driver};
@@ -149,6 +150,8 @@ pub(crate) struct EventLoop {
     pub(crate) cache: Option<Cache>,
     pub(crate) rate_limits: RateLimits,
     pub(crate) static_files: StaticFiles,
+    /// None where responses are not compressed.
+    pub(crate) compression: Option<Arc<Compression>>,
     /// What has been told of files that cannot be opened.
     pub(crate) file_failures: Losses,
     /// Threads for what would hold up this one.
@@ -213,6 +216,7 @@ impl EventLoop {
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        let compression = Compression::new(std::mem::take(&mut settings.compression));
         let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
         if settings.max_connections == 0 {
             let room = descriptor_limit()
@@ -280,6 +284,7 @@ impl EventLoop {
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
             static_files,
+            compression,
             file_failures: Losses::default(),
             helpers,
             draining: false,
@@ -473,6 +478,9 @@ impl EventLoop {
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        if let Some(compression) = &self.compression {
+            self.shared.counters.responses_compressing.set(compression.active() as u64);
+        }
         self.shared.counters.files_open.set(self.static_files.open_files() as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);

@@ -272,6 +272,7 @@ impl EventLoop {
             self.identified = identified;
             return Some(0);
         }
+        self.add_compression(exchange_id, bytes);
         let all = if identified.is_empty() { bytes } else { &identified };
         let taken = self.collect(id, exchange_id, all, after);
         self.identified = identified;

@@ -49,6 +49,14 @@ pub trait Filter: fmt::Debug + Send {
         out.extend_from_slice(piece);
     }
 
+    /// Nothing more is there at present: what was kept back for the sake of the coding is appended to `out`.
+    fn flush(&mut self, _out: &mut Vec<u8>) {}
+
+    /// Whether it computes so much that large pieces are better filtered on a helper thread.
+    fn is_heavy(&self) -> bool {
+        false
+    }
+
     /// The body is whole; what is still kept back is appended to `out`.
     fn end(&mut self, _out: &mut Vec<u8>) {}
 }
@@ -77,7 +85,6 @@ pub struct Filters {
 
 impl Filters {
     /// One more, behind the others.
-    #[allow(dead_code, reason = "the first filters are still to come")]
     pub fn add(&mut self, filter: Box<dyn Filter>) {
         self.all.push(filter);
         self.active.push(false);
@@ -123,15 +130,29 @@ impl Filters {
 
     /// Appends what they have kept back; the body is whole.
     pub fn end(&mut self, out: &mut Vec<u8>) {
+        self.drain(out, |filter, rest| filter.end(rest));
+    }
+
+    /// Appends what was kept back only because more might come.
+    pub fn flush(&mut self, out: &mut Vec<u8>) {
+        self.drain(out, |filter, rest| filter.flush(rest));
+    }
+
+    fn drain(&mut self, out: &mut Vec<u8>, ask: impl Fn(&mut dyn Filter, &mut Vec<u8>)) {
         for index in 0..self.all.len() {
             let mut rest = Vec::new();
             if let (Some(filter), Some(true)) = (self.all.get_mut(index), self.active.get(index)) {
-                filter.end(&mut rest);
+                ask(&mut **filter, &mut rest);
             }
             if !rest.is_empty() {
                 self.through(index + 1, &rest, out);
             }
         }
+    }
+
+    /// Whether any that sees the body computes much.
+    pub fn is_heavy(&self) -> bool {
+        self.all.iter().zip(&self.active).any(|(filter, active)| *active && filter.is_heavy())
     }
 
     /// A part of a file is to be filtered, before whatever follows it.

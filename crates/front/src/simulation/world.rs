@@ -190,6 +190,7 @@ fn settings(shape: Shape, log: &File) -> Settings {
         health_path: None,
         cache_bytes: 0,
         rate_limits: Vec::new(),
+        compression: crate::compression::CompressionSettings::default(),
         static_files: crate::static_files::StaticSettings::default(),
         self_call: crate::SelfCallPolicy::Off,
         debugger_affinity: false,
