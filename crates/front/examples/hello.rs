@@ -85,6 +85,8 @@ fn main() -> std::io::Result<()> {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        cache_bytes: 0,
+        rate_limits: Vec::new(),
         static_files: pelton_front::StaticSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pelton_front::{
     Challenges, Common, Encryption, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol,
-    Proxies, Role, SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
+    Proxies, RateRule, Role, SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
 };
 use pelton_http::{TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
@@ -56,6 +56,19 @@ fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, n
         .map_err(|_| PyValueError::new_err(format!("{name} is not a number in the range it can have")))
 }
 
+/// How often clients may ask: of each rule the path, a number in so many seconds, the burst, and the field that tells clients apart.
+fn rate_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<RateRule>> {
+    let rules: Vec<(String, u32, f64, u32, String)> = settings.getattr("rate_limits")?.extract()?;
+    let made = rules.into_iter().map(|(path, count, window, burst, field)| RateRule {
+        path: path.into_bytes(),
+        count,
+        window_us: (window * 1e6) as u64,
+        burst,
+        field: field.to_ascii_lowercase().into_bytes(),
+    });
+    Ok(made.collect())
+}
+
 /// Which files are sent without the application.
 fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
     let from = settings.getattr("static_files")?;
@@ -64,7 +77,6 @@ fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
     }
     Ok(StaticSettings {
         mounts: from.getattr("mounts")?.extract()?,
-        sendfile: from.getattr("sendfile")?.extract()?,
         index: from.getattr("index")?.extract()?,
         fallback: from.getattr("fallback")?.extract()?,
         fall_through: from.getattr("fall_through")?.extract()?,
@@ -158,6 +170,8 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         interrupt_grace: seconds(from, "request_timeout_grace")?,
         worker_time: limit(from, "worker_timeout")?,
         health_path: from.getattr("health_path")?.extract()?,
+        cache_bytes: number(from, "cache_bytes")?,
+        rate_limits: rate_limits_of(from)?,
         self_call: match &*from.getattr("self_call")?.extract::<String>()? {
             "off" => SelfCallPolicy::Off,
             "warn" => SelfCallPolicy::Warn,

@@ -59,6 +59,7 @@ class Group(enum.Enum):
     RESPONSES = "Responses"
     FILES = "Files"
     LOAD = "Load"
+    EDGE = "Cache and limits of rate"
     TIMEOUTS = "Timeouts"
     ENCRYPTION = "Encryption"
     HEALTH = "Health"

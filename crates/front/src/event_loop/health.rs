@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use pelton_http::Length;
+use pelton_http::target::percent_decode;
 use pelton_link::coarse_ms;
 
 use crate::control::Command;
@@ -41,6 +42,7 @@ impl EventLoop {
                 let (is_ready, text) = self.verdict();
                 self.with_retry_after(line(if is_ready { 200 } else { 503 }, &text))
             }
+            Some(b"/cache/purge") if is_admin && method == b"POST" => self.purge(bytes, keeps_connection),
             Some(b"/sizing") if is_read && is_admin => line(200, &self.sizing()),
             _ if is_admin => Response::text(
                 404,
@@ -55,6 +57,23 @@ impl EventLoop {
         }
         self.respond(id, response);
         true
+    }
+
+    /// Forgets kept responses, as the query says: `target=PATH`, `tag=TAG`, or nothing for all.
+    fn purge(&mut self, bytes: &[u8], keeps_connection: bool) -> Response {
+        let query = self.head.query.of(bytes);
+        let value = |wanted: &[u8]| {
+            let pairs = query.split(|byte| *byte == b'&');
+            let found = pairs.filter_map(|pair| pair.strip_prefix(wanted)?.strip_prefix(b"=")).next()?;
+            let mut decoded = Vec::new();
+            percent_decode(found, &mut decoded);
+            Some(decoded)
+        };
+        let (target, tag) = (value(b"target"), value(b"tag"));
+        match self.purge_cache(target.as_deref(), tag.as_deref()) {
+            Some(count) => Response::line(200, JSON, &format!("{{\"purged\":{count}}}"), keeps_connection),
+            None => Response::text(409, "There is no cache: it begins with --cache SIZE.", keeps_connection),
+        }
     }
 
     /// How many threads each worker has and why, as a JSON object.

@@ -27,7 +27,6 @@ pub struct Head<'h> {
     pub known_length: Option<u64>,
 }
 
-#[allow(dead_code, reason = "for filters, of which the first ones are still to come")]
 impl Head<'_> {
     /// The value of the first field with a name.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
@@ -82,6 +81,12 @@ impl Filters {
     pub fn add(&mut self, filter: Box<dyn Filter>) {
         self.all.push(filter);
         self.active.push(false);
+    }
+
+    /// One more, before the others.
+    pub fn add_first(&mut self, filter: Box<dyn Filter>) {
+        self.all.insert(0, filter);
+        self.active.insert(0, false);
     }
 
     /// Shows the head to all of them.

@@ -188,6 +188,8 @@ fn settings(shape: Shape, log: &File) -> Settings {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        cache_bytes: 0,
+        rate_limits: Vec::new(),
         static_files: crate::static_files::StaticSettings::default(),
         self_call: crate::SelfCallPolicy::Off,
         debugger_affinity: false,

@@ -70,10 +70,3 @@ class Files:
         more="Whether the name still leads to the same file is looked at once a second, whether it has been"
         " written to each time.",
     )  # fmt: skip
-    sendfile_root: tuple[str, ...] = setting(
-        (),
-        Unit.TEXT, Group.FILES, Part.FRONT, "--sendfile-root",
-        help="A path and a folder of whose files the application may have any sent by the front, with "
-        "X-Accel-Redirect or X-Sendfile: /protected=path. May be repeated.",
-        reason="An application that can be made to name files should be able to name only these.",
-    )  # fmt: skip
