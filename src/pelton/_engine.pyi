@@ -32,13 +32,27 @@ __version__: str
 _Environ = dict[str, Any]
 _Application = Callable[[_Environ, Callable[..., Any]], Iterable[bytes]]
 
+class _Compression(Protocol):
+    """How responses are compressed; see config/table/files.py."""
+
+    @property
+    def codings(self) -> Sequence[str]: ...
+    @property
+    def types(self) -> Sequence[str]: ...
+    @property
+    def least(self) -> int: ...
+    @property
+    def with_cookies(self) -> bool: ...
+    @property
+    def padding(self) -> int: ...
+    @property
+    def most(self) -> int: ...
+
 class _StaticFiles(Protocol):
     """Files that the front sends; see config/table/files.py."""
 
     @property
     def mounts(self) -> Sequence[tuple[str, bytes]]: ...
-    @property
-    def sendfile(self) -> Sequence[tuple[str, bytes]]: ...
     @property
     def index(self) -> str: ...
     @property
@@ -134,6 +148,8 @@ class _FrontSettings(Protocol):
     @property
     def statsd_descriptor(self) -> int: ...
     @property
+    def compression(self) -> _Compression | None: ...
+    @property
     def static_files(self) -> _StaticFiles | None: ...
     @property
     def statsd_prefix(self) -> str: ...
@@ -163,6 +179,10 @@ class _FrontSettings(Protocol):
     def worker_timeout(self) -> float: ...
     @property
     def health_path(self) -> str | None: ...
+    @property
+    def cache_bytes(self) -> int: ...
+    @property
+    def rate_limits(self) -> Sequence[tuple[str, int, float, int, str]]: ...
     @property
     def self_call(self) -> str: ...
     @property
@@ -505,6 +525,11 @@ class Worker:
         Gives the number of serving threads, of idle ones, of those that were at requests at most since the
         last call, of requests that wait; how long the first of these has waited at least; how long the
         interpreter let us wait; and seconds of processor time that the threads have used altogether.
+        """
+    def tell_sized(self, threads: int, computing: int, reason: int) -> None:
+        """Tell the front what was decided, for ``/sizing`` on an admin listener.
+
+        ``computing``: thousandths of the time; ``reason``: which of `pelton.sizing.policy.Why`.
         """
     def dismiss(self, count: int) -> None:
         """Let so many serving threads return that have nothing to do, now or later; 0 takes that back."""

@@ -34,6 +34,7 @@ from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thre
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded
+from pelton.static.compression import compression_of
 from pelton.static.flask_folders import static_folders
 from pelton.static.settings import AUTO, front_files
 from pelton.tls.certificates import certificates_of
@@ -58,8 +59,9 @@ def start(
     ``host``, ``port``: where to listen, by default only for this machine on port 8000; port 0 takes any
     free port (see `Running.port`). ``bind``: one or more addresses as the command's ``--bind`` takes them
     (``"[::1]:8000"``, ``"unix:/run/app.sock"``), instead of host and port. ``threads``: how many requests
-    run at the same time, 8. ``settings``: any other setting by its name, as a number (bytes, seconds) or a
-    text with a unit (``max_body_bytes="10MiB"``).
+    run at the same time; by default as many as are needed, ``"4:64"`` gives bounds, a number is exact.
+    ``settings``: any other setting by its name, as a number (bytes, seconds) or a text with a unit
+    (``max_body_bytes="10MiB"``).
 
     Raises ConfigError for a wrong setting, StartError when an address is in use or the like, TypeError when
     ``app`` cannot be called.
@@ -111,6 +113,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             self_call=self_call_of(settings),
             **waiting_room(settings.bind),
             static_files=front_files(settings),
+            compression=compression_of(settings),
         )
         try:
             link = _engine.Link(kind_of(settings).permits(settings))

@@ -97,3 +97,23 @@ def test_with_processes_they_say_why_not(
     one.output.wait_for(f"{kind} cannot be combined with worker processes: .* supervisor .* patched")
     one.output.wait_for(f"-k {kind} --workers 2")
     assert "Running on" not in one.output.text
+
+
+def answer_of(address: str) -> bytes:
+    """The answer to a request that waits for a process which is being started, as long as that takes."""
+    with Client(address) as client:
+        client.socket.settimeout(4 * DEADLINE)
+        return client.ask(request()).body
+
+
+@KINDS
+def test_the_reloader_is_beside_the_hub(tmp_path: Path, scripts: list[Script], kind: str) -> None:
+    scripts.append(one := Script(tmp_path, kind, "dict(use_reloader=True)"))
+    address = one.output.wait_for(r"http://[\d.:]+")[0]
+    assert answer_of(address) == b"hello"
+    file = tmp_path / "script.py"
+    file.write_text(file.read_text().replace('b"hello"', 'b"other"'))
+    one.output.wait_for("Detected change")
+    assert answer_of(address) == b"other"
+    one.process.send_signal(signal.SIGTERM)
+    assert one.process.wait(4 * DEADLINE) == 0

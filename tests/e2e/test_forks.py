@@ -181,6 +181,29 @@ def test_a_signal_for_a_child_is_not_the_servers(live: StartLive, strays: list[i
     assert not server.log.all("SIGTERM")
 
 
+@pytest.mark.parametrize(
+    "arguments", [("--workers", "0"), ("--workers", "1"), ("--workers", "1", "--preload")]
+)
+def test_a_fork_at_import_makes_no_second_server(
+    live: StartLive, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    code = (
+        "import os, sys\n"
+        "pid = os.fork()\n"
+        "if pid:\n"
+        "    print('ended with', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=sys.stderr)\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(os.getpid()).encode()]\n"
+    )
+    (tmp_path / "forking.py").write_text(code)
+    server = live("forking", *arguments, directory=tmp_path)
+    server.log.wait_for("ended with 0")
+    assert len({server.ask(request()).text for _ in range(20)}) == 1
+    server.send_signal(signal.SIGTERM)
+    assert server.exit_code() == 0
+
+
 @pytest.fixture
 def strays() -> Iterator[list[int]]:
     """Processes to be ended by the test."""

@@ -137,3 +137,23 @@ pelton.run_simple("127.0.0.1", port, app, processes=2)
 print([one.wait() for one in children], bool(heard))
 """
     assert run(body, tmp_path) == ["[6, 6, 6] True"]
+
+
+def test_nobody_promises_what_an_ignored_ctrl_c_cannot_do(tmp_path: Path) -> None:
+    # As a shell starts what it has in the background.
+    body = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+def started(running):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+pelton.run(app, port=0, on_start=started)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", _BEGIN + body],
+        capture_output=True,
+        text=True,
+        timeout=3 * DEADLINE,
+        check=True,
+    )
+    assert "listens on" in done.stderr
+    assert "Ctrl-C" not in done.stderr

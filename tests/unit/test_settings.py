@@ -22,6 +22,7 @@ def test_the_table_has_every_field() -> None:
     fields = {one.name for one in dataclasses.fields(Settings)}
     assert fields - {row.name for row in TABLE} == {
         "access_log_descriptor",
+        "compression",
         "hooks",
         "read_again",
         "static_files",

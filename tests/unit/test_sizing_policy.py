@@ -203,6 +203,14 @@ def test_the_same_observation_gives_the_same_decision() -> None:
     assert first[0] == policy.Decision(13, Why.NEEDED)
 
 
+def test_a_machine_without_a_processor_to_spare_is_no_computing_interpreter() -> None:
+    seen = Observation(threads=16, most_busy=16, waiting=9, head_age=0.1, lock_wait=0.05, computing=0.05)
+    first, need = decide(seen, Need(), 2, 512, 10.0)
+    assert first.why is Why.COMPUTING, "what they do now is not known yet"
+    second, _ = decide(seen, need, 2, 512, 10.05)
+    assert second == policy.Decision(25, Why.NEEDED)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_is_seen_the_decision_is_within_bounds(seed: int) -> None:
     chance = random.Random(seed)

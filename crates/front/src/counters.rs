@@ -146,6 +146,10 @@ counters! {
     file_reads_waited_for,
     /// Requests answered 500 because a static file could not be opened.
     file_failures,
+    /// Pieces of responses that helpers have compressed.
+    pieces_filtered_beside,
+    /// Responses that are being compressed now.
+    responses_compressing,
     /// Static files open now.
     files_open,
     /// Access lines dropped because the log could not take them.
@@ -202,6 +206,20 @@ counters! {
     closed_draining,
     /// Idle connections left to the front that comes next.
     connections_left_open,
+    /// Requests answered from the response cache.
+    cache_hits,
+    /// Requests that went to the application and were recorded for the cache.
+    cache_misses,
+    /// Requests that waited for another one's response.
+    cache_waits,
+    /// Bytes in the response cache now.
+    cache_bytes,
+    /// Responses in it now.
+    cache_entries,
+    /// Responses that made room for others.
+    cache_evictions,
+    /// Requests refused because their client had asked too often.
+    requests_limited,
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 #![deny(missing_docs)]
 
 mod access;
+mod cache;
+mod compression;
 mod connection;
 mod control;
 mod counters;
@@ -18,6 +20,7 @@ mod forwarding;
 mod helpers;
 mod notices;
 mod obituary;
+mod rate_limits;
 mod reactor;
 mod response;
 mod scheduling;
@@ -33,11 +36,13 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+pub use compression::CompressionSettings;
 pub use control::{Common, FrontHandle, start};
 pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Level, News, Notice};
+pub use rate_limits::RateRule;
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;

@@ -8,8 +8,10 @@ use std::time::Duration;
 use pelton_http::{UnderscorePolicy, h2};
 use pelton_link::WaitingRoom;
 
+use crate::compression::CompressionSettings;
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
+use crate::rate_limits::RateRule;
 use crate::scheduling::self_call::SelfCallPolicy;
 use crate::static_files::StaticSettings;
 
@@ -96,6 +98,12 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// Bytes of the response cache; 0 for none.
+    pub cache_bytes: usize,
+    /// How often clients may ask.
+    pub rate_limits: Vec<RateRule>,
+    /// How responses are compressed.
+    pub compression: CompressionSettings,
     /// Files that are sent without the application.
     pub static_files: StaticSettings,
     /// What is done about requests that the application makes to its own server.

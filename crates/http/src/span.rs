@@ -13,6 +13,14 @@ pub struct Span {
 }
 
 impl Span {
+    /// From one offset to another. Offsets beyond 4 GiB give an empty span.
+    pub fn new(start: usize, end: usize) -> Span {
+        match (u32::try_from(start), u32::try_from(end)) {
+            (Ok(start), Ok(end)) => Span { start, end },
+            _ => Span::default(),
+        }
+    }
+
     /// The bytes in `buffer`; empty if the span does not lie inside it.
     #[inline]
     pub fn of(self, buffer: &[u8]) -> &[u8] {

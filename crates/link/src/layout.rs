@@ -128,6 +128,11 @@ pub(crate) struct Pulse {
     pub heartbeat_ms: AtomicU64,
     /// Clients' sockets that the worker has taken and still has: written by the worker, a hint for the front.
     pub sockets: AtomicU32,
+    /// What the worker has decided about its threads last: see [`Sized`](crate::Sized). Written by the worker.
+    pub threads: AtomicU32,
+    pub computing: AtomicU32,
+    pub reason: AtomicU32,
+    pub decided_ms: AtomicU64,
 }
 
 /// A slot's words; its bytes lie in the areas.

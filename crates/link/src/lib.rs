@@ -46,7 +46,7 @@ pub use layout::{Layout, Phase, REQUEST_BYTES, RESPONSE_BYTES};
 use lending::Lending;
 pub use lending::{LEND_FROM, Loan};
 pub use population::{Crowding, Wanted};
-pub use pulse::Why;
+pub use pulse::{Sized, Why};
 use region::Region;
 pub use scheduler::{SPARE_THREADS, Scheduler, Seat, Wake};
 pub use spare::Errand;

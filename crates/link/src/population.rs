@@ -163,8 +163,9 @@ impl Population {
             if left.is_zero() || is_over() {
                 break self.look(waiting, if is_full { age } else { Duration::ZERO });
             }
-            // Full, or about to be: nothing tells when the next request comes, or a new thread.
-            let is_near = is_full || waiting > 0 || self.threads.load(Ordering::SeqCst) < wanted.expected;
+            // Full, or about to be: nothing tells when the next request comes, or a new thread. While one is idle it tells.
+            let is_near = self.idle.load(Ordering::SeqCst) == 0
+                || self.threads.load(Ordering::SeqCst) < wanted.expected;
             let pause = if is_near { left.min(wanted.tick) } else { left };
             wake::wait(&self.short, ticket, Some(pause), wake::Sharing::Private);
         };

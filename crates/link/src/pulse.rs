@@ -23,7 +23,31 @@ pub enum Why {
     Overdue,
 }
 
+/// What a worker has decided about its threads last. The worker's word, for people only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sized {
+    /// How many there are.
+    pub threads: u32,
+    /// Thousandths of the time in which they compute.
+    pub computing: u32,
+    /// Which of the reasons that the worker knows.
+    pub reason: u32,
+    /// When, by [`coarse_ms`]; 0: never, there is one number.
+    pub decided_ms: u64,
+}
+
 impl FrontEnd {
+    /// What the worker has decided about its threads last.
+    pub fn sized(&self) -> Sized {
+        let pulse = &self.control().pulse.0;
+        Sized {
+            threads: pulse.threads.load(Ordering::Relaxed),
+            computing: pulse.computing.load(Ordering::Relaxed),
+            reason: pulse.reason.load(Ordering::Relaxed),
+            decided_ms: pulse.decided_ms.load(Ordering::Relaxed),
+        }
+    }
+
     /// Says that the client has closed its side, and may or may not still read. Nothing is released or woken: the answer goes on.
     pub fn leave(&self, slot: u32) {
         let gone = &self.slot(slot).asker.0.gone;
@@ -73,6 +97,15 @@ impl FrontEnd {
 }
 
 impl WorkerEnd {
+    /// Tells the front what was decided about threads.
+    pub fn tell_sized(&self, threads: u32, computing: u32, reason: u32) {
+        let pulse = &self.control().pulse.0;
+        pulse.threads.store(threads, Ordering::Relaxed);
+        pulse.computing.store(computing, Ordering::Relaxed);
+        pulse.reason.store(reason, Ordering::Relaxed);
+        pulse.decided_ms.store(coarse_ms(), Ordering::Relaxed);
+    }
+
     /// The alarm's present count, to be given to [`WorkerEnd::wait_alarm`].
     pub fn alarm(&self) -> u32 {
         self.control().pulse.0.alarm.load(Ordering::SeqCst)

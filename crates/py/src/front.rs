@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pelton_front::{
-    Challenges, Common, Encryption, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol,
-    Proxies, Role, SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
+    Challenges, Common, CompressionSettings, Encryption, FrontHandle, Level, ListenerSettings, LocalCall,
+    News, Origin, Protocol, Proxies, RateRule, Role, SelfCallPolicy, Settings, StaticSettings, Streams,
+    WorkerLink,
 };
-use pelton_http::{TrustedProxies, UnderscorePolicy, h2};
+use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -56,6 +57,40 @@ fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, n
         .map_err(|_| PyValueError::new_err(format!("{name} is not a number in the range it can have")))
 }
 
+/// How responses are compressed.
+fn compression_of(settings: &Bound<'_, PyAny>) -> PyResult<CompressionSettings> {
+    let from = settings.getattr("compression")?;
+    if from.is_none() {
+        return Ok(CompressionSettings::default());
+    }
+    let names: Vec<String> = from.getattr("codings")?.extract()?;
+    let codings = names.iter().map(|name| {
+        ContentCoding::named(name.as_bytes())
+            .ok_or_else(|| PyValueError::new_err(format!("there is no coding {name:?}")))
+    });
+    Ok(CompressionSettings {
+        codings: codings.collect::<PyResult<_>>()?,
+        types: from.getattr("types")?.extract()?,
+        least: number(&from, "least")?,
+        with_cookies: from.getattr("with_cookies")?.extract()?,
+        padding: number(&from, "padding")?,
+        most: number(&from, "most")?,
+    })
+}
+
+/// How often clients may ask: of each rule the path, a number in so many seconds, the burst, and the field that tells clients apart.
+fn rate_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<RateRule>> {
+    let rules: Vec<(String, u32, f64, u32, String)> = settings.getattr("rate_limits")?.extract()?;
+    let made = rules.into_iter().map(|(path, count, window, burst, field)| RateRule {
+        path: path.into_bytes(),
+        count,
+        window_us: (window * 1e6) as u64,
+        burst,
+        field: field.to_ascii_lowercase().into_bytes(),
+    });
+    Ok(made.collect())
+}
+
 /// Which files are sent without the application.
 fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
     let from = settings.getattr("static_files")?;
@@ -64,7 +99,6 @@ fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
     }
     Ok(StaticSettings {
         mounts: from.getattr("mounts")?.extract()?,
-        sendfile: from.getattr("sendfile")?.extract()?,
         index: from.getattr("index")?.extract()?,
         fallback: from.getattr("fallback")?.extract()?,
         fall_through: from.getattr("fall_through")?.extract()?,
@@ -146,6 +180,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         write_idle_time: seconds(from, "write_idle_seconds")?,
         write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
+        compression: compression_of(from)?,
         static_files: static_files_of(from)?,
         statsd: number(from, "statsd_descriptor")?,
         statsd_prefix: from.getattr("statsd_prefix")?.extract()?,
@@ -158,6 +193,8 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         interrupt_grace: seconds(from, "request_timeout_grace")?,
         worker_time: limit(from, "worker_timeout")?,
         health_path: from.getattr("health_path")?.extract()?,
+        cache_bytes: number(from, "cache_bytes")?,
+        rate_limits: rate_limits_of(from)?,
         self_call: match &*from.getattr("self_call")?.extract::<String>()? {
             "off" => SelfCallPolicy::Off,
             "warn" => SelfCallPolicy::Warn,

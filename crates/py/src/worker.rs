@@ -143,6 +143,11 @@ impl Worker {
         Ok((threads, idle, most_busy, waiting, head_age.as_secs_f64(), lock_wait, computed))
     }
 
+    /// Tell the front what was decided about threads, for whoever asks on an admin listener.
+    fn tell_sized(&self, threads: u32, computing: u32, reason: u32) {
+        self.end.tell_sized(threads, computing, reason);
+    }
+
     /// Let so many threads return that have nothing to do, now or when that comes.
     fn dismiss(&self, count: u32) {
         self.scheduler.dismiss(count);

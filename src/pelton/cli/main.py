@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from pelton._engine import Origin
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
@@ -42,6 +43,7 @@ from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.loader import ApplicationError, Target, load_application, parse_target
 from pelton.process.daemon import begin
 from pelton.process.first import leave_first_place
+from pelton.process.forks import leave_if_child
 from pelton.process.systemd import inherited_descriptors
 from pelton.version import VERSION
 
@@ -190,6 +192,24 @@ def _deploy(kind: str, target: str | None, output: Path | None, config: str | No
         click.echo(f"{place} is written.")
 
 
+def _purge(path: str | None, tag: str | None, everything: bool, admin: str) -> None:
+    """Forget kept responses of a running server, by PATH or by tag.
+
+    PATH includes the query; with * at its end it means all that begin so.
+
+    The server is named by one of its --admin-bind addresses.
+    """
+    from pelton.cli.purge import purge
+
+    if not (path or tag or everything):
+        _exit_with(ConfigError("Nothing is named.", "Write a PATH, --tag TAG, or --all."), _USAGE)
+    try:
+        count = purge(admin, path, tag)
+    except PeltonError as error:
+        _exit_with(error, _FAILED)
+    click.echo(f"{count} {'response is' if count == 1 else 'responses are'} forgotten.")
+
+
 def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
     """Run a script as python does; its app.run() is served by pelton.
 
@@ -285,8 +305,10 @@ def _serve_checked(target: Target, settings: Settings, found: Configuration) -> 
     if settings.hooks is not None:
         settings.hooks.alone()
     kind_of(settings).prepare(settings)
+    origin = Origin()
     with LoadWatch("This process"):
         application = load_application(target, directory)
+        leave_if_child(origin)
 
     from pelton.api import run_with
 
@@ -400,6 +422,23 @@ _COMMANDS: dict[str, click.Command] = {
         ],
         callback=_deploy,
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
+        context_settings=_CONTEXT_SETTINGS,
+    ),
+    "purge": Command(
+        "purge",
+        params=[
+            click.Argument(["path"], metavar="[PATH]", required=False),
+            click.Option(["--tag"], metavar="TAG", help="Those whose Cache-Tag has this tag."),
+            click.Option(["--all", "everything"], is_flag=True, help="All."),
+            click.Option(
+                ["--admin"],
+                metavar="ADDRESS",
+                required=True,
+                help="The server's --admin-bind address: host:port or unix:/path.",
+            ),
+        ],
+        callback=_purge,
+        help=_purge.__doc__,
         context_settings=_CONTEXT_SETTINGS,
     ),
     "migrate": Command(

@@ -50,7 +50,6 @@ NAMES: Final[dict[str, Elsewhere]] = {
     "static_cache": Elsewhere(uwsgi="static-expires", granian="static-path-expires"),
     "static_index": Elsewhere(uwsgi="static-index", granian="static-path-dir-to-file"),
     "static_precompressed": Elsewhere(uwsgi="static-gzip-all", granian="static-path-precompressed"),
-    "sendfile_root": Elsewhere(uwsgi="collect-header, send (a route)"),
     "max_line_bytes": Elsewhere(gunicorn="limit-request-line"),
     "max_fields": Elsewhere(gunicorn="limit-request-fields"),
     "max_body_bytes": Elsewhere(uwsgi="limit-post"),

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pelton.config.bounds import Bounds
+from pelton.config.rates import parse_rate
 from pelton.config.setting import Group, Setting, table_of
+from pelton.config.table.edge import Edge
 from pelton.config.table.encryption import Encryption
 from pelton.config.table.files import Files
 from pelton.config.table.http2 import Http2
@@ -25,6 +27,7 @@ from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
+from pelton.static.compression import Compression, compression_of
 from pelton.static.settings import StaticFiles, check_static
 
 __all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
@@ -42,7 +45,9 @@ MOST_AT_ONCE = 4096
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
-class Settings(Process, Observing, Encryption, Timeouts, Load, Files, Http2, Requests, Processes, Serving):
+class Settings(
+    Process, Observing, Encryption, Timeouts, Edge, Load, Files, Http2, Requests, Processes, Serving
+):
     """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
 
     # No setting but what ``access_log`` becomes once it is opened (`pelton.logs.access`): the front
@@ -52,6 +57,8 @@ class Settings(Process, Observing, Encryption, Timeouts, Load, Files, Http2, Req
     statsd_descriptor: int = -1
     # The same for ``static`` and the like (`pelton.static.settings`), None where no files are sent.
     static_files: StaticFiles | None = None
+    # And for ``compress`` (`pelton.static.compression`).
+    compression: Compression | None = None
     # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
     threads_bound: str = ""
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
@@ -99,8 +106,14 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')
+    for text in accepted.get("rate_limit", ()):
+        try:
+            parse_rate(text)
+        except ConfigError as error:
+            raise ConfigError(f"rate_limit: {error.what}", *error.lines) from None
     made = Settings(**accepted)
     check_static(made)
+    compression_of(made)
     return made
 
 

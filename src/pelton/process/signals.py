@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from pelton._engine import KeptDescriptor, own_signal
-from pelton.process.native_threads import allocate_lock, is_patched
+from pelton.process.native_threads import allocate_lock, is_patched, read
 from pelton.process.readiness import wait_readable
 
 # No signal has this number.
@@ -62,7 +62,7 @@ class Signals:
     def received(self) -> list[signal.Signals]:
         """What has come since the last call, in this order; does not wait."""
         try:
-            data = os.read(self._reader, 1024)
+            data = read(self._reader, 1024)
         except BlockingIOError:
             return []
         # The application may have handlers of its own, whose signals come by here too.
@@ -75,7 +75,7 @@ class Signals:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not wait_readable([self._reader], left):
                 return None
-            number = os.read(self._reader, 1)[0]
+            number = read(self._reader, 1)[0]
             if number == _WAKE[0]:
                 return None
             if self._is_meant(number):

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from pelton.process.native_threads import read
+
 # Of a traceback; a recursion without an end has thousands of lines.
 _LONGEST = 100_000
 # Of all that one child says.
@@ -59,7 +61,8 @@ class Reader:
         """Take what there is; False at the end of the pipe."""
         while True:
             try:
-                data = os.read(self._descriptor, 65536)
+                # eventlet's would wait, although the pipe is set not to.
+                data = read(self._descriptor, 65536)
             except BlockingIOError:
                 return True
             if not data:

@@ -32,6 +32,8 @@ _TICK: Final = 0.001
 _WINDOW: Final = 0.02
 # Changes by more than double are told, but no more often than this.
 _TOLD_EVERY: Final = 10.0
+# The front knows them by number: REASONS in crates/front/src/event_loop/health.rs.
+_REASONS: Final = list(Why)
 # Of places where many threads wait, so many are told.
 _MOST_PLACES: Final = 100
 # A thread that cannot be started is not asked for again for so long.
@@ -48,6 +50,9 @@ class SizedWorker(Protocol):
 
     def dismiss(self, count: int) -> None:
         """Let so many threads return that have nothing to do."""
+
+    def tell_sized(self, threads: int, computing: int, reason: int) -> None:
+        """Tell the front, for whoever asks there."""
 
 
 class SizedRunner(Protocol):
@@ -101,6 +106,7 @@ class Keeper:
         self._told_threads = runner.bounds[0]
         self._told_at = clock() - _TOLD_EVERY
         self._refused_until = clock()
+        self._grew = Why.NEEDED
         self._common: Common | None = None
         self._told_of: set[str] = set()
         self._ended = NativeEvent()
@@ -141,12 +147,14 @@ class Keeper:
         least, most = self._runner.bounds
         decision, self._need = decide(seen, self._need, least, most, now)
         if decision.permits > seen.threads:
+            self._grew = decision.why
             self._worker.dismiss(0)
             made = self._make(decision.permits - seen.threads, now)
             expected = seen.threads + made
         else:
             expected = decision.permits
             self._worker.dismiss(seen.threads - decision.permits)
+        self._worker.tell_sized(expected, round(seen.computing * 1000), _REASONS.index(decision.why))
         self._tell(decision, seen, now)
         if decision.why is Why.SAME and self._common is not None:
             self._tell_of_common(self._common, seen.threads)
@@ -216,4 +224,4 @@ class Keeper:
         )
 
     def _reason(self, decision: Decision, before: int) -> str:
-        return (Why.NEEDED if decision.permits > before else decision.why).value
+        return (self._grew if decision.permits > before else decision.why).value

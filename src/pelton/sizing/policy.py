@@ -28,7 +28,7 @@ too: the threads' processor clocks, and whether the interpreter's lock could be 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 # How long a request waits before threads are made for it. Long beside what a scheduler needs to find a
@@ -45,6 +45,11 @@ BUSY: Final = 0.85
 # The interpreter could not be had for so long: whoever waits for something lets go of it at once, and only
 # who computes keeps it for CPython's switch interval (5 ms). A little less, as clocks differ.
 GRIP: Final = 0.004
+# Where the threads compute less than this, it was not one of them that kept the interpreter: the machine has
+# no processor for us, and threads that wait need none.
+SOME: Final = 0.2
+# So long after requests began to wait the share of computing is one of that time.
+SETTLED: Final = 0.04
 # From so many threads on it is looked what they wait for.
 LOOK_FROM: Final = 16
 # So many of them have to wait for the same thing, for more threads to be of no use.
@@ -98,6 +103,8 @@ class Need:
     """Most threads that were at requests, for each stretch of the last minute: (when it began, how many)."""
 
     stretches: tuple[tuple[float, int], ...] = ()
+    short_since: float | None = None
+    """Since when requests wait although the threads are taken; None: they do not."""
 
     def with_busy(self, busy: int, now: float) -> Need:
         """The same, with what is seen now and without what is too old."""
@@ -107,7 +114,7 @@ class Need:
             kept[-1] = (began, max(most, busy))
         else:
             kept.append((now, busy))
-        return Need(tuple(kept))
+        return Need(tuple(kept), self.short_since)
 
     @property
     def most(self) -> int:
@@ -132,7 +139,11 @@ def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> 
     """How many threads there should be between ``least`` and ``most``; and what to remember."""
     need = need.with_busy(seen.most_busy, now)
     if seen.head_age >= PATIENCE:
-        return _more(seen, most), need
+        since = now if need.short_since is None else need.short_since
+        decision = _more(seen, most, since, now)
+        # Only what is held back is looked at again soon; new threads change everything.
+        return decision, replace(need, short_since=since if decision.holds else None)
+    need = replace(need, short_since=None)
     # One more than were needed: it finds out when one of the others blocks.
     wanted = min(most, max(least, need.most + 1))
     if seen.threads < least:
@@ -142,11 +153,14 @@ def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> 
     return Decision(seen.threads, Why.STEADY), need
 
 
-def _more(seen: Observation, most: int) -> Decision:
+def _more(seen: Observation, most: int, since: float, now: float) -> Decision:
     if seen.threads >= most:
         return Decision(seen.threads, Why.BOUND)
     wanted = min(most, seen.threads + seen.waiting, seen.threads * STEP)
-    if seen.computing >= BUSY or seen.lock_wait >= GRIP:
+    is_computing = seen.computing >= BUSY or (
+        seen.lock_wait >= GRIP and (seen.computing >= SOME or now - since < SETTLED)
+    )
+    if is_computing:
         if seen.threads >= PASSING:
             return Decision(seen.threads, Why.COMPUTING)
         return Decision(min(wanted, PASSING), Why.PASSING)

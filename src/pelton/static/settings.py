@@ -37,7 +37,6 @@ class StaticFiles:
     """What the front reads, by the names that it knows."""
 
     mounts: tuple[tuple[str, bytes], ...]
-    sendfile: tuple[tuple[str, bytes], ...]
     index: str
     fallback: str | None
     fall_through: bool
@@ -50,7 +49,6 @@ class StaticFiles:
 def check_static(settings: Settings) -> None:
     """Raise ConfigError for texts that mean nothing; whether folders exist is told at the start only."""
     mounts_of(settings.static, "static")
-    mounts_of(settings.sendfile_root, "sendfile_root")
     cache_rules(settings.static_cache)
     for name in ("static_index", "static_fallback"):
         value = getattr(settings, name)
@@ -60,13 +58,11 @@ def check_static(settings: Settings) -> None:
 
 def front_files(settings: Settings) -> StaticFiles:
     """The same for the front. Raises ConfigError for a folder that is not there."""
-    for name in ("static", "sendfile_root"):
-        for prefix, folder in mounts_of(getattr(settings, name), name):
-            if not Path(os.fsdecode(folder)).is_dir():
-                raise ConfigError(f'{name}: there is no folder "{os.fsdecode(folder)}" for {prefix}.')
+    for prefix, folder in mounts_of(settings.static, "static"):
+        if not Path(os.fsdecode(folder)).is_dir():
+            raise ConfigError(f'static: there is no folder "{os.fsdecode(folder)}" for {prefix}.')
     return StaticFiles(
         mounts=mounts_of(settings.static, "static"),
-        sendfile=mounts_of(settings.sendfile_root, "sendfile_root"),
         index=settings.static_index,
         fallback=settings.static_fallback or None,
         fall_through=settings.static_fall_through,

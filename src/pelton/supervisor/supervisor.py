@@ -17,11 +17,13 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from pelton._engine import Origin
 from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
 from pelton.logs.unwaited import leave_to_loop, unwritten, write_rest
 from pelton.net.opened import Opened
 from pelton.process.control_socket import Message
+from pelton.process.forks import leave_if_child
 from pelton.process.resources import memory_of
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
@@ -91,6 +93,7 @@ class Supervisor:
         owns_process: bool = True,
     ) -> None:
         self._owns_process = owns_process
+        self._origin = Origin()
         self._state = State(rules)
         self._hooks = hooks_of(settings)
         self._rereading = Rereading(settings)
@@ -129,6 +132,8 @@ class Supervisor:
             leave_to_loop(False)
 
     def _decide(self) -> None:
+        # A hook of the user's may have forked.
+        leave_if_child(self._origin)
         while self._events:
             event = self._events.popleft()
             for action in decide(self._state, event, time.monotonic()):

@@ -27,6 +27,7 @@ from pelton.loader import ApplicationError
 from pelton.logs.setup import label_process
 from pelton.net.listeners import Listener
 from pelton.process.control_socket import Line, LineClosedError, Message, shortened
+from pelton.process.forks import leave_if_child
 from pelton.process.native_threads import close
 from pelton.process.readiness import wait_readable
 from pelton.process.signals import Signals
@@ -79,6 +80,7 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
         return FAILED
     line.keep()
     label_process(f"worker {number}")
+    origin = _engine.Origin()
     hooks = hooks_of(around.settings)
     with contextlib.suppress(Exception):
         # For segmentation faults, and for the SIGABRT that ends a worker whose interpreter is stuck.
@@ -91,6 +93,8 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
                 hooks.in_worker(number)
                 loaded = load()
                 application = hooks.serving(number, loaded)
+                # One that the application has forked at its import would be a second worker over one link.
+                leave_if_child(origin)
         except (ApplicationError, ConfigError) as error:
             what, trace = (
                 shortened(str(error), _LONGEST_ERROR),

@@ -28,6 +28,7 @@ from pelton.loader import ApplicationError
 from pelton.logs.setup import label_process
 from pelton.process.control_socket import Line, LineClosedError, Message, shortened
 from pelton.process.forking import fork
+from pelton.process.forks import leave_if_child
 from pelton.process.native_threads import close
 from pelton.worker.process import FAILED, NO_APPLICATION, LinkEnd, Surroundings
 from pelton.worker.process import run as run_worker
@@ -47,11 +48,13 @@ def run(line: Line, around: Surroundings, load: Callable[[], Any]) -> int:
     with contextlib.suppress(Exception):
         # For segmentation faults, and for the SIGABRT that ends one which does not come to an end.
         faulthandler.enable()
+    origin = _engine.Origin()
     try:
         try:
             kind_of(around.settings).prepare(around.settings)
             with LoadWatch("the preloading process"):
                 application = load()
+                leave_if_child(origin)
         except (ApplicationError, ConfigError) as error:
             what, trace = (
                 shortened(str(error), _LONGEST_ERROR),

@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 
-use pelton_http::{Known, Length};
+use pelton_http::{Known, Length, Version};
 
 use crate::event_loop::EventLoop;
 use crate::event_loop::receive::Turn;
 use crate::exchange::ExchangeId;
 use crate::notices::Level;
-use crate::response::filters::Field;
+use crate::response::filters::{Field, Filters};
 use crate::response::own::{Part, Response};
 use crate::sent_file::WARM_STEP;
 use crate::static_files::plan::{Body, Plan};
@@ -29,6 +29,8 @@ const TRIES: usize = 3;
 pub(crate) enum Helped {
     /// A part of a file is in memory.
     Warm(ExchangeId),
+    /// A piece of a body has passed through the filters of its response.
+    Filtered(ExchangeId, Box<Filters>, io::Result<Vec<u8>>),
 }
 
 impl EventLoop {
@@ -156,6 +158,20 @@ impl EventLoop {
         true
     }
 
+    /// The application's response may be compressed on its way.
+    #[inline]
+    pub(crate) fn add_compression(&mut self, id: ExchangeId, bytes: &[u8]) {
+        if let Some(compression) = &self.compression
+            && let Some(exchange) = self.exchanges.get_mut(id)
+            // A client of 1.0 could not tell the end of what is not chunked.
+            && self.head.version != Version::Http10
+        {
+            let fields = self.head.fields.iter().filter(|field| field.known == Known::AcceptEncoding);
+            let filter = compression.filter(fields.map(|field| field.value.of(bytes)));
+            exchange.filters.get_or_insert_default().add(filter);
+        }
+    }
+
     /// What is to be sent next lies on a disk only: a helper reads it, and the client's clock stands still meanwhile.
     pub(crate) fn warm_up(&mut self, id: ExchangeId) -> Turn {
         let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
@@ -185,6 +201,7 @@ impl EventLoop {
                         self.drive(connection);
                     }
                 }
+                Helped::Filtered(id, filters, out) => self.filtered(id, filters, out),
             }
         }
     }

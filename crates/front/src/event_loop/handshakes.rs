@@ -156,6 +156,7 @@ impl EventLoop {
             connection.may_be_http2 = true;
         }
         self.set_connection_deadline(id, if self.draining { DRAIN_GRACE } else { self.settings.head_time });
+        self.follow_agreement(id);
         true
     }
 

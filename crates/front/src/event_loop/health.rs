@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use pelton_http::Length;
+use pelton_http::target::percent_decode;
 use pelton_link::coarse_ms;
 
 use crate::control::Command;
@@ -15,6 +16,8 @@ use crate::response::own::Response;
 use crate::transport::listener::Role;
 
 const JSON: &[u8] = b"application/json";
+/// Why a worker has as many threads as it has, in the order of `Why` in `src/pelton/sizing/policy.py`.
+const REASONS: [&str; 8] = ["steady", "needed", "passing", "computing", "same", "memory", "bound", "calm"];
 
 impl EventLoop {
     /// Answers the request whose head has just come if it is a health check, or came by an admin listener, where there is nothing else. False:
@@ -39,9 +42,13 @@ impl EventLoop {
                 let (is_ready, text) = self.verdict();
                 self.with_retry_after(line(if is_ready { 200 } else { 503 }, &text))
             }
-            _ if is_admin => {
-                Response::text(404, "Here are /livez and /readyz, to be read by GET.", keeps_connection)
-            }
+            Some(b"/cache/purge") if is_admin && method == b"POST" => self.purge(bytes, keeps_connection),
+            Some(b"/sizing") if is_read && is_admin => line(200, &self.sizing()),
+            _ if is_admin => Response::text(
+                404,
+                "Here are /livez, /readyz and /sizing, to be read by GET.",
+                keeps_connection,
+            ),
             _ => return false,
         };
         self.shared.counters.health_answers.up();
@@ -50,6 +57,58 @@ impl EventLoop {
         }
         self.respond(id, response);
         true
+    }
+
+    /// Forgets kept responses, as the query says: `target=PATH`, `tag=TAG`, or nothing for all.
+    fn purge(&mut self, bytes: &[u8], keeps_connection: bool) -> Response {
+        let query = self.head.query.of(bytes);
+        let value = |wanted: &[u8]| {
+            let pairs = query.split(|byte| *byte == b'&');
+            let found = pairs.filter_map(|pair| pair.strip_prefix(wanted)?.strip_prefix(b"=")).next()?;
+            let mut decoded = Vec::new();
+            percent_decode(found, &mut decoded);
+            Some(decoded)
+        };
+        let (target, tag) = (value(b"target"), value(b"tag"));
+        match self.purge_cache(target.as_deref(), tag.as_deref()) {
+            Some(count) => Response::line(200, JSON, &format!("{{\"purged\":{count}}}"), keeps_connection),
+            None => Response::text(409, "There is no cache: it begins with --cache SIZE.", keeps_connection),
+        }
+    }
+
+    /// How many threads each worker has and why, as a JSON object.
+    fn sizing(&self) -> String {
+        let now = coarse_ms();
+        let mut text = String::from("{\"workers\":[");
+        for (index, (_, worker)) in self.dispatch.workers().filter(|(_, worker)| !worker.is_dead).enumerate()
+        {
+            let waiting = worker.end.waiting();
+            let running = worker.in_use().saturating_sub(waiting);
+            // Writing into a String cannot fail.
+            let _ = write!(
+                text,
+                "{}{{\"number\":{},\"pid\":{},\"most\":{},\"running\":{running},\"waiting\":{waiting}",
+                if index == 0 { "" } else { "," },
+                worker.number,
+                worker.pid,
+                worker.threads,
+            );
+            let sized = worker.end.sized();
+            if sized.decided_ms > 0 {
+                let reason = REASONS.get(sized.reason as usize).copied().unwrap_or("unknown");
+                let _ = write!(
+                    text,
+                    ",\"threads\":{},\"computing\":{:.3},\"reason\":\"{reason}\",\
+                     \"decided_seconds_ago\":{:.3}",
+                    sized.threads,
+                    f64::from(sized.computing) / 1000.0,
+                    now.saturating_sub(sized.decided_ms) as f64 / 1000.0,
+                );
+            }
+            text.push('}');
+        }
+        let _ = write!(text, "],\"queue\":{}}}", self.dispatch.queued());
+        text
     }
 
     /// Whether requests can be taken, and the figures behind it as a JSON object.

@@ -21,6 +21,8 @@ use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
 use crate::access::request_ids::RequestIds;
+use crate::cache::Cache;
+use crate::compression::Compression;
 use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Connections, Driver};
@@ -41,6 +43,7 @@ use crate::exchange::spool::Spool;
 use crate::exchange::{Exchange, ExchangeId, Exchanges, State};
 use crate::helpers::Helpers;
 use crate::notices::Level;
+use crate::rate_limits::RateLimits;
 use crate::reactor::Readiness;
 use crate::reactor::timers::Timers;
 use crate::scheduling::affinity::Affinity;
@@ -55,12 +58,14 @@ use crate::transport::tls::Encryption;
 
 pub(crate) mod absences;
 pub(crate) mod accept;
+pub(crate) mod caching;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
 pub(crate) mod files;
 pub(crate) mod handshakes;
 pub(crate) mod health;
+pub(crate) mod limiting;
 pub(crate) mod making_room;
 pub(crate) mod noting;
 pub(crate) mod offers;
@@ -140,7 +145,13 @@ pub(crate) struct EventLoop {
     pub(crate) departures: Vec<Departure>,
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
+    /// Whether requests are looked at before the application has them: the cache, limits of rate.
+    pub(crate) has_edge: bool,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) rate_limits: RateLimits,
     pub(crate) static_files: StaticFiles,
+    /// None where responses are not compressed.
+    pub(crate) compression: Option<Arc<Compression>>,
     /// What has been told of files that cannot be opened.
     pub(crate) file_failures: Losses,
     /// Threads for what would hold up this one.
@@ -205,6 +216,7 @@ impl EventLoop {
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        let compression = Compression::new(std::mem::take(&mut settings.compression));
         let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
         if settings.max_connections == 0 {
             let room = descriptor_limit()
@@ -233,6 +245,9 @@ impl EventLoop {
                 .request_time
                 .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
             watch_at: 0,
+            has_edge: settings.cache_bytes > 0 || !settings.rate_limits.is_empty(),
+            cache: (settings.cache_bytes > 0).then(|| Cache::new(settings.cache_bytes)),
+            rate_limits: RateLimits::new(&settings.rate_limits),
             access_log: AccessLog::new(settings.access_log)?,
             statsd,
             notes_requests: false,
@@ -269,6 +284,7 @@ impl EventLoop {
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
             static_files,
+            compression,
             file_failures: Losses::default(),
             helpers,
             draining: false,
@@ -355,6 +371,7 @@ impl EventLoop {
         self.look_for_self_calls();
         self.report_workers();
         self.trim_memory();
+        self.settle_cache();
         self.show_levels();
         self.flush_notes();
         self.follow_command()
@@ -461,6 +478,9 @@ impl EventLoop {
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        if let Some(compression) = &self.compression {
+            self.shared.counters.responses_compressing.set(compression.active() as u64);
+        }
         self.shared.counters.files_open.set(self.static_files.open_files() as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);

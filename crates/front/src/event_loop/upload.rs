@@ -55,11 +55,14 @@ impl Streams {
 }
 
 fn is_below(prefixes: &[Vec<u8>], path: &[u8]) -> bool {
-    prefixes.iter().any(|prefix| {
-        let rest = path.strip_prefix(&prefix[..]);
-        // `/up` is not meant by `/upload`.
-        rest.is_some_and(|rest| prefix.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/"))
-    })
+    prefixes.iter().any(|prefix| lies_below(prefix, path))
+}
+
+/// Whether a decoded path is `prefix` or lies below it.
+pub(crate) fn lies_below(prefix: &[u8], path: &[u8]) -> bool {
+    let rest = path.strip_prefix(prefix);
+    // `/up` is not meant by `/upload`.
+    rest.is_some_and(|rest| prefix.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// A body that is still coming; of one that is complete nothing is left.

@@ -86,6 +86,20 @@ pub struct Pending {
     pub since_ms: u64,
 }
 
+/// What happens to a response beside the event loop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing.
+    #[default]
+    None,
+    /// Bytes that are to pass through the filters.
+    Bytes(Vec<u8>),
+    /// The next piece of the filters' file.
+    FilePiece,
+    /// A helper is at it.
+    Away,
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Exchange {
@@ -114,6 +128,8 @@ pub struct Exchange {
     pub passed: u64,
     /// What happens to the response on its way; nothing, for most.
     pub filters: Option<Box<Filters>>,
+    /// What a helper is to do, or does, with the next piece of the body; the filters are with the helper then.
+    pub work: Work,
     /// What the front itself has of the response's body and has not put into the output.
     #[expect(clippy::box_collection, reason = "most exchanges have none, and are small")]
     pub body: Option<Box<VecDeque<Part>>>,
@@ -150,6 +166,7 @@ impl Exchange {
             coding: None,
             passed: 0,
             filters: None,
+            work: Work::None,
             body: None,
             output: Output::new(backlog),
             is_behind: false,
@@ -215,6 +232,7 @@ impl Exchange {
         self.keep_alive = true;
         self.received_whole = true;
         self.filters = None;
+        debug_assert!(self.work == Work::None);
         self.output.end_spilling();
         debug_assert!(self.body.is_none());
         debug_assert!(self.output.is_empty());

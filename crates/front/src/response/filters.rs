@@ -27,7 +27,6 @@ pub struct Head<'h> {
     pub known_length: Option<u64>,
 }
 
-#[allow(dead_code, reason = "for filters, of which the first ones are still to come")]
 impl Head<'_> {
     /// The value of the first field with a name.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
@@ -48,6 +47,14 @@ pub trait Filter: fmt::Debug + Send {
     /// A piece of the body; what becomes of it is appended to `out`, now or later.
     fn body(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(piece);
+    }
+
+    /// Nothing more is there at present: what was kept back for the sake of the coding is appended to `out`.
+    fn flush(&mut self, _out: &mut Vec<u8>) {}
+
+    /// Whether it computes so much that large pieces are better filtered on a helper thread.
+    fn is_heavy(&self) -> bool {
+        false
     }
 
     /// The body is whole; what is still kept back is appended to `out`.
@@ -78,10 +85,15 @@ pub struct Filters {
 
 impl Filters {
     /// One more, behind the others.
-    #[allow(dead_code, reason = "the first filters are still to come")]
     pub fn add(&mut self, filter: Box<dyn Filter>) {
         self.all.push(filter);
         self.active.push(false);
+    }
+
+    /// One more, before the others.
+    pub fn add_first(&mut self, filter: Box<dyn Filter>) {
+        self.all.insert(0, filter);
+        self.active.insert(0, false);
     }
 
     /// Shows the head to all of them.
@@ -118,15 +130,29 @@ impl Filters {
 
     /// Appends what they have kept back; the body is whole.
     pub fn end(&mut self, out: &mut Vec<u8>) {
+        self.drain(out, |filter, rest| filter.end(rest));
+    }
+
+    /// Appends what was kept back only because more might come.
+    pub fn flush(&mut self, out: &mut Vec<u8>) {
+        self.drain(out, |filter, rest| filter.flush(rest));
+    }
+
+    fn drain(&mut self, out: &mut Vec<u8>, ask: impl Fn(&mut dyn Filter, &mut Vec<u8>)) {
         for index in 0..self.all.len() {
             let mut rest = Vec::new();
             if let (Some(filter), Some(true)) = (self.all.get_mut(index), self.active.get(index)) {
-                filter.end(&mut rest);
+                ask(&mut **filter, &mut rest);
             }
             if !rest.is_empty() {
                 self.through(index + 1, &rest, out);
             }
         }
+    }
+
+    /// Whether any that sees the body computes much.
+    pub fn is_heavy(&self) -> bool {
+        self.all.iter().zip(&self.active).any(|(filter, active)| *active && filter.is_heavy())
     }
 
     /// A part of a file is to be filtered, before whatever follows it.

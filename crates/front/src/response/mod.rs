@@ -22,7 +22,7 @@ use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
 use crate::event_loop::receive::Turn;
 use crate::exchange::output::Flushed;
-use crate::exchange::{ExchangeId, State};
+use crate::exchange::{ExchangeId, State, Work};
 use crate::notices::Level;
 use crate::response::head::HeadWriter;
 use crate::response::own::OwnResponse;
@@ -30,6 +30,7 @@ use crate::response::pass::{Attachment, Pass, keep_attached};
 use crate::scheduling::dispatch::Place;
 use crate::settings::LINGER_TIME;
 
+mod beside;
 pub(crate) mod filters;
 pub(crate) mod gather;
 pub(crate) mod head;
@@ -56,6 +57,9 @@ impl EventLoop {
     /// Passes on what the worker has written, as far as the client takes it or may lag behind.
     pub(crate) fn pump(&mut self, id: ExchangeId, place: Place) -> Turn {
         for _ in 0..PASSES {
+            if self.exchanges.get(id).is_some_and(|exchange| exchange.work != Work::None) {
+                return self.work_beside(id);
+            }
             if self.is_full(id) {
                 return self.wait_for_reader(id);
             }
@@ -116,7 +120,7 @@ impl EventLoop {
             // What there is of it is all there will ever be.
             progress = Progress::Broken;
         }
-        while pass.has_room(wire) {
+        while pass.has_room(wire) && exchange.work == Work::None {
             if exchange.filters.as_ref().is_some_and(|filters| filters.has_file()) {
                 match pass.filter_file(exchange, wire) {
                     Ok(()) => continue,
@@ -159,13 +163,17 @@ impl EventLoop {
             }
         }
         let has_file = exchange.filters.as_ref().is_some_and(|filters| filters.has_file());
-        let at_end = cursor.is_at_end() && !has_file && !pass.defers(exchange);
+        let has_work = exchange.work != Work::None;
+        let at_end = cursor.is_at_end() && !has_file && !pass.defers(exchange) && !has_work;
         let is_whole = at_end && progress == Progress::Complete;
+        if at_end && progress == Progress::Open && exchange.filters.is_some() {
+            let _ = pass.flush_filters(exchange, wire);
+        }
         if is_whole && pass.end(exchange, wire).is_err() {
             return Ok(Err(Damaged));
         }
         let sent = pass.send(exchange, &mut connection.transport, wire);
-        let Pass { gather, attached } = pass;
+        let Pass { gather, attached, .. } = pass;
         let rest_sent = sent.as_ref().map_or(0, |sent| exchange.output.keep(gather.bytes(wire), *sent));
         // Even after a failure: what was read of the ring (descriptors among it) must not be read again.
         link.consume(slot, cursor, progress);
@@ -251,6 +259,7 @@ impl EventLoop {
         }
         let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
         match exchange.slot {
+            _ if exchange.work != Work::None => self.work_beside(id),
             Some(place) => self.pump(id, place),
             None if exchange.body.is_some() => self.pump_own(id),
             None => self.finish(id),

@@ -108,6 +108,8 @@ impl OwnResponse {
 pub enum Part {
     /// Bytes in memory.
     Bytes(Cow<'static, [u8]>),
+    /// Bytes that others have, too.
+    Shared(Arc<[u8]>),
     /// A part of a file, from an offset.
     File(Arc<SentFile>, u64, u64),
 }
@@ -116,6 +118,7 @@ impl Part {
     fn len(&self) -> u64 {
         match self {
             Part::Bytes(bytes) => bytes.len() as u64,
+            Part::Shared(bytes) => bytes.len() as u64,
             Part::File(_, _, len) => *len,
         }
     }
@@ -147,6 +150,9 @@ impl Response {
         Response::line(status, PLAIN_TEXT, text, received_whole)
     }
 }
+
+/// Shared bytes up to this size are copied, so that they leave with the head; larger ones are sent from where they are.
+const SHARED_COPY: usize = 16 * 1024;
 
 /// What is sent where a head cannot be written.
 const LAST_RESORT: &[u8] =
@@ -227,7 +233,7 @@ impl EventLoop {
         exchange.output.push(&self.wire);
         let is_sent = exchange.coding != Some(Coding::None);
         exchange.body = is_sent.then(|| Box::new(std::mem::take(&mut response.body)));
-        if let Some(Part::Bytes(_)) = exchange.body.as_ref().and_then(|body| body.front())
+        if let Some(Part::Bytes(_) | Part::Shared(_)) = exchange.body.as_ref().and_then(|body| body.front())
             && !is_filtered(exchange)
         {
             // So that they leave with the head.
@@ -271,6 +277,17 @@ fn push_part(exchange: &mut Exchange, wire: &mut Vec<u8>) -> bool {
         Some(Part::Bytes(bytes)) => match exchange.filters.as_mut().filter(|filters| filters.take_body()) {
             Some(filters) => filters.body(&bytes, &mut out),
             None => out = bytes.into_owned(),
+        },
+        Some(Part::Shared(bytes)) => match exchange.filters.as_mut().filter(|filters| filters.take_body()) {
+            Some(filters) => filters.body(&bytes, &mut out),
+            None if bytes.len() <= SHARED_COPY || exchange.coding == Some(Coding::Chunked) => {
+                out.extend_from_slice(&bytes);
+            }
+            None => {
+                let len = bytes.len();
+                exchange.passed += len as u64;
+                exchange.output.push_loan(Box::new(bytes), 0, len);
+            }
         },
         Some(Part::File(file, offset, len)) => {
             match exchange.filters.as_mut().filter(|filters| filters.take_body()) {

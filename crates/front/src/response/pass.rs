@@ -11,13 +11,15 @@ use pelton_http::Coding;
 use pelton_http::h1::encode::{CHUNK_END, LAST_CHUNK, chunk_prefix};
 use pelton_link::{Damaged, Loan};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Work};
 use crate::response::gather::{Gather, PIECES, Piece};
 use crate::sent_file::SentFile;
 use crate::transport::Transport;
 
 /// Body pieces up to this size are copied behind the head, so that both leave in one buffer.
 const GATHER: usize = 16 * 1024;
+/// More than this is not compressed on the event loop: it takes some tenths of a millisecond, about as long as to have a helper do it.
+const FILTERED_HERE: usize = 8 * 1024;
 /// With so much in the buffer, the rest waits for the next pass.
 const FULL: usize = 256 * 1024;
 
@@ -39,12 +41,14 @@ pub(super) enum Attachment {
 pub(super) struct Pass<'r> {
     pub(super) gather: Gather<'r>,
     pub(super) attached: Option<Attachment>,
+    /// Bytes that have passed through filters here.
+    filtered: usize,
 }
 
 impl<'r> Pass<'r> {
     #[inline]
     pub(super) fn new() -> Self {
-        Pass { gather: Gather::new(), attached: None }
+        Pass { gather: Gather::new(), attached: None, filtered: 0 }
     }
 
     /// Whether another frame fits.
@@ -134,9 +138,28 @@ impl<'r> Pass<'r> {
     ) -> Result<(), Damaged> {
         let mut out = Vec::new();
         if let Some(filters) = &mut exchange.filters {
+            self.filtered += pieces[0].len() + pieces[1].len();
+            if self.filtered > FILTERED_HERE && filters.is_heavy() {
+                exchange.work = Work::Bytes(pieces.concat());
+                return Ok(());
+            }
             for piece in pieces {
                 filters.body(piece, &mut out);
             }
+        }
+        self.own_bytes(exchange, wire, &out)
+    }
+
+    /// Nothing more is there at present: what the filters keep back for that must not wait.
+    #[cold]
+    pub(super) fn flush_filters(
+        &mut self,
+        exchange: &mut Exchange,
+        wire: &mut Vec<u8>,
+    ) -> Result<(), Damaged> {
+        let mut out = Vec::new();
+        if let Some(filters) = &mut exchange.filters {
+            filters.flush(&mut out);
         }
         self.own_bytes(exchange, wire, &out)
     }
@@ -146,6 +169,10 @@ impl<'r> Pass<'r> {
     pub(super) fn filter_file(&mut self, exchange: &mut Exchange, wire: &mut Vec<u8>) -> Result<(), Damaged> {
         let mut out = Vec::new();
         if let Some(filters) = &mut exchange.filters {
+            if filters.is_heavy() {
+                exchange.work = Work::FilePiece;
+                return Ok(());
+            }
             filters.file_piece(&mut out).map_err(|_| Damaged)?;
         }
         self.own_bytes(exchange, wire, &out)

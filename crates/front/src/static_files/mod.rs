@@ -23,8 +23,6 @@ const UNKNOWN_TYPE: &[u8] = b"application/octet-stream";
 pub struct StaticSettings {
     /// Paths of requests, and the folders below them.
     pub mounts: Vec<(String, Vec<u8>)>,
-    /// Folders that the application may name in `X-Accel-Redirect` and `X-Sendfile`, by the path with which it does.
-    pub sendfile: Vec<(String, Vec<u8>)>,
     /// The file that stands for its folder; empty for none.
     pub index: String,
     /// The file that is sent to a browser in place of one that is missing.

@@ -121,6 +121,11 @@ impl Transport {
         }
     }
 
+    /// Whether this protocol was agreed on by ALPN.
+    pub fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        self.tls().is_some_and(|tls| tls.session().protocol() == Some(protocol))
+    }
+
     /// The session, if there is one.
     pub fn tls(&self) -> Option<&Tls> {
         match &self.kind {

@@ -1,4 +1,4 @@
-"""Files that are sent without the application.
+"""Files that are sent without the application, and compression of what the application sends.
 
 Rows of the table of settings; see `pelton.config.setting` for what each part means.
 """
@@ -70,10 +70,46 @@ class Files:
         more="Whether the name still leads to the same file is looked at once a second, whether it has been"
         " written to each time.",
     )  # fmt: skip
-    sendfile_root: tuple[str, ...] = setting(
+    compress: str = setting(
+        "off",
+        Unit.TEXT, Group.COMPRESSION, Part.FRONT, "--compress",
+        help="Compresses the application's responses: on, off, or codings, the preferred one first: "
+        "zstd,br,gzip.",
+        reason="It may be done elsewhere already, and it has a risk that one should know (compression.md).",
+        more="Each client's own order (Accept-Encoding) counts more. Streams stay live. Never compressed are"
+        " pictures and archives, what is compressed already, parts of files, and what says no-transform.",
+    )  # fmt: skip
+    compress_min_bytes: int = setting(
+        1024,
+        Unit.BYTES, Group.COMPRESSION, Part.FRONT, "--compress-min",
+        help="Responses that are known to be shorter are not compressed.",
+        reason="Below that nearly all fits one packet anyway.",
+    )  # fmt: skip
+    compress_type: tuple[str, ...] = setting(
         (),
-        Unit.TEXT, Group.FILES, Part.FRONT, "--sendfile-root",
-        help="A path and a folder of whose files the application may have any sent by the front, with "
-        "X-Accel-Redirect or X-Sendfile: /protected=path. May be repeated.",
-        reason="An application that can be made to name files should be able to name only these.",
+        Unit.TEXT, Group.COMPRESSION, Part.FRONT, "--compress-type",
+        help="One more media type to be compressed, or a whole kind of them: image/bmp, model/*. May be "
+        "repeated.",
+        reason="Text, JSON, XML, JavaScript and what is made of them are always among them.",
+    )  # fmt: skip
+    compress_cookies: bool = setting(
+        False,
+        Unit.FLAG, Group.COMPRESSION, Part.FRONT, "--compress-cookies",
+        help="Whether responses that set cookies are compressed, too.",
+        reason="Such pages often hold a secret (a token against forged requests), whose letters the length "
+        "of a compressed page can give away (BREACH).",
+    )  # fmt: skip
+    compress_padding_bytes: int = setting(
+        0,
+        Unit.BYTES, Group.COMPRESSION, Part.FRONT, "--compress-padding",
+        help="Adds a field of random length up to this to compressed responses.",
+        reason="It makes BREACH slower, not impossible, and each response longer.",
+        zero="none",
+    )  # fmt: skip
+    compress_at_once: int = setting(
+        256,
+        Unit.COUNT, Group.COMPRESSION, Part.FRONT, "--compress-at-once",
+        help="Most responses that are being compressed at the same time; more are sent as they are.",
+        reason="Each holds up to about a megabyte, streams for as long as they last.",
+        minimum=1,
     )  # fmt: skip

@@ -29,6 +29,23 @@ impl EventLoop {
         Driver::Http2(Box::new(super::Http2::new(session, input)))
     }
 
+    /// What the client of an encrypted connection has agreed on is known now.
+    pub(crate) fn follow_agreement(&mut self, id: ConnectionId) {
+        if !self.connections.get(id).is_some_and(|connection| connection.transport.has_agreed_on(b"h2")) {
+            return;
+        }
+        let driver = self.http2_driver(Vec::new());
+        self.change_driver(id, driver);
+    }
+
+    fn change_driver(&mut self, id: ConnectionId, driver: Driver) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && let Driver::Http1(http1) = std::mem::replace(&mut connection.driver, driver)
+        {
+            self.exchanges.remove(http1.exchange);
+        }
+    }
+
     /// The first bytes of a connection that may speak either version (RFC 9113 section 3.3): whether they are HTTP/2's; None where that cannot be
     /// said yet.
     pub(crate) fn look_for_preface(&mut self, id: ConnectionId, input: &[u8]) -> Option<bool> {
@@ -37,13 +54,16 @@ impl EventLoop {
         if is_like && seen < h2::PREFACE.len() {
             return None;
         }
-        let driver = is_like.then(|| self.http2_driver(input.to_vec()));
-        let connection = self.connections.get_mut(id)?;
-        connection.may_be_http2 = false;
-        if let Some(driver) = driver
-            && let Driver::Http1(http1) = std::mem::replace(&mut connection.driver, driver)
-        {
-            self.exchanges.remove(http1.exchange);
+        if !is_like && is_neither(input) {
+            // Which of the two would be understood, nobody knows: the connection ends without a word (section 3.4).
+            self.shared.counters.http2_faults.up();
+            self.close(id, CloseReason::ByClientEarly);
+            return Some(true);
+        }
+        self.connections.get_mut(id)?.may_be_http2 = false;
+        if is_like {
+            let driver = self.http2_driver(input.to_vec());
+            self.change_driver(id, driver);
         }
         Some(is_like)
     }
@@ -229,11 +249,15 @@ impl EventLoop {
     }
 
     fn begin_request(&mut self, id: ConnectionId, exchange_id: ExchangeId, bytes: &[u8], ended: bool) {
-        let is_admin = self.connections.get(id).is_some_and(|connection| connection.role == Role::Admin);
+        let Some(connection) = self.connections.get(id) else { return };
+        let is_special = self.settings.health_path.is_some()
+            || connection.role != Role::Application
+            || !self.challenges.is_empty();
         if let Some(exchange) = self.exchanges.get_mut(exchange_id) {
             exchange.is_head = self.head.method.of(bytes) == b"HEAD";
+            exchange.is_tls = connection.peer.is_tls;
         }
-        if (is_admin || self.settings.health_path.is_some()) && self.answer_health(exchange_id, bytes) {
+        if is_special && self.answer_by_role(exchange_id, bytes) {
             return;
         }
         let Ok(client) = self.client_of_request(exchange_id, bytes) else { return };
@@ -241,7 +265,9 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
-        if !self.static_files.is_idle() && self.respond_with_file(exchange_id, bytes) {
+        if (self.has_edge || !self.static_files.is_idle())
+            && self.meet_edge(exchange_id, &client, bytes, &mut identified)
+        {
             self.identified = identified;
             return;
         }
@@ -402,6 +428,12 @@ impl EventLoop {
         }
         Turn::Wait
     }
+}
+
+/// Whether the first bytes of a connection have a whole line that is no request of HTTP/1 either, in form.
+fn is_neither(input: &[u8]) -> bool {
+    let line = input.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+    line.ends_with(b"\n") && line.is_ascii() && line.len() > 2 && !line.windows(6).any(|six| six == b" HTTP/")
 }
 
 /// The exchanges of a connection.

@@ -1,0 +1,97 @@
+//! The response cache: kept responses, and the fetches that are under way.
+//!
+//! What may be kept and reused decides `pelton_http::caching`; the memory is `store`; what watches responses is `recorder`; how
+//! requests meet it is `event_loop/caching`. Runs on the front's thread.
+
+use std::collections::HashMap;
+
+use crate::cache::recorder::{FetchId, Inbox};
+use crate::cache::store::Store;
+use crate::exchange::ExchangeId;
+
+pub(crate) mod recorder;
+pub(crate) mod store;
+
+/// Targets whose last response could not be kept: nobody waits for another one's then.
+const MOST_PASSED: usize = 4096;
+/// For how long that counts, in seconds.
+const PASS_SECONDS: u64 = 30;
+
+/// A fetch that is under way, and who waits for what it brings.
+#[derive(Debug)]
+struct Fetch {
+    serial: u64,
+    waiters: Vec<ExchangeId>,
+}
+
+/// See the module's head.
+pub(crate) struct Cache {
+    pub(crate) store: Store,
+    pub(crate) inbox: Inbox,
+    fetches: HashMap<Box<[u8]>, Fetch>,
+    serials: u64,
+    passed: HashMap<Box<[u8]>, u64>,
+}
+
+impl Cache {
+    /// Keeps at most so many bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Cache {
+            store: Store::new(limit),
+            inbox: Inbox::default(),
+            fetches: HashMap::new(),
+            serials: 0,
+            passed: HashMap::new(),
+        }
+    }
+
+    /// A fetch begins. Its end is told through the inbox, whatever happens.
+    pub(crate) fn begin_fetch(&mut self, target: &[u8]) -> FetchId {
+        self.serials += 1;
+        let serial = self.serials;
+        self.fetches.entry(target.into()).or_insert(Fetch { serial, waiters: Vec::new() });
+        FetchId { target: target.into(), serial }
+    }
+
+    /// Whether somebody fetches this.
+    pub(crate) fn is_fetched(&self, target: &[u8]) -> bool {
+        self.fetches.contains_key(target)
+    }
+
+    /// Waits for a fetch that is under way. False: there is none, or so many wait already.
+    pub(crate) fn wait(&mut self, target: &[u8], id: ExchangeId, most: usize) -> bool {
+        match self.fetches.get_mut(target) {
+            Some(fetch) if fetch.waiters.len() < most => {
+                fetch.waiters.push(id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The fetch has ended; gives who has waited for it.
+    pub(crate) fn end_fetch(&mut self, fetch: &FetchId) -> Vec<ExchangeId> {
+        match self.fetches.get(&fetch.target) {
+            Some(present) if present.serial == fetch.serial => {
+                self.fetches.remove(&fetch.target).map(|fetch| fetch.waiters).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What this target brings cannot be kept: for a while nobody waits for it.
+    pub(crate) fn pass(&mut self, target: &[u8], now: u64) {
+        if self.passed.len() >= MOST_PASSED {
+            self.passed.retain(|_, until| *until > now);
+            if self.passed.len() >= MOST_PASSED {
+                self.passed.clear();
+            }
+        }
+        self.passed.insert(target.into(), now + PASS_SECONDS);
+    }
+
+    /// Whether that was so lately.
+    pub(crate) fn is_passed(&self, target: &[u8], now: u64) -> bool {
+        self.passed.get(target).is_some_and(|until| *until > now)
+    }
+}

@@ -1,0 +1,348 @@
+//! What watches a response on its way from the application: it is recorded for the cache, or a kept one takes its place.
+//!
+//! Owns the decision at the head, and the copy of the body. What came of it is told through the cache's inbox, which the event loop
+//! reads in the same turn; a recorder that is dropped before the end says so, too. Runs on the front's thread.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pelton_http::Known;
+use pelton_http::caching::status::{CacheStatus, Forwarded, write_cache_status};
+use pelton_http::caching::{
+    Age, Lifetime, RequestDirectives, Response, Selection, Storable, may_store, stands_in,
+    survives_validation, tags,
+};
+use pelton_http::conditions::{Outcome, Validators, date, evaluate};
+
+use crate::cache::store::{Entry, EntryId};
+use crate::response::filters::{Filter, Head};
+
+/// A field with its own memory.
+pub(crate) type OwnField = (Box<[u8]>, Box<[u8]>);
+
+/// What became of a fetch.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// It may be kept.
+    Stored { fetch: FetchId, entry: Box<Entry> },
+    /// What is kept is still right, with another head.
+    Validated { fetch: FetchId, id: EntryId, fields: Vec<OwnField>, lifetime: Lifetime, age: Age },
+    /// It may not be kept.
+    NotStored { fetch: FetchId },
+    /// It has no end, or none that anybody will see.
+    Abandoned { fetch: FetchId },
+    /// A request has changed what is kept under these targets.
+    Changed { targets: Vec<Box<[u8]>> },
+}
+
+/// Names one fetch: its target, and a number unlike those of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FetchId {
+    pub(crate) target: Box<[u8]>,
+    pub(crate) serial: u64,
+}
+
+/// Where news waits for the event loop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inbox(Arc<Mutex<Vec<News>>>);
+
+impl Inbox {
+    fn post(&self, news: News) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(news);
+    }
+
+    pub(crate) fn take(&self) -> Vec<News> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What of a request decides about its response.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) fields: Vec<OwnField>,
+    pub(crate) directives: RequestDirectives,
+    pub(crate) authorized: bool,
+    /// Conditions of the client's own, which the application has not seen.
+    pub(crate) conditions: Vec<(Known, Box<[u8]>)>,
+    pub(crate) why: Forwarded,
+    pub(crate) unix_now: u64,
+    pub(crate) now: u64,
+    /// The value of `Date`, should the application give none.
+    pub(crate) date: [u8; 29],
+}
+
+/// The kept response that is being validated, so that it can take the place of a 304 or of a failure.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) id: EntryId,
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<OwnField>,
+    pub(crate) body: Arc<[u8]>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) age: Age,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Recording {
+        status: u16,
+        storable: Storable,
+        fields: Vec<OwnField>,
+        body: Vec<u8>,
+        length: Option<u64>,
+    },
+    /// The kept body is sent in the place of the application's.
+    Replacing(Arc<[u8]>),
+    Passing,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) inbox: Inbox,
+    pub(crate) fetch: FetchId,
+    pub(crate) asked: Asked,
+    pub(crate) kept: Option<Kept>,
+    pub(crate) most_bytes: usize,
+    state: State,
+    has_told: bool,
+}
+
+impl Recorder {
+    pub(crate) fn new(
+        inbox: Inbox,
+        fetch: FetchId,
+        asked: Asked,
+        kept: Option<Kept>,
+        most_bytes: usize,
+    ) -> Self {
+        Recorder { inbox, fetch, asked, kept, most_bytes, state: State::Waiting, has_told: false }
+    }
+
+    fn tell(&mut self, news: News) {
+        if !std::mem::replace(&mut self.has_told, true) {
+            self.inbox.post(news);
+        }
+    }
+
+    fn not_stored(&mut self) {
+        let fetch = self.fetch.clone();
+        self.tell(News::NotStored { fetch });
+    }
+
+    fn status(&self, of_application: Option<u16>, stored: bool) -> Vec<u8> {
+        let mut value = Vec::new();
+        let status = CacheStatus {
+            forwarded: Some(self.asked.why),
+            forwarded_status: of_application,
+            stored,
+            ..CacheStatus::default()
+        };
+        write_cache_status(&mut value, &status);
+        value
+    }
+
+    fn storable<'f>(
+        &self,
+        status: u16,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+    ) -> Option<Storable> {
+        let response = Response {
+            status,
+            fields,
+            authorized: self.asked.authorized,
+            unix_now: self.asked.unix_now,
+            now: self.asked.now,
+        };
+        may_store(&response, &self.asked.directives)
+    }
+
+    /// The application has answered 304, or has failed: what is kept takes the place.
+    fn replace(&mut self, head: &mut Head<'_>, mut kept: Kept) -> bool {
+        let from_application = head.status;
+        let validated = from_application == 304;
+        if validated {
+            for (name, _) in &head.fields {
+                if !survives_validation(name) {
+                    kept.fields.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+                }
+            }
+            for (name, value) in &head.fields {
+                if !survives_validation(name) {
+                    kept.fields.push((name.as_ref().into(), value.as_ref().into()));
+                }
+            }
+            self.add_date(&mut kept.fields);
+            let fields = kept.fields.iter().map(|(name, value)| (&**name, &**value));
+            let fetch = self.fetch.clone();
+            match self.storable(kept.status, fields) {
+                Some(found) => {
+                    kept.age = found.age;
+                    let fields = kept.fields.clone();
+                    let (lifetime, age) = (found.lifetime, found.age);
+                    self.tell(News::Validated { fetch, id: kept.id, fields, lifetime, age });
+                }
+                None => self.not_stored(),
+            }
+        } else {
+            self.not_stored();
+        }
+        let is_unchanged = is_not_modified(&kept.fields, &self.asked.conditions);
+        head.status = if is_unchanged { 304 } else { kept.status };
+        head.fields =
+            kept.fields.iter().map(|(name, value)| (name.to_vec().into(), value.to_vec().into())).collect();
+        head.known_length = Some(kept.body.len() as u64);
+        let age = kept.age.at(self.asked.now).to_string().into_bytes();
+        head.fields.push((b"Age"[..].into(), age.into()));
+        head.fields.push((b"Cache-Status"[..].into(), self.status(Some(from_application), validated).into()));
+        self.state = State::Replacing(if is_unchanged { Arc::from(&b""[..]) } else { kept.body });
+        true
+    }
+
+    fn add_date(&self, fields: &mut Vec<OwnField>) {
+        if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"date")) {
+            fields.push((b"Date"[..].into(), self.asked.date[..].into()));
+        }
+    }
+}
+
+/// Whether a client that sent these conditions has what is kept already (RFC 9110 section 13.2.2).
+pub(crate) fn is_not_modified(fields: &[OwnField], conditions: &[(Known, Box<[u8]>)]) -> bool {
+    if conditions.is_empty() {
+        return false;
+    }
+    let find = |wanted: &[u8]| {
+        fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| &**value)
+    };
+    let now = Validators { etag: find(b"etag"), modified: find(b"last-modified").and_then(date) };
+    let conditions = conditions.iter().map(|(known, value)| (*known, &**value));
+    evaluate(conditions, true, &now) == Outcome::NotModified
+}
+
+impl Filter for Recorder {
+    fn head(&mut self, head: &mut Head<'_>) -> bool {
+        // An interim response is not what was asked for.
+        if head.status < 200 {
+            return false;
+        }
+        if let Some(kept) = self.kept.take() {
+            let age = kept.age.at(self.asked.now);
+            let has_failed = matches!(head.status, 500 | 502 | 503 | 504);
+            if head.status == 304 || (has_failed && stands_in(&kept.lifetime, age, &self.asked.directives)) {
+                return self.replace(head, kept);
+            }
+        }
+        let length = head.find(b"content-length").and_then(pelton_http::header_policy::parse_content_length);
+        let is_too_large = length.is_some_and(|length| length > self.most_bytes as u64);
+        let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));
+        let storable = self.storable(head.status, fields).filter(|_| !is_too_large);
+        let is_stored = storable.is_some();
+        if let Some(storable) = storable {
+            let mut fields: Vec<OwnField> = head
+                .fields
+                .iter()
+                .filter(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"))
+                .map(|(name, value)| (name.as_ref().into(), value.as_ref().into()))
+                .collect();
+            self.add_date(&mut fields);
+            let status = head.status;
+            self.state = State::Recording { status, storable, fields, body: Vec::new(), length };
+        } else {
+            self.state = State::Passing;
+            self.not_stored();
+        }
+        head.remove(b"cache-tag");
+        head.fields.push((b"Cache-Status"[..].into(), self.status(None, is_stored).into()));
+        is_stored
+    }
+
+    fn body(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        match &mut self.state {
+            State::Replacing(_) => return,
+            State::Recording { body, .. } if body.len() + piece.len() <= self.most_bytes => {
+                body.extend_from_slice(piece);
+            }
+            State::Recording { .. } => {
+                self.state = State::Passing;
+                self.not_stored();
+            }
+            State::Waiting | State::Passing => {}
+        }
+        out.extend_from_slice(piece);
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.state, State::Passing) {
+            State::Replacing(body) => out.extend_from_slice(&body),
+            State::Recording { status, storable, mut fields, body, length } => {
+                let all = |wanted: &'static [u8]| {
+                    fields
+                        .iter()
+                        .filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
+                        .map(|(_, value)| &**value)
+                };
+                let request = self.asked.fields.iter().map(|(name, value)| (&**name, &**value));
+                let selection = Selection::new(all(b"vary"), request);
+                let tags = all(b"cache-tag").flat_map(tags).map(Into::into).collect();
+                let is_whole = length.is_none_or(|length| length == body.len() as u64);
+                if let Some(selection) = selection.filter(|_| is_whole) {
+                    fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"cache-tag"));
+                    let fetch = self.fetch.clone();
+                    let entry = Entry {
+                        target: fetch.target.clone(),
+                        selection,
+                        status,
+                        fields,
+                        body: body.into(),
+                        lifetime: storable.lifetime,
+                        age: storable.age,
+                        tags,
+                    };
+                    self.tell(News::Stored { fetch, entry: Box::new(entry) });
+                } else {
+                    self.not_stored();
+                }
+            }
+            State::Waiting | State::Passing => {}
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let fetch = self.fetch.clone();
+        self.tell(News::Abandoned { fetch });
+    }
+}
+
+/// Watches the response to a request that changes something: if it succeeds, what is kept is wrong (RFC 9111 section 4.4).
+#[derive(Debug)]
+pub(crate) struct Invalidator {
+    pub(crate) inbox: Inbox,
+    pub(crate) target: Box<[u8]>,
+    /// Scheme and authority, as keys begin.
+    pub(crate) origin: Box<[u8]>,
+}
+
+impl Filter for Invalidator {
+    fn head(&mut self, head: &mut Head<'_>) -> bool {
+        if (200..400).contains(&head.status) {
+            let mut targets = vec![self.target.clone()];
+            for name in [&b"location"[..], b"content-location"] {
+                if let Some(path) = head.find(name).and_then(|value| self.path_of(value)) {
+                    targets.push([&*self.origin, path].concat().into());
+                }
+            }
+            self.inbox.post(News::Changed { targets });
+        }
+        false
+    }
+}
+
+impl Invalidator {
+    /// The path of a reference to the same origin; others are none of this request's business.
+    fn path_of<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
+        let path = value.strip_prefix(&*self.origin).unwrap_or(value);
+        (path.starts_with(b"/") && !path.starts_with(b"//")).then_some(path)
+    }
+}

@@ -1,0 +1,140 @@
+//! How often a client may ask: limits of rate, kept for all workers in one place.
+//!
+//! Owns the rules and who counts as one client. The arithmetic and the bound are in `table`. Runs on the front's thread.
+
+use std::net::IpAddr;
+
+use pelton_http::target::percent_decode;
+
+use crate::event_loop::upload::lies_below;
+use crate::rate_limits::table::{Rate, Table, Verdict};
+use crate::transport::peer::Peer;
+
+pub(crate) mod table;
+
+/// Clients that are told apart. 16 bytes each.
+const CLIENTS: usize = 65_536;
+
+/// One rule of the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateRule {
+    /// It holds for this path and all below.
+    pub path: Vec<u8>,
+    /// So many requests …
+    pub count: u32,
+    /// … in so many microseconds.
+    pub window_us: u64,
+    /// So many at once.
+    pub burst: u32,
+    /// A field that tells clients apart; empty: their address does.
+    pub field: Vec<u8>,
+}
+
+/// See the module's head.
+pub(crate) struct RateLimits {
+    rules: Vec<RateRule>,
+    table: Option<Table>,
+}
+
+impl RateLimits {
+    pub(crate) fn new(rules: &[RateRule]) -> Self {
+        let table = (!rules.is_empty()).then(|| Table::new(CLIENTS));
+        RateLimits { rules: rules.to_vec(), table }
+    }
+
+    /// Counts a request; None where no rule holds for it, or its client cannot be told from others. `field` finds a field's value.
+    pub(crate) fn spend<'f>(
+        &mut self,
+        path: &[u8],
+        client: &Peer,
+        field: impl Fn(&[u8]) -> Option<&'f [u8]>,
+        now_us: u64,
+    ) -> Option<(&RateRule, Verdict)> {
+        let mut decoded = Vec::new();
+        percent_decode(path, &mut decoded);
+        let (number, rule) = (self.rules.iter().enumerate())
+            .filter(|(_, rule)| lies_below(&rule.path, &decoded))
+            .max_by_key(|(_, rule)| rule.path.len())?;
+        let named = if rule.field.is_empty() { None } else { field(&rule.field) };
+        let mut address = [0; 16];
+        let key = match named {
+            Some(value) => value,
+            None => address_of(client, &mut address)?,
+        };
+        let rate = Rate { count: rule.count, window_us: rule.window_us, burst: rule.burst };
+        let table = self.table.as_mut()?;
+        let verdict = table.spend(u16::try_from(number).unwrap_or(u16::MAX), key, &rate, 1, now_us);
+        Some((rule, verdict))
+    }
+}
+
+/// What of an address names one client. Of IPv6 it is the network of 64 bits: whoever has one address there has all of them.
+fn address_of<'b>(client: &Peer, into: &'b mut [u8; 16]) -> Option<&'b [u8]> {
+    let (ip, _) = client.address?;
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            into[..4].copy_from_slice(&ip.octets());
+            into.get(..4)
+        }
+        IpAddr::V6(ip) => {
+            *into = ip.octets();
+            into.get(..8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(path: &str, count: u32, field: &str) -> RateRule {
+        RateRule {
+            path: path.as_bytes().to_vec(),
+            count,
+            window_us: 60_000_000,
+            burst: count,
+            field: field.as_bytes().to_vec(),
+        }
+    }
+
+    fn ask(limits: &mut RateLimits, path: &str, client: &str, key: Option<&'static str>) -> Option<bool> {
+        let peer = client.parse().map_or(Peer::unknown(), |ip| Peer::named(ip, 1));
+        let found = limits.spend(path.as_bytes(), &peer, |_| key.map(str::as_bytes), 1);
+        found.map(|(_, verdict)| matches!(verdict, Verdict::Allowed { .. }))
+    }
+
+    #[test]
+    fn the_longest_path_counts_and_others_are_free() {
+        let mut limits = RateLimits::new(&[rule("/", 3, ""), rule("/login", 1, "")]);
+        assert_eq!(ask(&mut limits, "/login", "10.0.0.1", None), Some(true));
+        assert_eq!(ask(&mut limits, "/%6cogin", "10.0.0.1", None), Some(false));
+        assert_eq!(ask(&mut limits, "/logins", "10.0.0.1", None), Some(true));
+        let mut limits = RateLimits::new(&[rule("/login", 1, "")]);
+        assert_eq!(ask(&mut limits, "/logins", "10.0.0.1", None), None);
+    }
+
+    #[test]
+    fn who_is_one_client() {
+        let mut limits = RateLimits::new(&[rule("/", 1, "")]);
+        for (client, allowed) in [
+            ("10.0.0.1", Some(true)),
+            ("::ffff:10.0.0.1", Some(false)),
+            ("10.0.0.2", Some(true)),
+            ("2001:db8:1:2:3::4", Some(true)),
+            ("2001:db8:1:2:ffff::1", Some(false)),
+            ("2001:db8:1:3::1", Some(true)),
+            ("a unix socket", None),
+        ] {
+            assert_eq!(ask(&mut limits, "/", client, None), allowed, "{client}");
+        }
+    }
+
+    #[test]
+    fn a_field_tells_clients_apart_where_it_is_there() {
+        let mut limits = RateLimits::new(&[rule("/", 1, "x-api-key")]);
+        assert_eq!(ask(&mut limits, "/", "10.0.0.1", Some("a")), Some(true));
+        assert_eq!(ask(&mut limits, "/", "10.0.0.2", Some("a")), Some(false));
+        assert_eq!(ask(&mut limits, "/", "10.0.0.1", Some("b")), Some(true));
+        assert_eq!(ask(&mut limits, "/", "10.0.0.1", None), Some(true));
+    }
+}

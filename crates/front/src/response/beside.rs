@@ -1,0 +1,61 @@
+//! Filters that compute for long: a piece of a body and the filters go to a helper, and come back with what became of it.
+//!
+//! Nothing else of the response moves meanwhile; the worker's ring fills, which is what holds its writer back. Runs on the front's thread.
+
+use std::io;
+
+use crate::connection::close::CloseReason;
+use crate::event_loop::EventLoop;
+use crate::event_loop::files::Helped;
+use crate::event_loop::receive::Turn;
+use crate::exchange::{ExchangeId, Work};
+use crate::response::filters::Filters;
+use crate::response::pass::frame_bytes;
+
+impl EventLoop {
+    /// Gives a helper what is to be done, unless it has it already. The client's clock stands still where nothing is kept for it.
+    pub(crate) fn work_beside(&mut self, id: ExchangeId) -> Turn {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
+        match std::mem::replace(&mut exchange.work, Work::Away) {
+            Work::Away => {}
+            Work::None => exchange.work = Work::None,
+            work => match exchange.filters.take() {
+                Some(mut filters) => {
+                    self.shared.counters.pieces_filtered_beside.up();
+                    self.helpers.run(move || {
+                        let mut out = Vec::new();
+                        let done = match work {
+                            Work::Bytes(bytes) => {
+                                filters.body(&bytes, &mut out);
+                                Ok(())
+                            }
+                            _ => filters.file_piece(&mut out),
+                        };
+                        Helped::Filtered(id, filters, done.map(|()| out))
+                    });
+                }
+                None => exchange.work = Work::None,
+            },
+        }
+        self.wait_for_reader(id)
+    }
+
+    /// A helper has done it.
+    pub(crate) fn filtered(&mut self, id: ExchangeId, filters: Box<Filters>, out: io::Result<Vec<u8>>) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        exchange.work = Work::None;
+        exchange.filters = Some(filters);
+        let connection = exchange.connection;
+        let is_sent = out.is_ok_and(|out| {
+            self.wire.clear();
+            let is_framed = frame_bytes(exchange, &mut self.wire, &out).is_ok();
+            exchange.output.push(&self.wire);
+            is_framed
+        });
+        if is_sent {
+            self.drive(connection);
+        } else {
+            self.close_exchange(id, CloseReason::FileChanged);
+        }
+    }
+}
