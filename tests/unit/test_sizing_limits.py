@@ -102,7 +102,7 @@ def test_a_least_that_the_machine_does_not_suggest(root: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("text", ["5000", ":5000", "5000:"])
 def test_more_than_a_worker_can_have_is_refused_by_name(root: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match="5000 are more than one worker can have: 4096"):
+    with pytest.raises(ConfigError, match="4096 is the most that one worker can run at once"):
         thread_bounds(settings_from({"threads": text}), root)
 
 

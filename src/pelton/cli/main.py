@@ -22,7 +22,6 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from pelton._engine import Origin
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
@@ -43,7 +42,6 @@ from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.loader import ApplicationError, Target, load_application, parse_target
 from pelton.process.daemon import begin
 from pelton.process.first import leave_first_place
-from pelton.process.forks import leave_if_child
 from pelton.process.systemd import inherited_descriptors
 from pelton.version import VERSION
 
@@ -305,6 +303,9 @@ def _serve_checked(target: Target, settings: Settings, found: Configuration) -> 
     if settings.hooks is not None:
         settings.hooks.alone()
     kind_of(settings).prepare(settings)
+    from pelton._engine import Origin
+    from pelton.process.forks import leave_if_child
+
     origin = Origin()
     with LoadWatch("This process"):
         application = load_application(target, directory)

@@ -50,6 +50,8 @@ def parse_bounds(text: str) -> int | Bounds:
 
 
 def _number(text: str, whole: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    # A negative number is one all the same: the setting says what is too small.
+    digits = text.removeprefix("-") if text == whole else text
+    if not (digits.isascii() and digits.isdigit()):
         raise ConfigError(f'"{whole}" is not a whole number, nor a range such as 4:64.')
     return int(text)

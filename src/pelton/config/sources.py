@@ -148,7 +148,7 @@ def from_platform(environ: Mapping[str, str]) -> Read:
         read.layer["workers"] = Given(workers, f"environment variable {WORKERS_VARIABLE}")
     if port := environ.get(PORT_VARIABLE, "").strip():
         source = f"environment variable {PORT_VARIABLE}"
-        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        if not (port.isascii() and port.isdigit() and int(port) < 65536):
             raise ConfigError(f'{source}: "{port}" is not a port.', "Unset it, or say --bind.")
         read.layer["bind"] = Given([f"0.0.0.0:{port}"], source)
     return read
