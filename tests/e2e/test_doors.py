@@ -263,7 +263,7 @@ def test_a_typo_names_only_what_are_applications(live: StartLive, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--threads", "-1"], "-1 is too small; the smallest value is 1"),
+        (["--threads", "-1"], '"-1" is not a whole number, nor a range such as 4:64'),
         (["-w", "two"], '"two" is not a whole number, nor a range such as 4:64'),
         (["--port", "http"], "'http' is not a valid integer"),
     ],

@@ -50,8 +50,6 @@ def parse_bounds(text: str) -> int | Bounds:
 
 
 def _number(text: str, whole: str) -> int:
-    # A negative number is one all the same: the setting says what is too small.
-    digits = text.removeprefix("-") if text == whole else text
-    if not (digits.isascii() and digits.isdigit()):
+    if not (text.isascii() and text.isdigit()):
         raise ConfigError(f'"{whole}" is not a whole number, nor a range such as 4:64.')
     return int(text)
