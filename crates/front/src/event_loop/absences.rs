@@ -26,8 +26,10 @@ impl Absences {
     /// A turn begins at `now_us`; before it the poller was to wait for `wait_ms` at most. Whether the front was away.
     #[inline]
     pub(crate) fn turn_begins(&mut self, now_us: u64, wait_ms: u64) -> bool {
-        let elapsed = now_us - std::mem::replace(&mut self.turn_began_us, now_us);
-        elapsed > USUAL_US && self.look_closer(now_us, elapsed, wait_ms)
+        let began_us = std::mem::replace(&mut self.turn_began_us, now_us);
+        let elapsed = now_us - began_us;
+        // Before the first turn nobody was away, however long the machine had run by then.
+        elapsed > USUAL_US && began_us > 0 && self.look_closer(now_us, elapsed, wait_ms)
     }
 
     #[cold]
@@ -62,6 +64,13 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000;
+
+    #[test]
+    fn what_was_before_the_first_turn_is_none() {
+        let mut absences = Absences::default();
+        assert!(!absences.turn_begins(10_000 * SECOND, 1000));
+        assert_eq!(absences.total_ms(), 0);
+    }
 
     #[test]
     fn only_what_nobody_expected_is_an_absence() {
