@@ -316,8 +316,11 @@ impl EventLoop {
         if !self.static_files.is_idle() && self.respond_with_file(id, bytes) {
             return true;
         }
+        if self.cache.is_none() {
+            return false;
+        }
         let head = if changed.is_empty() { bytes.to_vec() } else { changed.clone() };
-        self.cache.is_some() && self.look_in_cache(id, client.is_tls, &head, changed)
+        self.look_in_cache(id, client.is_tls, &head, changed)
     }
 
     /// See [`EventLoop::begin`], which it is the rest of.

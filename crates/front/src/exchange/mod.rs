@@ -226,7 +226,6 @@ impl Exchange {
         self.is_head = false;
         self.coding = None;
         self.passed = 0;
-        self.is_head = false;
         self.is_behind = false;
         self.moved = 0;
         self.keep_alive = true;

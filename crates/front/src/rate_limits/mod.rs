@@ -50,6 +50,9 @@ impl RateLimits {
         field: impl Fn(&[u8]) -> Option<&'f [u8]>,
         now_us: u64,
     ) -> Option<(&RateRule, Verdict)> {
+        if self.rules.is_empty() {
+            return None;
+        }
         let mut decoded = Vec::new();
         percent_decode(path, &mut decoded);
         let (number, rule) = (self.rules.iter().enumerate())
