@@ -89,6 +89,8 @@ fn main() -> std::io::Result<()> {
         rate_limits: Vec::new(),
         compression: pelton_front::CompressionSettings::default(),
         static_files: pelton_front::StaticSettings::default(),
+        named_files: pelton_front::StaticSettings::default(),
+        edge: pelton_front::EdgeSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,
         handshake_time: Duration::from_secs(10),

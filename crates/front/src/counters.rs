@@ -220,6 +220,10 @@ counters! {
     cache_evictions,
     /// Requests refused because their client had asked too often.
     requests_limited,
+    /// Requests refused because of their client's network.
+    requests_forbidden,
+    /// Requests told to come again because of maintenance.
+    requests_in_maintenance,
 }
 
 #[cfg(test)]

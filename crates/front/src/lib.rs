@@ -14,6 +14,7 @@ mod connection;
 mod control;
 mod counters;
 mod datagrams;
+mod edge;
 mod event_loop;
 mod exchange;
 mod forwarding;
@@ -38,6 +39,7 @@ mod tests;
 
 pub use compression::CompressionSettings;
 pub use control::{Common, FrontHandle, start};
+pub use edge::{AccessRule, EdgeSettings, ErrorPage, FieldRules};
 pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;

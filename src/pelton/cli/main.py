@@ -197,7 +197,7 @@ def _purge(path: str | None, tag: str | None, everything: bool, admin: str) -> N
 
     The server is named by one of its --admin-bind addresses.
     """
-    from pelton.cli.purge import purge
+    from pelton.cli.administration import purge
 
     if not (path or tag or everything):
         _exit_with(ConfigError("Nothing is named.", "Write a PATH, --tag TAG, or --all."), _USAGE)
@@ -206,6 +206,21 @@ def _purge(path: str | None, tag: str | None, everything: bool, admin: str) -> N
     except PeltonError as error:
         _exit_with(error, _FAILED)
     click.echo(f"{count} {'response is' if count == 1 else 'responses are'} forgotten.")
+
+
+def _maintenance(state: str, admin: str) -> None:
+    """Begin (on) or end (off) maintenance of a running server.
+
+    Everybody but --maintenance-allow gets 503 with Retry-After meanwhile; health checks go on. Restarting the
+    server ends it.
+    """
+    from pelton.cli.administration import maintain
+
+    try:
+        maintain(admin, begins=state == "on")
+    except PeltonError as error:
+        _exit_with(error, _FAILED)
+    click.echo(f"Maintenance is {state}.")
 
 
 def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
@@ -390,6 +405,17 @@ def _common_options() -> list[click.Parameter]:
 # The keys of `pelton.deploy.TARGETS`, which serving need not import.
 _DEPLOYED = ("systemd", "docker", "compose", "kubernetes", "nginx", "haproxy", "apache", "procfile")
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+def _admin_option() -> click.Option:
+    return click.Option(
+        ["--admin"],
+        metavar="ADDRESS",
+        required=True,
+        help="The server's --admin-bind address: host:port or unix:/path.",
+    )
+
+
 _COMMANDS: dict[str, click.Command] = {
     "config": _command(_config, "config"),
     "check": _command(_check, "check"),
@@ -425,18 +451,20 @@ _COMMANDS: dict[str, click.Command] = {
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
         context_settings=_CONTEXT_SETTINGS,
     ),
+    "maintenance": Command(
+        "maintenance",
+        params=[click.Argument(["state"], type=click.Choice(["on", "off"])), _admin_option()],
+        callback=_maintenance,
+        help=_maintenance.__doc__,
+        context_settings=_CONTEXT_SETTINGS,
+    ),
     "purge": Command(
         "purge",
         params=[
             click.Argument(["path"], metavar="[PATH]", required=False),
             click.Option(["--tag"], metavar="TAG", help="Those whose Cache-Tag has this tag."),
             click.Option(["--all", "everything"], is_flag=True, help="All."),
-            click.Option(
-                ["--admin"],
-                metavar="ADDRESS",
-                required=True,
-                help="The server's --admin-bind address: host:port or unix:/path.",
-            ),
+            _admin_option(),
         ],
         callback=_purge,
         help=_purge.__doc__,

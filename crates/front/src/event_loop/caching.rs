@@ -149,7 +149,7 @@ impl EventLoop {
             (entry.status, VecDeque::from([Part::Shared(Arc::clone(&entry.body))]))
         };
         self.shared.counters.cache_hits.up();
-        self.respond(id, Response { status, fields, body, received_whole: true });
+        self.respond(id, Response { status, fields, body, received_whole: true, explains: false });
     }
 
     fn conditions(&self, bytes: &[u8]) -> Vec<(Known, Box<[u8]>)> {
@@ -236,6 +236,13 @@ impl EventLoop {
                 }
             }
         }
+        if kept.is_some() && self.keeps_asked {
+            // What the application sees is what its response is about.
+            let seen = std::mem::take(changed);
+            self.keep_asked(id, &seen);
+            *changed = seen;
+        }
+        let Some(cache) = &mut self.cache else { return };
         let fetch = cache.begin_fetch(target);
         let most = cache.store.most_body_bytes();
         let recorder = Recorder::new(cache.inbox.clone(), fetch, asked, kept, most);

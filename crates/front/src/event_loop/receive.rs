@@ -266,13 +266,16 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
+        self.keep_asked(exchange_id, bytes);
         if (self.has_edge || !self.static_files.is_idle())
             && self.meet_edge(exchange_id, &client, bytes, &mut identified)
         {
             self.identified = identified;
             return Some(0);
         }
-        self.add_compression(exchange_id, bytes);
+        if self.cache.is_none() {
+            self.add_compression(exchange_id, bytes);
+        }
         let all = if identified.is_empty() { bytes } else { &identified };
         let taken = self.collect(id, exchange_id, all, after);
         self.identified = identified;
@@ -298,29 +301,6 @@ impl EventLoop {
         };
         self.refuse(id, refusal);
         Err(())
-    }
-
-    /// What the front itself has to say to a request before the application: limits of rate, files, the cache. True: it has its response, or
-    /// waits for one. Where the application has to see another head than `bytes`, that is put into `changed`.
-    #[cold]
-    pub(crate) fn meet_edge(
-        &mut self,
-        id: ExchangeId,
-        client: &Peer,
-        bytes: &[u8],
-        changed: &mut Vec<u8>,
-    ) -> bool {
-        if self.limit_rate(id, client, bytes) {
-            return true;
-        }
-        if !self.static_files.is_idle() && self.respond_with_file(id, bytes) {
-            return true;
-        }
-        if self.cache.is_none() {
-            return false;
-        }
-        let head = if changed.is_empty() { bytes.to_vec() } else { changed.clone() };
-        self.look_in_cache(id, client.is_tls, &head, changed)
     }
 
     /// See [`EventLoop::begin`], which it is the rest of.

@@ -20,6 +20,7 @@ use crate::connection::close::CloseReason;
 use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
+use crate::event_loop::named_files::{NamedFile, named_file};
 use crate::event_loop::receive::Turn;
 use crate::exchange::output::Flushed;
 use crate::exchange::{ExchangeId, State, Work};
@@ -44,6 +45,8 @@ const PASSES: usize = 16;
 enum Passed {
     /// Everything published is read; more may follow.
     More,
+    /// The head names a file that is to be sent; the rest of the response is not.
+    Named(Box<NamedFile>),
     /// There are more frames than fit one write.
     Full,
     /// All of the response is read; a broken one is not whole and never will be.
@@ -73,6 +76,7 @@ impl EventLoop {
             };
             match passed {
                 Passed::Full => {}
+                Passed::Named(named) => return self.send_named(id, place, *named),
                 Passed::More => return self.wait_for_reader(id),
                 Passed::Ended { broken } => return self.end_of_slot(id, place, broken),
             }
@@ -115,6 +119,7 @@ impl EventLoop {
         let wire = &mut self.wire;
         wire.clear();
         let mut pass = Pass::new();
+        let sends_named = !self.named_files.is_idle();
         let (mut cursor, mut progress) = link.answer(slot);
         if worker.is_dead && progress == Progress::Open {
             // What there is of it is all there will ever be.
@@ -145,6 +150,14 @@ impl EventLoop {
                     let from = wire.len();
                     let started_ms = link.started_ms(slot).unwrap_or_default();
                     let written = match head.read(&mut self.head_copy).filter(|_| is_ours) {
+                        Some(head)
+                            if sends_named
+                                && exchange.coding.is_none()
+                                && let Some(named) = named_file(&head, started_ms) =>
+                        {
+                            self.exchange_timers.clear(id.key);
+                            return Ok(Ok(Passed::Named(named)));
+                        }
                         Some(head) => writer.write(exchange, &mut connection.driver, &head, started_ms, wire),
                         None => Err(Damaged),
                     };

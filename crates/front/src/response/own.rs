@@ -135,6 +135,8 @@ pub struct Response {
     pub body: VecDeque<Part>,
     /// Whether all of the request has been received: otherwise the connection ends.
     pub received_whole: bool,
+    /// The body only explains the status: a page of the settings may stand in its place.
+    pub explains: bool,
 }
 
 impl Response {
@@ -142,12 +144,12 @@ impl Response {
     pub fn line(status: u16, media_type: &'static [u8], text: &str, received_whole: bool) -> Self {
         let fields = vec![(b"Content-Type"[..].into(), media_type.into())];
         let body = VecDeque::from([Part::Bytes(format!("{text}\n").into_bytes().into())]);
-        Response { status, fields, body, received_whole }
+        Response { status, fields, body, received_whole, explains: false }
     }
 
     /// One line of plain text.
     pub fn text(status: u16, text: &str, received_whole: bool) -> Self {
-        Response::line(status, PLAIN_TEXT, text, received_whole)
+        Response { explains: true, ..Response::line(status, PLAIN_TEXT, text, received_whole) }
     }
 }
 
@@ -182,6 +184,9 @@ impl EventLoop {
 
     /// Begins to send a response of the front's own. The caller drives the connection on.
     pub(crate) fn respond(&mut self, id: ExchangeId, mut response: Response) {
+        if response.explains && !self.settings.edge.error_pages.is_empty() {
+            self.put_error_page(id, &mut response);
+        }
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
         if let Some(mut pending) = exchange.pending.take() {
@@ -193,6 +198,9 @@ impl EventLoop {
         let mut head = Head { status: response.status, fields: response.fields, known_length: Some(length) };
         if let Some(filters) = &mut exchange.filters {
             filters.head(&mut head);
+        }
+        if let Some(rules) = &self.settings.edge.response_fields {
+            rules.apply(&mut head);
         }
         let context = ResponseContext {
             version: exchange.version,

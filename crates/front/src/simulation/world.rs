@@ -192,6 +192,8 @@ fn settings(shape: Shape, log: &File) -> Settings {
         rate_limits: Vec::new(),
         compression: crate::compression::CompressionSettings::default(),
         static_files: crate::static_files::StaticSettings::default(),
+        named_files: crate::static_files::StaticSettings::default(),
+        edge: crate::edge::EdgeSettings::default(),
         self_call: crate::SelfCallPolicy::Off,
         debugger_affinity: false,
         handshake_time: Duration::from_secs(10),

@@ -265,11 +265,15 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
+        self.keep_asked(exchange_id, bytes);
         if (self.has_edge || !self.static_files.is_idle())
             && self.meet_edge(exchange_id, &client, bytes, &mut identified)
         {
             self.identified = identified;
             return;
+        }
+        if self.cache.is_none() {
+            self.add_compression(exchange_id, bytes);
         }
         let all = if identified.is_empty() { bytes } else { &identified };
         if ended || self.head.length == Length::None {

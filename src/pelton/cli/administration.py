@@ -1,6 +1,6 @@
-"""``pelton purge``: a running server forgets kept responses.
+"""What the command asks of a running server: ``pelton purge``, ``pelton maintenance``.
 
-Owns the request to the admin listener. Main thread.
+Owns the requests to the admin listener. Main thread.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from typing import Any
 from urllib.parse import urlencode
 
 from pelton.config.address import TcpAddress, UnixAddress, parse_address
@@ -35,6 +36,17 @@ def purge(admin: str, path: str | None, tag: str | None) -> int:
 
     Raises PeltonError when the server cannot be asked, or has no cache.
     """
+    query = urlencode({name: value for name, value in (("target", path), ("tag", tag)) if value})
+    return int(_post(admin, f"/cache/purge?{query}")["purged"])
+
+
+def maintain(admin: str, *, begins: bool) -> None:
+    """Begin or end maintenance. Raises PeltonError when the server cannot be asked."""
+    _post(admin, f"/maintenance/{'on' if begins else 'off'}")
+
+
+def _post(admin: str, target: str) -> dict[str, Any]:
+    """What the server says to a request. Raises PeltonError."""
     address = parse_address(admin)
     connection: http.client.HTTPConnection
     match address:
@@ -44,9 +56,8 @@ def purge(admin: str, path: str | None, tag: str | None) -> int:
             connection = http.client.HTTPConnection(address.host, address.port, timeout=_SECONDS)
         case _:
             raise ConfigError(f"{admin} is no address that can be asked.", "Write host:port or unix:/path.")
-    query = urlencode({name: value for name, value in (("target", path), ("tag", tag)) if value})
     try:
-        connection.request("POST", f"/cache/purge?{query}", headers={"Content-Length": "0"})
+        connection.request("POST", target, headers={"Content-Length": "0"})
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
@@ -55,4 +66,5 @@ def purge(admin: str, path: str | None, tag: str | None) -> int:
         connection.close()
     if response.status != 200:
         raise PeltonError(f"The server on {admin} says {response.status}: {text.strip()}")
-    return int(json.loads(text)["purged"])
+    said: dict[str, Any] = json.loads(text)
+    return said
