@@ -4,7 +4,6 @@
 //! Nothing here is reached where none of that is set. Runs on the front's thread.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use pelton_http::conditions::is_condition;
 use pelton_http::{Known, Length, Version};
@@ -135,7 +134,7 @@ impl EventLoop {
         response.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-type"));
         response.fields.push((b"Content-Type"[..].into(), page.media_type.clone().into()));
         response.fields.push((b"Cache-Control"[..].into(), b"no-store"[..].into()));
-        response.body = VecDeque::from([Part::Shared(Arc::clone(&page.body))]);
+        response.body = VecDeque::from([Part::shared(&page.body)]);
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use pelton_http::h1::encode::{LAST_CHUNK, encode_head, reason_phrase};
@@ -108,17 +109,22 @@ impl OwnResponse {
 pub enum Part {
     /// Bytes in memory.
     Bytes(Cow<'static, [u8]>),
-    /// Bytes that others have, too.
-    Shared(Arc<[u8]>),
+    /// Bytes that others have, too, from one offset to another.
+    Shared(Arc<[u8]>, Range<usize>),
     /// A part of a file, from an offset.
     File(Arc<SentFile>, u64, u64),
 }
 
 impl Part {
+    /// All of what others have, too.
+    pub fn shared(bytes: &Arc<[u8]>) -> Self {
+        Part::Shared(Arc::clone(bytes), 0..bytes.len())
+    }
+
     fn len(&self) -> u64 {
         match self {
             Part::Bytes(bytes) => bytes.len() as u64,
-            Part::Shared(bytes) => bytes.len() as u64,
+            Part::Shared(_, range) => range.len() as u64,
             Part::File(_, _, len) => *len,
         }
     }
@@ -241,7 +247,7 @@ impl EventLoop {
         exchange.output.push(&self.wire);
         let is_sent = exchange.coding != Some(Coding::None);
         exchange.body = is_sent.then(|| Box::new(std::mem::take(&mut response.body)));
-        if let Some(Part::Bytes(_) | Part::Shared(_)) = exchange.body.as_ref().and_then(|body| body.front())
+        if let Some(Part::Bytes(_) | Part::Shared(..)) = exchange.body.as_ref().and_then(|body| body.front())
             && !is_filtered(exchange)
         {
             // So that they leave with the head.
@@ -286,17 +292,19 @@ fn push_part(exchange: &mut Exchange, wire: &mut Vec<u8>) -> bool {
             Some(filters) => filters.body(&bytes, &mut out),
             None => out = bytes.into_owned(),
         },
-        Some(Part::Shared(bytes)) => match exchange.filters.as_mut().filter(|filters| filters.take_body()) {
-            Some(filters) => filters.body(&bytes, &mut out),
-            None if bytes.len() <= SHARED_COPY || exchange.coding == Some(Coding::Chunked) => {
-                out.extend_from_slice(&bytes);
+        Some(Part::Shared(bytes, range)) => {
+            let piece = bytes.get(range.clone()).unwrap_or_default();
+            match exchange.filters.as_mut().filter(|filters| filters.take_body()) {
+                Some(filters) => filters.body(piece, &mut out),
+                None if piece.len() <= SHARED_COPY || exchange.coding == Some(Coding::Chunked) => {
+                    out.extend_from_slice(piece);
+                }
+                None => {
+                    exchange.passed += piece.len() as u64;
+                    exchange.output.push_loan(Box::new(bytes), range.start, range.end);
+                }
             }
-            None => {
-                let len = bytes.len();
-                exchange.passed += len as u64;
-                exchange.output.push_loan(Box::new(bytes), 0, len);
-            }
-        },
+        }
         Some(Part::File(file, offset, len)) => {
             match exchange.filters.as_mut().filter(|filters| filters.take_body()) {
                 Some(filters) => filters.begin_file(file, offset, len),
