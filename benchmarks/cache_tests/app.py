@@ -1,4 +1,4 @@
-"""The origin of http-cache-tests as a WSGI application: each request is passed on, each response given back."""
+"""The origin of http-cache-tests as a WSGI application: requests are passed on, responses given back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that the application names and the front sends: X-Accel-Redirect, X-Sendfile, Flask's USE_X_SENDFILE."""
+"""Files that the application names and the front sends: X-Accel-Redirect, X-Sendfile, USE_X_SENDFILE."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
@@ -52,7 +53,9 @@ def test_pages_for_errors_by_what_the_client_likes(serve: Serve, tmp_path: Path)
     (tmp_path / "e.json").write_text('{"no": 1}')
     pages = tuple(f"{status}={tmp_path}/e.{kind}" for status in (403, 429, 431) for kind in ("html", "json"))
     ask = asking(
-        serve(application, deny=("/no=all",), error_page=pages, rate_limit=("/once=1/h",), max_head_bytes=4096)
+        serve(
+            application, deny=("/no=all",), error_page=pages, rate_limit=("/once=1/h",), max_head_bytes=4096
+        )
     )
     page = ask("/no", ("Accept", "text/html,*/*;q=0.8"))
     assert (page.status, page.body) == (403, b"<h1>no</h1>")
@@ -106,7 +109,8 @@ def test_fields_come_and_go(serve: Serve) -> None:
         )
     )
     response = ask("/", ("X-Secret", "1"), ("X-Other", "2"))
-    assert b"HTTP_X_OTHER" in response.body and b"SECRET" not in response.body
+    assert b"HTTP_X_OTHER" in response.body
+    assert b"SECRET" not in response.body
     assert response.get("x-powered-by") is None
     assert response.get("x-site") == "shop, all of it"
     # The application's own word goes first.
@@ -149,5 +153,6 @@ def test_the_one_right_host(serve: Serve) -> None:
     ],
 )
 def test_nonsense_is_told_at_the_start(serve: Serve, name: str, value: str) -> None:
+    given: Any = value if name == "canonical_host" else (value,)
     with pytest.raises(ConfigError, match=name):
-        serve(application, **{name: value if name == "canonical_host" else (value,)})
+        serve(application, **{name: given})

@@ -152,7 +152,8 @@ def _tls_report(target: str | None, config: str | None, **given: Any) -> None:
 def _migrate(argument: tuple[str, ...]) -> None:
     """Print what another server's configuration is for pelton, with remarks.
 
-    WHAT is gunicorn's config file, uWSGI's ini file, or a command line of either ("uwsgi --http :8000 …").
+    WHAT is gunicorn's config file, uWSGI's ini file, nginx.conf, or a command line of the former
+    two ("uwsgi --http :8000 …").
     """
     from pelton.compat.gunicorn.migrate import migrate
 

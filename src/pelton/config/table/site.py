@@ -21,7 +21,7 @@ class Site:
         "Without a path: for everything. May be repeated.",
         reason="Who belongs to a site only its owner knows.",
         more="An address, a network, unix (clients of a unix socket) or all. The longest path counts, and "
-        "there the narrowest network. Others get 403. Behind a trusted proxy the client that it names is meant.",
+        "there the narrowest network. Others get 403. Behind a trusted proxy it is the client that it names.",
     )  # fmt: skip
     deny: tuple[str, ...] = setting(
         (),
