@@ -86,6 +86,7 @@ fn main() -> std::io::Result<()> {
         health_path: None,
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,
+        session_affinity: false,
         waiting_room: None,
     };
     let FrontHalf { end: front_end, bodies, doorbell } = half;

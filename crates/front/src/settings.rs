@@ -97,6 +97,8 @@ pub struct Settings {
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).
     pub debugger_affinity: bool,
+    /// Whether requests with `sid=…-wN` in the query go to worker N (`affinity`).
+    pub session_affinity: bool,
     /// Where idle connections wait for the front that comes after this one; None where none comes.
     pub waiting_room: Option<Arc<WaitingRoom>>,
 }

@@ -135,6 +135,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             other => return Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
         },
         debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
+        session_affinity: from.getattr("affinity")?.extract::<String>()? == "session",
         waiting_room: waiting_room_of(from)?,
     })
 }

@@ -31,6 +31,7 @@ from pelton.process.native_threads import close
 from pelton.process.readiness import wait_readable
 from pelton.process.signals import Signals
 from pelton.worker.runners.base import Runner, stack_of_straggler
+from pelton.worker.sessions import look_after_sessions
 from pelton.worker.worker import build_runner
 
 LOGGER = logging.getLogger("pelton")
@@ -88,6 +89,7 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
             with LoadWatch(f"worker {number}"):
                 hooks.in_worker(number)
                 application = hooks.serving(number, load())
+            look_after_sessions(number, around.settings)
         except (ApplicationError, ConfigError) as error:
             what, trace = (
                 shortened(str(error), _LONGEST_ERROR),

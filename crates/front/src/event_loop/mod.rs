@@ -180,7 +180,7 @@ impl EventLoop {
             body_bytes: settings.max_body_bytes,
             ..Limits::default()
         };
-        let affinity = Affinity::new(settings.debugger_affinity);
+        let affinity = Affinity::new(settings.debugger_affinity, settings.session_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
