@@ -26,6 +26,28 @@ __version__: str
 _Environ = dict[str, Any]
 _Application = Callable[[_Environ, Callable[..., Any]], Iterable[bytes]]
 
+class _StaticFiles(Protocol):
+    """Files that the front sends; see config/table/files.py."""
+
+    @property
+    def mounts(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def sendfile(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def index(self) -> str: ...
+    @property
+    def fallback(self) -> str | None: ...
+    @property
+    def fall_through(self) -> bool: ...
+    @property
+    def cache_control(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def media_types(self) -> dict[bytes, bytes]: ...
+    @property
+    def neighbours(self) -> bool: ...
+    @property
+    def open_files(self) -> int: ...
+
 class _FrontSettings(Protocol):
     """What the front reads once, at start, as attributes of the object it is given (config/settings.py)."""
 
@@ -37,6 +59,18 @@ class _FrontSettings(Protocol):
     def max_line_bytes(self) -> int: ...
     @property
     def underscore_fields(self) -> str: ...
+    @property
+    def http2_streams(self) -> int: ...
+    @property
+    def http2_stream_window(self) -> int: ...
+    @property
+    def http2_connection_window(self) -> int: ...
+    @property
+    def http2_continuations(self) -> int: ...
+    @property
+    def http2_resets(self) -> int: ...
+    @property
+    def http2_control_frames(self) -> int: ...
     @property
     def max_body_bytes(self) -> int: ...
     @property
@@ -93,6 +127,8 @@ class _FrontSettings(Protocol):
     def access_log_descriptor(self) -> int: ...
     @property
     def statsd_descriptor(self) -> int: ...
+    @property
+    def static_files(self) -> _StaticFiles | None: ...
     @property
     def statsd_prefix(self) -> str: ...
     @property
@@ -264,13 +300,14 @@ class Front:
         doorbell: int = -1,
         pulse: int = -1,
         admin_listeners: int = 0,
+        h2c: Sequence[int] = (),
     ) -> Front:
         """Duplicate the listening sockets (descriptors, already bound and listening).
 
         With ``link`` its worker, in this process, is the only one. Without, workers are added later, and
         ``bodies`` (from `body_memory`, never used by another front) and ``doorbell`` (a non-blocking eventfd)
         are needed; ``pulse``, another one, is for `answer`. The last ``admin_listeners`` of the listeners
-        serve health checks only.
+        serve health checks only; at those whose places are in ``h2c`` clients may speak HTTP/2 at once.
 
         Raises OSError when a descriptor is unusable, ValueError when a setting is out of range or the link
         has a front already.
@@ -289,6 +326,8 @@ class Front:
 
         Raises OSError when a descriptor is unusable or the memory too small.
         """
+    def mount(self, prefix: str, folder: bytes) -> None:
+        """Send the files of a folder in response to requests below a path, which no folder has yet."""
     def retire_worker(self, worker: int) -> None:
         """Hand no more requests to it; the event "quiet" follows when nothing of it runs any more."""
     def worker_died(self, worker: int, how: str) -> None:

@@ -30,10 +30,12 @@ from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import open_all
-from pelton.process.signals import STOP, Signals, on_main_thread
+from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded
+from pelton.static.flask_folders import static_folders
+from pelton.static.settings import AUTO, front_files
 from pelton.version import VERSION
 from pelton.worker.worker import Application, build_runner
 
@@ -106,11 +108,16 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             **front_statsd(settings, opened.statsd),
             self_call=self_call_of(settings),
             **waiting_room(settings.bind),
+            static_files=front_files(settings),
         )
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
             front = _engine.Front(
-                settings, opened.descriptors, link, admin_listeners=len(opened.admin_listeners)
+                settings,
+                opened.descriptors,
+                link,
+                admin_listeners=len(opened.admin_listeners),
+                h2c=opened.h2c,
             )
         except ValueError as error:
             raise ConfigError(f"A setting is out of range: {error}") from error
@@ -129,6 +136,9 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             owns_process=owns_process,
         )
         running._start()
+        if AUTO in settings.static:
+            for prefix, folder in static_folders(app):
+                front.mount(prefix, os.fsencode(folder))
         for listener in opened.all_listeners:
             listener.hand_over()
         opened.close_outputs()
@@ -182,7 +192,7 @@ def _announce(running: Running) -> None:
         " and ".join(running.addresses),
         kind_of(running.settings).description(running.settings),
         os.getpid(),
-        "; Ctrl-C stops it." if on_main_thread() else ".",
+        "; Ctrl-C stops it." if heeds_interrupts() else ".",
     )
 
 

@@ -59,6 +59,13 @@ def test_an_application_that_ends_its_process_is_given_up(
     assert server.processes() == []
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_threads_that_nobody_can_have_are_refused_at_once(live: StartLive, workers: str) -> None:
+    server = live(PROCESS_APP, "--workers", workers, "--threads", "100000")
+    server.log.wait_for("threads: 4096 is the most that one worker can run at once", seconds=5)
+    assert server.exit_code() != 0
+
+
 def test_an_interrupt_during_the_start(live: StartLive, tmp_path: Path) -> None:
     gates = Gates(tmp_path)
     gates.add("import")

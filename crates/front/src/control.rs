@@ -40,6 +40,7 @@ pub(crate) enum Order {
     Retire(u64),
     Died(u64, String),
     CalledItself(u64, u32),
+    Mount(String, Vec<u8>),
     Answer(Arc<Doorbell>),
 }
 
@@ -65,6 +66,29 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new() -> Self {
+        Shared {
+            command: AtomicU8::new(0),
+            has_orders: AtomicBool::new(false),
+            orders: Mutex::default(),
+            counters: Counters::default(),
+            notices: Notices::default(),
+            ended: Mutex::new(false),
+            end: Condvar::new(),
+        }
+    }
+
+    /// The front is to do this from now on; what is stronger stays.
+    pub(crate) fn tell(&self, command: Command) {
+        self.command.fetch_max(command as u8, Ordering::AcqRel);
+    }
+
+    /// The front is to do this once.
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+        self.has_orders.store(true, Ordering::Release);
+    }
+
     pub(crate) fn command(&self) -> Command {
         match self.command.load(Ordering::Acquire) {
             0 => Command::Serve,
@@ -119,15 +143,7 @@ pub fn start(
     listeners: Vec<ListenerSettings>,
     common: Common,
 ) -> io::Result<FrontHandle> {
-    let shared = Arc::new(Shared {
-        command: AtomicU8::new(0),
-        has_orders: AtomicBool::new(false),
-        orders: Mutex::default(),
-        counters: Counters::default(),
-        notices: Notices::default(),
-        ended: Mutex::new(false),
-        end: Condvar::new(),
-    });
+    let shared = Arc::new(Shared::new());
     let doorbell = Arc::clone(&common.doorbell);
     let event_loop = EventLoop::new(settings, listeners, common, Arc::clone(&shared))?;
     let ending = Ending(Arc::clone(&shared));
@@ -140,13 +156,12 @@ pub fn start(
 
 impl FrontHandle {
     fn tell(&self, command: Command) {
-        self.shared.command.fetch_max(command as u8, Ordering::AcqRel);
+        self.shared.tell(command);
         self.doorbell.ring();
     }
 
     fn order(&self, order: Order) {
-        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
-        self.shared.has_orders.store(true, Ordering::Release);
+        self.shared.order(order);
         self.doorbell.ring();
     }
 
@@ -189,6 +204,11 @@ impl FrontHandle {
     /// One of the [`crate::LocalCalls`] was made by the worker process `pid`, or by a child of it.
     pub fn called_itself(&self, number: u64, pid: u32) {
         self.order(Order::CalledItself(number, pid));
+    }
+
+    /// Files of `folder` are responses to requests below `prefix` from now on.
+    pub fn mount(&self, prefix: String, folder: Vec<u8>) {
+        self.order(Order::Mount(prefix, folder));
     }
 
     /// Rings `pulse` from the front's thread, which shows that its event loop runs.

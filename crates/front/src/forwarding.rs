@@ -9,8 +9,8 @@ use pelton_http::proxy_protocol::{self, Parsed};
 use pelton_http::{Head, HttpError, Known, TrustedProxies};
 use pelton_link::request::{FieldRecord, Span};
 
+use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::transport::peer::Peer;
 
@@ -124,7 +124,7 @@ impl EventLoop {
     /// Looks at the beginning of a trusted proxy's connection. Gives how much of `bytes` was its header; 0 if more is needed. None: it is none, and
     /// the connection is closed, since whatever follows cannot be told from what a client made up.
     pub(crate) fn look_for_proxy_header(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<usize> {
-        let connection = self.table.get_mut(id)?;
+        let connection = self.connections.get_mut(id)?;
         match proxy_protocol::parse(bytes) {
             Ok(Parsed::NeedMore) if bytes.len() < proxy_protocol::LONGEST_HEADER => Some(0),
             Ok(Parsed::Header(header)) => {

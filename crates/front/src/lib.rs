@@ -11,14 +11,23 @@ mod control;
 mod counters;
 mod datagrams;
 mod event_loop;
+mod exchange;
 mod forwarding;
+mod helpers;
 mod notices;
 mod obituary;
+mod reactor;
+mod response;
 mod scheduling;
+mod sent_file;
 mod settings;
+mod static_files;
 mod statsd;
+mod table;
 mod transport;
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 
@@ -29,5 +38,6 @@ pub use notices::{Level, News, Notice};
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;
+pub use static_files::StaticSettings;
 pub use transport::Origin;
 pub use transport::listener::{ListenerSettings, Protocol, Role};

@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test may say so bluntly")]
 
-use pelton_http::h1::encode::{
-    CHUNK_END, CONTINUE, Coding, Encoded, LAST_CHUNK, PLAIN_TEXT, ResponseContext, canned_answer,
-    chunk_prefix, encode_head, reason_phrase,
-};
-use pelton_http::{ResponseError, Timing, Version};
+use pelton_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head, reason_phrase};
+use pelton_http::response::{HeadSink, write_response_head};
+use pelton_http::{Coding, Encoded, ResponseContext, ResponseError, Timing, Version};
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -231,23 +229,49 @@ fn chunks_read_back() {
     assert_eq!([LAST_CHUNK, CHUNK_END].concat(), b"0\r\n\r\n\r\n");
 }
 
-#[test]
-fn canned_answers() {
-    let retry: &[(&[u8], &[u8])] = &[(b"Retry-After", b"1")];
-    for (context, body) in [(CONTEXT, "Too busy.\n"), (HEAD, "")] {
-        let mut out = Vec::new();
-        let encoded = canned_answer(&mut out, 503, PLAIN_TEXT, "Too busy.", retry, &context);
-        let (status, reason, fields, rest) = parse(&out);
-        assert_eq!((status, &reason[..], rest), (503, "Service Unavailable", body.as_bytes().to_vec()));
-        assert!(encoded.keep_alive);
-        for field in ["content-length: 10", "content-type: text/plain; charset=utf-8", "retry-after: 1"] {
-            assert!(fields.iter().any(|found| found == field), "{fields:?}");
-        }
+/// A head as HTTP/2 would send it.
+#[derive(Default)]
+struct Written(Vec<(String, String)>);
+
+impl HeadSink for Written {
+    fn status(&mut self, status: u16, _: &[u8]) -> Result<(), ResponseError> {
+        self.0.push((":status".to_owned(), status.to_string()));
+        Ok(())
     }
-    let mut out = Vec::new();
-    let closing = ResponseContext { keep_alive: false, ..HTTP10 };
-    assert!(!canned_answer(&mut out, 400, PLAIN_TEXT, "Bad.", &[], &closing).keep_alive);
-    assert!(parse(&out).2.contains(&"connection: close".to_owned()));
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        self.0.push((text(name).to_lowercase(), text(value)));
+    }
+
+    fn fixed(&mut self, name: &'static [u8], value: &'static [u8], _: &'static [u8]) {
+        self.field(name, value);
+    }
+
+    fn content_length(&mut self, length: u64) {
+        self.field(b"content-length", length.to_string().as_bytes());
+    }
+
+    fn end(&mut self) {}
+}
+
+#[test]
+fn http2_has_the_same_policy_and_no_field_about_the_connection() {
+    let context = ResponseContext { version: Version::Http2, keep_alive: false, ..CONTEXT };
+    let fields: [(&[u8], &[u8]); 4] =
+        [(b"X-A", b"1"), (b"Connection", b"x-a"), (b"Transfer-Encoding", b"chunked"), (b"Keep-Alive", b"5")];
+    let mut sink = Written::default();
+    let encoded = write_response_head(&mut sink, 200, b"Fine", fields, &context).unwrap();
+    assert_eq!(encoded, Encoded { coding: Coding::Frames, keep_alive: false });
+    let date = String::from_utf8_lossy(DATE);
+    let expected = [(":status", "200"), ("x-a", "1"), ("server", "pelton"), ("date", &date)];
+    assert_eq!(sink.0, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let known = ResponseContext { known_length: Some(7), ..context };
+    let encoded = write_response_head(&mut Written::default(), 200, b"", [], &known).unwrap();
+    assert_eq!(encoded.coding, Coding::Length(7));
+    let bad: [(&[u8], &[u8]); 1] = [(b"X", b"a\r\nb: c")];
+    assert!(write_response_head(&mut Written::default(), 200, b"", bad, &context).is_err());
+    assert!(write_response_head(&mut Written::default(), 101, b"", [], &context).is_err());
 }
 
 #[test]

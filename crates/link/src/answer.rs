@@ -109,11 +109,39 @@ impl<'a> HeadView<'a> {
     }
 }
 
+/// A head in memory that another process may still be changing: it has to be copied before anybody looks at it, or what
+/// is checked and what is sent could be two things.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadFrame<'a> {
+    payload: &'a [u8],
+    may_change: bool,
+}
+
+impl<'a> HeadFrame<'a> {
+    pub(crate) fn new(payload: &'a [u8], may_change: bool) -> Self {
+        HeadFrame { payload, may_change }
+    }
+
+    /// The head, out of `copy` where it had to be copied; None when it is damaged.
+    #[inline]
+    pub fn read<'c>(&self, copy: &'c mut Vec<u8>) -> Option<HeadView<'c>>
+    where
+        'a: 'c,
+    {
+        if !self.may_change {
+            return HeadView::new(self.payload);
+        }
+        copy.clear();
+        copy.extend_from_slice(self.payload);
+        HeadView::new(copy)
+    }
+}
+
 /// A frame as the front finds it.
 #[derive(Clone, Copy, Debug)]
 pub enum Frame<'a> {
     /// The head.
-    Head(HeadView<'a>),
+    Head(HeadFrame<'a>),
     /// Body bytes; in two pieces where the ring wraps.
     Data(&'a [u8], &'a [u8]),
     /// `len` bytes of a file from `offset`; the token is to be taken from `descriptors`.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::ARENA_CHUNKS;
 use crate::region::{self, Region};
+use crate::trim::Ages;
 use crate::wake::Sharing;
 
 /// Bytes of one chunk.
@@ -54,6 +55,10 @@ impl BodyArena {
         Ok(BodyArena { region: Region::shared(file, ARENA_BYTES, false)?, chunks: ARENA_CHUNKS })
     }
 
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
     /// Whether other processes see it.
     pub fn is_shared(&self) -> bool {
         self.region.sharing() == Sharing::Shared
@@ -73,9 +78,10 @@ impl BodyArena {
 /// The front's side: who holds which chunk.
 #[derive(Debug)]
 pub struct BodyPool {
-    arena: Arc<BodyArena>,
+    pub(crate) arena: Arc<BodyArena>,
     /// Last returned, first taken: its pages are still in the cache.
-    free: Vec<u32>,
+    pub(crate) free: Vec<u32>,
+    pub(crate) ages: Ages,
 }
 
 impl BodyPool {
@@ -83,12 +89,14 @@ impl BodyPool {
     pub fn new(arena: Arc<BodyArena>) -> Self {
         assert!(arena.region.is_writable(), "a worker's view of the arena has no pool");
         let free = (0..arena.chunks).rev().collect();
-        BodyPool { arena, free }
+        BodyPool { ages: Ages::new(arena.chunks as usize), arena, free }
     }
 
     /// A chunk, or None when all are in use: the body goes to a file then.
     pub fn take(&mut self) -> Option<u32> {
-        self.free.pop()
+        let chunk = self.free.pop()?;
+        self.ages.use_one(chunk);
+        Some(chunk)
     }
 
     /// Gives chunks back. The request that named them is over.

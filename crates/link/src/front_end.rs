@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::answer::{
-    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, Frame, HeadView, MAX_HEAD_BYTES,
+    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, Frame, HeadFrame, MAX_HEAD_BYTES,
     padded, words,
 };
 use crate::descriptors::{Owner, Post};
@@ -20,8 +20,12 @@ use crate::layout::{
 };
 use crate::lending::{Lending, Loan};
 use crate::region::Region;
-use crate::slots_for;
+use crate::trim::Ages;
 use crate::wake::{self, Sharing};
+use crate::{check_permits, slots_for};
+
+/// Bytes that a slot's own copy of a record may keep when the next one needs no more.
+pub(crate) const KEPT_RECORD: usize = 4096;
 
 /// How far an answer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +56,18 @@ impl Cursor {
 #[derive(Debug)]
 pub struct FrontEnd {
     pub(crate) region: Arc<Region>,
-    layout: Layout,
+    pub(crate) layout: Layout,
     /// Last freed, first used: its lines are still in the cache.
     pub(crate) free: Vec<u32>,
     generations: Vec<u32>,
     /// Each record's length as submitted: what lies in the region is the worker's to damage.
     lengths: Vec<u32>,
+    /// The records as submitted, where another process could change those in the region: what goes to another worker
+    /// comes from here. Empty within one process.
+    records: Vec<Vec<u8>>,
+    /// Where such a record is written before it is copied into the region.
+    draft: Vec<u8>,
+    pub(crate) ages: Ages,
     tail: u32,
     pushed: usize,
     /// Words of the dirty map that slots in use ever had bits in: slots are many, and mostly few of them are used.
@@ -73,7 +83,11 @@ impl FrontEnd {
         lending: Option<Arc<Lending>>,
         post: Post,
     ) -> Self {
+        let is_shared = region.sharing() == Sharing::Shared;
         FrontEnd {
+            records: vec![Vec::new(); if is_shared { layout.slots } else { 0 }],
+            draft: vec![0; if is_shared { REQUEST_BYTES } else { 0 }],
+            ages: Ages::new(layout.slots),
             region,
             layout,
             free: (0..layout.slots as u32).rev().collect(),
@@ -90,6 +104,7 @@ impl FrontEnd {
     /// The front's end of a link to a worker process of `threads` threads, over fresh memory of [`link_memory`](crate::link_memory) and one end
     /// of a SOCK_SEQPACKET pair. Fails where the memory is too small for that many threads.
     pub fn join(memory: &File, socket: OwnedFd, threads: usize) -> io::Result<FrontEnd> {
+        check_permits(threads)?;
         let layout = Layout::new(slots_for(threads));
         let region = Arc::new(Region::shared(memory, layout.total, true)?);
         Ok(FrontEnd::new(region, layout, None, Post::over(socket)))
@@ -103,6 +118,11 @@ impl FrontEnd {
     /// How many slots are neither filled nor running.
     pub fn free_slots(&self) -> usize {
         self.free.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kept_for_tests(&self, slot: u32) -> usize {
+        self.records.get(slot as usize).map_or(0, Vec::capacity)
     }
 
     #[cfg(test)]
@@ -167,18 +187,23 @@ impl FrontEnd {
         Some(slot)
     }
 
-    /// The request area of a claimed slot.
+    /// Where the record of a claimed slot is to be written; to be submitted before the next one is written.
     pub fn request_area(&mut self, slot: u32) -> &mut [u8] {
+        if !self.draft.is_empty() {
+            return &mut self.draft;
+        }
         // SAFETY: the slot is Free and claimed: only this end may touch it, and `self` is borrowed mutably.
         unsafe { self.region.bytes_mut(self.layout.request_area(slot as usize), REQUEST_BYTES) }
     }
 
-    /// The record of a submitted slot, with the length it was submitted with. A worker may have damaged it: copy it elsewhere, or read it
-    /// with the care that [`RequestView`](crate::request::RequestView) takes.
+    /// The record of a submitted slot, as it was submitted, whatever a worker process has made of it.
     pub fn record(&self, slot: u32) -> &[u8] {
+        if let Some(record) = self.records.get(slot as usize) {
+            return record;
+        }
         let len = self.lengths.get(slot as usize).copied().unwrap_or_default() as usize;
         // SAFETY: within the area, as `submit` has checked the length. Between claim and release only this end writes there, through
-        // `request_area`, which borrows `self` mutably.
+        // `request_area`, which borrows `self` mutably; and no other process has this memory.
         unsafe { self.region.bytes(self.layout.request_area(slot as usize), len) }
     }
 
@@ -202,6 +227,8 @@ impl FrontEnd {
     #[inline]
     pub(crate) fn make_ready(&mut self, slot: u32, record_len: usize, spare: u32) -> u32 {
         let record_len = record_len.min(REQUEST_BYTES);
+        self.copy_draft(slot, record_len);
+        self.ages.use_one(slot);
         if let Some(len) = self.lengths.get_mut(slot as usize) {
             *len = record_len as u32;
         }
@@ -216,6 +243,19 @@ impl FrontEnd {
         let generation = self.generations.get(slot as usize).copied().unwrap_or_default();
         words.answerer.0.state.store(state_word(generation, Phase::Ready), Ordering::Release);
         generation
+    }
+
+    /// Copies what was written into `request_area` to where the worker reads it, and keeps it.
+    fn copy_draft(&mut self, slot: u32, len: usize) {
+        let Some(record) = self.records.get_mut(slot as usize) else { return };
+        if record.capacity() > KEPT_RECORD && len <= KEPT_RECORD {
+            *record = Vec::new();
+        }
+        record.clear();
+        record.extend_from_slice(self.draft.get(..len).unwrap_or_default());
+        // SAFETY: the slot is Free and claimed, so only this end may touch its area; there is no other slice of it.
+        let area = unsafe { self.region.bytes_mut(self.layout.request_area(slot as usize), record.len()) };
+        area.copy_from_slice(record);
     }
 
     /// Requests pushed since the last [`FrontEnd::ring_bell`].
@@ -378,7 +418,8 @@ impl FrontEnd {
             FRAME_DATA => Ok(Some(Frame::Data(payload.0, payload.1))),
             // A head is the first frame and so never wraps; one that does is not ours.
             FRAME_HEAD if payload.1.is_empty() && len <= MAX_HEAD_BYTES => {
-                HeadView::new(payload.0).map(|head| Some(Frame::Head(head))).ok_or(Damaged)
+                let may_change = self.region.sharing() == Sharing::Shared;
+                Ok(Some(Frame::Head(HeadFrame::new(payload.0, may_change))))
             }
             FRAME_FILE => words(payload.0, payload.1)
                 .map(|[token, offset, len]| Some(Frame::File { token, offset, len }))

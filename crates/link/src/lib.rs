@@ -11,7 +11,7 @@
 mod answer;
 mod bell;
 mod bodies;
-mod clock;
+pub mod clock;
 mod descriptors;
 mod fork;
 mod fork_poller;
@@ -26,6 +26,7 @@ mod scheduler;
 mod socket;
 mod spare;
 mod streaming;
+mod trim;
 mod waiting_room;
 mod wake;
 mod worker_end;
@@ -35,7 +36,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-pub use answer::{AnswerHead, Damaged, Frame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
+pub use answer::{AnswerHead, Damaged, Frame, HeadFrame, HeadTooLarge, HeadView, MAX_HEAD_BYTES};
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
 pub use clock::{coarse_ms, fine_us};
 use descriptors::Post;
@@ -71,6 +72,7 @@ pub struct FrontHalf {
 
 /// Makes a link within this process for a worker of `threads` threads.
 pub fn private_link(threads: usize) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
+    check_permits(threads)?;
     let layout = Layout::new(slots_for(threads));
     let region = Arc::new(Region::private(layout.total)?);
     let arena = Arc::new(BodyArena::private(ARENA_CHUNKS)?);
@@ -79,6 +81,7 @@ pub fn private_link(threads: usize) -> io::Result<(FrontHalf, Arc<WorkerEnd>)> {
 
 /// Fresh memory for the slots and rings between one front and one worker process of `threads` threads. Its size is fixed.
 pub fn link_memory(threads: usize) -> io::Result<File> {
+    check_permits(threads)?;
     Region::shareable(c"pelton-link", Layout::new(slots_for(threads)).total)
 }
 
@@ -104,10 +107,22 @@ fn halves(
     Ok((half, Arc::new(WorkerEnd::new(worker, layout, arena, doorbell, lending, worker_post))))
 }
 
+/// How many requests may run at once over one link: each has two slots.
+pub const MAX_PERMITS: usize = layout::MAX_SLOTS / 2;
+
 /// Twice the threads, so that the puller finds the next request without waiting for the front, and at least 64: quick requests
 /// are answered in batches, and a batch is as large as there are slots.
 fn slots_for(threads: usize) -> usize {
-    (2 * threads).max(64)
+    (2 * threads).clamp(64, layout::MAX_SLOTS)
+}
+
+/// Fewer slots than requests that are to run at once would be fewer requests, and nobody would be told.
+fn check_permits(threads: usize) -> io::Result<()> {
+    if threads <= MAX_PERMITS {
+        return Ok(());
+    }
+    let what = format!("{threads} requests at once in one worker: {MAX_PERMITS} is the most");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use std::ptr::{self, NonNull};
 use crate::fork::{self, Kept};
 use crate::wake::Sharing;
 
+/// The size of a page; where it is larger, the system refuses what is no multiple of it.
+const PAGE: usize = 4096;
+
 /// A mapping of zeroed memory; pages cost nothing until they are first written.
 #[derive(Debug)]
 pub struct Region {
@@ -82,6 +85,25 @@ impl Region {
         let base = NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let kept = (sharing == Sharing::Shared).then(|| fork::keep_mapping(base.as_ptr(), len, writable));
         Ok(Region { base, len, sharing, writable, kept })
+    }
+
+    /// Gives the whole pages within `offset..offset + len` back to the system; they are zero when they are next looked at.
+    /// What the system refuses stays: it is memory, not meaning.
+    ///
+    /// # Safety
+    /// This end must own the bytes, as for [`Region::bytes_mut`].
+    pub(crate) unsafe fn give_back(&self, offset: usize, len: usize) {
+        assert!(offset <= self.len && len <= self.len - offset);
+        let (start, end) = (offset.next_multiple_of(PAGE), (offset + len) / PAGE * PAGE);
+        if start >= end {
+            return;
+        }
+        let advice = match self.sharing {
+            Sharing::Private => libc::MADV_DONTNEED,
+            Sharing::Shared => libc::MADV_REMOVE,
+        };
+        // SAFETY: whole pages of this mapping, by the assertion; the caller vouches for what is in them.
+        unsafe { libc::madvise(self.base.add(start).as_ptr().cast(), end - start, advice) };
     }
 
     /// Whether this process may write to it.

@@ -57,6 +57,7 @@ impl WorkerEnd {
     pub fn take_socket(&self, taken: &Taken) -> bool {
         let word = &self.slot(taken.slot()).asker.0.socket;
         !self.is_severed()
+            && self.is_running(taken.slot(), taken.generation())
             && word
                 .compare_exchange(SOCKET_OFFERED, SOCKET_TAKEN, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()

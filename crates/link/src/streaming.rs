@@ -306,6 +306,9 @@ impl WorkerEnd {
     /// Marks the next `count` bytes as read: slices of them must not be used any more. Rings when the front waits for that.
     pub fn consume_body(&self, reader: &mut BodyReader, count: usize) {
         reader.at = reader.at.wrapping_add(count as u32);
+        if !self.is_running(reader.slot, reader.generation) {
+            return;
+        }
         let words = self.slot(reader.slot);
         words.answerer.0.body_consumed.store(reader.at, Ordering::SeqCst);
         // Pairs with `await_body_room`: either the front sees the room, or we see it waiting.
@@ -321,7 +324,7 @@ impl WorkerEnd {
 
     /// What a thread that has found [`Portion::NotYet`] waits with. Also asks the client for its body, if it waits for that.
     pub fn await_body(&self, reader: &mut BodyReader) -> BodyTicket {
-        if std::mem::take(&mut reader.unasked) {
+        if std::mem::take(&mut reader.unasked) && self.is_running(reader.slot, reader.generation) {
             self.slot(reader.slot).answerer.0.body_asked.store(1, Ordering::SeqCst);
             self.mark_dirty(reader.slot);
             self.ring_if_asleep();

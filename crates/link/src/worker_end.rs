@@ -22,8 +22,8 @@ use crate::layout::{
 use crate::lending::Lending;
 use crate::region::Region;
 use crate::request::RequestView;
-use crate::slots_for;
 use crate::wake::{Doorbell, Sharing};
+use crate::{check_permits, slots_for};
 
 /// How long a finished answer may wait for the next ones, in microseconds.
 const DEFERRAL: u64 = 200;
@@ -55,6 +55,12 @@ impl Taken {
 
     pub(crate) fn owner(&self) -> Owner {
         Owner { slot: self.slot, generation: self.generation }
+    }
+
+    /// What a forked child has of it.
+    #[cfg(test)]
+    pub(crate) fn twin(&self) -> Taken {
+        Taken { lent_until: None, ..*self }
     }
 }
 
@@ -114,6 +120,7 @@ impl WorkerEnd {
         socket: OwnedFd,
         threads: usize,
     ) -> io::Result<WorkerEnd> {
+        check_permits(threads)?;
         let layout = Layout::new(slots_for(threads));
         let region = Arc::new(Region::shared(memory, layout.total, true)?);
         let arena = Arc::new(BodyArena::shared_for_worker(bodies)?);
@@ -233,9 +240,20 @@ impl WorkerEnd {
         Some(unsafe { self.region.bytes(self.layout.request_area(slot as usize), len) })
     }
 
-    /// Whether nobody waits any more (the client has gone, it took too long, the front has died): further work on this answer is for nobody.
+    /// Whether nobody waits any more (the client has gone, it took too long, the front has died, somebody else has ended the
+    /// request): further work on this answer is for nobody.
     pub fn is_gone(&self, taken: &Taken) -> bool {
-        self.slot(taken.slot).asker.0.gone.load(Ordering::Acquire) >= GONE || self.is_severed()
+        self.slot(taken.slot).asker.0.gone.load(Ordering::Acquire) >= GONE
+            || self.is_severed()
+            || !self.is_running(taken.slot, taken.generation)
+    }
+
+    /// Whether a slot still runs that request. A [`Taken`] is unique in its process; a child that the application has
+    /// forked has a copy, and must not write into what has become somebody else's slot.
+    #[inline]
+    pub(crate) fn is_running(&self, slot: u32, generation: u32) -> bool {
+        let state = self.slot(slot).answerer.0.state.load(Ordering::Acquire);
+        state == state_word(generation, Phase::Running)
     }
 
     /// Whether the client of a request has gone or at least closed its side, or the request is over. May be asked by any thread at any time,
@@ -247,13 +265,16 @@ impl WorkerEnd {
         let words = self.slot(slot);
         let left = words.asker.0.gone.load(Ordering::Acquire) >= LEFT;
         // Looked at last, so that a word of the slot's next request is not taken for this one's.
-        left || words.answerer.0.state.load(Ordering::Acquire) != state_word(generation, Phase::Running)
+        left || !self.is_running(slot, generation)
     }
 
     /// Lets the front see all that was written.
     pub fn publish(&self, taken: &mut Taken) {
         if !taken.published {
             taken.published = true;
+            if !self.is_running(taken.slot, taken.generation) {
+                return;
+            }
             self.slot(taken.slot).answerer.0.produced.store(taken.produced, Ordering::Release);
             self.mark_dirty(taken.slot);
             self.ring_if_asleep();
@@ -273,18 +294,25 @@ impl WorkerEnd {
     fn give_verdict(&self, taken: &mut Taken, broken: bool) {
         taken.verdict_given = true;
         taken.published = true;
+        if !self.is_running(taken.slot, taken.generation) {
+            return;
+        }
         let words = &self.slot(taken.slot).answerer.0;
         words.produced.store(taken.produced, Ordering::Release);
         words.answer.store(if broken { ANSWER_BROKEN } else { ANSWER_COMPLETE }, Ordering::Release);
     }
 
-    /// Ends the request and lets go of the slot. Without a verdict before, the answer is whole (or `broken`).
+    /// Ends the request and lets go of the slot. Without a verdict before, the answer is whole (or `broken`). Nothing happens
+    /// where somebody else has ended it already.
     pub fn finish(&self, mut taken: Taken, broken: bool) {
         if !taken.verdict_given {
             self.give_verdict(&mut taken, broken);
         }
-        let done = state_word(taken.generation, Phase::Done);
-        self.slot(taken.slot).answerer.0.state.store(done, Ordering::Release);
+        let [running, done] = [Phase::Running, Phase::Done].map(|phase| state_word(taken.generation, phase));
+        let state = &self.slot(taken.slot).answerer.0.state;
+        if state.compare_exchange(running, done, Ordering::Release, Ordering::Relaxed).is_err() {
+            return;
+        }
         self.mark_dirty(taken.slot);
         self.owe();
     }

@@ -27,7 +27,11 @@ pub enum Writable {
 }
 
 impl WorkerEnd {
+    /// Bytes that may be written; none into a slot that has been given to another request.
     fn room(&self, taken: &Taken) -> usize {
+        if !self.is_running(taken.slot(), taken.generation()) {
+            return 0;
+        }
         let consumed = self.slot(taken.slot()).asker.0.consumed.load(Ordering::Acquire);
         if let Some(end) = taken.lent_until
             && end.wrapping_sub(consumed) as i32 > 0
@@ -63,6 +67,9 @@ impl WorkerEnd {
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), HeadTooLarge> {
         debug_assert_eq!(taken.produced, 0, "the head comes first");
+        if self.room(taken) == 0 {
+            return Ok(());
+        }
         let area = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), MAX_HEAD_BYTES).0;
         let len = encode_head(area, head, fields)?;
         self.close_frame(taken, FRAME_HEAD, len);

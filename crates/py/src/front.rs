@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use pelton_front::{
     Common, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol, Proxies, Role,
-    SelfCallPolicy, Settings, Streams, WorkerLink,
+    SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
 };
-use pelton_http::{TrustedProxies, UnderscorePolicy};
+use pelton_http::{TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -55,6 +55,25 @@ fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, n
         .map_err(|_| PyValueError::new_err(format!("{name} is not a number in the range it can have")))
 }
 
+/// Which files are sent without the application.
+fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
+    let from = settings.getattr("static_files")?;
+    if from.is_none() {
+        return Ok(StaticSettings::default());
+    }
+    Ok(StaticSettings {
+        mounts: from.getattr("mounts")?.extract()?,
+        sendfile: from.getattr("sendfile")?.extract()?,
+        index: from.getattr("index")?.extract()?,
+        fallback: from.getattr("fallback")?.extract()?,
+        fall_through: from.getattr("fall_through")?.extract()?,
+        cache_control: from.getattr("cache_control")?.extract()?,
+        media_types: from.getattr("media_types")?.extract()?,
+        neighbours: from.getattr("neighbours")?.extract()?,
+        open_files: number(&from, "open_files")?,
+    })
+}
+
 /// Which requests are handed on before their bodies are complete.
 fn streams_of(settings: &Bound<'_, PyAny>) -> PyResult<Streams> {
     let below: Vec<String> = settings.getattr("stream_path")?.extract()?;
@@ -88,6 +107,15 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             "allow" => UnderscorePolicy::Allow,
             other => return Err(PyValueError::new_err(format!("underscore_fields cannot be {other:?}"))),
         },
+        http2: h2::Bounds {
+            streams: number(from, "http2_streams")?,
+            stream_window: number(from, "http2_stream_window")?,
+            connection_window: number(from, "http2_connection_window")?,
+            continuations: number(from, "http2_continuations")?,
+            resets: number(from, "http2_resets")?,
+            control_frames: number(from, "http2_control_frames")?,
+            websockets: false,
+        },
         max_body_bytes: number(from, "max_body_bytes")?,
         body_memory_bytes: number(from, "body_memory_bytes")?,
         spool_directory: from.getattr("spool_directory")?.extract::<PathBuf>()?,
@@ -117,6 +145,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         write_idle_time: seconds(from, "write_idle_seconds")?,
         write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
+        static_files: static_files_of(from)?,
         statsd: number(from, "statsd_descriptor")?,
         statsd_prefix: from.getattr("statsd_prefix")?.extract()?,
         statsd_tags: from.getattr("statsd_tags")?.extract()?,
@@ -260,7 +289,8 @@ impl Front {
 #[pymethods]
 impl Front {
     #[new]
-    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, admin_listeners=0))]
+    #[allow(clippy::too_many_arguments, reason = "they have names where it is called")]
+    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, admin_listeners=0, h2c=vec![]))]
     fn new(
         settings: &Bound<'_, PyAny>,
         listeners: Vec<RawFd>,
@@ -269,6 +299,7 @@ impl Front {
         doorbell: RawFd,
         pulse: RawFd,
         admin_listeners: usize,
+        h2c: Vec<usize>,
     ) -> PyResult<Self> {
         let settings = read_settings(settings)?;
         if admin_listeners > listeners.len() {
@@ -280,7 +311,7 @@ impl Front {
             Ok(ListenerSettings {
                 socket: duplicate(descriptor)?,
                 role,
-                protocol: Protocol::Http1,
+                protocol: if h2c.contains(&index) { Protocol::Either } else { Protocol::Http1 },
                 tls: false,
             })
         };
@@ -350,6 +381,12 @@ impl Front {
         let memory = File::from(duplicate(memory)?);
         let end = FrontEnd::join(&memory, duplicate(socket)?, at_least_one(threads)?)?;
         handle.add_worker(WorkerLink { number: worker, pid, threads, end, request_limit });
+        Ok(())
+    }
+
+    /// Send the files of a folder.
+    fn mount(&self, prefix: String, folder: Vec<u8>) -> PyResult<()> {
+        self.started()?.mount(prefix, folder);
         Ok(())
     }
 

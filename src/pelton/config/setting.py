@@ -55,7 +55,9 @@ class Group(enum.Enum):
     SERVING = "Serving"
     PROCESSES = "Worker processes"
     REQUESTS = "Limits of a request"
+    HTTP2 = "HTTP/2"
     RESPONSES = "Responses"
+    FILES = "Files"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
     HEALTH = "Health"
@@ -104,7 +106,7 @@ class Setting:
             case Unit.COUNT:
                 return f"a whole number from {self._show_minimum()} on{words}{zero}"
             case Unit.BOUNDS:
-                return f"a whole number from {self._show_minimum()} on, a range such as 4:64, or auto"
+                return f"a whole number from {self._show_minimum()} on, a range such as 4:64, or auto{zero}"
             case Unit.BYTES:
                 return f"a size such as 64KiB, 1.5MiB or 2GiB{words}{zero}"
             case Unit.SECONDS:

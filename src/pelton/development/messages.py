@@ -17,6 +17,7 @@ from typing import Final
 
 from pelton.config.address import Address, TcpAddress
 from pelton.logs.outputs import wants_colour
+from pelton.process.signals import heeds_interrupts
 
 LOGGER: Final = logging.getLogger("werkzeug")
 
@@ -31,17 +32,21 @@ _ESCAPED = re.compile(r"(?:\\x[0-9a-f]{2})+")
 class Mode:
     """What the banner says beyond addresses.
 
-    ``processes``: 0 for this one; ``at_once``: requests at a time, in each; ``unit``: what each takes.
+    ``processes``: 0 for this one; ``at_once``: requests at a time, in each; ``unit``: what each takes;
+    ``is_most``: there are fewer while fewer are needed.
     """
 
     processes: int
     at_once: int
     unit: str = "thread"
+    is_most: bool = False
     reloader: bool = False
     debugger: bool = False
 
     def __str__(self) -> str:
-        at_once = "one at a time" if self.at_once == 1 else f"{self.at_once} {self.unit}s"
+        at_once = f"{'up to ' if self.is_most else ''}{self.at_once} {self.unit}s"
+        if self.at_once == 1:
+            at_once = "one at a time"
         if not self.processes:
             return at_once
         processes = f"{self.processes} process{'' if self.processes == 1 else 'es'}"
@@ -82,7 +87,8 @@ def banner(addresses: Iterable[Address], mode: Mode) -> None:
     colour = is_colourful()
     lines = [f" * Running on {where}" for where in places(addresses)]
     lines.append(f" * Served by pelton: {mode}; reloader {_on(mode.reloader)}, debugger {_on(mode.debugger)}")
-    lines.append(styled(" * Ctrl-C stops it", "yellow", colour=colour))
+    if heeds_interrupts():
+        lines.append(styled(" * Ctrl-C stops it", "yellow", colour=colour))
     LOGGER.info("%s", "\n".join(lines))
 
 

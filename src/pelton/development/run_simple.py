@@ -116,9 +116,10 @@ def run_simple(
         # Not only in a reloader's child, which would be started for nothing.
         check_kind(settings)
     mode = messages.Mode(
-        settings.workers,
+        concurrency.processes,
         kind.permits(settings),
         "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
+        is_most=kind.bounds(settings) is not None,
         reloader=use_reloader,
         debugger=use_debugger,
     )

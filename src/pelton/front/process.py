@@ -22,13 +22,14 @@ from pelton.config.settings import Settings
 from pelton.config.worker_kinds import self_call_of
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
-from pelton.exceptions import PeltonError
+from pelton.exceptions import ConfigError, PeltonError
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import Opened
 from pelton.process.control_socket import Line, LineClosedError, Message
 from pelton.reloader.waiting_room import waiting_room
+from pelton.static.settings import front_files
 
 LOGGER = logging.getLogger("pelton")
 
@@ -74,6 +75,7 @@ def run(
                 **front_statsd(settings, opened.statsd),
                 self_call=self_call_of(settings),
                 **waiting_room(settings.bind),
+                static_files=front_files(settings),
             ),
             opened.descriptors,
             None,
@@ -81,8 +83,9 @@ def run(
             doorbell=descriptors.doorbell,
             pulse=descriptors.pulse,
             admin_listeners=len(opened.admin_listeners),
+            h2c=opened.h2c,
         )
-    except ValueError as error:
+    except (ConfigError, ValueError) as error:
         with contextlib.suppress(LineClosedError):
             line.send({"event": "failed", "what": f"A setting is out of range: {error}"})
         return BAD_SETTINGS
@@ -162,6 +165,8 @@ class _Front:
             self._front.add_worker(
                 fields["worker"], fields["pid"], fields["threads"], memory, end, fields["request_limit"]
             )
+            for prefix, folder in fields["static"]:
+                self._front.mount(prefix, os.fsencode(folder))
         except (OSError, ValueError) as error:
             # Without the front's trust it gets no requests; the supervisor finds out by itself only if told.
             self._log.write(f"Worker {fields['worker']} cannot be added: {error}.")

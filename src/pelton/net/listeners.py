@@ -38,6 +38,8 @@ class Listener:
     server_name: str
     server_port: str
     _file: tuple[int, int] | None = field(default=None)
+    # Whether clients may speak HTTP/2 without having asked before (``h2c://``).
+    speaks_http2: bool = field(default=False)
     # What was asked for, which a successor asks for again; one name may have given several listeners.
     asked: Address | None = field(default=None)
 

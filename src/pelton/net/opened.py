@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pelton.config.address import parse_address
+from pelton.config.address import Scheme, parse_address, parse_bind
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.statsd import open_statsd_of
 from pelton.net.listeners import Inherited, Listener, open_listeners
+from pelton.static.settings import front_files
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Opened:
         """Those of all listeners."""
         return [one.socket.fileno() for one in self.all_listeners]
 
+    @property
+    def h2c(self) -> list[int]:
+        """Which of all listeners may be spoken to in HTTP/2 at once."""
+        return [place for place, one in enumerate(self.all_listeners) if one.speaks_http2]
+
     def close(self) -> None:
         """Close everything and remove socket files; may be called again, but not after `hand_over`."""
         for listener in self.all_listeners:
@@ -55,21 +61,26 @@ class Opened:
 
 def open_all(settings: Settings, inherited: Sequence[Inherited] = ()) -> Opened:
     """Open what ``settings`` name; ``inherited``: listeners that a predecessor left. Raises PeltonError."""
-    addresses = [parse_address(text) for text in settings.bind]
+    binds = [parse_bind(text) for text in settings.bind]
     admin = [parse_address(text) for text in settings.admin_bind]
-    if not addresses:
+    if not binds:
         raise ConfigError("There is no address to listen on.")
     _check_spool_directory(settings.spool_directory)
     with contextlib.ExitStack() as undo:
         access_log = open_access_log_of(settings)
         if access_log != OFF:
             undo.callback(os.close, access_log)
+        # A folder that is not there is told of before anything is started.
+        front_files(settings)
         statsd = open_statsd_of(settings)
         if statsd != OFF:
             undo.callback(os.close, statsd)
-        listeners = open_listeners(addresses, inherited)
-        for listener in listeners:
-            undo.callback(listener.close)
+        listeners = []
+        for bind in binds:
+            for listener in open_listeners([bind.address], inherited):
+                undo.callback(listener.close)
+                listener.speaks_http2 = bind.scheme is Scheme.H2C
+                listeners.append(listener)
         admin_listeners = open_listeners(admin, inherited)
         undo.pop_all()
     return Opened(tuple(listeners), tuple(admin_listeners), access_log, statsd)

@@ -93,6 +93,8 @@ def _supervise(
 
 def _start_line(rules: Rules, settings: Settings, opened: Opened) -> str:
     workers = f"{rules.workers} worker{'' if rules.workers == 1 else 's'}"
+    if rules.most_workers is not None:
+        workers = f"{rules.workers} to {rules.most_workers} workers"
     where = " and ".join(map(str, opened.listeners))
     return (
         f"pelton {VERSION} listens on {where} "

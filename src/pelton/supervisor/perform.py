@@ -339,6 +339,7 @@ class Performer:
             "pid": worker.pid,
             "threads": worker.permits,
             "request_limit": request_limit,
+            "static": worker.static_folders,
         }
         self._tell_front(fields, (worker.memory, worker.front_end.fileno()))
         worker.forget_link()

@@ -5,20 +5,22 @@ use crate::counters::{Counter, Counters};
 /// The reason for a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The answer announced it.
-    AfterAnswer,
+    /// The response announced it.
+    AfterResponse,
     /// The client closed between requests.
     ByClient,
-    /// The client closed, or its connection broke, within a request or an answer.
+    /// The client closed, or its connection broke, within a request or a response.
     ByClientEarly,
     /// The transport failed.
     TransportError,
     /// Nothing came for the keep-alive time.
     Idle,
-    /// The client did not take the answer.
+    /// The client did not take the response.
     WriteTimeout,
     /// The application failed after the head had left: only a cut tells the client.
-    BrokenAnswer,
+    BrokenResponse,
+    /// A file changed while it was sent, or became shorter: only a cut tells the client.
+    FileChanged,
     /// A proxy did not begin with a PROXY header.
     NoProxyHeader,
     /// The worker has taken the client's socket.
@@ -33,12 +35,13 @@ impl CloseReason {
     /// What an access line says of an exchange that ended by it.
     pub fn for_the_log(self) -> &'static str {
         match self {
-            CloseReason::AfterAnswer => "complete",
+            CloseReason::AfterResponse => "complete",
             CloseReason::ByClient | CloseReason::ByClientEarly => "client gone",
             CloseReason::TransportError => "connection broken",
             CloseReason::Idle => "idle",
             CloseReason::WriteTimeout => "write timeout",
-            CloseReason::BrokenAnswer => "answer cut off",
+            CloseReason::BrokenResponse => "answer cut off",
+            CloseReason::FileChanged => "file changed",
             CloseReason::NoProxyHeader => "no proxy header",
             CloseReason::HandedOver => "handed over",
             CloseReason::MadeRoom => "made room",
@@ -49,13 +52,14 @@ impl CloseReason {
     /// Where it is counted.
     pub fn counter(self, counters: &Counters) -> &Counter {
         match self {
-            CloseReason::AfterAnswer => &counters.closed_after_answer,
+            CloseReason::AfterResponse => &counters.closed_after_answer,
             CloseReason::ByClient => &counters.closed_by_client,
             CloseReason::ByClientEarly => &counters.closed_by_client_early,
             CloseReason::TransportError => &counters.closed_by_error,
             CloseReason::Idle => &counters.closed_idle,
             CloseReason::WriteTimeout => &counters.closed_write_timeout,
-            CloseReason::BrokenAnswer => &counters.answers_broken,
+            CloseReason::BrokenResponse => &counters.answers_broken,
+            CloseReason::FileChanged => &counters.closed_file_changed,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
             CloseReason::HandedOver => &counters.closed_handed_over,
             CloseReason::MadeRoom => &counters.closed_for_newcomers,

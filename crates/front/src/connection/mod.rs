@@ -1,122 +1,204 @@
-//! One client's connection: its transport, what has been received and not understood, what is to be sent, and its exchange.
+//! One client's connection: its transport, and the driver of the protocol that is spoken over it.
 //!
-//! Most connections are idle most of the time, so this is small and owns no buffer then; `table` keeps them.
+//! Most connections are idle most of the time, so this is small and owns no buffer then. A connection has any number of exchanges (one at
+//! a time with HTTP/1), which are in a table of their own and know it by its id. Runs on the front's thread.
 
-use pelton_http::Receiver;
-
-use crate::connection::backlog::Backlog;
-use crate::connection::exchange::Exchange;
-use crate::connection::output::Output;
+use crate::connection::http1::Http1;
+use crate::connection::http2::Http2;
+use crate::exchange::Exchange;
+use crate::table::{Id, Table};
 use crate::transport::Transport;
-use crate::transport::listener::{Listener, Protocol, Role};
+use crate::transport::listener::{ListenerKind, Protocol, Role};
 use crate::transport::peer::Peer;
 
-pub(crate) mod backlog;
-pub(crate) mod body;
 pub(crate) mod close;
-pub(crate) mod exchange;
-pub(crate) mod gather;
-pub(crate) mod output;
-pub(crate) mod spool;
-pub(crate) mod table;
-pub(crate) mod timers;
+pub(crate) mod http1;
+pub(crate) mod http2;
+
+/// Names a connection, and never another one that has its place later.
+pub type ConnectionId = Id<Connection>;
+
+/// All connections.
+#[derive(Debug, Default)]
+pub struct Connections {
+    table: Table<Connection>,
+    /// How many of them are for health checks only.
+    admin: usize,
+}
+
+impl Connections {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Of those, the ones for health checks only.
+    pub fn admin_len(&self) -> usize {
+        self.admin
+    }
+
+    /// The others: those that count as connections of clients.
+    pub fn public_len(&self) -> usize {
+        self.table.len() - self.admin
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, connection: Connection) -> ConnectionId {
+        self.admin += usize::from(connection.role == Role::Admin);
+        self.table.insert(connection)
+    }
+
+    /// The connection, if it is still the one meant.
+    #[inline]
+    pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        self.table.get(id)
+    }
+
+    /// See [`Connections::get`].
+    #[inline]
+    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.table.get_mut(id)
+    }
+
+    /// Takes it out.
+    pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+        let connection = self.table.remove(id)?;
+        self.admin -= usize::from(connection.role == Role::Admin);
+        Some(connection)
+    }
+
+    /// The id of whatever is at `key` now.
+    pub fn id_at(&self, key: usize) -> Option<ConnectionId> {
+        self.table.id_at(key)
+    }
+
+    /// All ids.
+    pub fn ids(&self) -> Vec<ConnectionId> {
+        self.table.ids()
+    }
+}
+
+/// The protocol of a connection: bytes become exchanges, and responses bytes.
+#[derive(Debug)]
+pub enum Driver {
+    /// HTTP/1.0 and HTTP/1.1.
+    Http1(Http1),
+    /// HTTP/2. Elsewhere, so that a connection of HTTP/1 is no larger.
+    Http2(Box<Http2>),
+}
+
+impl Driver {
+    /// The driver, if the connection speaks HTTP/1.
+    #[inline]
+    pub fn http1(&mut self) -> Option<&mut Http1> {
+        match self {
+            Driver::Http1(http1) => Some(http1),
+            Driver::Http2(_) => None,
+        }
+    }
+
+    /// The driver, if the connection speaks HTTP/2.
+    #[inline]
+    pub fn http2(&mut self) -> Option<&mut Http2> {
+        match self {
+            Driver::Http2(http2) => Some(http2),
+            Driver::Http1(_) => None,
+        }
+    }
+}
 
 /// See the module's head.
 #[derive(Debug)]
 pub struct Connection {
     /// Closed when the connection is dropped.
     pub transport: Transport,
+    /// What is spoken over it.
+    pub driver: Driver,
     /// Who is at the other end.
     pub peer: Peer,
     /// Which listener it came by: its number among those with the same role.
     pub listener: u16,
     /// What that listener is for.
     pub role: Role,
-    /// `input` holds bytes that the receiver has not looked at.
-    pub unseen: bool,
-    /// The last answer has been sent; what still comes is thrown away until the client closes.
+    /// The last response has been sent; what still comes is thrown away until the client closes.
     pub lingering: bool,
     /// No request has come yet.
     pub fresh: bool,
-    /// A part of a head has come: its clock runs.
-    pub head_begun: bool,
-    /// The client does not keep up with its answer, and is in the list of those.
-    pub is_behind: bool,
     /// The first bytes are to be a proxy's word about the client.
     pub awaits_proxy_header: bool,
+    /// What it speaks is not known before its first bytes have come.
+    pub may_be_http2: bool,
     /// It counts for its address.
     pub is_counted: bool,
     /// A worker has had, and may still have, a duplicate of the socket: to drop it closes nothing.
     pub is_shared: bool,
     /// Requests that have begun on it.
     pub requests: u32,
-    /// Bytes moved in the present window of its clock.
-    pub moved: u64,
-    /// Bytes that the client had ever taken when that window began.
-    pub taken_before: u64,
-    /// Where the request stands.
-    pub receiver: Receiver,
-    /// Received and not consumed: the beginning of a head, or a pipelined request.
-    pub input: Vec<u8>,
-    /// To be sent.
-    pub output: Output,
-    /// The request at hand.
-    pub exchange: Exchange,
 }
 
 impl Connection {
     /// A connection that has just been accepted.
-    pub fn new(transport: Transport, peer: Peer, listener: &Listener, backlog: Backlog) -> Self {
+    pub fn new(transport: Transport, peer: Peer, listener: ListenerKind, driver: Driver) -> Self {
         Connection {
             transport,
+            driver,
             peer: peer.by_tls(listener.tls),
             listener: listener.number,
             role: listener.role,
-            unseen: false,
             lingering: false,
             fresh: true,
-            head_begun: false,
-            is_behind: false,
             awaits_proxy_header: false,
+            may_be_http2: listener.protocol == Protocol::Either,
             is_counted: false,
             is_shared: false,
             requests: 0,
-            moved: 0,
-            taken_before: 0,
-            receiver: match listener.protocol {
-                Protocol::Http1 => Receiver::new(),
-            },
-            input: Vec::new(),
-            output: Output::new(backlog),
-            exchange: Exchange::default(),
         }
     }
 
-    /// Bytes that the client has ever taken, as far as can be known.
-    pub fn taken(&self) -> u64 {
-        self.output.sent().saturating_sub(self.transport.unacknowledged())
+    /// Whether nothing has been received that was not understood.
+    pub fn has_no_input(&self) -> bool {
+        match &self.driver {
+            Driver::Http1(http1) => http1.input.is_empty(),
+            Driver::Http2(http2) => http2.has_no_input(),
+        }
     }
 
-    /// Bytes of the response's body that the client has taken, as far as can be known: what has been passed on, but
-    /// for what is still here or with the system. Less by the marks of chunks among that.
-    pub fn body_taken(&self) -> u64 {
-        self.exchange.body_bytes().saturating_sub(self.output.left() + self.transport.unacknowledged())
-    }
-
-    /// Whether the client's machine has been given all that was to be sent.
-    #[inline]
-    pub fn is_sent(&self) -> bool {
-        self.output.is_empty() && !self.transport.has_unsent()
+    /// Whether nothing is under way: the next byte begins a request, and nobody waits for anything.
+    pub fn is_between_requests(&self, exchanges: &Table<Exchange>) -> bool {
+        match &self.driver {
+            Driver::Http1(http1) => http1.is_between_requests(exchanges),
+            Driver::Http2(http2) => http2.is_idle(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::listener::Protocol;
+
+    #[test]
+    fn connections_for_health_checks_are_counted_apart() {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let transport = Transport::plain(std::os::fd::OwnedFd::from(ours).into());
+        let listener = ListenerKind { number: 0, role: Role::Admin, protocol: Protocol::Http1, tls: false };
+        let driver = Driver::Http1(Http1::new(Id::nobody()));
+        let mut connections = Connections::default();
+        let id = connections.insert(Connection::new(transport, Peer::unknown(), listener, driver));
+        assert_eq!((connections.len(), connections.public_len(), connections.admin_len()), (1, 0, 1));
+        assert!(connections.remove(id).is_some() && connections.remove(id).is_none());
+        assert_eq!((connections.len(), connections.admin_len()), (0, 0));
+    }
 
     #[test]
     fn an_idle_connection_is_small() {
         // With the socket's kernel memory aside, 10,000 of them are to cost a few megabytes.
-        assert!(size_of::<Connection>() <= 384, "{} bytes", size_of::<Connection>());
+        let bytes = size_of::<Connection>() + size_of::<Exchange>();
+        assert!(bytes <= 416, "{bytes} bytes");
     }
 }

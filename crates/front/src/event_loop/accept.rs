@@ -3,14 +3,16 @@
 use std::io;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Token};
 
-use crate::connection::Connection;
-use crate::connection::table::ConnectionId;
+use crate::connection::http1::Http1;
+use crate::connection::{Connection, ConnectionId, Driver};
 use crate::event_loop::EventLoop;
-use crate::event_loop::own_answer::OwnAnswer;
+use crate::exchange::Exchange;
 use crate::notices::Level;
-use crate::transport::listener::{Listener, Role, Trouble};
+use crate::response::own::OwnResponse;
+use crate::transport::Transport;
+use crate::transport::listener::{Listener, ListenerKind, Protocol, Role, Trouble};
+use crate::transport::peer::Peer;
 
 /// Connections accepted from one listener before existing ones get their turn.
 const ACCEPT_BATCH: usize = 64;
@@ -36,7 +38,7 @@ impl EventLoop {
         self.want_no_room();
         for index in 0.. {
             let Some(listener) = self.listeners.get(index) else { return };
-            if !listener.may_have_more || !self.is_allowed(listener.role) {
+            if !listener.may_have_more || !self.is_allowed(listener.kind.role) {
                 continue;
             }
             for _ in 0..ACCEPT_BATCH {
@@ -46,8 +48,8 @@ impl EventLoop {
                 let Some(listener) = self.listeners.get_mut(index) else { return };
                 match listener.accept() {
                     Ok((transport, peer)) => {
-                        let connection = Connection::new(transport, peer, listener, self.backlog.clone());
-                        self.adopt(connection);
+                        let kind = listener.kind;
+                        self.adopt(transport, peer, kind);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         listener.may_have_more = false;
@@ -74,7 +76,9 @@ impl EventLoop {
     /// Whether anything can be accepted now.
     pub(crate) fn may_accept_some(&self) -> bool {
         let may = |listener: &Listener| {
-            listener.may_have_more && self.is_allowed(listener.role) && self.has_room_for(listener.role)
+            listener.may_have_more
+                && self.is_allowed(listener.kind.role)
+                && self.has_room_for(listener.kind.role)
         };
         self.listeners.iter().any(may)
     }
@@ -88,20 +92,20 @@ impl EventLoop {
     /// there is no other left.
     fn has_room_for(&self, role: Role) -> bool {
         match role {
-            Role::Application => self.table.public_len() < self.settings.max_connections,
-            Role::Admin => self.table.admin_len() < ADMIN_CONNECTIONS,
+            Role::Application => self.connections.public_len() < self.settings.max_connections,
+            Role::Admin => self.connections.admin_len() < ADMIN_CONNECTIONS,
         }
     }
 
     fn has_room(&self, index: usize) -> bool {
-        self.listeners.get(index).is_some_and(|listener| self.has_room_for(listener.role))
+        self.listeners.get(index).is_some_and(|listener| self.has_room_for(listener.kind.role))
     }
 
     /// At the limit: closes an idle connection, if somebody waits at this listener.
     fn make_room_for(&mut self, index: usize) -> bool {
         let may_look = self.may_make_room();
         let Some(listener) = self.listeners.get_mut(index) else { return false };
-        if listener.role != Role::Application {
+        if listener.kind.role != Role::Application {
             return false;
         }
         if !may_look {
@@ -145,30 +149,39 @@ impl EventLoop {
                 format!(
                     "cannot accept connections: {error}; {} are open. New ones wait in the kernel's backlog until \
                      some close. Raise the limit of open files (ulimit -n)",
-                    self.table.len()
+                    self.connections.len()
                 ),
             );
         }
     }
 
-    pub(crate) fn adopt(&mut self, mut connection: Connection) -> ConnectionId {
+    /// Takes a connection in.
+    pub(crate) fn adopt(&mut self, transport: Transport, peer: Peer, listener: ListenerKind) -> ConnectionId {
+        let raw = transport.raw();
+        let exchange = self.exchanges.insert(Exchange::new(ConnectionId::nobody(), self.backlog.clone()));
+        let driver = match listener.protocol {
+            // What speaks HTTP/2 begins as what it is taken for until its first bytes have come.
+            Protocol::Http1 | Protocol::Either => Driver::Http1(Http1::new(exchange)),
+        };
+        let mut connection = Connection::new(transport, peer, listener, driver);
         connection.awaits_proxy_header =
-            connection.role == Role::Application && self.settings.proxies.expects_header(&connection.peer);
-        let raw = connection.transport.raw();
-        let id = self.table.insert(connection);
-        // Both directions at once, edge-triggered: one system call in the life of a connection.
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest).is_err() {
-            self.table.remove(id);
+            listener.role == Role::Application && self.settings.proxies.expects_header(&connection.peer);
+        let id = self.connections.insert(connection);
+        if let Some(exchange) = self.exchanges.get_mut(exchange) {
+            exchange.connection = id;
+        }
+        if self.register(raw, id).is_err() {
+            self.connections.remove(id);
+            self.exchanges.remove(exchange);
             self.shared.counters.accept_failures.up();
             return id;
         }
         self.shared.counters.connections_accepted.up();
         // A connection that never says anything has no more time than one that is slow with its head.
-        self.set_deadline(id, self.settings.head_time);
+        self.set_connection_deadline(id, self.settings.head_time);
         if !self.count_client(id) {
             self.shared.counters.connections_refused.up();
-            self.answer(id, OwnAnswer::TooManyConnections);
+            self.respond_itself(exchange, OwnResponse::TooManyConnections);
             self.drive(id);
         }
         id
@@ -181,7 +194,7 @@ impl EventLoop {
         if limit == 0 {
             return true;
         }
-        let Some(connection) = self.table.get_mut(id) else { return true };
+        let Some(connection) = self.connections.get_mut(id) else { return true };
         // A proxy has all of its clients' connections.
         let is_proxy = self.settings.proxies.trusted.trusts(connection.peer.address.map(|(ip, _)| ip));
         if connection.role == Role::Admin || connection.peer.text().is_empty() || is_proxy {

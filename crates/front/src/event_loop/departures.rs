@@ -13,9 +13,8 @@ use pelton_http::Coding;
 use pelton_link::Why;
 
 use crate::connection::close::CloseReason;
-use crate::connection::exchange::{Exchange, State};
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
+use crate::exchange::{Exchange, ExchangeId, State};
 use crate::scheduling::dispatch::Place;
 
 /// How long an endless answer goes on for a client who has closed its side. Short answers get through in this time.
@@ -31,21 +30,21 @@ pub struct Departure {
     /// Of the request in that slot.
     turn: u64,
     /// Whose connection is to be given up; None when it is, and the request is to be interrupted.
-    client: Option<ConnectionId>,
+    client: Option<ExchangeId>,
 }
 
 /// Whether of an answer that has begun nobody knows the end.
 fn is_endless(exchange: &Exchange) -> bool {
     exchange.state() == State::Responding
-        && matches!(exchange.coding, Some(Coding::Chunked | Coding::UntilClose))
+        && matches!(exchange.coding, Some(Coding::Chunked | Coding::UntilClose | Coding::Frames))
 }
 
 impl EventLoop {
     /// The client has closed its side, and its request is with a worker.
-    pub(crate) fn client_left(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        let Some(place) = connection.exchange.slot else { return };
-        let is_endless = is_endless(&connection.exchange);
+    pub(crate) fn client_left(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(place) = exchange.slot else { return };
+        let is_endless = is_endless(exchange);
         let Some(turn) = self.dispatch.leave(place) else { return };
         // Each later event tells of it again.
         if is_endless && !self.departures.iter().any(|one| one.client == Some(id) && one.turn == turn) {
@@ -80,11 +79,10 @@ impl EventLoop {
         for one in due {
             match one.client {
                 Some(id) => {
-                    let is_it = self.table.get_mut(id).is_some_and(|connection| {
-                        connection.exchange.slot == Some(one.place) && is_endless(&connection.exchange)
-                    });
+                    let Some(exchange) = self.exchanges.get(id) else { continue };
+                    let is_it = exchange.slot == Some(one.place) && is_endless(exchange);
                     if is_it && self.dispatch.leave(one.place) == Some(one.turn) {
-                        self.close(id, CloseReason::ByClientEarly);
+                        self.close_exchange(id, CloseReason::ByClientEarly);
                     }
                 }
                 None => self.dispatch.depart(one.place, one.turn),

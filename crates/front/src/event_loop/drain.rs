@@ -5,8 +5,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 
 use crate::connection::close::CloseReason;
-use crate::connection::exchange::State;
-use crate::connection::table::ConnectionId;
+use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 
 /// How long a connection stays open during a drain for a request that may be on its way. A request that meets a connection which is just being
@@ -35,32 +34,35 @@ impl EventLoop {
         self.listeners.close(|raw| {
             let _ = registry.deregister(&mut SourceFd(&raw));
         });
-        for id in self.table.ids() {
+        for id in self.connections.ids() {
+            let is_http2 = self.connections.get(id).is_some_and(|one| matches!(one.driver, Driver::Http2(_)));
+            if is_http2 {
+                self.leave_http2(id);
+                continue;
+            }
             if !self.is_idle(id) || self.leave_open(id) {
                 continue;
             }
             // A request may have arrived that no event has told of yet: look before closing.
-            if let Some(connection) = self.table.get_mut(id) {
+            if let Some(connection) = self.connections.get_mut(id) {
                 connection.transport.look_again();
             }
             self.drive(id);
             if !self.is_idle(id) {
                 continue;
             }
-            let is_fresh = self.table.get_mut(id).is_some_and(|connection| connection.fresh);
+            let is_fresh = self.connections.get(id).is_some_and(|connection| connection.fresh);
             let ends_ms = self.timers.get(id.key).unwrap_or_default();
             let since_ms = ends_ms.saturating_sub(self.settings.keep_alive_time.as_millis() as u64);
             if is_fresh || self.now_ms.saturating_sub(since_ms) < RECENT_MS {
-                self.set_deadline(id, DRAIN_GRACE);
+                self.set_connection_deadline(id, DRAIN_GRACE);
             } else {
                 self.close(id, CloseReason::Draining);
             }
         }
     }
 
-    fn is_idle(&mut self, id: ConnectionId) -> bool {
-        self.table.get_mut(id).is_some_and(|connection| {
-            connection.exchange.state() == State::Receiving && connection.receiver.is_between_requests()
-        })
+    fn is_idle(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(|connection| connection.is_between_requests(&self.exchanges))
     }
 }

@@ -8,10 +8,10 @@ use std::fmt::Write;
 use pelton_http::Length;
 use pelton_link::coarse_ms;
 
-use crate::connection::table::ConnectionId;
 use crate::control::Command;
 use crate::event_loop::EventLoop;
-use crate::event_loop::own_answer::Own;
+use crate::exchange::ExchangeId;
+use crate::response::own::Response;
 use crate::transport::listener::Role;
 
 const JSON: &[u8] = b"application/json";
@@ -19,8 +19,9 @@ const JSON: &[u8] = b"application/json";
 impl EventLoop {
     /// Answers the request whose head has just come if it is a health check, or came by an admin listener, where there is nothing else. False:
     /// it is the application's.
-    pub(crate) fn answer_health(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
-        let Some(connection) = self.table.get_mut(id) else { return false };
+    pub(crate) fn answer_health(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
+        let Some(exchange) = self.exchanges.get(id) else { return false };
+        let Some(connection) = self.connections.get(exchange.connection) else { return false };
         let is_admin = connection.role == Role::Admin;
         let path = self.head.path.of(bytes);
         let wanted = if is_admin {
@@ -31,15 +32,15 @@ impl EventLoop {
         let method = self.head.method.of(bytes);
         let is_read = method == b"GET" || method == b"HEAD";
         let keeps_connection = matches!(self.head.length, Length::None | Length::Exact(0));
-        let answer = |status, media_type, detail| Own { status, media_type, detail, keeps_connection };
-        let own = match wanted {
-            Some(b"/livez") if is_read => answer(200, JSON, self.verdict().1),
+        let line = |status, text: &str| Response::line(status, JSON, text, keeps_connection);
+        let response = match wanted {
+            Some(b"/livez") if is_read => line(200, &self.verdict().1),
             Some(b"/readyz") if is_read => {
                 let (is_ready, text) = self.verdict();
-                answer(if is_ready { 200 } else { 503 }, JSON, text)
+                self.with_retry_after(line(if is_ready { 200 } else { 503 }, &text))
             }
             _ if is_admin => {
-                Own::text(404, "Here are /livez and /readyz, to be read by GET.", keeps_connection)
+                Response::text(404, "Here are /livez and /readyz, to be read by GET.", keeps_connection)
             }
             _ => return false,
         };
@@ -47,7 +48,7 @@ impl EventLoop {
         if self.settings.log_health {
             self.note_head(id, bytes);
         }
-        self.send_own(id, &own);
+        self.respond(id, response);
         true
     }
 

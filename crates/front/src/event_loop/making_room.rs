@@ -5,9 +5,8 @@
 
 use std::collections::VecDeque;
 
+use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
-use crate::connection::exchange::State;
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::transport::listener::Role;
 
@@ -36,14 +35,14 @@ impl EventLoop {
                     continue;
                 }
                 // A request may have arrived that no event has told of yet: look before closing.
-                if let Some(connection) = self.table.get_mut(id) {
+                if let Some(connection) = self.connections.get_mut(id) {
                     connection.transport.look_again();
                 }
                 self.drive(id);
                 if self.idle_since(id) == Some(since) {
                     self.close(id, CloseReason::MadeRoom);
                 }
-                if self.table.get_mut(id).is_none() {
+                if self.connections.get(id).is_none() {
                     self.idle_connections.is_wanted = false;
                     return true;
                 }
@@ -81,7 +80,7 @@ impl EventLoop {
         self.idle_connections.look_at_ms = self.now_ms + LOOK_EVERY_MS;
         let latest = self.now_ms.checked_sub(LEAST_IDLE_MS);
         let mut found: Vec<_> = self
-            .table
+            .connections
             .ids()
             .into_iter()
             .filter_map(|id| self.idle_since(id).map(|since| (id, since)))
@@ -94,11 +93,10 @@ impl EventLoop {
     }
 
     /// Since when nothing has come on a connection that waits for a request; None where it does not.
-    fn idle_since(&mut self, id: ConnectionId) -> Option<u64> {
-        let connection = self.table.get_mut(id)?;
-        let is_idle = connection.exchange.state() == State::Receiving
-            && connection.receiver.is_between_requests()
-            && connection.input.is_empty()
+    fn idle_since(&self, id: ConnectionId) -> Option<u64> {
+        let connection = self.connections.get(id)?;
+        let is_idle = connection.is_between_requests(&self.exchanges)
+            && connection.has_no_input()
             && !connection.lingering
             && connection.role == Role::Application;
         let given = if connection.fresh { self.settings.head_time } else { self.settings.keep_alive_time };

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,25 +21,32 @@ use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
 use crate::access::log::AccessLog;
 use crate::access::record::Records;
 use crate::access::request_ids::RequestIds;
-use crate::connection::backlog::Backlog;
 use crate::connection::close::CloseReason;
-use crate::connection::exchange::State;
-use crate::connection::spool::Spool;
-use crate::connection::table::{ConnectionId, ConnectionTable};
-use crate::connection::timers::Timers;
+use crate::connection::http1::Http1;
+use crate::connection::{Connection, ConnectionId, Connections, Driver};
 use crate::control::{Command, Common, Shared};
+use crate::counters::Losses;
 use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
+use crate::event_loop::files::Helped;
 use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
 use crate::event_loop::upload::Uploads;
+use crate::exchange::backlog::Backlog;
+use crate::exchange::spool::Spool;
+use crate::exchange::{Exchange, ExchangeId, Exchanges, State};
+use crate::helpers::Helpers;
 use crate::notices::Level;
+use crate::reactor::Readiness;
+use crate::reactor::timers::Timers;
 use crate::scheduling::affinity::Affinity;
-use crate::scheduling::dispatch::Dispatch;
+use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
+use crate::static_files::StaticFiles;
 use crate::statsd::sender::Statsd;
+use crate::transport::Transport;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 
 pub(crate) mod absences;
@@ -47,19 +54,19 @@ pub(crate) mod accept;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
+pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod making_room;
 pub(crate) mod noting;
 pub(crate) mod offers;
 pub(crate) mod orders;
-pub(crate) mod own_answer;
 pub(crate) mod rates;
 pub(crate) mod receive;
-pub(crate) mod respond;
 pub(crate) mod self_calls;
 pub(crate) mod sleep;
 pub(crate) mod staying;
 pub(crate) mod streaming;
+pub(crate) mod trimming;
 pub(crate) mod upload;
 
 const DOORBELL: Token = Token(usize::MAX);
@@ -92,25 +99,37 @@ pub(crate) struct EventLoop {
     pub(crate) first_look: Duration,
     /// When workers are to be looked at.
     pub(crate) watch_at: u64,
+    /// When memory is to be given back.
+    pub(crate) trim_at: u64,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) idle_connections: IdleConnections,
-    pub(crate) table: ConnectionTable,
+    pub(crate) connections: Connections,
+    /// All requests that are under way or expected.
+    pub(crate) exchanges: Exchanges,
     pub(crate) dispatch: Dispatch,
     /// Connections of each address, where they are limited.
     pub(crate) clients: HashMap<Box<[u8]>, usize>,
+    /// Deadlines of connections: heads, pauses between requests, ends.
     pub(crate) timers: Timers,
+    /// Deadlines of exchanges: bodies, the queue, the application, slow readers.
+    pub(crate) exchange_timers: Timers,
     pub(crate) spool: Spool,
     pub(crate) spool_complained: bool,
     pub(crate) backlog: Backlog,
-    /// Connections that do not keep up with their answers, and when to look at them again.
-    pub(crate) behind: VecDeque<(ConnectionId, u64)>,
+    /// Exchanges whose clients do not keep up with their responses, and when to look at them again.
+    pub(crate) behind: VecDeque<(ExchangeId, u64)>,
     /// Bodies that are passed on while they come.
     pub(crate) uploads: Uploads,
     /// Clients who have gone, and what is to be done about their requests.
     pub(crate) departures: Vec<Departure>,
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
+    pub(crate) static_files: StaticFiles,
+    /// What has been told of files that cannot be opened.
+    pub(crate) file_failures: Losses,
+    /// Threads for what would hold up this one.
+    pub(crate) helpers: Helpers<Helped>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) statsd: Option<Statsd>,
     /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
@@ -131,6 +150,8 @@ pub(crate) struct EventLoop {
     pub(crate) scratch: Vec<u8>,
     /// What is about to be sent.
     pub(crate) wire: Vec<u8>,
+    /// The head of a worker's response, out of its reach; reused.
+    pub(crate) head_copy: Vec<u8>,
     pub(crate) date: DateCache,
     /// By the fine clock.
     pub(crate) started_us: u64,
@@ -147,7 +168,7 @@ pub(crate) struct EventLoop {
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
     /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
-    unix_ms_at_start: u64,
+    pub(crate) unix_ms_at_start: u64,
     /// When the wall clock is to be read again.
     wall_clock_at: u64,
 }
@@ -168,8 +189,11 @@ impl EventLoop {
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
         if settings.max_connections == 0 {
-            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(16);
+            let room = descriptor_limit()
+                .saturating_sub(RESERVED_DESCRIPTORS + static_files.most_open() as u64)
+                .max(16);
             settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
         }
         let limits = Limits {
@@ -180,6 +204,7 @@ impl EventLoop {
             body_bytes: settings.max_body_bytes,
             ..Limits::default()
         };
+        let helpers = Helpers::new(Arc::clone(&common.doorbell));
         let affinity = Affinity::new(settings.debugger_affinity, settings.session_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
@@ -205,13 +230,16 @@ impl EventLoop {
             _kept,
             poll,
             listeners,
+            trim_at: 0,
             accept_pause_until: 0,
             accept_complained: false,
             idle_connections: IdleConnections::default(),
-            table: ConnectionTable::default(),
+            connections: Connections::default(),
+            exchanges: Exchanges::default(),
             dispatch,
             clients: HashMap::new(),
             timers: Timers::default(),
+            exchange_timers: Timers::default(),
             spool,
             spool_complained: false,
             backlog: Backlog::default(),
@@ -219,12 +247,16 @@ impl EventLoop {
             uploads: Uploads::default(),
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
+            static_files,
+            file_failures: Losses::default(),
+            helpers,
             draining: false,
             looked_again: false,
             again: Vec::new(),
             head: Head::default(),
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
+            head_copy: Vec::new(),
             date: DateCache::new(),
             started_us: fine_us(),
             now_ms: 0,
@@ -258,67 +290,108 @@ impl EventLoop {
                 self.shared.notices.post(Level::Error, format!("the front cannot poll: {error}; it ends"));
                 return;
             }
-            self.read_clocks();
-            self.follow_orders();
-
-            for event in &events {
-                self.on_event(event);
-                if self.dispatch.unannounced() >= BELL_EVERY {
-                    self.dispatch.ring_bells();
-                }
-            }
-            self.accept_all();
-
-            self.dispatch.take_news(&mut news);
-            for &place in &news {
-                self.on_news(place);
-            }
-            news.clear();
-            if !self.again.is_empty() {
-                for id in std::mem::take(&mut self.again) {
-                    self.drive(id);
-                }
-            }
-            if self.timers.are_due(self.now_ms) {
-                self.timers.due(self.now_ms, &mut due);
-                for key in due.drain(..) {
-                    self.on_deadline(key);
-                }
-            }
-            self.end_late_uploads();
-            self.follow_departures();
-            self.help_slow_readers();
-            self.serve_queue();
-            self.look_for_self_calls();
-            self.report_workers();
-
-            self.show_levels();
-            self.flush_notes();
-            match self.shared.command() {
-                Command::Serve => {}
-                Command::Drain => {
-                    if !self.draining {
-                        self.begin_drain();
-                    }
-                    if self.table.is_empty() {
-                        return;
-                    }
-                }
-                Command::Stop => {
-                    for id in self.table.ids() {
-                        self.close(id, CloseReason::Draining);
-                    }
-                    self.show_levels();
-                    return;
-                }
+            if !self.turn(events.iter().map(Readiness::from), &mut news, &mut due) {
+                return;
             }
         }
     }
 
-    /// Gives a connection so much time from now on; what it is for follows from its state.
+    /// Everything that is to be done when the poller has returned; false when the front has ended. `news` and `due` are empty, and reused.
+    pub(crate) fn turn(
+        &mut self,
+        events: impl Iterator<Item = Readiness>,
+        news: &mut Vec<Place>,
+        due: &mut Vec<usize>,
+    ) -> bool {
+        self.read_clocks();
+        self.follow_orders();
+        for event in events {
+            self.on_event(event);
+            if self.dispatch.unannounced() >= BELL_EVERY {
+                self.dispatch.ring_bells();
+            }
+        }
+        self.accept_all();
+        self.dispatch.take_news(news);
+        for place in news.drain(..) {
+            self.on_news(place);
+        }
+        self.follow_helpers();
+        if !self.again.is_empty() {
+            for id in std::mem::take(&mut self.again) {
+                self.drive(id);
+            }
+        }
+        self.meet_deadlines(due);
+        self.tidy_files();
+        self.end_late_uploads();
+        self.follow_departures();
+        self.help_slow_readers();
+        self.serve_queue();
+        self.look_for_self_calls();
+        self.report_workers();
+        self.trim_memory();
+        self.show_levels();
+        self.flush_notes();
+        self.follow_command()
+    }
+
+    /// Whether the front goes on.
     #[inline]
-    pub(crate) fn set_deadline(&mut self, id: ConnectionId, time: Duration) {
+    fn follow_command(&mut self) -> bool {
+        match self.shared.command() {
+            Command::Serve => true,
+            Command::Drain => {
+                if !self.draining {
+                    self.begin_drain();
+                }
+                !self.connections.is_empty()
+            }
+            Command::Stop => {
+                for id in self.connections.ids() {
+                    self.close(id, CloseReason::Draining);
+                }
+                self.show_levels();
+                false
+            }
+        }
+    }
+
+    /// Gives an exchange so much time from now on; what it is for follows from its state.
+    #[inline]
+    pub(crate) fn set_deadline(&mut self, id: ExchangeId, time: Duration) {
+        self.exchange_timers.set(id.key, self.now_ms + time.as_millis() as u64);
+    }
+
+    /// The same for a connection.
+    #[inline]
+    pub(crate) fn set_connection_deadline(&mut self, id: ConnectionId, time: Duration) {
         self.timers.set(id.key, self.now_ms + time.as_millis() as u64);
+    }
+
+    fn meet_deadlines(&mut self, due: &mut Vec<usize>) {
+        if self.exchange_timers.are_due(self.now_ms) {
+            self.exchange_timers.due(self.now_ms, due);
+            for key in due.drain(..) {
+                self.on_exchange_deadline(key);
+            }
+        }
+        if self.timers.are_due(self.now_ms) {
+            self.timers.due(self.now_ms, due);
+            for key in due.drain(..) {
+                self.on_connection_deadline(key);
+            }
+        }
+    }
+
+    /// The connection of an exchange.
+    pub(crate) fn connection_of(&self, id: ExchangeId) -> Option<&Connection> {
+        self.connections.get(self.exchanges.get(id)?.connection)
+    }
+
+    /// The driver of an exchange's connection, if that speaks HTTP/1.
+    pub(crate) fn http1_of(&mut self, id: ExchangeId) -> Option<&mut Http1> {
+        self.connections.get_mut(self.exchanges.get(id)?.connection)?.driver.http1()
     }
 
     /// Microseconds since the start, now.
@@ -356,48 +429,75 @@ impl EventLoop {
 
     fn show_levels(&mut self) {
         self.dispatch.bury();
-        self.shared.counters.connections_open.set(self.table.len() as u64);
+        self.shared.counters.connections_open.set(self.connections.len() as u64);
         self.shared.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        self.shared.counters.files_open.set(self.static_files.open_files() as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }
 
     #[inline]
-    fn on_event(&mut self, event: &mio::event::Event) {
-        let token = event.token();
-        if token == DOORBELL {
+    fn on_event(&mut self, event: Readiness) {
+        if event.token == DOORBELL.0 {
             return;
         }
-        if let Some(listener) = FIRST_LISTENER.checked_sub(token.0)
+        if let Some(listener) = FIRST_LISTENER.checked_sub(event.token)
             && let Some(listener) = self.listeners.get_mut(listener)
         {
             listener.may_have_more = true;
             return;
         }
-        let id = ConnectionId::from_token(token.0);
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let id = ConnectionId::from_token(event.token);
+        let Some(connection) = self.connections.get_mut(id) else { return };
         // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
         // close becomes a reset after all.
-        if event.is_error() || (event.is_write_closed() && !connection.lingering) {
-            let reason = match connection.receiver.is_between_requests() {
-                _ if connection.lingering => CloseReason::AfterAnswer,
+        if event.error || (event.write_closed && !connection.lingering) {
+            let reason = match connection.is_between_requests(&self.exchanges) {
+                _ if connection.lingering => CloseReason::AfterResponse,
                 true => CloseReason::ByClient,
                 false => CloseReason::ByClientEarly,
             };
             self.close(id, reason);
             return;
         }
-        connection.transport.note_event(event.is_readable(), event.is_read_closed());
+        connection.transport.note_event(event.readable, event.read_closed);
         if connection.transport.proceed().is_err() {
             self.close(id, CloseReason::TransportError);
             return;
         }
         self.drive(id);
-        if event.is_read_closed() {
-            self.client_left(id);
+        if event.read_closed
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            match &connection.driver {
+                Driver::Http1(http1) => {
+                    let exchange = http1.exchange;
+                    self.client_left(exchange);
+                }
+                Driver::Http2(http2) => {
+                    for exchange in http2.exchanges() {
+                        self.client_left(exchange);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The poller tells of a connection from now on.
+    pub(crate) fn register(&self, raw: Option<RawFd>, id: ConnectionId) -> io::Result<()> {
+        let Some(raw) = raw else { return Ok(()) };
+        // Both directions at once, edge-triggered: one system call in the life of a connection.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest)
+    }
+
+    /// It does not any more, though somebody else has the socket open.
+    pub(crate) fn deregister(&self, transport: &Transport) {
+        if let Some(raw) = transport.raw() {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
         }
     }
 
@@ -405,16 +505,24 @@ impl EventLoop {
     #[inline]
     pub(crate) fn drive(&mut self, id: ConnectionId) {
         loop {
-            let Some(connection) = self.table.get_mut(id) else { return };
+            let Some(connection) = self.connections.get_mut(id) else { return };
             let turn = if connection.lingering {
                 self.linger(id)
             } else {
-                match connection.exchange.state() {
+                let exchange_id = match &connection.driver {
+                    Driver::Http1(http1) => http1.exchange,
+                    Driver::Http2(_) => {
+                        self.drive_http2(id);
+                        return;
+                    }
+                };
+                let Some(exchange) = self.exchanges.get(exchange_id) else { return };
+                match exchange.state() {
                     State::Receiving => self.receive(id),
-                    State::Running if connection.exchange.upload.is_some() => self.stream_in(id),
+                    State::Running if exchange.upload.is_some() => self.stream_in(exchange_id),
                     State::Queued | State::Running => Turn::Wait,
-                    State::Responding | State::Finished => match self.send_on(id) {
-                        Turn::Wait => self.receive_more(id),
+                    State::Responding | State::Finished => match self.send_on(exchange_id) {
+                        Turn::Wait => self.receive_more(exchange_id),
                         turn => turn,
                     },
                 }
@@ -425,20 +533,68 @@ impl EventLoop {
         }
     }
 
+    /// Takes the connection of an exchange as far as it goes now.
+    #[inline]
+    pub(crate) fn drive_exchange(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get(id) {
+            self.drive(exchange.connection);
+        }
+    }
+
+    /// The same, after the others have had their turn.
+    pub(crate) fn drive_again(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get(id) {
+            self.again.push(exchange.connection);
+        }
+    }
+
     /// Ends a connection, whatever it was doing.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
-        if !self.keep_socket(id) {
-            return;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let exchange = match &connection.driver {
+            Driver::Http1(http1) => Some(http1.exchange),
+            Driver::Http2(_) => None,
+        };
+        match exchange {
+            Some(exchange) if !self.keep_socket(exchange) => return,
+            Some(_) => {}
+            None => self.drop_all_streams(id, reason),
         }
-        let Some(mut connection) = self.table.remove(id) else { return };
+        let Some(connection) = self.connections.remove(id) else { return };
         if connection.is_shared {
             self.part_with(&connection);
+        }
+        let looks_whole =
+            exchange.and_then(|id| self.exchanges.get(id)).is_some_and(Exchange::would_look_whole);
+        if looks_whole {
+            connection.transport.reset_at_close();
         }
         self.timers.clear(id.key);
         self.forget_client(&connection);
         reason.counter(&self.shared.counters).up();
-        self.note_departure(&connection.exchange);
-        let exchange = &mut connection.exchange;
+        if let Some(exchange) = exchange {
+            self.abandon(exchange, Some(&connection.transport), reason);
+        }
+    }
+
+    /// Ends the connection of an exchange that cannot be brought to an end of its own.
+    pub(crate) fn close_exchange(&mut self, id: ExchangeId, reason: CloseReason) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let connection_id = exchange.connection;
+        if exchange.stream == 0 {
+            self.close(connection_id, reason);
+        } else {
+            // Only its stream; the others go on. What is to be said of it leaves with the next turn.
+            self.drop_stream(id, reason);
+            self.again.push(connection_id);
+        }
+    }
+
+    /// Nobody waits for an exchange any more, whatever it was doing.
+    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: Option<&Transport>, reason: CloseReason) {
+        self.exchange_timers.clear(id.key);
+        let Some(mut exchange) = self.exchanges.remove(id) else { return };
+        self.note_departure(&exchange);
         if let Some(place) = exchange.slot {
             self.dispatch.abandon(place, Why::Gone, self.now_ms);
         }
@@ -452,7 +608,7 @@ impl EventLoop {
             pending.body.discard(&mut self.dispatch.bodies);
         }
         if let Some(record) = exchange.record.take() {
-            let bytes = connection.body_taken();
+            let bytes = exchange.body_taken(transport);
             self.note_end(record, bytes, reason.for_the_log());
         }
     }

@@ -5,8 +5,8 @@
 use crate::access::line::Ending;
 use crate::access::record::AccessRecord;
 use crate::access::request_part::Request;
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
+use crate::exchange::ExchangeId;
 use crate::notices::Level;
 use crate::statsd::sender::Levels;
 use crate::statsd::totals::Sample;
@@ -27,7 +27,7 @@ impl EventLoop {
     #[inline]
     pub(crate) fn note_request(
         &mut self,
-        id: ConnectionId,
+        id: ExchangeId,
         bytes: &[u8],
         client: &Peer,
         identified: &mut Vec<u8>,
@@ -37,15 +37,10 @@ impl EventLoop {
         }
     }
 
-    fn note_wanted_request(
-        &mut self,
-        id: ConnectionId,
-        bytes: &[u8],
-        client: &Peer,
-        identified: &mut Vec<u8>,
-    ) {
+    fn note_wanted_request(&mut self, id: ExchangeId, bytes: &[u8], client: &Peer, identified: &mut Vec<u8>) {
         let settings = &self.settings;
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let Some(connection) = self.connections.get(exchange.connection) else { return };
         let needs_id = match &self.access_log {
             Some(log) => settings.request_ids || log.format().has_request_id,
             None => settings.request_ids,
@@ -72,25 +67,26 @@ impl EventLoop {
             };
             record.begin(log.format(), &request);
         }
-        connection.exchange.record = Some(record);
+        exchange.record = Some(record);
     }
 
     /// A head is complete, and will be answered here.
-    pub(crate) fn note_head(&mut self, id: ConnectionId, bytes: &[u8]) {
+    pub(crate) fn note_head(&mut self, id: ExchangeId, bytes: &[u8]) {
         self.note_without_worker(id, bytes, true);
     }
 
     /// What was refused is noted, too, though it may be no request at all.
-    pub(crate) fn note_refused(&mut self, id: ConnectionId, bytes: &[u8]) {
+    pub(crate) fn note_refused(&mut self, id: ExchangeId, bytes: &[u8]) {
         self.note_without_worker(id, bytes, false);
     }
 
-    fn note_without_worker(&mut self, id: ConnectionId, bytes: &[u8], has_head: bool) {
+    fn note_without_worker(&mut self, id: ExchangeId, bytes: &[u8], has_head: bool) {
         if !self.notes_ends {
             return;
         }
-        let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.exchange.record.is_some() {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let Some(connection) = self.connections.get(exchange.connection) else { return };
+        if exchange.record.is_some() {
             return;
         }
         let mut record = self.records.take();
@@ -100,14 +96,14 @@ impl EventLoop {
             let head = has_head.then_some(&self.head);
             record.begin(log.format(), &Request { head, bytes, client: peer, peer, id: b"" });
         }
-        connection.exchange.record = Some(record);
+        exchange.record = Some(record);
     }
 
     /// So is what never became a request; `cause` is what its line says.
-    pub(crate) fn note_own(&mut self, id: ConnectionId, cause: &'static str) {
+    pub(crate) fn note_own(&mut self, id: ExchangeId, cause: &'static str) {
         self.note_refused(id, &[]);
-        if let Some(connection) = self.table.get_mut(id)
-            && let Some(record) = &mut connection.exchange.record
+        if let Some(exchange) = self.exchanges.get_mut(id)
+            && let Some(record) = &mut exchange.record
         {
             record.cause = Some(cause);
         }
@@ -170,7 +166,7 @@ impl EventLoop {
             backlog: queued + self.listeners.waiting(),
             queued,
             running: self.dispatch.slots_in_use() as u64,
-            connections: self.table.len() as u64,
+            connections: self.connections.len() as u64,
         };
         let counters = &self.shared.counters;
         statsd.work(self.now_ms, &levels, counters);
@@ -178,6 +174,14 @@ impl EventLoop {
             let message =
                 format!("{count} datagrams for the statsd were lost: nobody takes them, or not fast enough");
             self.shared.notices.post(Level::Warning, message);
+        }
+    }
+
+    /// Writes all access lines now.
+    #[cfg(test)]
+    pub(crate) fn flush_all_notes(&mut self) {
+        if let Some(log) = &mut self.access_log {
+            log.flush(&self.shared.counters.access_lines_dropped);
         }
     }
 

@@ -11,14 +11,12 @@
 //! With TLS in front the socket would not be the client's own but one end of a socket pair, and the front would relay between the two; the rest
 //! would stay as it is.
 
-use mio::unix::SourceFd;
-
 use crate::connection::Connection;
 use crate::connection::close::CloseReason;
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
-use crate::event_loop::own_answer::OwnAnswer;
+use crate::exchange::ExchangeId;
 use crate::notices::Level;
+use crate::response::own::OwnResponse;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::{Dispatch, Place};
 
@@ -27,8 +25,9 @@ const SWITCHING_PROTOCOLS: u16 = 101;
 
 impl EventLoop {
     /// Hands on a request whose head is in `self.head`, with its client's socket.
-    pub(crate) fn submit_with_socket(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+    pub(crate) fn submit_with_socket(&mut self, id: ExchangeId, bytes: &[u8]) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
         match connection.transport.share() {
             Ok(socket) => {
                 connection.is_shared = true;
@@ -39,7 +38,7 @@ impl EventLoop {
                 let message =
                     format!("the socket of a WebSocket cannot be passed on: {error}; its client gets 503");
                 self.shared.notices.post(Level::Error, message);
-                self.answer(id, OwnAnswer::NoDescriptor);
+                self.respond_itself(id, OwnResponse::NoDescriptor);
             }
         }
     }
@@ -47,11 +46,12 @@ impl EventLoop {
     /// To be called before the front writes to a connection by itself, or closes it: false when a worker was quicker and has taken the socket. Then
     /// the connection is no more.
     #[inline]
-    pub(crate) fn keep_socket(&mut self, id: ConnectionId) -> bool {
-        let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_shared) else {
+    pub(crate) fn keep_socket(&mut self, id: ExchangeId) -> bool {
+        let Some(exchange) = self.exchanges.get(id) else { return true };
+        if !self.connections.get(exchange.connection).is_some_and(|connection| connection.is_shared) {
             return true;
-        };
-        let Some(place) = connection.exchange.slot else { return true };
+        }
+        let Some(place) = exchange.slot else { return true };
         if self.dispatch.worker(place.seat).is_none_or(|worker| worker.withdraw(place.slot)) {
             return true;
         }
@@ -60,21 +60,24 @@ impl EventLoop {
     }
 
     /// A worker has taken the socket of a connection.
-    pub(crate) fn hand_over(&mut self, id: ConnectionId, place: Place) {
+    pub(crate) fn hand_over(&mut self, id: ExchangeId, place: Place) {
         if let Some(worker) = self.dispatch.worker(place.seat) {
             worker.forget_socket(place.slot);
         }
-        if let Some(mut connection) = self.table.remove(id) {
-            self.timers.clear(id.key);
-            self.forget_client(&connection);
-            // The worker's descriptor keeps the socket open, and with it the poller's entry.
-            let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+        self.exchange_timers.clear(id.key);
+        if let Some(mut exchange) = self.exchanges.remove(id) {
             let reason = CloseReason::HandedOver;
             reason.counter(&self.shared.counters).up();
-            if let Some(mut record) = connection.exchange.record.take() {
+            if let Some(mut record) = exchange.record.take() {
                 record.status = SWITCHING_PROTOCOLS;
                 record.answered_us = self.now_us();
                 self.note_end(record, 0, reason.for_the_log());
+            }
+            if let Some(connection) = self.connections.remove(exchange.connection) {
+                self.timers.clear(exchange.connection.key);
+                self.forget_client(&connection);
+                // The worker's descriptor keeps the socket open, and with it the poller's entry.
+                self.deregister(&connection.transport);
             }
         }
         self.dispatch.reap(place, self.now_ms);
@@ -82,7 +85,7 @@ impl EventLoop {
 
     /// A connection is about to be dropped of whose socket a worker may have a duplicate: the client is to see the end all the same.
     pub(crate) fn part_with(&self, connection: &Connection) {
-        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+        self.deregister(&connection.transport);
         connection.transport.shut_down();
     }
 }

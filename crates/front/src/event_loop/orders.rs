@@ -4,11 +4,10 @@
 
 use pelton_link::{Progress, coarse_ms};
 
-use crate::connection::exchange::State;
-use crate::connection::table::ConnectionId;
 use crate::control::Order;
 use crate::event_loop::EventLoop;
 use crate::event_loop::receive::Turn;
+use crate::exchange::{ExchangeId, State};
 use crate::notices::{Level, News};
 use crate::obituary::{describe, name};
 use crate::scheduling::dispatch::Place;
@@ -51,6 +50,7 @@ impl EventLoop {
                 Order::Retire(number) => self.retire(number),
                 Order::Died(number, how) => self.on_death(number, &how),
                 Order::CalledItself(number, pid) => self.on_self_call(number, pid),
+                Order::Mount(prefix, folder) => self.mount(&prefix, &folder),
                 Order::Answer(pulse) => pulse.ring(),
             }
         }
@@ -84,7 +84,7 @@ impl EventLoop {
             let outcome = match place.owner {
                 _ if place.overdue_since.is_some() => "answered 504 before",
                 None => "its client had gone",
-                Some(id) => match self.table.get_mut(id).map(|connection| connection.exchange.state()) {
+                Some(id) => match self.exchanges.get(id).map(|exchange| exchange.state()) {
                     Some(State::Running) => "answered 502",
                     _ => "its answer is cut off",
                 },
@@ -110,13 +110,13 @@ impl EventLoop {
         self.queue_again(moved);
     }
 
-    fn queue_again(&mut self, moved: Vec<(ConnectionId, u64)>) {
+    fn queue_again(&mut self, moved: Vec<(ExchangeId, u64)>) {
         for (id, since_ms) in moved {
             self.shared.counters.requests_moved.up();
-            if let Some(connection) = self.table.get_mut(id) {
-                connection.exchange.slot = None;
-                connection.exchange.become_state(State::Queued);
-                self.timers.set(id.key, since_ms + self.settings.queue_time.as_millis() as u64);
+            if let Some(exchange) = self.exchanges.get_mut(id) {
+                exchange.slot = None;
+                exchange.become_state(State::Queued);
+                self.exchange_timers.set(id.key, since_ms + self.settings.queue_time.as_millis() as u64);
             }
         }
     }
@@ -219,12 +219,15 @@ impl EventLoop {
         self.dispatch.look(place, self.now_ms);
         match self.dispatch.owner(place) {
             Some(id) if self.dispatch.has_taken_socket(place) => self.hand_over(id, place),
+            Some(id) if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) => {
+                self.on_http2_news(id, place);
+            }
             Some(id) => match self.pump(id, place) {
-                Turn::Again => self.drive(id),
+                Turn::Again => self.drive_exchange(id),
                 // The news may be that there is room for more of its body.
                 Turn::Wait => {
                     if self.receive_more(id) == Turn::Again {
-                        self.drive(id);
+                        self.drive_exchange(id);
                     }
                 }
                 Turn::Closed => {}

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::receive::Turn;
+use crate::exchange::{ExchangeId, State};
 use crate::notices::Level;
 use crate::scheduling::dispatch::Place;
 
@@ -21,10 +21,10 @@ fn quota(rate: u64, window: Duration) -> u64 {
 
 impl EventLoop {
     /// The client may begin to send a body.
-    pub(crate) fn body_begins(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.table.get_mut(id) {
-            connection.moved = 0;
-            if let Some(pending) = &mut connection.exchange.pending {
+    pub(crate) fn body_begins(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.moved = 0;
+            if let Some(pending) = &mut exchange.pending {
                 pending.since_ms = self.now_ms;
             }
         }
@@ -32,11 +32,11 @@ impl EventLoop {
     }
 
     /// `count` more bytes of a body have come.
-    pub(crate) fn body_progress(&mut self, id: ConnectionId, count: usize) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        connection.moved += count as u64;
-        if connection.moved >= quota(self.settings.body_rate, self.settings.body_idle_time) {
-            connection.moved = 0;
+    pub(crate) fn body_progress(&mut self, id: ExchangeId, count: usize) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        exchange.moved += count as u64;
+        if exchange.moved >= quota(self.settings.body_rate, self.settings.body_idle_time) {
+            exchange.moved = 0;
             self.begin_body_window(id);
         }
     }
@@ -46,43 +46,54 @@ impl EventLoop {
         quota(self.settings.body_rate, self.settings.body_idle_time)
     }
 
-    fn begin_body_window(&mut self, id: ConnectionId) {
+    fn begin_body_window(&mut self, id: ExchangeId) {
         let mut end = self.now_ms + self.settings.body_idle_time.as_millis() as u64;
         if let Some(whole) = self.settings.body_time
-            && let Some(connection) = self.table.get_mut(id)
-            && let Some(pending) = &connection.exchange.pending
+            && let Some(exchange) = self.exchanges.get(id)
+            && let Some(pending) = &exchange.pending
         {
             end = end.min(pending.since_ms + whole.as_millis() as u64);
         }
-        self.timers.set(id.key, end);
+        self.exchange_timers.set(id.key, end);
     }
 
     /// The client has taken `count` bytes of what is kept for it.
-    pub(crate) fn write_progress(&mut self, id: ConnectionId, count: usize) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        connection.moved += count as u64;
-        if connection.moved >= quota(self.settings.write_rate, self.settings.write_idle_time) {
+    pub(crate) fn write_progress(&mut self, id: ExchangeId, count: usize) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        exchange.moved += count as u64;
+        if exchange.moved >= quota(self.settings.write_rate, self.settings.write_idle_time) {
             // The next wait begins another window.
-            self.timers.clear(id.key);
+            self.exchange_timers.clear(id.key);
         }
     }
 
     /// Waits for the client to take what is kept for it, on the clock; or, with nothing kept, for the application, off it.
-    pub(crate) fn wait_for_reader(&mut self, id: ConnectionId) -> Turn {
-        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-        if connection.is_sent() {
-            self.timers.clear(id.key);
-        } else if !self.timers.is_set(id.key) {
+    pub(crate) fn wait_for_reader(&mut self, id: ExchangeId) -> Turn {
+        let Some(exchange) = self.exchanges.get(id) else { return Turn::Closed };
+        let has_unsent = || {
+            self.connections
+                .get(exchange.connection)
+                .is_some_and(|connection| connection.transport.has_unsent())
+        };
+        if exchange.state() != State::Responding {
+            // What was reported was not the response: news of the slot's previous request, or room for more of a body. Its clock is not the reader's.
+            return Turn::Wait;
+        }
+        if exchange.output.is_empty() && !has_unsent() {
+            self.exchange_timers.clear(id.key);
+        } else if !self.exchange_timers.is_set(id.key) {
             self.begin_write_window(id);
         }
         Turn::Wait
     }
 
     /// The client has so much time to take something.
-    pub(crate) fn begin_write_window(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.table.get_mut(id) {
-            connection.moved = 0;
-            connection.taken_before = connection.taken();
+    pub(crate) fn begin_write_window(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get_mut(id)
+            && let Some(connection) = self.connections.get(exchange.connection)
+        {
+            exchange.moved = 0;
+            exchange.taken_before = exchange.taken(&connection.transport);
         }
         self.set_deadline(id, self.settings.write_idle_time);
     }
@@ -90,10 +101,11 @@ impl EventLoop {
     /// The window is over, and the system has not taken enough in it. It takes more only when a large part of what it
     /// holds is gone, which a steady reader may need many windows for; what the reader has taken of that counts
     /// instead. Whether there is another window.
-    pub(crate) fn reader_goes_on(&mut self, id: ConnectionId) -> bool {
+    pub(crate) fn reader_goes_on(&mut self, id: ExchangeId) -> bool {
         let quota = quota(self.settings.write_rate, self.settings.write_idle_time);
-        let Some(connection) = self.table.get_mut(id) else { return false };
-        if connection.taken().saturating_sub(connection.taken_before) < quota {
+        let Some(exchange) = self.exchanges.get(id) else { return false };
+        let Some(connection) = self.connections.get(exchange.connection) else { return false };
+        if exchange.taken(&connection.transport).saturating_sub(exchange.taken_before) < quota {
             return false;
         }
         self.begin_write_window(id);
@@ -102,16 +114,16 @@ impl EventLoop {
 
     /// Whether as much is kept for the client as may be in memory, and no file takes the rest. The answer is looked at again after a while: a
     /// client that is still behind then gets a file.
-    pub(crate) fn is_full(&mut self, id: ConnectionId) -> bool {
+    pub(crate) fn is_full(&mut self, id: ExchangeId) -> bool {
         let settings = &self.settings;
         let allowance =
             self.backlog.allowance(settings.response_buffer_bytes, settings.response_memory_bytes);
-        let Some(connection) = self.table.get_mut(id) else { return false };
-        if connection.output.held() <= allowance || connection.output.can_spill() {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return false };
+        if exchange.output.held() <= allowance || exchange.output.can_spill() {
             return false;
         }
-        if !connection.is_behind && settings.response_file_bytes > 0 {
-            connection.is_behind = true;
+        if !exchange.is_behind && settings.response_file_bytes > 0 {
+            exchange.is_behind = true;
             self.behind.push_back((id, self.now_ms + SLOW_AFTER_MS));
         }
         true
@@ -122,9 +134,13 @@ impl EventLoop {
         self.behind.front().map(|(_, due)| due.saturating_sub(self.now_ms))
     }
 
-    fn pump_on(&mut self, id: ConnectionId, place: Place) {
+    fn pump_on(&mut self, id: ExchangeId, place: Place) {
+        if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) {
+            self.on_http2_news(id, place);
+            return;
+        }
         if self.pump(id, place) == Turn::Again {
-            self.drive(id);
+            self.drive_exchange(id);
         }
     }
 
@@ -134,16 +150,16 @@ impl EventLoop {
             && due <= self.now_ms
         {
             self.behind.pop_front();
-            let Some(connection) = self.table.get_mut(id) else { continue };
-            connection.is_behind = false;
-            let Some(place) = connection.exchange.slot else { continue };
+            let Some(exchange) = self.exchanges.get_mut(id) else { continue };
+            exchange.is_behind = false;
+            let Some(place) = exchange.slot else { continue };
             if !self.is_full(id) {
                 // It has caught up, or may keep more because others keep less: nothing else tells of the latter.
                 self.pump_on(id, place);
                 continue;
             }
-            let Some(connection) = self.table.get_mut(id) else { continue };
-            match connection.output.begin_spilling(&self.spool, self.settings.response_file_bytes) {
+            let Some(exchange) = self.exchanges.get_mut(id) else { continue };
+            match exchange.output.begin_spilling(&self.spool, self.settings.response_file_bytes) {
                 Ok(true) => {
                     self.shared.counters.responses_spooled.up();
                     self.pump_on(id, place);

@@ -3,8 +3,8 @@
 
 use pelton_link::Errand;
 
-use crate::connection::exchange::State;
 use crate::event_loop::EventLoop;
+use crate::exchange::State;
 use crate::notices::Level;
 use crate::scheduling::self_call::{FIRST_MS, LocalCall, LocalCalls, SelfCallPolicy};
 
@@ -56,7 +56,7 @@ impl EventLoop {
                 break;
             }
             self.self_calls.asked = number;
-            let origin = self.table.get_mut(id).and_then(|connection| connection.transport.origin());
+            let origin = self.connection_of(id).and_then(|connection| connection.transport.origin());
             question.calls.extend(origin.map(|origin| LocalCall { number, origin }));
         }
         if question.calls.is_empty() {
@@ -109,11 +109,12 @@ impl EventLoop {
         self.make_room(seat);
         let Some(waiting) = self.dispatch.extract(number) else { return };
         let (id, since_ms) = (waiting.id, waiting.since_ms);
-        let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.exchange.state() == State::Running {
-            connection.exchange.slot = None;
-            connection.exchange.become_state(State::Queued);
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        if exchange.state() == State::Running {
+            exchange.slot = None;
+            exchange.become_state(State::Queued);
         }
+        let Some(connection) = self.connection_of(id) else { return };
         let errand = Errand { is_report: false, caller_port: connection.transport.peer_port() };
         match self.dispatch.place_spare(seat, waiting, errand, self.now_ms) {
             Ok((id, place)) => {
@@ -122,7 +123,7 @@ impl EventLoop {
             }
             Err(waiting) => {
                 self.dispatch.put_back(waiting);
-                self.timers.set(id.key, since_ms + self.settings.queue_time.as_millis() as u64);
+                self.exchange_timers.set(id.key, since_ms + self.settings.queue_time.as_millis() as u64);
             }
         }
     }
@@ -136,7 +137,7 @@ impl EventLoop {
         let Some(seat) = self.dispatch.seat_for(pid) else { return };
         self.make_room(seat);
         let Some(copy) = self.dispatch.copy_of(number) else { return };
-        let Some(connection) = self.table.get_mut(copy.id) else { return };
+        let Some(connection) = self.connection_of(copy.id) else { return };
         let errand = Errand { is_report: true, caller_port: connection.transport.peer_port() };
         // Where there is no slot there is no report.
         let _ = self.dispatch.place_spare(seat, copy, errand, self.now_ms);

@@ -21,7 +21,7 @@ impl EventLoop {
         if self.dispatch.unannounced() > 0 {
             // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
             // put it off for ever.
-            let others = self.table.len() > self.dispatch.unannounced();
+            let others = self.connections.len() > self.dispatch.unannounced();
             if others && !std::mem::replace(&mut self.looked_again, true) {
                 self.poll.poll(events, Some(Duration::ZERO))?;
                 if !events.is_empty() {
@@ -41,10 +41,23 @@ impl EventLoop {
         result
     }
 
+    /// What goes before the poller in a simulation: announces what is to be announced. Gives how long the front would wait now, in
+    /// milliseconds; None for ever.
+    #[cfg(test)]
+    pub(crate) fn rest(&mut self) -> Option<u64> {
+        self.dispatch.ring_bells();
+        let wait = self.may_wait_ms();
+        let is_busy = !self.again.is_empty() || !self.dispatch.prepare_sleep();
+        self.dispatch.awake();
+        self.waits_ms = if is_busy { 0 } else { wait };
+        (self.waits_ms != NEVER).then_some(self.waits_ms)
+    }
+
     /// Milliseconds until something is due without any event, or [`NEVER`].
     fn may_wait_ms(&self) -> u64 {
         let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
         let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
+        wait = soonest(wait, self.exchange_timers.next_in(self.now_ms));
         if self.may_accept_some() {
             wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));
         }
@@ -58,7 +71,9 @@ impl EventLoop {
         wait = soonest(wait, self.next_watch_ms());
         wait = soonest(wait, self.next_behind_ms());
         wait = soonest(wait, self.next_room_ms());
+        wait = soonest(wait, self.next_trim_ms());
         wait = soonest(wait, self.next_upload_ms());
+        wait = soonest(wait, self.next_file_ms());
         wait = soonest(wait, self.next_departure_ms());
         soonest(wait, self.next_self_call_ms())
     }

@@ -4,12 +4,9 @@
 //! would hold up the reload. So an idle connection is put into the waiting room ([`pelton_link::WaitingRoom`]) as it is, unread bytes included, and the next
 //! front takes it out. The listeners' backlog needs nothing: their sockets stay open elsewhere.
 
-use mio::unix::SourceFd;
 use socket2::Socket;
 
-use crate::connection::Connection;
-use crate::connection::exchange::State;
-use crate::connection::table::ConnectionId;
+use crate::connection::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::transport::listener::Role;
 use crate::transport::peer::Peer;
@@ -23,7 +20,7 @@ impl EventLoop {
     /// Takes over what the front before this one has left. Before the first accept: these clients came earlier.
     pub(crate) fn take_over_connections(&mut self) {
         let Some(room) = self.settings.waiting_room.clone() else { return };
-        while self.table.public_len() < self.settings.max_connections
+        while self.connections.public_len() < self.settings.max_connections
             && let Some((listener, descriptor)) = room.take()
         {
             let socket = Socket::from(descriptor);
@@ -32,11 +29,12 @@ impl EventLoop {
                 && socket.set_nonblocking(true).is_ok()
                 && let Ok(address) = socket.peer_addr()
             {
-                let (transport, peer) = (listener.transport(socket), Peer::new(&address));
-                let mut connection = Connection::new(transport, peer, listener, self.backlog.clone());
-                connection.fresh = false;
-                let id = self.adopt(connection);
-                self.set_deadline(id, self.settings.keep_alive_time);
+                let (transport, kind) = (listener.transport(socket), listener.kind);
+                let id = self.adopt(transport, Peer::new(&address), kind);
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.fresh = false;
+                    self.set_connection_deadline(id, self.settings.keep_alive_time);
+                }
             }
         }
     }
@@ -44,10 +42,12 @@ impl EventLoop {
     /// Puts an idle connection into the waiting room, if there is one; whether that is done.
     pub(crate) fn leave_open(&mut self, id: ConnectionId) -> bool {
         let Some(room) = &self.settings.waiting_room else { return false };
-        let Some(connection) = self.table.get_mut(id) else { return false };
-        let is_idle = connection.exchange.state() == State::Receiving
-            && connection.receiver.is_between_requests()
-            && connection.input.is_empty()
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let is_between = connection.is_between_requests(&self.exchanges);
+        let Some(http1) = connection.driver.http1() else { return false };
+        let exchange_id = http1.exchange;
+        let is_idle = is_between
+            && http1.input.is_empty()
             && !connection.lingering
             && !connection.transport.peer_done();
         // Of one that began with a PROXY header, the next front would want another.
@@ -60,9 +60,10 @@ impl EventLoop {
             return false;
         }
         // The poller goes on with a socket as long as anybody has it open.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
         self.timers.clear(id.key);
-        if let Some(connection) = self.table.remove(id) {
+        self.exchanges.remove(exchange_id);
+        if let Some(connection) = self.connections.remove(id) {
+            self.deregister(&connection.transport);
             self.forget_client(&connection);
         }
         self.shared.counters.connections_left_open.up();

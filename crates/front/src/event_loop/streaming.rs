@@ -10,12 +10,11 @@ use pelton_http::{Event, Head, HttpError, Length};
 use pelton_link::{BodyEnd, BodyWindow, CHUNK_BYTES};
 
 use crate::connection::close::CloseReason;
-use crate::connection::exchange::State;
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
-use crate::event_loop::own_answer::OwnAnswer;
 use crate::event_loop::receive::{READ_BUDGET, SCRATCH, Turn};
 use crate::event_loop::upload::{Streams, Upload};
+use crate::exchange::{ExchangeId, State};
+use crate::response::own::OwnResponse;
 use crate::scheduling::ask::Load;
 
 /// Chunks of a window. Larger ones make nothing faster: the worker empties a quarter of this in the time of a wake-up.
@@ -24,9 +23,10 @@ const WINDOW_CHUNKS: usize = 4;
 const LEAST_ROOM: usize = 4096;
 
 /// What a step led to.
-enum Step {
+pub(crate) enum Step {
     /// There may be more to do.
     On,
+    /// Nothing at present.
     Stop(Turn),
 }
 
@@ -46,28 +46,30 @@ impl EventLoop {
     }
 
     /// Hands on such a request.
-    pub(crate) fn begin_stream(&mut self, id: ConnectionId, bytes: &[u8], has_begun: bool) {
+    pub(crate) fn begin_stream(&mut self, id: ExchangeId, bytes: &[u8], has_begun: bool) {
         let left = match self.head.length {
             Length::Exact(length) => Some(length),
             Length::Chunked | Length::None => None,
         };
         let waits_for_leave = self.head.expect_continue && !has_begun;
         let chunks = self.chunks_for(left);
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
         self.uploads.numbers += 1;
         let number = self.uploads.numbers;
-        connection.exchange.received_whole = false;
-        connection.exchange.upload = Some(Box::new(Upload {
+        exchange.received_whole = false;
+        exchange.upload = Some(Box::new(Upload {
             left,
             waits_for_leave,
             late_at: None,
             moved: 0,
+            held: Vec::new(),
+            ended: false,
             is_listed: false,
             number,
         }));
         // Not a file instead: whoever asks for streaming may wait for the body's beginning before it sends the end.
         let Some(window) = BodyWindow::new(&mut self.dispatch.bodies, chunks) else {
-            self.answer(id, OwnAnswer::NoRoom);
+            self.respond_itself(id, OwnResponse::NoRoom);
             return;
         };
         self.shared.counters.bodies_streamed.up();
@@ -85,84 +87,36 @@ impl EventLoop {
     }
 
     /// Receives of a body what there is and what there is room for.
-    pub(crate) fn stream_in(&mut self, id: ConnectionId) -> Turn {
+    pub(crate) fn stream_in(&mut self, id: ExchangeId) -> Turn {
+        if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) {
+            return self.stream_in_http2(id);
+        }
         let mut budget = READ_BUDGET;
         loop {
             match self.stream_step(id, &mut budget) {
                 Ok(Step::On) => {}
                 Ok(Step::Stop(turn)) => return turn,
                 Err(_) => {
-                    self.close(id, CloseReason::TransportError);
+                    self.close_exchange(id, CloseReason::TransportError);
                     return Turn::Closed;
                 }
             }
         }
     }
 
-    fn stream_step(&mut self, id: ConnectionId, budget: &mut usize) -> io::Result<Step> {
-        let Some(connection) = self.table.get_mut(id) else { return Ok(Step::Stop(Turn::Closed)) };
-        let exchange = &mut connection.exchange;
-        let state = exchange.state();
-        let Some(upload) = exchange.upload.as_deref_mut() else { return Ok(Step::Stop(Turn::Wait)) };
-        if !matches!(state, State::Running | State::Responding) {
-            // In the queue nothing is received: what has come so far is in the window, the rest can wait where it is.
-            upload.late_at = None;
-            return Ok(Step::Stop(Turn::Wait));
-        }
-        // Without a window nobody will read the rest: it is thrown away.
-        let mut room = usize::MAX;
-        if let Some(place) = exchange.slot
-            && let Some((end, window, _)) = self.dispatch.stream(place, id)
-        {
-            let slot = u32::from(place.slot);
-            let wants_leave = upload.waits_for_leave && end.is_body_asked_for(slot);
-            let must_wait = end.see_body(slot, window).and_then(|()| {
-                if window.free() >= LEAST_ROOM { Ok(false) } else { end.await_body_room(slot, window) }
-            });
-            room = window.free();
-            match must_wait {
-                Err(_) => {
-                    self.end_upload(id, BodyEnd::Abandoned);
-                    return Ok(Step::Stop(Turn::Wait));
-                }
-                Ok(true) => {
-                    upload.late_at = None;
-                    return Ok(Step::Stop(Turn::Wait));
-                }
-                Ok(false) => {}
-            }
-            if wants_leave {
-                upload.waits_for_leave = false;
-                // Once the answer has begun there is no place for an interim one. The client may send of itself, or be late.
-                if state == State::Running {
-                    self.send_continue(id);
-                    return Ok(Step::On);
-                }
-            }
-        }
-        if connection.unseen {
-            let input = std::mem::take(&mut connection.input);
-            let looked_at = input.get(..room).unwrap_or(&input);
-            let fed = self.feed(id, looked_at);
-            let (is_cut, len) = (looked_at.len() < input.len(), input.len());
-            let consumed = match fed {
-                Fed::Some(count) | Fed::All(count) => count,
-                Fed::Refused(_) => len,
-            };
-            if let Some(connection) = self.table.get_mut(id) {
-                connection.input = input;
-                connection.input.drain(..consumed);
-                // What has been cut off has not been looked at; a piece of a line has, and needs more.
-                connection.unseen = is_cut && consumed > 0;
-                if connection.input.is_empty() {
-                    connection.input = Vec::new();
-                }
-            }
-            if is_cut && consumed == 0 {
-                // Longer than any line between chunks: trailers, behind which there is no data that would need room.
-                return Ok(self.feed_whole(id));
-            }
-            return Ok(self.after_feeding(id, fed));
+    fn stream_step(&mut self, id: ExchangeId, budget: &mut usize) -> io::Result<Step> {
+        let room = match self.window_room(id) {
+            Ok(room) => room,
+            Err(step) => return Ok(step),
+        };
+        let Some(exchange) = self.exchanges.get(id) else { return Ok(Step::Stop(Turn::Closed)) };
+        let Some(connection) = self.connections.get_mut(exchange.connection) else {
+            return Ok(Step::Stop(Turn::Closed));
+        };
+        let Some(http1) = connection.driver.http1() else { return Ok(Step::Stop(Turn::Wait)) };
+        if http1.unseen {
+            let input = std::mem::take(&mut http1.input);
+            return Ok(self.feed_input(id, input, room));
         }
         if !connection.transport.is_readable() {
             if connection.transport.peer_done() {
@@ -172,18 +126,85 @@ impl EventLoop {
             return Ok(Step::Stop(Turn::Wait));
         }
         if *budget == 0 {
-            self.again.push(id);
+            self.drive_again(id);
             return Ok(Step::Stop(Turn::Wait));
         }
         self.read_stream(id, room, budget)
     }
 
+    /// How many bytes of the body may come now; an error says what to do instead of receiving.
+    pub(crate) fn window_room(&mut self, id: ExchangeId) -> Result<usize, Step> {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return Err(Step::Stop(Turn::Closed)) };
+        let state = exchange.state();
+        let Some(upload) = exchange.upload.as_deref_mut() else { return Err(Step::Stop(Turn::Wait)) };
+        if !matches!(state, State::Running | State::Responding) {
+            // In the queue nothing is received: what has come so far is in the window, the rest can wait where it is.
+            upload.late_at = None;
+            return Err(Step::Stop(Turn::Wait));
+        }
+        let stream = exchange.slot.and_then(|place| Some((place, self.dispatch.stream(place, id)?)));
+        let Some((place, (end, window, _))) = stream else {
+            // Without a window nobody will read the rest: it is thrown away.
+            return Ok(usize::MAX);
+        };
+        let slot = u32::from(place.slot);
+        let wants_leave = upload.waits_for_leave && end.is_body_asked_for(slot);
+        let must_wait = end.see_body(slot, window).and_then(|()| {
+            if window.free() >= LEAST_ROOM { Ok(false) } else { end.await_body_room(slot, window) }
+        });
+        let room = window.free();
+        match must_wait {
+            Err(_) => {
+                self.end_upload(id, BodyEnd::Abandoned);
+                return Err(Step::Stop(Turn::Wait));
+            }
+            Ok(true) => {
+                upload.late_at = None;
+                return Err(Step::Stop(Turn::Wait));
+            }
+            Ok(false) => {}
+        }
+        if wants_leave {
+            upload.waits_for_leave = false;
+            // Once the response has begun there is no place for an interim one. The client may send of itself, or be late.
+            if state == State::Running {
+                self.send_continue(id);
+                return Err(Step::On);
+            }
+        }
+        Ok(room)
+    }
+
+    /// Looks at what was received before, as far as there is room for it.
+    fn feed_input(&mut self, id: ExchangeId, input: Vec<u8>, room: usize) -> Step {
+        let looked_at = input.get(..room).unwrap_or(&input);
+        let fed = self.feed(id, looked_at);
+        let (is_cut, len) = (looked_at.len() < input.len(), input.len());
+        let consumed = match fed {
+            Fed::Some(count) | Fed::All(count) => count,
+            Fed::Refused(_) => len,
+        };
+        if let Some(http1) = self.http1_of(id) {
+            http1.consume(input, consumed);
+            // What has been cut off has not been looked at; a piece of a line has, and needs more.
+            http1.unseen = is_cut && consumed > 0;
+        }
+        if is_cut && consumed == 0 {
+            // Longer than any line between chunks: trailers, behind which there is no data that would need room.
+            return self.feed_whole(id);
+        }
+        self.after_feeding(id, fed)
+    }
+
     /// One read from the socket: into the window where no framing is between, else through the loop's buffer.
-    fn read_stream(&mut self, id: ConnectionId, room: usize, budget: &mut usize) -> io::Result<Step> {
-        let Some(connection) = self.table.get_mut(id) else { return Ok(Step::Stop(Turn::Closed)) };
-        let exchange = &mut connection.exchange;
+    fn read_stream(&mut self, id: ExchangeId, room: usize, budget: &mut usize) -> io::Result<Step> {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return Ok(Step::Stop(Turn::Closed)) };
+        let Some(connection) = self.connections.get_mut(exchange.connection) else {
+            return Ok(Step::Stop(Turn::Closed));
+        };
+        let Some(http1) = connection.driver.http1() else { return Ok(Step::Stop(Turn::Wait)) };
         let Some(upload) = exchange.upload.as_deref_mut() else { return Ok(Step::Stop(Turn::Wait)) };
-        if connection.input.is_empty()
+        if http1.input.is_empty()
             && let Some(left) = upload.left
             && let Some(place) = exchange.slot
             && let Some((end, window, bodies)) = self.dispatch.stream(place, id)
@@ -194,14 +215,12 @@ impl EventLoop {
             let count = connection.transport.read(target)?;
             // All of it is body: no more than what is missing was asked for.
             let bytes = target.get(..count).unwrap_or_default();
-            let step = connection.receiver.advance(bytes, &self.limits, &mut self.head);
+            let step = http1.receiver.advance(bytes, &self.limits, &mut self.head);
             debug_assert!(step.is_ok_and(|step| step.consumed == bytes.len()));
             window.advance(count);
             end.publish_body(u32::from(place.slot), window);
             *budget = budget.saturating_sub(count);
-            if let Some(upload) = connection.exchange.upload.as_deref_mut() {
-                upload.left = Some(left - count as u64);
-            }
+            upload.left = Some(left - count as u64);
             self.upload_progress(id, count);
             if count as u64 == left {
                 self.end_upload(id, BodyEnd::Complete);
@@ -209,7 +228,7 @@ impl EventLoop {
             }
             return Ok(Step::On);
         }
-        if connection.input.is_empty() {
+        if http1.input.is_empty() {
             let mut scratch = std::mem::take(&mut self.scratch);
             let want = scratch.len().min(room);
             let result = connection.transport.read(scratch.get_mut(..want).unwrap_or_default());
@@ -217,41 +236,42 @@ impl EventLoop {
                 *budget = budget.saturating_sub(count);
                 let bytes = scratch.get(..count).unwrap_or_default();
                 let fed = self.feed(id, bytes);
-                if let Fed::Some(consumed) | Fed::All(consumed) = fed
-                    && let Some(connection) = self.table.get_mut(id)
-                {
-                    connection.input.extend_from_slice(bytes.get(consumed..).unwrap_or_default());
-                }
+                self.keep_unfed(id, bytes, &fed);
                 self.after_feeding(id, fed)
             });
             self.scratch = scratch;
             return step;
         }
         // A part of the framing is there: the parser wants it in one piece with what follows.
-        let start = connection.input.len();
+        let start = http1.input.len();
         let want = (SCRATCH / 4).min(room);
-        connection.input.resize(start + want, 0);
-        let result = connection.transport.read(connection.input.get_mut(start..).unwrap_or_default());
-        connection.input.truncate(start + result.as_ref().map_or(0, |count| *count));
+        http1.input.resize(start + want, 0);
+        let result = connection.transport.read(http1.input.get_mut(start..).unwrap_or_default());
+        http1.input.truncate(start + result.as_ref().map_or(0, |count| *count));
         let count = result?;
-        connection.unseen = count > 0;
+        http1.unseen = count > 0;
         *budget = budget.saturating_sub(count);
         Ok(Step::On)
     }
 
-    fn feed_whole(&mut self, id: ConnectionId) -> Step {
-        let Some(connection) = self.table.get_mut(id) else { return Step::Stop(Turn::Closed) };
-        let input = std::mem::take(&mut connection.input);
-        let fed = self.feed(id, &input);
-        if let Fed::Some(consumed) | Fed::All(consumed) = fed
-            && let Some(connection) = self.table.get_mut(id)
+    /// Keeps what was received and not consumed.
+    fn keep_unfed(&mut self, id: ExchangeId, bytes: &[u8], fed: &Fed) {
+        if let Fed::Some(consumed) | Fed::All(consumed) = *fed
+            && let Some(http1) = self.http1_of(id)
         {
-            connection.input.extend_from_slice(input.get(consumed..).unwrap_or_default());
+            http1.input.extend_from_slice(bytes.get(consumed..).unwrap_or_default());
         }
+    }
+
+    fn feed_whole(&mut self, id: ExchangeId) -> Step {
+        let Some(http1) = self.http1_of(id) else { return Step::Stop(Turn::Closed) };
+        let input = std::mem::take(&mut http1.input);
+        let fed = self.feed(id, &input);
+        self.keep_unfed(id, &input, &fed);
         self.after_feeding(id, fed)
     }
 
-    fn after_feeding(&mut self, id: ConnectionId, fed: Fed) -> Step {
+    fn after_feeding(&mut self, id: ExchangeId, fed: Fed) -> Step {
         match fed {
             Fed::Some(_) => Step::On,
             Fed::All(_) => {
@@ -263,14 +283,17 @@ impl EventLoop {
     }
 
     /// Shows `input` to the parser, and puts what is data into the window, which has room for it.
-    fn feed(&mut self, id: ConnectionId, input: &[u8]) -> Fed {
+    fn feed(&mut self, id: ExchangeId, input: &[u8]) -> Fed {
         let (mut at, mut count) = (0, 0);
         let mut unused = Head::default();
         let fed = loop {
-            let Some(connection) = self.table.get_mut(id) else { return Fed::Some(at) };
-            let exchange = &mut connection.exchange;
+            let Some(exchange) = self.exchanges.get(id) else { return Fed::Some(at) };
+            let Some(connection) = self.connections.get_mut(exchange.connection) else {
+                return Fed::Some(at);
+            };
+            let Some(http1) = connection.driver.http1() else { return Fed::Some(at) };
             let rest = input.get(at..).unwrap_or_default();
-            let step = match connection.receiver.advance(rest, &self.limits, &mut unused) {
+            let step = match http1.receiver.advance(rest, &self.limits, &mut unused) {
                 Ok(step) => step,
                 Err(error) => break Fed::Refused(error),
             };
@@ -279,18 +302,7 @@ impl EventLoop {
                 Event::Body(range) => {
                     let bytes = rest.get(range).unwrap_or_default();
                     count += bytes.len();
-                    let Some(upload) = exchange.upload.as_deref_mut() else { continue };
-                    upload.left = upload.left.map(|left| left.saturating_sub(bytes.len() as u64));
-                    let stream =
-                        exchange.slot.and_then(|place| Some((place, self.dispatch.stream(place, id)?)));
-                    if let Some((place, (end, window, bodies))) = stream {
-                        let put = window.push(bodies, bytes);
-                        debug_assert_eq!(put, bytes.len(), "more was read than there was room for");
-                        if put < bytes.len() {
-                            window.end(BodyEnd::Malformed);
-                        }
-                        end.publish_body(u32::from(place.slot), window);
-                    }
+                    self.put_into_window(id, bytes);
                 }
                 Event::End => break Fed::All(at),
                 // A head cannot come before the end of this body.
@@ -299,5 +311,21 @@ impl EventLoop {
         };
         self.upload_progress(id, count);
         fed
+    }
+
+    /// Bytes of a body that is passed on while it comes; where nobody reads it any more they are thrown away.
+    pub(crate) fn put_into_window(&mut self, id: ExchangeId, bytes: &[u8]) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let Some(upload) = exchange.upload.as_deref_mut() else { return };
+        upload.left = upload.left.map(|left| left.saturating_sub(bytes.len() as u64));
+        let Some(place) = exchange.slot else { return };
+        if let Some((end, window, bodies)) = self.dispatch.stream(place, id) {
+            let put = window.push(bodies, bytes);
+            debug_assert_eq!(put, bytes.len(), "more was read than there was room for");
+            if put < bytes.len() {
+                window.end(BodyEnd::Malformed);
+            }
+            end.publish_body(u32::from(place.slot), window);
+        }
     }
 }

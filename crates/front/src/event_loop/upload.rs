@@ -19,11 +19,10 @@ use pelton_http::target::percent_decode;
 use pelton_link::{BodyEnd, Why};
 
 use crate::connection::close::CloseReason;
-use crate::connection::exchange::State;
-use crate::connection::table::ConnectionId;
 use crate::event_loop::EventLoop;
-use crate::event_loop::own_answer::OwnAnswer;
 use crate::event_loop::receive::Turn;
+use crate::exchange::{ExchangeId, State};
+use crate::response::own::OwnResponse;
 
 /// Of a body that is missing when the answer begins: what is received in any case, so that the connection can be used again.
 const UNREAD_BYTES: u64 = 64 * 1024;
@@ -74,6 +73,10 @@ pub struct Upload {
     pub(crate) late_at: Option<u64>,
     /// Bytes that came in the present window of its clock.
     pub(crate) moved: u64,
+    /// HTTP/2: what has come and has no room in the window; not more than the stream's own window.
+    pub(crate) held: Vec<u8>,
+    /// HTTP/2: all of it has come.
+    pub(crate) ended: bool,
     /// In the list of those on the clock.
     pub(crate) is_listed: bool,
     /// Unlike those of all others, so that the list can name it.
@@ -91,16 +94,15 @@ impl Upload {
 #[derive(Debug, Default)]
 pub struct Uploads {
     /// Those that have been on the clock since the last look.
-    listed: Vec<(ConnectionId, u64)>,
+    listed: Vec<(ExchangeId, u64)>,
     look_at: Option<u64>,
     pub(crate) numbers: u64,
 }
 
 impl EventLoop {
     /// The body has ended, one way or the other.
-    pub(crate) fn end_upload(&mut self, id: ConnectionId, how: BodyEnd) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        let exchange = &mut connection.exchange;
+    pub(crate) fn end_upload(&mut self, id: ExchangeId, how: BodyEnd) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
         if exchange.upload.take().is_none() {
             return;
         }
@@ -120,39 +122,39 @@ impl EventLoop {
     }
 
     /// The body ends too early by the client's fault. Whoever waits for an answer of the application gets one of ours; one that has begun goes on.
-    fn fail_upload(&mut self, id: ConnectionId, how: BodyEnd, own: OwnAnswer) -> Turn {
+    fn fail_upload(&mut self, id: ExchangeId, how: BodyEnd, own: OwnResponse) -> Turn {
         self.end_upload(id, how);
-        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-        if connection.exchange.state() != State::Running {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
+        if exchange.state() != State::Running {
             return Turn::Wait;
         }
-        if let Some(place) = connection.exchange.slot.take() {
+        if let Some(place) = exchange.slot.take() {
             self.dispatch.abandon(place, Why::Gone, self.now_ms);
         }
-        self.answer(id, own);
+        self.respond_itself(id, own);
         // What could not be received is not to be kept for the next request either.
-        if let Some(connection) = self.table.get_mut(id) {
-            connection.exchange.keep_alive = false;
-            connection.exchange.received_whole = false;
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.keep_alive = false;
+            exchange.received_whole = false;
         }
         Turn::Again
     }
 
-    pub(crate) fn refuse_upload(&mut self, id: ConnectionId, error: HttpError) -> Turn {
+    pub(crate) fn refuse_upload(&mut self, id: ExchangeId, error: HttpError) -> Turn {
         let how = if error == HttpError::BodyTooLarge { BodyEnd::TooLarge } else { BodyEnd::Malformed };
-        self.fail_upload(id, how, OwnAnswer::Refused(error))
+        self.fail_upload(id, how, OwnResponse::Refused(error))
     }
 
     /// The client has closed its side before the end of its body.
-    pub(crate) fn cut_upload(&mut self, id: ConnectionId) -> Turn {
-        let Some(connection) = self.table.get_mut(id) else { return Turn::Closed };
-        if connection.exchange.state() == State::Running
-            && let Some(place) = connection.exchange.slot
+    pub(crate) fn cut_upload(&mut self, id: ExchangeId) -> Turn {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
+        if exchange.state() == State::Running
+            && let Some(place) = exchange.slot
             && self.dispatch.discard(place)
         {
-            connection.exchange.slot = None;
+            exchange.slot = None;
             self.shared.counters.bodies_broken.up();
-            self.close(id, CloseReason::ByClientEarly);
+            self.close_exchange(id, CloseReason::ByClientEarly);
             return Turn::Closed;
         }
         self.end_upload(id, BodyEnd::Gone);
@@ -161,14 +163,14 @@ impl EventLoop {
     }
 
     /// The application has answered, and its answer has left. None: so has the rest of the request come, or the connection will end.
-    pub(crate) fn finish_upload(&mut self, id: ConnectionId) -> Option<Turn> {
-        let connection = self.table.get_mut(id)?;
-        if connection.exchange.keep_alive && !connection.exchange.broken {
-            self.timers.clear(id.key);
+    pub(crate) fn finish_upload(&mut self, id: ExchangeId) -> Option<Turn> {
+        let exchange = self.exchanges.get(id)?;
+        if exchange.keep_alive && !exchange.broken {
+            self.exchange_timers.clear(id.key);
             if self.stream_in(id) == Turn::Closed {
                 return Some(Turn::Closed);
             }
-            let upload = self.table.get_mut(id)?.exchange.upload.as_deref()?;
+            let upload = self.exchanges.get(id)?.upload.as_deref()?;
             if upload.may_be_followed() {
                 return Some(Turn::Wait);
             }
@@ -178,9 +180,9 @@ impl EventLoop {
     }
 
     /// It is the client's turn: within each window of its clock it has to send a quota (see `rates`).
-    pub(crate) fn wait_for_client(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        let Some(upload) = connection.exchange.upload.as_deref_mut() else { return };
+    pub(crate) fn wait_for_client(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let Some(upload) = exchange.upload.as_deref_mut() else { return };
         if upload.waits_for_leave || upload.late_at.is_some() {
             return;
         }
@@ -193,10 +195,10 @@ impl EventLoop {
         self.uploads.look_at = Some(self.uploads.look_at.map_or(late_at, |look_at| look_at.min(late_at)));
     }
 
-    pub(crate) fn upload_progress(&mut self, id: ConnectionId, count: usize) {
+    pub(crate) fn upload_progress(&mut self, id: ExchangeId, count: usize) {
         let quota = self.body_quota();
-        if let Some(connection) = self.table.get_mut(id)
-            && let Some(upload) = connection.exchange.upload.as_deref_mut()
+        if let Some(exchange) = self.exchanges.get_mut(id)
+            && let Some(upload) = exchange.upload.as_deref_mut()
         {
             upload.moved += count as u64;
             if upload.moved >= quota {
@@ -219,9 +221,9 @@ impl EventLoop {
         self.uploads.look_at = None;
         let mut next: Option<u64> = None;
         for (id, number) in std::mem::take(&mut self.uploads.listed) {
-            let Some(connection) = self.table.get_mut(id) else { continue };
-            let is_queued = connection.exchange.state() == State::Queued;
-            let Some(upload) = connection.exchange.upload.as_deref_mut() else { continue };
+            let Some(exchange) = self.exchanges.get_mut(id) else { continue };
+            let is_queued = exchange.state() == State::Queued;
+            let Some(upload) = exchange.upload.as_deref_mut() else { continue };
             if upload.number != number {
                 continue;
             }
@@ -237,8 +239,8 @@ impl EventLoop {
                 }
                 Some(_) => {
                     self.shared.counters.bodies_late.up();
-                    self.fail_upload(id, BodyEnd::Late, OwnAnswer::BodyLate);
-                    self.drive(id);
+                    self.fail_upload(id, BodyEnd::Late, OwnResponse::BodyLate);
+                    self.drive_exchange(id);
                 }
             }
         }

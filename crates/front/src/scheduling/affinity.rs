@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use pelton_link::request::RequestView;
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::holding::Waiting;
 use crate::scheduling::worker_link::Worker;
 
@@ -99,7 +99,7 @@ impl Affinity {
     }
 
     /// Takes the request of a connection out.
-    pub fn leave(&mut self, id: ConnectionId) -> Option<Waiting> {
+    pub fn leave(&mut self, id: ExchangeId) -> Option<Waiting> {
         let index = self.waiting.iter().position(|(_, waiting)| waiting.id == id)?;
         self.waiting.remove(index).map(|(_, waiting)| waiting)
     }

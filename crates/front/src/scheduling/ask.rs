@@ -8,7 +8,7 @@ use pelton_http::{Head, Version};
 use pelton_link::BodyWindow;
 use pelton_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
 
-use crate::connection::body::Body;
+use crate::exchange::request_body::Body;
 use crate::forwarding::{Proxies, rewrite};
 use crate::transport::peer::Peer;
 

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use pelton_link::{BodyPool, BodyWindow, FrontEnd, Why};
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::holding::Waiting;
 use crate::scheduling::worker_link::{Worker, WorkerLink};
@@ -243,16 +243,30 @@ impl Dispatch {
     pub fn stream(
         &mut self,
         place: Place,
-        owner: ConnectionId,
+        owner: ExchangeId,
     ) -> Option<(&mut FrontEnd, &mut BodyWindow, &mut BodyPool)> {
         let worker = self.workers.get_mut(place.seat as usize)?.as_mut()?;
         let (end, window) = worker.stream(place.slot, owner)?;
         Some((end, window, &mut self.bodies))
     }
 
+    /// Gives memory that is not used any more back to the system.
+    pub fn trim(&mut self) {
+        for worker in self.all().filter(|worker| !worker.is_dead) {
+            worker.end.trim();
+        }
+        self.bodies.trim();
+    }
+
+    /// Whether [`Dispatch::trim`] may have something to do.
+    #[inline]
+    pub fn is_touched(&self) -> bool {
+        self.bodies.is_touched() || self.present().any(|worker| !worker.is_dead && worker.end.is_touched())
+    }
+
     /// The connection that waits for this slot's answer.
     #[inline]
-    pub fn owner(&self, place: Place) -> Option<ConnectionId> {
+    pub fn owner(&self, place: Place) -> Option<ExchangeId> {
         self.workers.get(place.seat as usize)?.as_ref()?.slot_use(place.slot)?.owner
     }
 

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pelton_link::{BodyPool, BodyWindow, Errand};
 
-use crate::connection::spool::SpoolFile;
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
+use crate::exchange::spool::SpoolFile;
 
 /// What a request needs besides its record, kept until no worker can ask for it any more.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Holding {
 #[derive(Debug)]
 pub struct Waiting {
     /// Who asks.
-    pub id: ConnectionId,
+    pub id: ExchangeId,
     /// Counts up with each request; the order of the queue.
     pub turn: u64,
     /// When it was complete.
@@ -69,7 +69,7 @@ pub struct Waiting {
 #[derive(Debug, Default)]
 pub struct SlotUse {
     /// Whose answer it is; None when nobody waits for it any more and the worker has not let go yet.
-    pub owner: Option<ConnectionId>,
+    pub owner: Option<ExchangeId>,
     /// Whether there is a request in it.
     pub is_used: bool,
     /// The worker has let go of it; only the reading of its answer is left.
@@ -88,7 +88,7 @@ pub struct SlotUse {
 /// A request that is about to be put into a slot.
 pub struct Placing {
     /// Who asks.
-    pub id: ConnectionId,
+    pub id: ExchangeId,
     /// See [`Waiting`].
     pub turn: u64,
     /// See [`Waiting`].

@@ -4,7 +4,7 @@
 
 use pelton_link::request::BodyParts;
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::affinity::has_permit;
 use crate::scheduling::ask::{Ask, Load, decoded_path, encode};
 use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
@@ -15,7 +15,7 @@ use crate::scheduling::worker_link::Worker;
 impl Dispatch {
     /// Hands a new request on, or puts it into the queue, if it may.
     #[inline]
-    pub fn submit(&mut self, id: ConnectionId, ask: &Ask<'_>, load: Load<'_>, now_ms: u64) -> Dispatched {
+    pub fn submit(&mut self, id: ExchangeId, ask: &Ask<'_>, load: Load<'_>, now_ms: u64) -> Dispatched {
         if !self.has_room() {
             if let Load::Stream { mut window, .. } = load {
                 window.give_back(&mut self.bodies);
@@ -107,7 +107,7 @@ impl Dispatch {
 
     /// Moves the first of the queue to a worker; None when no worker has room, or there is no queue.
     #[inline]
-    pub fn place_next(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
+    pub fn place_next(&mut self, now_ms: u64) -> Option<(ExchangeId, Place)> {
         self.is_stalled = false;
         if self.affinity.waiting() > 0
             && let Some(placed) = self.place_bound(now_ms)
@@ -120,7 +120,7 @@ impl Dispatch {
         self.place_first(now_ms)
     }
 
-    fn place_first(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
+    fn place_first(&mut self, now_ms: u64) -> Option<(ExchangeId, Place)> {
         let has_socket = self.queue.front()?.holding.socket.is_some();
         let seat = choose(&self.workers, self.has_silent, has_socket, now_ms)?;
         let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
@@ -144,7 +144,7 @@ impl Dispatch {
     }
 
     /// Moves a request that waits for one certain worker to that worker; None when none can be moved.
-    fn place_bound(&mut self, now_ms: u64) -> Option<(ConnectionId, Place)> {
+    fn place_bound(&mut self, now_ms: u64) -> Option<(ExchangeId, Place)> {
         while let Some((wanted, waiting)) = self.affinity.next(&self.workers) {
             let Some(wanted) = wanted else {
                 // That worker has gone; the request is older than nearly all that wait.
@@ -169,7 +169,7 @@ impl Dispatch {
     }
 
     /// Takes a connection out of the queue because it closed or has waited too long.
-    pub fn leave_queue(&mut self, id: ConnectionId) {
+    pub fn leave_queue(&mut self, id: ExchangeId) {
         if let Some(mut waiting) = self.affinity.leave(id) {
             waiting.holding.discard(&mut self.bodies);
         } else if let Some(index) = self.queue.iter().position(|waiting| waiting.id == id)

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use pelton_link::{Errand, Phase};
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::scheduling::holding::{Holding, Waiting};
 use crate::scheduling::worker_link::Worker;
@@ -121,7 +121,7 @@ impl Dispatch {
     }
 
     /// Those that have waited since `until_ms` or longer and came after `after`, by number.
-    pub(crate) fn waiting(&self, after: u64, until_ms: u64) -> Vec<(u64, ConnectionId)> {
+    pub(crate) fn waiting(&self, after: u64, until_ms: u64) -> Vec<(u64, ExchangeId)> {
         let in_slots =
             self.workers.iter().flatten().filter(|worker| worker.beyond() > 0).flat_map(|worker| {
                 let used =
@@ -189,7 +189,7 @@ impl Dispatch {
         waiting: Waiting,
         errand: Errand,
         now_ms: u64,
-    ) -> Result<(ConnectionId, Place), Waiting> {
+    ) -> Result<(ExchangeId, Place), Waiting> {
         let Some(worker) = self.worker(seat) else { return Err(waiting) };
         let (id, slot) = worker.place_waiting(waiting, now_ms, Some(errand))?;
         self.in_use += 1;

@@ -3,7 +3,7 @@
 //! Two ways not to get on: more requests than permits, and no end of any in sight; or permits, and nothing is taken (`taking`).
 //! Runs on the front's thread.
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::holding::Waiting;
 use crate::scheduling::taking::SILENT_MS;
@@ -72,13 +72,13 @@ impl Dispatch {
 
     /// Takes back all that a worker has not started, into the queue and in the order in which it came. Gives the connections concerned, and when
     /// they began to wait.
-    pub fn take_back_all(&mut self, seat: u16) -> Vec<(ConnectionId, u64)> {
+    pub fn take_back_all(&mut self, seat: u16) -> Vec<(ExchangeId, u64)> {
         let slots = self.worker(seat).map(|worker| worker.ready_slots()).unwrap_or_default();
         self.take_back(seat, slots)
     }
 
     /// The same of one of the [`Dispatch::stuck_seats`]: where there are permits, what nobody else can answer would come straight back, and stays.
-    pub fn take_back_stuck(&mut self, seat: u16) -> Vec<(ConnectionId, u64)> {
+    pub fn take_back_stuck(&mut self, seat: u16) -> Vec<(ExchangeId, u64)> {
         let Some(worker) = self.workers.get(seat as usize).and_then(Option::as_ref) else {
             return Vec::new();
         };
@@ -92,7 +92,7 @@ impl Dispatch {
         self.take_back(seat, slots)
     }
 
-    fn take_back(&mut self, seat: u16, slots: Vec<u16>) -> Vec<(ConnectionId, u64)> {
+    fn take_back(&mut self, seat: u16, slots: Vec<u16>) -> Vec<(ExchangeId, u64)> {
         let Some(worker) = self.worker(seat) else { return Vec::new() };
         worker.slow_down();
         worker.taking.note_emptied(&worker.end);

@@ -6,7 +6,7 @@ use pelton_link::{
     BodyEnd, BodyPool, BodyWindow, Errand, Frame, FrontEnd, Phase, REQUEST_BYTES, Why, request,
 };
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::holding::{Holding, Placing, SlotUse, Waiting};
 use crate::scheduling::taking::Taking;
 
@@ -226,7 +226,7 @@ impl Worker {
         waiting: Waiting,
         now_ms: u64,
         errand: Option<Errand>,
-    ) -> Result<(ConnectionId, u16), Waiting> {
+    ) -> Result<(ExchangeId, u16), Waiting> {
         let Waiting { id, turn, since_ms, record, holding } = waiting;
         let request = Placing { id, turn, since_ms, errand, holding };
         let placed = self.place(request, now_ms, |area, token, _| {
@@ -372,7 +372,7 @@ impl Worker {
     }
 
     /// The window of a request's streamed body, for its owner; None once the worker has let go of the request.
-    pub fn stream(&mut self, slot: u16, owner: ConnectionId) -> Option<(&mut FrontEnd, &mut BodyWindow)> {
+    pub fn stream(&mut self, slot: u16, owner: ExchangeId) -> Option<(&mut FrontEnd, &mut BodyWindow)> {
         let place = self.uses.get_mut(slot as usize)?;
         if !place.is_used || place.is_done || self.is_dead || place.owner != Some(owner) {
             return None;

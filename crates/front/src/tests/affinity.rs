@@ -1,6 +1,6 @@
 //! Requests of the debugger, which only one worker can answer: over real links, with this thread in the part of every worker.
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::Dispatched;
 use crate::scheduling::stuck::STALL_MS;
@@ -77,7 +77,7 @@ fn it_counts_for_the_queue_and_leaves_with_its_client() {
     assert_eq!([seat(scene.ask(0)), seat(scene.ask(0))], [0, 1]);
     assert_eq!(ask_third(&mut scene, 0), Dispatched::Queued);
     assert_eq!(ask_third(&mut scene, 0), Dispatched::Full);
-    scene.dispatch.leave_queue(ConnectionId::from_token(3));
+    scene.dispatch.leave_queue(ExchangeId::from_token(3));
     assert_eq!(scene.dispatch.queued(), 0);
     assert_eq!(ask_third(&mut scene, 0), Dispatched::Queued);
 }

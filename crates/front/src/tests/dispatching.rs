@@ -10,7 +10,7 @@ use pelton_link::{
 };
 use socket2::SockAddr;
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::forwarding::Proxies;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::ask::{Ask, Load};
@@ -67,7 +67,7 @@ impl Scene {
         let step = receiver.advance(&bytes, &Limits::default(), &mut head).unwrap();
         assert_eq!(step.event, Event::Head);
         let peer = Peer::new(&SockAddr::unix("/x").unwrap());
-        let id = ConnectionId::from_token(self.asked);
+        let id = ExchangeId::from_token(self.asked);
         self.asked += 1;
         let proxies = Proxies::default();
         let ask =
@@ -129,7 +129,7 @@ fn nobody_waits_behind_a_long_request_while_another_worker_has_room() {
     scene.end(1, short, STALL_MS);
     assert_eq!(scene.dispatch.stuck_seats(STALL_MS), [0]);
     let moved = scene.dispatch.take_back_all(0);
-    assert_eq!(moved, [(ConnectionId::from_token(2), 1)]);
+    assert_eq!(moved, [(ExchangeId::from_token(2), 1)]);
     assert_eq!(scene.dispatch.queued(), 2);
     // What had waited longest is the first again, and the worker that got on may go further ahead.
     assert_eq!(scene.place_all(STALL_MS), [1, 1]);

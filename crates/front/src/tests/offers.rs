@@ -103,7 +103,7 @@ fn what_waits_in_the_queue_is_closed_with_its_request() {
     let (client, socket) = client();
     assert_eq!(scene.ask_with(Load::Socket(socket), 0), Dispatched::Queued);
     assert!(!is_closed(&client));
-    scene.dispatch.leave_queue(crate::connection::table::ConnectionId::from_token(0));
+    scene.dispatch.leave_queue(crate::exchange::ExchangeId::from_token(0));
     assert!(is_closed(&client));
 }
 

@@ -3,7 +3,7 @@
 use pelton_link::{Errand, Taken};
 
 use super::dispatching::Scene;
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::dispatch::{Dispatched, Place};
 use crate::scheduling::self_call::SelfCalls;
 use crate::scheduling::stuck::STALL_MS;
@@ -21,7 +21,7 @@ fn placed(dispatched: Dispatched) -> Place {
 /// Requests are `/0`, `/1`, …; `/N` has the connection N and the number N + 1.
 fn numbers(scene: &Scene, after: u64, until_ms: u64) -> Vec<u64> {
     let found = scene.dispatch.waiting(after, until_ms);
-    assert!(found.iter().all(|(number, id)| *id == ConnectionId::from_token(*number as usize - 1)));
+    assert!(found.iter().all(|(number, id)| *id == ExchangeId::from_token(*number as usize - 1)));
     found.into_iter().map(|(number, _)| number).collect()
 }
 
@@ -31,7 +31,7 @@ fn lend(scene: &mut Scene, number: u64, seat: u16, errand: Errand, now_ms: u64) 
         false => scene.dispatch.extract(number),
     };
     let (id, place) = scene.dispatch.place_spare(seat, waiting.unwrap(), errand, now_ms).unwrap();
-    assert_eq!(id, ConnectionId::from_token(number as usize - 1));
+    assert_eq!(id, ExchangeId::from_token(number as usize - 1));
     place
 }
 
@@ -75,7 +75,7 @@ fn what_is_lent_a_permit_is_run_beside_the_others_and_leaves_everything_as_it_wa
     assert_eq!((worker.free_permits(), worker.beyond(), worker.in_use()), (-1, 1, 3));
     let (taken, path) = take_spare(&scene, 0);
     assert_eq!(path, "/2");
-    assert_eq!(scene.dispatch.owner(place), Some(ConnectionId::from_token(2)));
+    assert_eq!(scene.dispatch.owner(place), Some(ExchangeId::from_token(2)));
     scene.end(0, taken, 61);
     let worker = scene.dispatch.worker(0).unwrap();
     assert_eq!((worker.spare(), worker.free_permits(), worker.beyond(), worker.in_use()), (0, -1, 1, 2));
@@ -101,7 +101,7 @@ fn it_can_be_lent_from_the_queue_and_stays_where_it_is_put() {
     let place = lend(&mut scene, 5, both[0].seat, LENT, STALL_MS + 1);
     assert_eq!(scene.dispatch.queued(), 0);
     let back = scene.dispatch.take_back_all(place.seat);
-    assert_eq!(back, [(ConnectionId::from_token(2), 1)], "what is lent is not for another worker");
+    assert_eq!(back, [(ExchangeId::from_token(2), 1)], "what is lent is not for another worker");
     assert_eq!(take_spare(&scene, 0).1, "/4");
     // Neither one that runs nor one that is lent already is to be had.
     assert!(scene.dispatch.extract(1).is_none() && scene.dispatch.extract(5).is_none());
@@ -132,7 +132,7 @@ fn a_worker_that_dies_gives_back_what_was_lent_and_loses_reports() {
     scene.dispatch.revoke_spare(0);
     assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (0, 3));
     let back = scene.dispatch.take_back_all(0);
-    assert_eq!(back, [(ConnectionId::from_token(1), 5), (ConnectionId::from_token(2), 6)]);
+    assert_eq!(back, [(ExchangeId::from_token(1), 5), (ExchangeId::from_token(2), 6)]);
     assert_eq!(scene.dispatch.slots_in_use(), 1);
 }
 

@@ -1,6 +1,6 @@
 //! Workers that do not take what they are given: over real links, with this thread in the part of every worker.
 
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::Dispatched;
 use crate::scheduling::stuck::{FEW, STALL_MS};
@@ -30,7 +30,7 @@ fn start_second(scene: &mut Scene, count: usize) {
     }
 }
 
-fn take_all_back(scene: &mut Scene, now_ms: u64) -> Vec<ConnectionId> {
+fn take_all_back(scene: &mut Scene, now_ms: u64) -> Vec<ExchangeId> {
     let seats = scene.dispatch.stuck_seats(now_ms);
     seats.into_iter().flat_map(|seat| scene.dispatch.take_back_stuck(seat)).map(|(id, _)| id).collect()
 }
@@ -40,7 +40,7 @@ fn what_a_silent_worker_has_not_taken_goes_to_one_with_room() {
     let mut scene = blocked();
     assert!(scene.dispatch.next_look_ms().is_some_and(|wait| wait < SILENT_MS));
     assert_eq!(take_all_back(&mut scene, SILENT_MS - 1), []);
-    assert_eq!(take_all_back(&mut scene, SILENT_MS), [2, 4].map(ConnectionId::from_token));
+    assert_eq!(take_all_back(&mut scene, SILENT_MS), [2, 4].map(ExchangeId::from_token));
     assert_eq!(scene.place_all(SILENT_MS), [1, 1]);
     assert_eq!([scene.start(1).1, scene.start(1).1], ["/2", "/4"]);
     assert!(scene.ends[0].take().is_none(), "what was taken back is not to be had there");
@@ -114,7 +114,7 @@ fn a_worker_that_takes_or_lets_go_is_not_silent() {
     scene.start(0);
     assert_eq!(take_all_back(&mut scene, SILENT_MS), [], "it has taken one since it was looked at");
     assert_eq!(take_all_back(&mut scene, 2 * SILENT_MS - 1), []);
-    assert_eq!(take_all_back(&mut scene, 2 * SILENT_MS), [4].map(ConnectionId::from_token));
+    assert_eq!(take_all_back(&mut scene, 2 * SILENT_MS), [4].map(ExchangeId::from_token));
 
     let mut scene = Scene::new(2, 100, 1000);
     ask_at_once(&mut scene, 6);
@@ -171,7 +171,7 @@ fn a_debugger_request_waits_for_its_worker() {
     ask_at_once(&mut scene, 3);
     start_second(&mut scene, 2);
     scene.dispatch.stuck_seats(0);
-    assert_eq!(take_all_back(&mut scene, SILENT_MS), [2].map(ConnectionId::from_token));
+    assert_eq!(take_all_back(&mut scene, SILENT_MS), [2].map(ExchangeId::from_token));
     assert_eq!(scene.place_all(SILENT_MS), [1]);
     scene.start(1);
     assert_eq!(take_all_back(&mut scene, 2 * SILENT_MS), [], "looked at in vain each time");

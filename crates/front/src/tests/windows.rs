@@ -4,7 +4,7 @@ use pelton_link::request::BodyView;
 use pelton_link::{BodyEnd, BodyReader, BodyWindow, Portion, Taken, Why};
 
 use super::dispatching::Scene;
-use crate::connection::table::ConnectionId;
+use crate::exchange::ExchangeId;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::{Dispatched, Place};
 use crate::scheduling::stuck::STALL_MS;
@@ -31,7 +31,7 @@ impl Scene {
 
     /// Puts bytes into a request's window, as its connection does.
     fn receive(&mut self, place: Place, owner: usize, bytes: &[u8]) -> bool {
-        let Some((end, window, bodies)) = self.dispatch.stream(place, ConnectionId::from_token(owner)) else {
+        let Some((end, window, bodies)) = self.dispatch.stream(place, ExchangeId::from_token(owner)) else {
             return false;
         };
         assert_eq!(window.push(bodies, bytes), bytes.len());
@@ -71,7 +71,7 @@ fn a_request_that_moves_takes_its_window_along() {
     assert!(!scene.receive(places[waiting], waiting, b"x"));
     assert_eq!(scene.free(), all - 3 * CHUNKS);
     let (id, moved) = scene.dispatch.place_next(STALL_MS).unwrap();
-    assert_eq!((id, moved.seat), (ConnectionId::from_token(waiting), 1));
+    assert_eq!((id, moved.seat), (ExchangeId::from_token(waiting), 1));
     assert!(scene.receive(moved, waiting, b", later"));
     let started: Vec<(Taken, String)> = (0..2).map(|_| scene.start(1)).collect();
     for (taken, path) in started {
@@ -101,7 +101,7 @@ fn whatever_becomes_of_a_request_its_chunks_come_back_once() {
     assert_eq!(none.stream(0), Dispatched::Queued);
     assert_eq!(none.stream(0), Dispatched::Full);
     assert_eq!(none.free(), all_of_none - CHUNKS);
-    none.dispatch.leave_queue(ConnectionId::from_token(0));
+    none.dispatch.leave_queue(ExchangeId::from_token(0));
     assert_eq!(none.free(), all_of_none);
     // Answered, but read by nobody.
     let place = scene.placed(0);

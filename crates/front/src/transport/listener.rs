@@ -28,6 +28,8 @@ pub enum Protocol {
     /// HTTP/1.0 and HTTP/1.1.
     #[default]
     Http1,
+    /// Those, or HTTP/2 by a client that knows of it before (RFC 9113 section 3.3): its first bytes say which.
+    Either,
 }
 
 /// A listener as the embedding process describes it.
@@ -79,9 +81,9 @@ impl Trouble {
     }
 }
 
-/// See the module's head.
-#[derive(Debug)]
-pub struct Listener {
+/// What every connection of a listener has from it.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerKind {
     /// Its place among those with the same role; those of applications are the workers' numbers for them.
     pub number: u16,
     /// See [`Role`].
@@ -90,6 +92,13 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Whether its connections are encrypted.
     pub tls: bool,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Listener {
+    /// See [`ListenerKind`].
+    pub kind: ListenerKind,
     /// There may be connections that nobody has accepted.
     pub may_have_more: bool,
     /// None when it is closed.
@@ -109,7 +118,8 @@ impl Listener {
             // Accepted sockets inherit it. Responses leave in one piece anyway; streamed pieces must not wait for each other.
             reference.set_tcp_nodelay(true)?;
         }
-        Ok(Listener { number, role, protocol, tls, may_have_more: true, socket: Some(socket) })
+        let kind = ListenerKind { number, role, protocol, tls };
+        Ok(Listener { kind, may_have_more: true, socket: Some(socket) })
     }
 
     /// Its address, for people.
@@ -197,7 +207,7 @@ impl Listeners {
 
     /// How many there are with a role.
     pub fn count(&self, role: Role) -> u16 {
-        self.all.iter().filter(|listener| listener.role == role).count() as u16
+        self.all.iter().filter(|listener| listener.kind.role == role).count() as u16
     }
 
     /// All of them, in the order in which they were given.
@@ -217,14 +227,16 @@ impl Listeners {
 
     /// The listener with a number among those of a role.
     pub fn find(&self, role: Role, number: u16) -> Option<&Listener> {
-        self.all.iter().find(|listener| listener.role == role && listener.number == number)
+        self.all.iter().find(|listener| listener.kind.role == role && listener.kind.number == number)
     }
 
     /// Whether there may be connections that nobody has accepted, on a listener that is accepted from: those for the application only if
     /// `serves_application`.
     #[inline]
     pub fn may_have_more(&self, serves_application: bool) -> bool {
-        self.all.iter().any(|one| one.may_have_more && (serves_application || one.role != Role::Application))
+        self.all
+            .iter()
+            .any(|one| one.may_have_more && (serves_application || one.kind.role != Role::Application))
     }
 
     /// All of them are to be looked at, though no event has told of anything.
@@ -301,7 +313,7 @@ mod tests {
         let roles = [Role::Application, Role::Admin, Role::Application];
         let all = roles.map(|role| settings(socket(), role));
         let mut listeners = Listeners::new(all.into()).unwrap();
-        let numbers: Vec<_> = listeners.iter().map(|one| (one.role, one.number)).collect();
+        let numbers: Vec<_> = listeners.iter().map(|one| (one.kind.role, one.kind.number)).collect();
         assert_eq!(numbers, [(Role::Application, 0), (Role::Admin, 0), (Role::Application, 1)]);
         assert!(listeners.may_have_more(false));
         if let Some(admin) = listeners.get_mut(1) {
@@ -313,7 +325,7 @@ mod tests {
         assert_eq!((closed, listeners.may_have_more(true), listeners.waiting()), (3, false, 0));
         listeners.look_again();
         assert!(!listeners.may_have_more(true));
-        assert_eq!(listeners.find(Role::Application, 1).map(|one| one.number), Some(1));
+        assert_eq!(listeners.find(Role::Application, 1).map(|one| one.kind.number), Some(1));
     }
 
     #[test]

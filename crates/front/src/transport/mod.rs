@@ -20,9 +20,13 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use socket2::Socket;
 
+#[cfg(test)]
+use crate::transport::memory::Memory;
 use crate::transport::plain::Plain;
 
 pub(crate) mod listener;
+#[cfg(test)]
+pub(crate) mod memory;
 pub(crate) mod peer;
 pub(crate) mod plain;
 
@@ -31,6 +35,9 @@ pub(crate) mod plain;
 enum Kind {
     /// A TCP or unix socket, as it is.
     Plain(Plain),
+    /// Two queues in memory.
+    #[cfg(test)]
+    Memory(Memory),
 }
 
 /// See the module's head.
@@ -48,6 +55,8 @@ macro_rules! each_kind {
     ($transport:expr, $kind:ident => $call:expr) => {
         match $transport {
             Kind::Plain($kind) => $call,
+            #[cfg(test)]
+            Kind::Memory($kind) => $call,
         }
     };
 }
@@ -58,8 +67,14 @@ impl Transport {
         Transport { kind: Kind::Plain(Plain::new(socket)), readable: false, peer_done: false }
     }
 
-    /// The descriptor to be registered with the poller, both directions, edge-triggered.
-    pub fn raw(&self) -> RawFd {
+    /// One without a socket, for simulations.
+    #[cfg(test)]
+    pub fn memory(wire: memory::Shared) -> Self {
+        Transport { kind: Kind::Memory(Memory::new(wire)), readable: false, peer_done: false }
+    }
+
+    /// The descriptor to be registered with the poller, both directions, edge-triggered; None where others tell of its events.
+    pub fn raw(&self) -> Option<RawFd> {
         each_kind!(&self.kind, kind => kind.raw())
     }
 

@@ -24,8 +24,8 @@ impl Plain {
         Plain { socket }
     }
 
-    pub(super) fn raw(&self) -> RawFd {
-        self.socket.as_raw_fd()
+    pub(super) fn raw(&self) -> Option<RawFd> {
+        Some(self.socket.as_raw_fd())
     }
 
     #[inline]
@@ -80,7 +80,7 @@ impl Plain {
     pub(super) fn unacknowledged(&self) -> u64 {
         let mut count: libc::c_int = 0;
         // SAFETY: the socket is open, and there is room for the number that the call writes.
-        let failed = unsafe { libc::ioctl(self.raw(), libc::TIOCOUTQ, &raw mut count) } != 0;
+        let failed = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) } != 0;
         if failed { 0 } else { u64::try_from(count).unwrap_or_default() }
     }
 
@@ -126,7 +126,7 @@ impl Plain {
         // SAFETY: the socket is open; room for a ucred and its size are given.
         let failed = unsafe {
             libc::getsockopt(
-                self.raw(),
+                self.socket.as_raw_fd(),
                 libc::SOL_SOCKET,
                 libc::SO_PEERCRED,
                 (&raw mut found).cast(),

@@ -18,7 +18,7 @@ fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
     let (mut cursor, progress) = front.answer(slot);
     while let Some(frame) = front.next_frame(slot, &mut cursor).unwrap() {
         match frame {
-            Frame::Head(head) => assert_eq!(head.status, 200),
+            Frame::Head(head) => assert_eq!(head.read(&mut Vec::new()).unwrap().status, 200),
             Frame::Data(a, b) => {
                 out.extend_from_slice(a);
                 out.extend_from_slice(b);
@@ -125,7 +125,7 @@ fn a_wake_up_for_nothing_is_no_end_of_the_patience() {
         thread::yield_now();
     }
     // As one that was sent for an older count and comes late; which of them finds it asleep does not matter.
-    for _ in 0..1000 {
+    for _ in 0..100 {
         wake::wake(&front.slot(slot).asker.0.space, 1, front.region.sharing());
         thread::yield_now();
     }

@@ -7,6 +7,7 @@ mod answers;
 mod bell;
 mod files;
 mod forks;
+mod intruders;
 mod population;
 mod pulse;
 mod scheduling;
@@ -14,6 +15,7 @@ mod slots;
 mod sockets;
 mod spare;
 mod streaming;
+mod trimming;
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::sync::Arc;

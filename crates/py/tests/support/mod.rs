@@ -263,6 +263,8 @@ impl Stage {
         while let Some(frame) = self.half.end.next_frame(slot, &mut cursor).unwrap() {
             match frame {
                 Frame::Head(head) => {
+                    let mut copy = Vec::new();
+                    let head = head.read(&mut copy).expect("a head that can be read");
                     assert_eq!(answer.status, 0, "a second head");
                     answer.status = head.status;
                     answer.reason = String::from_utf8_lossy(head.reason).into_owned();

@@ -15,12 +15,32 @@
 //!
 //! An exchange that loses its connection is dropped in whatever state it is; its slot stays behind as an orphan until the worker lets go.
 
+use std::collections::VecDeque;
+
 use pelton_http::{Coding, Head, Version};
 
 use crate::access::record::AccessRecord;
-use crate::connection::body::Body;
+use crate::connection::ConnectionId;
 use crate::event_loop::upload::Upload;
+use crate::exchange::backlog::Backlog;
+use crate::exchange::output::Output;
+use crate::exchange::request_body::Body;
+use crate::response::filters::Filters;
+use crate::response::own::Part;
 use crate::scheduling::dispatch::Place;
+use crate::table::{Id, Table};
+use crate::transport::Transport;
+
+pub(crate) mod backlog;
+pub(crate) mod output;
+pub(crate) mod request_body;
+pub(crate) mod spool;
+
+/// Names an exchange, and never another one that has its place later.
+pub type ExchangeId = Id<Exchange>;
+
+/// All exchanges.
+pub type Exchanges = Table<Exchange>;
 
 /// See the module's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +90,10 @@ pub struct Pending {
 #[derive(Debug)]
 pub struct Exchange {
     state: State,
+    /// Over which it came.
+    pub connection: ConnectionId,
+    /// Its stream, in HTTP/2; zero in HTTP/1.
+    pub stream: u32,
     /// The slot that runs it.
     pub slot: Option<Place>,
     /// Version of the request.
@@ -86,6 +110,19 @@ pub struct Exchange {
     pub coding: Option<Coding>,
     /// Body bytes of the answer that were passed on.
     pub passed: u64,
+    /// What happens to the response on its way; nothing, for most.
+    pub filters: Option<Box<Filters>>,
+    /// What the front itself has of the response's body and has not put into the output.
+    #[expect(clippy::box_collection, reason = "most exchanges have none, and are small")]
+    pub body: Option<Box<VecDeque<Part>>>,
+    /// What of the response is still to be sent.
+    pub output: Output,
+    /// The client does not keep up with the response, and is in the list of those.
+    pub is_behind: bool,
+    /// Bytes moved in the present window of the client's clock.
+    pub moved: u64,
+    /// Bytes that the client had ever taken when that window began.
+    pub taken_before: u64,
     /// See [`Pending`].
     pub pending: Option<Box<Pending>>,
     /// A body that is passed on while it comes, until it has ended.
@@ -94,10 +131,13 @@ pub struct Exchange {
     pub record: Option<Box<AccessRecord>>,
 }
 
-impl Default for Exchange {
-    fn default() -> Self {
+impl Exchange {
+    /// One of a connection, before its request has come.
+    pub fn new(connection: ConnectionId, backlog: Backlog) -> Self {
         Exchange {
             state: State::Receiving,
+            connection,
+            stream: 0,
             slot: None,
             version: Version::Http11,
             is_head: false,
@@ -106,14 +146,18 @@ impl Default for Exchange {
             broken: false,
             coding: None,
             passed: 0,
+            filters: None,
+            body: None,
+            output: Output::new(backlog),
+            is_behind: false,
+            moved: 0,
+            taken_before: 0,
             pending: None,
             upload: None,
             record: None,
         }
     }
-}
 
-impl Exchange {
     /// The state.
     #[inline]
     pub fn state(&self) -> State {
@@ -123,6 +167,26 @@ impl Exchange {
     /// How much of a body has been passed on to the client.
     pub fn body_bytes(&self) -> u64 {
         if self.coding == Some(Coding::None) { 0 } else { self.passed }
+    }
+
+    /// Bytes that the client has ever taken, as far as can be known.
+    pub fn taken(&self, transport: &Transport) -> u64 {
+        // What lies unacknowledged on a connection of HTTP/2 is of any stream; its own window tells what has been read.
+        let unacknowledged = if self.stream == 0 { transport.unacknowledged() } else { 0 };
+        self.output.sent().saturating_sub(unacknowledged)
+    }
+
+    /// Bytes of the response's body that the client has taken, as far as can be known: what has been passed on, but
+    /// for what is still here or with the system. Less by the marks of chunks among that.
+    pub fn body_taken(&self, transport: Option<&Transport>) -> u64 {
+        let unacknowledged = transport.map_or(0, Transport::unacknowledged);
+        self.body_bytes().saturating_sub(self.output.left() + unacknowledged)
+    }
+
+    /// Whether to end the connection now would look like the end of the response, though it is not: where nothing but the close marks the end,
+    /// only a reset says that it has not been reached.
+    pub fn would_look_whole(&self) -> bool {
+        self.state == State::Responding && self.coding == Some(Coding::UntilClose)
     }
 
     /// The one place where it changes.
@@ -142,8 +206,15 @@ impl Exchange {
         self.is_head = false;
         self.coding = None;
         self.passed = 0;
+        self.is_head = false;
+        self.is_behind = false;
+        self.moved = 0;
         self.keep_alive = true;
         self.received_whole = true;
+        self.filters = None;
+        self.output.end_spilling();
+        debug_assert!(self.body.is_none());
+        debug_assert!(self.output.is_empty());
         debug_assert!(self.pending.is_none() && self.upload.is_none() && self.record.is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 
 use pelton_link::{BodyPool, CHUNK_BYTES};
 
-use crate::connection::spool::{Spool, SpoolFile};
+use crate::exchange::spool::{Spool, SpoolFile};
 
 /// See the module's head. Chunks must be given back by [`Body::discard`] or handed on; dropping the value would leak them.
 #[derive(Debug, Default)]

@@ -1,0 +1,101 @@
+//! The head of a worker's response: noted, filtered, and written in the form of the client's protocol.
+//!
+//! Runs on the front's thread.
+
+use pelton_http::h1::encode::{encode_head, reason_phrase};
+use pelton_http::{Encoded, ResponseContext, ResponseError};
+use pelton_link::{Damaged, HeadView, fine_us};
+
+use crate::access::log::AccessLog;
+use crate::connection::Driver;
+use crate::event_loop::upload::Upload;
+use crate::exchange::{Exchange, State};
+use crate::response::filters::Head;
+use crate::settings::Settings;
+
+/// What a head depends on besides the exchange.
+pub(super) struct HeadWriter<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) access_log: Option<&'a AccessLog>,
+    pub(super) date: &'a [u8; 29],
+    pub(super) draining: bool,
+    pub(super) started_us: u64,
+    /// See [`crate::event_loop::EventLoop`].
+    pub(super) answered_us: &'a mut u64,
+}
+
+impl HeadWriter<'_> {
+    /// The worker's head has come: the exchange responds from now on.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        exchange: &mut Exchange,
+        driver: &mut Driver,
+        head: &HeadView<'_>,
+        started_ms: u64,
+        wire: &mut Vec<u8>,
+    ) -> Result<(), Damaged> {
+        if exchange.coding.is_some() {
+            return Err(Damaged);
+        }
+        if let Some(record) = &mut exchange.record {
+            let now_us = fine_us() - self.started_us;
+            *self.answered_us = now_us;
+            record.is_answered(head.status, now_us, started_ms);
+            if let Some(log) = self.access_log {
+                record.keep_answer(log.format(), head.fields());
+            }
+        }
+        let timing = match &exchange.record {
+            Some(record) if self.settings.server_timing => Some(record.timing()),
+            _ => None,
+        };
+        let context = ResponseContext {
+            version: exchange.version,
+            is_head: exchange.is_head,
+            keep_alive: exchange.keep_alive
+                && !self.draining
+                && exchange.upload.as_deref().is_none_or(Upload::may_be_followed),
+            date: self.date,
+            known_length: head.known_length,
+            timing,
+        };
+        let encoded = match &mut exchange.filters {
+            None if exchange.stream != 0 => driver.send_head(exchange, head.status, head.fields(), &context),
+            None => encode_head(wire, head.status, head.reason, head.fields(), &context),
+            Some(_) => write_filtered(exchange, driver, head, &context, wire),
+        };
+        let encoded = encoded.map_err(|_| Damaged)?;
+        exchange.coding = Some(encoded.coding);
+        exchange.keep_alive = encoded.keep_alive;
+        exchange.become_state(State::Responding);
+        Ok(())
+    }
+}
+
+/// The same where filters may change it.
+#[cold]
+fn write_filtered(
+    exchange: &mut Exchange,
+    driver: &mut Driver,
+    from: &HeadView<'_>,
+    context: &ResponseContext<'_>,
+    wire: &mut Vec<u8>,
+) -> Result<Encoded, ResponseError> {
+    let mut head = Head {
+        status: from.status,
+        fields: from.fields().map(|(name, value)| (name.into(), value.into())).collect(),
+        known_length: from.known_length,
+    };
+    if let Some(filters) = &mut exchange.filters {
+        filters.head(&mut head);
+    }
+    let context = ResponseContext { known_length: head.known_length, ..*context };
+    let changed = head.status != from.status;
+    let reason = if changed { reason_phrase(head.status).as_bytes() } else { from.reason };
+    let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));
+    if exchange.stream != 0 {
+        return driver.send_head(exchange, head.status, fields, &context);
+    }
+    encode_head(wire, head.status, reason, fields, &context)
+}
