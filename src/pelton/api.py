@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from signal import SIGINT, SIGTERM, SIGUSR1
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 from signal import Signals as Signal
 from typing import Any
 
@@ -36,6 +36,8 @@ from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded
 from pelton.static.flask_folders import static_folders
 from pelton.static.settings import AUTO, front_files
+from pelton.tls.certificates import certificates_of
+from pelton.tls.material import has_certificates
 from pelton.version import VERSION
 from pelton.worker.worker import Application, build_runner
 
@@ -112,11 +114,14 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
         )
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
+            certificates = certificates_of(settings, opened)
+            if certificates is not None:
+                undo.callback(certificates.close)
             front = _engine.Front(
                 settings,
-                opened.descriptors,
+                opened.described,
                 link,
-                admin_listeners=len(opened.admin_listeners),
+                tls=None if certificates is None else certificates.tls,
                 h2c=opened.h2c,
             )
         except ValueError as error:
@@ -134,6 +139,8 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             opened.admin_listeners,
             counts=counts,
             owns_process=owns_process,
+            redirect_listeners=opened.redirect_listeners,
+            certificates=certificates,
         )
         running._start()
         if AUTO in settings.static:
@@ -158,7 +165,9 @@ def run_with(
     notifier = Notifier.from_environment() if on_main_thread() else Notifier(None)
     with contextlib.ExitStack() as stack:
         # Before the start, so that a signal in the middle of it is not lost.
-        signals = stack.enter_context(Signals(STOP, unclaimed=[SIGUSR1])) if on_main_thread() else None
+        signals = (
+            stack.enter_context(Signals(STOP, unclaimed=_others(settings))) if on_main_thread() else None
+        )
         running = start_with(app, settings, owns_process=on_main_thread())
         stack.callback(running.stop)
         _announce(running)
@@ -185,6 +194,13 @@ def _settings(
     return settings_from({"bind": bind, "threads": threads, **others})
 
 
+def _others(settings: Settings) -> list[Signal]:
+    """Signals besides those that stop it."""
+    # On a terminal, HUP says that it is being closed.
+    reads_again = has_certificates(settings) and not os.isatty(0)
+    return [SIGUSR1, SIGHUP] if reads_again else [SIGUSR1]
+
+
 def _announce(running: Running) -> None:
     LOGGER.info(
         "pelton %s listens on %s (worker kind: %s, pid %d)%s",
@@ -194,6 +210,8 @@ def _announce(running: Running) -> None:
         os.getpid(),
         "; Ctrl-C stops it." if heeds_interrupts() else ".",
     )
+    for listener in running.redirect_listeners:
+        LOGGER.info("sends on to HTTPS from %s", listener)
 
 
 def _wait_for_signals(running: Running, signals: Signals, notifier: Notifier) -> None:
@@ -236,10 +254,17 @@ def _wait_out(running: Running, signals: Signals, delay: float) -> Signal | None
     deadline = time.monotonic() + delay
     while (left := deadline - time.monotonic()) > 0:
         received = signals.wait(left)
-        if received != SIGUSR1:
+        if received not in (SIGUSR1, SIGHUP):
             return received
-        running.reopen_logs()
+        _obey(running, received)
     return None
+
+
+def _obey(running: Running, received: Signal) -> None:
+    if received == SIGHUP:
+        running.read_certificates()
+    else:
+        running.reopen_logs()
 
 
 def _wait_for_stop(running: Running, signals: Signals, notifier: Notifier) -> Signal | None:
@@ -247,8 +272,8 @@ def _wait_for_stop(running: Running, signals: Signals, notifier: Notifier) -> Si
     interval = notifier.watchdog_interval
     while True:
         received = signals.wait(interval)
-        if received == SIGUSR1:
-            running.reopen_logs()
+        if received in (SIGUSR1, SIGHUP):
+            _obey(running, received)
         elif received is not None or running.wait(0):
             return received
         else:

@@ -71,14 +71,18 @@ def _serve(order: Order, descriptors: list[int]) -> None:
     *listeners, bodies, doorbell, memory, link, talk = descriptors
     with socket.socket(fileno=talk) as line:
         line.setblocking(True)
+        first_admin = len(listeners) - order.admin_listeners
+        described = [
+            (one, "application" if place < first_admin else "admin", False)
+            for place, one in enumerate(listeners)
+        ]
         try:
             front = _engine.Front(
                 settings,
-                listeners,
+                described,
                 None,
                 bodies=bodies,
                 doorbell=doorbell,
-                admin_listeners=order.admin_listeners,
             )
             front.start()
             front.add_worker(1, order.pid, order.permits, memory, link, 0)

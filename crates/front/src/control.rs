@@ -13,10 +13,12 @@ use pelton_link::{BodyPool, Doorbell, Origin};
 use crate::access::log::AccessLog;
 use crate::counters::Counters;
 use crate::event_loop::EventLoop;
+use crate::event_loop::redirect::Challenges;
 use crate::notices::{Level, Notice, Notices};
 use crate::scheduling::worker_link::WorkerLink;
 use crate::settings::Settings;
 use crate::transport::listener::ListenerSettings;
+use crate::transport::tls::Encryption;
 
 /// What the front has been told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +44,8 @@ pub(crate) enum Order {
     CalledItself(u64, u32),
     Mount(String, Vec<u8>),
     Answer(Arc<Doorbell>),
+    Encrypt(Box<Encryption>),
+    SetChallenges(Challenges),
 }
 
 /// What all workers of a front have in common.
@@ -204,6 +208,16 @@ impl FrontHandle {
     /// One of the [`crate::LocalCalls`] was made by the worker process `pid`, or by a child of it.
     pub fn called_itself(&self, number: u64, pid: u32) {
         self.order(Order::CalledItself(number, pid));
+    }
+
+    /// New connections are encrypted with this from now on; those that are open go on as they began.
+    pub fn encrypt(&self, encryption: Encryption) {
+        self.order(Order::Encrypt(Box::new(encryption)));
+    }
+
+    /// What ACME servers find from now on.
+    pub fn set_challenges(&self, challenges: Challenges) {
+        self.order(Order::SetChallenges(challenges));
     }
 
     /// Files of `folder` are responses to requests below `prefix` from now on.

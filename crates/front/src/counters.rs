@@ -170,6 +170,30 @@ counters! {
     closed_no_proxy_header,
     /// Connections that the front has forgotten because a worker has taken their sockets (WebSockets).
     closed_handed_over,
+    /// Handshakes of TLS that were completed.
+    handshakes_done,
+    /// Of those, how many went on with an earlier session.
+    handshakes_resumed,
+    /// Handshakes that failed: nothing in common, no trust, or no TLS.
+    handshakes_failed,
+    /// Handshakes that took too long.
+    handshakes_late,
+    /// Handshakes refused because there were too many.
+    handshakes_refused,
+    /// Clients that spoke HTTP where HTTPS is spoken.
+    plain_on_tls,
+    /// Clients that spoke TLS where HTTP is spoken.
+    tls_on_plain,
+    /// Requests sent on to HTTPS.
+    redirects,
+    /// Challenges of ACME servers answered.
+    challenges_answered,
+    /// Connections closed because the handshake failed.
+    closed_handshake_failed,
+    /// Connections closed because the handshake took too long.
+    closed_handshake_late,
+    /// Connections closed because there were too many handshakes.
+    closed_handshake_refused,
     /// Idle connections closed because others waited to be accepted.
     closed_for_newcomers,
     /// Listening sockets that somebody else has shut down.

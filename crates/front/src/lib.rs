@@ -32,6 +32,7 @@ mod simulation;
 mod tests;
 
 pub use control::{Common, FrontHandle, start};
+pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Level, News, Notice};
@@ -41,3 +42,4 @@ pub use settings::Settings;
 pub use static_files::StaticSettings;
 pub use transport::Origin;
 pub use transport::listener::{ListenerSettings, Protocol, Role};
+pub use transport::tls::Encryption;

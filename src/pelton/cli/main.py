@@ -106,6 +106,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
         _exit_with(error, _USAGE)
     from pelton.cli import checks
     from pelton.cli.application_check import check_application
+    from pelton.cli.certificates_check import check_certificates
 
     findings = [
         *checks.check_settings(settings, found.resolved.sources),
@@ -115,6 +116,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
     findings += [
         *checks.check_addresses(settings),
         *checks.check_files(settings),
+        *check_certificates(settings),
         *checks.check_descriptors(settings),
         *(check_application(parsed, directory, settings) if parsed else ()),
         *(doubtful(note) for note in (*found.notes, *found.warnings)),
@@ -128,6 +130,23 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
             click.echo(f"       {line}", color=_colour())
     if any(one.verdict is Verdict.FAULT for one in findings):
         sys.exit(_FAILED)
+
+
+def _tls_report(target: str | None, config: str | None, **given: Any) -> None:
+    """Print what a scanner of TLS would find: versions, cipher suites, certificates, dates.
+
+    Takes the same options as serving, and reads the same files. Nothing is started.
+    """
+    from pelton.cli.tls_report import report
+
+    try:
+        _, settings = _configured(config, given)
+        for line in report(settings):
+            click.echo(line)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    except PeltonError as error:
+        _exit_with(error, _FAILED)
 
 
 def _migrate(argument: tuple[str, ...]) -> None:
@@ -351,6 +370,7 @@ _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 _COMMANDS: dict[str, click.Command] = {
     "config": _command(_config, "config"),
     "check": _command(_check, "check"),
+    "tls-report": _command(_tls_report, "tls-report"),
     "run": Command(
         "run",
         params=[

@@ -24,6 +24,7 @@ class Scheme(enum.Enum):
     """What clients of a listener speak, where the address says so."""
 
     HTTP = "http"
+    HTTPS = "https"
     H2C = "h2c"
 
 
@@ -72,7 +73,7 @@ class Bind:
 def parse_bind(text: str) -> Bind:
     """As `parse_address`, with a scheme in front where somebody wants to say which.
 
-    Behind ``http://`` and ``h2c://`` stands the address itself, also ``unix:/path`` or ``fd://3``.
+    Behind ``http://``, ``https://`` and ``h2c://`` stands the address itself, also ``unix:/path``.
     """
     text = text.strip()
     for scheme in Scheme:

@@ -60,6 +60,7 @@ class Group(enum.Enum):
     FILES = "Files"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
+    ENCRYPTION = "Encryption"
     HEALTH = "Health"
     LOGS = "Logs"
     PROCESS = "Process"
@@ -114,7 +115,7 @@ class Setting:
             case Unit.ADDRESS if not self.repeatable:
                 return "an address"
             case Unit.ADDRESS:
-                return "host:port, :port, port, [::1]:port, unix:/path or fd://3"
+                return "host:port, :port, port, [::1]:port, unix:/path or fd://3 (https:// in front)"
             case Unit.PATH:
                 return "a path"
             case _:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting, table_of
+from pelton.config.table.encryption import Encryption
 from pelton.config.table.files import Files
 from pelton.config.table.http2 import Http2
 from pelton.config.table.load import Load
@@ -41,7 +42,7 @@ MOST_AT_ONCE = 4096
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
-class Settings(Process, Observing, Timeouts, Load, Files, Http2, Requests, Processes, Serving):
+class Settings(Process, Observing, Encryption, Timeouts, Load, Files, Http2, Requests, Processes, Serving):
     """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
 
     # No setting but what ``access_log`` becomes once it is opened (`pelton.logs.access`): the front

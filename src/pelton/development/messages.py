@@ -42,6 +42,7 @@ class Mode:
     is_most: bool = False
     reloader: bool = False
     debugger: bool = False
+    tls: bool = False
 
     def __str__(self) -> str:
         at_once = f"{'up to ' if self.is_most else ''}{self.at_once} {self.unit}s"
@@ -85,25 +86,25 @@ def styled(text: str, *styles: str, colour: bool = True) -> str:
 def banner(addresses: Iterable[Address], mode: Mode) -> None:
     """Say where it listens and how, as Flask's users know it."""
     colour = is_colourful()
-    lines = [f" * Running on {where}" for where in places(addresses)]
+    lines = [f" * Running on {where}" for where in places(addresses, "https" if mode.tls else "http")]
     lines.append(f" * Served by pelton: {mode}; reloader {_on(mode.reloader)}, debugger {_on(mode.debugger)}")
     if heeds_interrupts():
         lines.append(styled(" * Ctrl-C stops it", "yellow", colour=colour))
     LOGGER.info("%s", "\n".join(lines))
 
 
-def places(addresses: Iterable[Address]) -> list[str]:
+def places(addresses: Iterable[Address], scheme: str = "http") -> list[str]:
     """The URLs that reach ``addresses``, those of the network included where it is every interface."""
     found: list[str] = []
     for address in addresses:
         family = _EVERY_INTERFACE.get(address.host) if isinstance(address, TcpAddress) else None
         if family is None or not isinstance(address, TcpAddress):
-            found.append(f"http://{address}" if isinstance(address, TcpAddress) else str(address))
+            found.append(f"{scheme}://{address}" if isinstance(address, TcpAddress) else str(address))
             continue
         found.append(f"all addresses ({address.host})")
         loopback = "127.0.0.1" if family is socket.AF_INET else "::1"
         for host in dict.fromkeys([loopback, *_network_hosts(family)]):
-            found.append(f"http://{TcpAddress(host, address.port)}")
+            found.append(f"{scheme}://{TcpAddress(host, address.port)}")
     return found
 
 

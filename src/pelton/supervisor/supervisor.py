@@ -288,6 +288,7 @@ class Supervisor:
             # The window's size has changed; that is all it means there.
             return
         if number == signal.SIGHUP:
+            self._performer.read_certificates()
             self._events.append(ev.Reload(self._read_again()))
             self._hooks.reloading()
             return

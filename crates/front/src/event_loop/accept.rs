@@ -4,6 +4,7 @@ use std::io;
 
 use mio::unix::SourceFd;
 
+use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Driver};
 use crate::event_loop::EventLoop;
@@ -46,7 +47,7 @@ impl EventLoop {
                     break;
                 }
                 let Some(listener) = self.listeners.get_mut(index) else { return };
-                match listener.accept() {
+                match listener.accept(self.encryption.as_deref()) {
                     Ok((transport, peer)) => {
                         let kind = listener.kind;
                         self.adopt(transport, peer, kind);
@@ -92,7 +93,9 @@ impl EventLoop {
     /// there is no other left.
     fn has_room_for(&self, role: Role) -> bool {
         match role {
-            Role::Application => self.connections.public_len() < self.settings.max_connections,
+            Role::Application | Role::Redirect | Role::PlainOnTls => {
+                self.connections.public_len() < self.settings.max_connections
+            }
             Role::Admin => self.connections.admin_len() < ADMIN_CONNECTIONS,
         }
     }
@@ -177,10 +180,21 @@ impl EventLoop {
             return id;
         }
         self.shared.counters.connections_accepted.up();
-        // A connection that never says anything has no more time than one that is slow with its head.
-        self.set_connection_deadline(id, self.settings.head_time);
+        let is_shaking = self.connections.get(id).is_some_and(|connection| connection.transport.is_shaking());
+        if is_shaking {
+            if !self.admit_handshake(id) {
+                return id;
+            }
+        } else {
+            // A connection that never says anything has no more time than one that is slow with its head.
+            self.set_connection_deadline(id, self.settings.head_time);
+        }
         if !self.count_client(id) {
             self.shared.counters.connections_refused.up();
+            if is_shaking {
+                self.close(id, CloseReason::HandshakeRefused);
+                return id;
+            }
             self.respond_itself(exchange, OwnResponse::TooManyConnections);
             self.drive(id);
         }

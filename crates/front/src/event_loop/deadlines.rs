@@ -19,6 +19,11 @@ impl EventLoop {
             self.close(id, CloseReason::AfterResponse);
             return;
         }
+        if connection.transport.is_shaking() {
+            self.shared.counters.handshakes_late.up();
+            self.close(id, CloseReason::HandshakeLate);
+            return;
+        }
         let Some(http1) = connection.driver.http1() else {
             self.on_http2_deadline(id);
             return;

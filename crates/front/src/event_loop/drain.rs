@@ -43,6 +43,10 @@ impl EventLoop {
             if !self.is_idle(id) || self.leave_open(id) {
                 continue;
             }
+            if self.connections.get(id).is_some_and(|connection| connection.transport.is_shaking()) {
+                self.set_connection_deadline(id, DRAIN_GRACE);
+                continue;
+            }
             // A request may have arrived that no event has told of yet: look before closing.
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.transport.look_again();

@@ -30,8 +30,11 @@ use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
 use crate::event_loop::files::Helped;
+use crate::event_loop::handshakes::Handshakes;
 use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
+use crate::event_loop::redirect::Challenges;
+use crate::event_loop::relays::Relays;
 use crate::event_loop::upload::Uploads;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
@@ -48,6 +51,7 @@ use crate::static_files::StaticFiles;
 use crate::statsd::sender::Statsd;
 use crate::transport::Transport;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
+use crate::transport::tls::Encryption;
 
 pub(crate) mod absences;
 pub(crate) mod accept;
@@ -55,6 +59,7 @@ pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
 pub(crate) mod files;
+pub(crate) mod handshakes;
 pub(crate) mod health;
 pub(crate) mod making_room;
 pub(crate) mod noting;
@@ -62,6 +67,8 @@ pub(crate) mod offers;
 pub(crate) mod orders;
 pub(crate) mod rates;
 pub(crate) mod receive;
+pub(crate) mod redirect;
+pub(crate) mod relays;
 pub(crate) mod self_calls;
 pub(crate) mod sleep;
 pub(crate) mod staying;
@@ -101,6 +108,14 @@ pub(crate) struct EventLoop {
     pub(crate) watch_at: u64,
     /// When memory is to be given back.
     pub(crate) trim_at: u64,
+    /// What connections are encrypted with, where they are.
+    pub(crate) encryption: Option<Box<Encryption>>,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) relays: Relays,
+    /// Where clients are sent on to; None: the port that they have used.
+    pub(crate) https_port: Option<u16>,
+    /// What ACME servers look for.
+    pub(crate) challenges: Challenges,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) idle_connections: IdleConnections,
@@ -183,6 +198,7 @@ impl EventLoop {
         let poll = Poll::new()?;
         let _kept = keep_poller(poll.as_raw_fd());
         let listeners = Listeners::new(listeners)?;
+        let https_port = listeners.https_port();
         for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
             poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
         }
@@ -231,6 +247,11 @@ impl EventLoop {
             poll,
             listeners,
             trim_at: 0,
+            encryption: None,
+            handshakes: Handshakes::default(),
+            relays: Relays::default(),
+            https_port,
+            challenges: Challenges::new(),
             accept_pause_until: 0,
             accept_complained: false,
             idle_connections: IdleConnections::default(),
@@ -322,6 +343,9 @@ impl EventLoop {
                 self.drive(id);
             }
         }
+        if self.relays.have_work() {
+            self.drive_relays();
+        }
         self.meet_deadlines(due);
         self.tidy_files();
         self.end_late_uploads();
@@ -345,7 +369,10 @@ impl EventLoop {
                 if !self.draining {
                     self.begin_drain();
                 }
-                !self.connections.is_empty()
+                if self.connections.is_empty() && self.relays.len() > 0 {
+                    self.relays.tell_end();
+                }
+                !self.connections.is_empty() || self.relays.len() > 0
             }
             Command::Stop => {
                 for id in self.connections.ids() {
@@ -450,6 +477,9 @@ impl EventLoop {
             listener.may_have_more = true;
             return;
         }
+        if self.relays.len() > 0 && self.on_relay_event(&event) {
+            return;
+        }
         let id = ConnectionId::from_token(event.token);
         let Some(connection) = self.connections.get_mut(id) else { return };
         // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
@@ -464,7 +494,11 @@ impl EventLoop {
             return;
         }
         connection.transport.note_event(event.readable, event.read_closed);
-        if connection.transport.proceed().is_err() {
+        if connection.transport.is_shaking() {
+            if !self.shake_hands(id) {
+                return;
+            }
+        } else if connection.transport.proceed().is_err() {
             self.close(id, CloseReason::TransportError);
             return;
         }
@@ -518,6 +552,8 @@ impl EventLoop {
                 };
                 let Some(exchange) = self.exchanges.get(exchange_id) else { return };
                 match exchange.state() {
+                    // Bytes of a handshake are none of HTTP (`handshakes`).
+                    State::Receiving if connection.transport.is_shaking() => Turn::Wait,
                     State::Receiving => self.receive(id),
                     State::Running if exchange.upload.is_some() => self.stream_in(exchange_id),
                     State::Queued | State::Running => Turn::Wait,
@@ -560,7 +596,10 @@ impl EventLoop {
             Some(_) => {}
             None => self.drop_all_streams(id, reason),
         }
-        let Some(connection) = self.connections.remove(id) else { return };
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        if connection.transport.is_shaking() {
+            self.end_handshake();
+        }
         if connection.is_shared {
             self.part_with(&connection);
         }

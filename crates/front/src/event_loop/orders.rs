@@ -52,6 +52,8 @@ impl EventLoop {
                 Order::CalledItself(number, pid) => self.on_self_call(number, pid),
                 Order::Mount(prefix, folder) => self.mount(&prefix, &folder),
                 Order::Answer(pulse) => pulse.ring(),
+                Order::Encrypt(encryption) => self.encryption = Some(encryption),
+                Order::SetChallenges(challenges) => self.challenges = challenges,
             }
         }
     }

@@ -16,7 +16,7 @@ impl EventLoop {
     /// Waits for events, or until something is due.
     pub(crate) fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
         let wait = self.may_wait_ms();
-        let busy = !self.again.is_empty() || wait == 0;
+        let busy = !self.again.is_empty() || self.relays.have_work() || wait == 0;
         self.waits_ms = 0;
         if self.dispatch.unannounced() > 0 {
             // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could

@@ -28,8 +28,10 @@ impl EventLoop {
             if let Some(listener) = self.listeners.find(Role::Application, listener)
                 && socket.set_nonblocking(true).is_ok()
                 && let Ok(address) = socket.peer_addr()
+                // Nobody puts one there that is encrypted.
+                && let Ok(transport) = listener.transport(socket, None)
             {
-                let (transport, kind) = (listener.transport(socket), listener.kind);
+                let kind = listener.kind;
                 let id = self.adopt(transport, Peer::new(&address), kind);
                 if let Some(connection) = self.connections.get_mut(id) {
                     connection.fresh = false;

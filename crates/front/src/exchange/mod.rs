@@ -100,6 +100,8 @@ pub struct Exchange {
     pub version: Version,
     /// HEAD: no body in the answer.
     pub is_head: bool,
+    /// It came encrypted, here or to a proxy.
+    pub is_tls: bool,
     /// Whether the connection is to be kept after the answer.
     pub keep_alive: bool,
     /// Whether all of the request has been received; if not, what follows on the connection cannot be understood.
@@ -141,6 +143,7 @@ impl Exchange {
             slot: None,
             version: Version::Http11,
             is_head: false,
+            is_tls: false,
             keep_alive: true,
             received_whole: true,
             broken: false,

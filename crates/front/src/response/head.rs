@@ -59,6 +59,7 @@ impl HeadWriter<'_> {
             date: self.date,
             known_length: head.known_length,
             timing,
+            transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
         };
         let encoded = match &mut exchange.filters {
             None if exchange.stream != 0 => driver.send_head(exchange, head.status, head.fields(), &context),

@@ -339,6 +339,7 @@ impl EventLoop {
                     date: self.date.render(self.unix_seconds),
                     known_length: None,
                     timing: None,
+                    transport_security: None,
                 };
                 let sent = connection.driver.send_head(exchange, 100, [], &context);
                 debug_assert!(sent.is_ok());

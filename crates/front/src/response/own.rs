@@ -195,6 +195,7 @@ impl EventLoop {
             date: self.date.render(self.unix_seconds),
             known_length: head.known_length.filter(|_| !is_filtered(exchange)),
             timing: None,
+            transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
         };
         self.wire.clear();
         let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));

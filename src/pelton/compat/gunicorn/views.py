@@ -79,8 +79,8 @@ class ConfigView:
 
     @property
     def is_ssl(self) -> bool:
-        """Never."""
-        return False
+        """Whether it has a certificate."""
+        return bool(getattr(self._settings, "certfile", ()))
 
     def set(self, name: str, value: Any) -> None:
         """Remembered for whoever reads it; changes nothing."""
