@@ -102,10 +102,8 @@ pub struct Settings {
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).
     pub debugger_affinity: bool,
-<<<<<<< HEAD
     /// Whether requests with `sid=…-wN` in the query go to worker N (`affinity`).
     pub session_affinity: bool,
-=======
     /// How long a handshake of TLS may take.
     pub handshake_time: Duration,
     /// Handshakes under way at once; 0 for no limit.
@@ -114,7 +112,6 @@ pub struct Settings {
     pub handshake_rate: u64,
     /// The value of `Strict-Transport-Security` in encrypted responses.
     pub transport_security: Option<Vec<u8>>,
->>>>>>> main
     /// Where idle connections wait for the front that comes after this one; None where none comes.
     pub waiting_room: Option<Arc<WaitingRoom>>,
 }

@@ -165,9 +165,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             other => return Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
         },
         debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
-<<<<<<< HEAD
         session_affinity: from.getattr("affinity")?.extract::<String>()? == "session",
-=======
         handshake_time: seconds(from, "handshake_seconds")?,
         handshakes_at_once: number(from, "handshakes_at_once")?,
         handshake_rate: number(from, "handshake_rate")?,
@@ -175,7 +173,6 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             0 => None,
             seconds => Some(format!("max-age={seconds}").into_bytes()),
         },
->>>>>>> main
         waiting_room: waiting_room_of(from)?,
     })
 }
