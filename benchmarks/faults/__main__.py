@@ -5,10 +5,11 @@ standard library; pelton runs from its own environment, the peers from that of `
 """
 
 import argparse
+import json
 import re
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks import peers
@@ -83,7 +84,8 @@ def page(rows: list[Row], facts: dict[str, str]) -> str:
         "; ".join(f"{name} {value}" for name, value in facts.items()),
     ]
     for scene in scenes.SCENES:
-        mine = [row for row in rows if row[1] == scene.name]
+        order = [kind.name for kind in subjects.KINDS]
+        mine = sorted((row for row in rows if row[1] == scene.name), key=lambda row: order.index(row[0]))
         if not mine:
             continue
         parts += ["", f"## {scene.title[0].upper()}{scene.title[1:]}", ""]
@@ -94,7 +96,19 @@ def page(rows: list[Row], facts: dict[str, str]) -> str:
         for name, _, seen, log in mine:
             said = "<br>".join(f"`{line}`" for line in log) or "nothing"
             parts.append(f"| {name} | {seen.client} | {said} | {seen.lost} |")
+        missing = {"pelton", *(row[0] for row in rows)} - {row[0] for row in mine}
+        if missing:
+            parts += ["", f"Not played: {', '.join(sorted(missing))}."]
     return "\n".join(parts) + "\n"
+
+
+def earlier(path: Path) -> list[Row]:
+    """What earlier runs have seen: a run of a few faults, or servers, renews only theirs."""
+    if not path.exists():
+        return []
+    return [
+        (name, fault, scenes.Seen(**seen), log) for name, fault, seen, log in json.loads(path.read_text())
+    ]
 
 
 def main() -> None:
@@ -103,6 +117,7 @@ def main() -> None:
     known = [scene.name for scene in scenes.SCENES]
     parser.add_argument("--faults", type=names, metavar="X,Y", default=known, help=f"of {', '.join(known)}")
     parser.add_argument("--out", type=Path, default=Path("docs/faults.md"))
+    parser.add_argument("--rows", type=Path, default=Path("benchmarks/results/faults.json"))
     parser.add_argument("--peers-python", type=Path, default=PEERS_PYTHON)
     parser.add_argument("--pelton-python", type=Path, default=PELTON_PYTHON)
     chosen = parser.parse_args()
@@ -111,17 +126,17 @@ def main() -> None:
     played = kinds(chosen.servers)
     facts = {"date": time.strftime("%Y-%m-%d", time.gmtime())}
     facts |= peers.versions(chosen.pelton_python, ["pelton"])
-    others = [kind.distribution for kind in played if kind.name != "pelton"]
-    if others:
-        facts |= peers.versions(chosen.peers_python, others)
-    rows: list[Row] = []
+    facts |= peers.versions(chosen.peers_python, ["gunicorn", "granian"])
+    rows = earlier(chosen.rows)
     for scene in scenes.SCENES:
         for kind in played:
-            if scene.name not in chosen.faults:
+            if scene.name not in chosen.faults or (scene.needs_option and kind.name not in scene.options):
                 continue
             python = chosen.pelton_python if kind.name == "pelton" else chosen.peers_python
-            rows.append(play(kind, scene, python))
-            print(rows[-1], file=sys.stderr, flush=True)
+            row = play(kind, scene, python)
+            print(row, file=sys.stderr, flush=True)
+            rows = [one for one in rows if one[:2] != row[:2]] + [row]
+            chosen.rows.write_text(json.dumps([[*one[:2], asdict(one[2]), one[3]] for one in rows], indent=1))
             chosen.out.write_text(page(rows, facts))
 
 

@@ -29,6 +29,8 @@ class Scene:
     run: Callable[[Subject], Seen]
     # By server; one that has no such option plays without it.
     options: Options = field(default_factory=dict)
+    # Means nothing where the option is missing.
+    needs_option: bool = False
 
 
 def _others(port: int, count: int = 5) -> list[Callable[[], str]]:
@@ -49,7 +51,9 @@ def _beside(path: str) -> Callable[[Subject], Seen]:
 
 
 def _late_error(subject: Subject) -> Seen:
-    return Seen(ask(subject.port, "/late-error/x"), "the rest of that response")
+    seen = ask(subject.port, "/late-error")
+    told_as_whole = "200, as if it were whole" if seen == "200" else seen
+    return Seen(told_as_whole, "the rest of that response")
 
 
 def _fork(subject: Subject) -> Seen:
@@ -207,5 +211,6 @@ SCENES = (
             "pelton": ("--access-log", "/dev/full"),
             "gunicorn-gthread": ("--access-logfile", "/dev/full"),
         },
+        needs_option=True,
     ),
 )
