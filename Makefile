@@ -13,7 +13,7 @@ export PIP_QUIET := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-rust test-python check lint format bench instructions fuzz fuzz-short clean
+.PHONY: help setup build run simulate test test-rust test-python check lint format bench instructions wheels fuzz fuzz-short clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,7 +72,15 @@ instructions: build ## Count instructions per request and compare with the commi
 # RUSTC_BOOTSTRAP: the flags for sanitizers are not stable; the stable compiler has them nevertheless.
 FUZZ_TARGETS := head chunked connection proxy_header forwarded ranges conditions accept_encoding file_name h2
 FUZZ_SECONDS ?= 600
+SEEDS ?= 100000
 FUZZ_RUN = cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run --release $(1) -- -max_total_time=$(2) -max_len=2048 -dict=http.dict -print_final_stats=1
+
+simulate: ## Play SEEDS histories of the front (100,000), or the one of SEED, without sockets and clocks
+	SEEDS=$(SEEDS) SEED=$(SEED) cargo test --release --quiet -p pelton-front simulation -- --nocapture
+
+wheels: $(VENV)/.tools ## Build wheels for every Python that is here, and the source distribution, and try them
+	$(BIN)/pip install --quiet --group release
+	$(BIN)/python tools/wheels.py
 
 fuzz: fuzz/.ready ## Fuzz each target of fuzz/ for FUZZ_SECONDS (10 minutes)
 	@for target in $(FUZZ_TARGETS); do ($(call FUZZ_RUN,$$target,$(FUZZ_SECONDS))) || exit 1; done

@@ -3,28 +3,56 @@
 Kept by hand and checked against the built module by ``tests/unit/test_engine_stub.py``.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, final
 
 __all__ = [
+    "Certificate",
     "Front",
     "IncompleteBodyError",
     "Link",
     "Notice",
     "Overdue",
     "SocketOffer",
+    "TicketKeys",
+    "Tls",
     "Worker",
     "__version__",
     "adopt_orphans",
     "body_memory",
     "die_with_parent",
     "link_memory",
+    "make_certificate",
+    "make_challenge_certificate",
+    "read_certificates",
 ]
 
 __version__: str
 
 _Environ = dict[str, Any]
 _Application = Callable[[_Environ, Callable[..., Any]], Iterable[bytes]]
+
+class _StaticFiles(Protocol):
+    """Files that the front sends; see config/table/files.py."""
+
+    @property
+    def mounts(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def sendfile(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def index(self) -> str: ...
+    @property
+    def fallback(self) -> str | None: ...
+    @property
+    def fall_through(self) -> bool: ...
+    @property
+    def cache_control(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def media_types(self) -> dict[bytes, bytes]: ...
+    @property
+    def neighbours(self) -> bool: ...
+    @property
+    def open_files(self) -> int: ...
 
 class _FrontSettings(Protocol):
     """What the front reads once, at start, as attributes of the object it is given (config/settings.py)."""
@@ -37,6 +65,18 @@ class _FrontSettings(Protocol):
     def max_line_bytes(self) -> int: ...
     @property
     def underscore_fields(self) -> str: ...
+    @property
+    def http2_streams(self) -> int: ...
+    @property
+    def http2_stream_window(self) -> int: ...
+    @property
+    def http2_connection_window(self) -> int: ...
+    @property
+    def http2_continuations(self) -> int: ...
+    @property
+    def http2_resets(self) -> int: ...
+    @property
+    def http2_control_frames(self) -> int: ...
     @property
     def max_body_bytes(self) -> int: ...
     @property
@@ -94,6 +134,8 @@ class _FrontSettings(Protocol):
     @property
     def statsd_descriptor(self) -> int: ...
     @property
+    def static_files(self) -> _StaticFiles | None: ...
+    @property
     def statsd_prefix(self) -> str: ...
     @property
     def statsd_tags(self) -> str: ...
@@ -105,6 +147,14 @@ class _FrontSettings(Protocol):
     def trust_request_id(self) -> bool: ...
     @property
     def server_timing(self) -> bool: ...
+    @property
+    def handshake_seconds(self) -> float: ...
+    @property
+    def handshakes_at_once(self) -> int: ...
+    @property
+    def handshake_rate(self) -> int: ...
+    @property
+    def hsts_seconds(self) -> int: ...
     @property
     def request_timeout(self) -> float: ...
     @property
@@ -249,26 +299,112 @@ class Notice:
         """The pids of the workers, where there are ``local_calls``."""
 
 @final
+class TicketKeys:
+    """The keys of session tickets; several `Tls` share one."""
+
+    def __new__(cls) -> TicketKeys:
+        """Without keys there are no tickets."""
+    def replace(self, keys: Sequence[bytes]) -> None:
+        """Use these (48 bytes each): the first for new tickets, all for old ones. Raises ValueError."""
+
+@final
+class Certificate:
+    """What a certificate says."""
+
+    @property
+    def subject(self) -> str:
+        """Whom it is for, as RFC 2253 writes it."""
+    @property
+    def issuer(self) -> str:
+        """Who has signed it."""
+    @property
+    def serial(self) -> str:
+        """Its number, in hexadecimal digits."""
+    @property
+    def not_before(self) -> int:
+        """Seconds since 1970 from which on it is valid."""
+    @property
+    def not_after(self) -> int:
+        """The last second of its validity."""
+    @property
+    def names(self) -> list[str]:
+        """Names of hosts, with ``*.`` where they stand for several, and addresses."""
+    @property
+    def key(self) -> str:
+        """The kind and the size of its key: ``RSA 2048``."""
+    @property
+    def is_authority(self) -> bool:
+        """Whether it may sign others."""
+    @property
+    def is_self_issued(self) -> bool:
+        """Whether it is signed by the name that it bears."""
+
+@final
+class Tls:
+    """Certificates and rules of encryption, checked and ready to serve with."""
+
+    def __new__(
+        cls,
+        pairs: Sequence[tuple[bytes, bytes, bytes | None, bytes | None]],
+        tickets: TicketKeys,
+        *,
+        challenges: Sequence[tuple[bytes, bytes, bytes | None, bytes | None]] = (),
+        ca_certs: bytes | None = None,
+        cert_reqs: str = "none",
+        versions: str = "1.2,1.3",
+        ciphers: str = "",
+        protocols: Sequence[str] = (),
+    ) -> Tls:
+        """``pairs``: PEM of certificates and key, the key's pass phrase, an OCSP response in DER.
+
+        ``challenges``: such pairs for ACME servers. ``protocols``: for ALPN, the preferred one first.
+
+        Raises ValueError: what is wrong, and for a pair also its place.
+        """
+    @property
+    def chains(self) -> list[list[Certificate]]:
+        """The certificates of each pair, the server's own first."""
+    @property
+    def unknown_ciphers(self) -> list[str]:
+        """Words of ``ciphers`` that mean nothing."""
+    @property
+    def cipher_suites(self) -> list[str]:
+        """Those that are left, by OpenSSL's names."""
+
+def read_certificates(pem: bytes) -> list[Certificate]:
+    """What the certificates of a PEM file say. Raises ValueError."""
+
+def make_certificate(names: Sequence[str], lifetime: int) -> tuple[str, str]:
+    """A self-signed certificate for so many seconds, and its key, in PEM. Raises ValueError."""
+
+def make_challenge_certificate(name: str, digest: bytes) -> tuple[str, str]:
+    """What answers the challenge TLS-ALPN-01, and its key; ``digest``: of the key authorization."""
+
+@final
 class Front:
     """Owns listeners and connections; runs on its own native thread and never takes the GIL."""
 
     def __new__(
         cls,
         settings: _FrontSettings,
-        listeners: Sequence[int],
+        listeners: Sequence[tuple[int, str, bool]],
         link: Link | None = None,
         *,
         bodies: int = -1,
         doorbell: int = -1,
         pulse: int = -1,
-        admin_listeners: int = 0,
+        tls: Tls | None = None,
+        h2c: Sequence[int] = (),
     ) -> Front:
-        """Duplicate the listening sockets (descriptors, already bound and listening).
+        """Duplicate the listening sockets (bound and listening).
+
+        ``listeners``: of each its descriptor, its role (``application``, ``redirect`` to https or ``admin``,
+        for health checks only) and whether it is encrypted, for which ``tls`` is needed.
 
         With ``link`` its worker, in this process, is the only one. Without, workers are added later, and
         ``bodies`` (from `body_memory`, never used by another front) and ``doorbell`` (a non-blocking eventfd)
-        are needed; ``pulse``, another one, is for `answer`. The last ``admin_listeners`` of the listeners
-        serve health checks only.
+        are needed; ``pulse``, another one, is for `answer`. At the listeners whose places are in ``h2c``
+        clients may speak HTTP/2 at once.
 
         Raises OSError when a descriptor is unusable, ValueError when a setting is out of range or the link
         has a front already.
@@ -287,6 +423,8 @@ class Front:
 
         Raises OSError when a descriptor is unusable or the memory too small.
         """
+    def mount(self, prefix: str, folder: bytes) -> None:
+        """Send the files of a folder in response to requests below a path, which no folder has yet."""
     def retire_worker(self, worker: int) -> None:
         """Hand no more requests to it; the event "quiet" follows when nothing of it runs any more."""
     def worker_died(self, worker: int, how: str) -> None:
@@ -306,6 +444,10 @@ class Front:
         """Whether readiness checks may succeed."""
     def set_access_log(self, descriptor: int) -> None:
         """Write access lines to a duplicate of it from now on; -1: nowhere."""
+    def encrypt(self, tls: Tls) -> None:
+        """Encrypt new connections with it from now on; those that are open go on as they began."""
+    def set_challenges(self, challenges: Mapping[str, str]) -> None:
+        """What ACME servers find below /.well-known/acme-challenge/ from now on: texts by their names."""
     def drain(self) -> None:
         """Close the listeners and idle connections; requests already received are still answered."""
     def stop(self) -> None:

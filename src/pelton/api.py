@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from signal import SIGINT, SIGTERM, SIGUSR1
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 from signal import Signals as Signal
 from typing import Any
 
@@ -30,10 +30,14 @@ from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import open_all
-from pelton.process.signals import STOP, Signals, on_main_thread
+from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded
+from pelton.static.flask_folders import static_folders
+from pelton.static.settings import AUTO, front_files
+from pelton.tls.certificates import certificates_of
+from pelton.tls.material import has_certificates
 from pelton.version import VERSION
 from pelton.worker.worker import Application, build_runner
 
@@ -106,11 +110,19 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             **front_statsd(settings, opened.statsd),
             self_call=self_call_of(settings),
             **waiting_room(settings.bind),
+            static_files=front_files(settings),
         )
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
+            certificates = certificates_of(settings, opened)
+            if certificates is not None:
+                undo.callback(certificates.close)
             front = _engine.Front(
-                settings, opened.descriptors, link, admin_listeners=len(opened.admin_listeners)
+                settings,
+                opened.described,
+                link,
+                tls=None if certificates is None else certificates.tls,
+                h2c=opened.h2c,
             )
         except ValueError as error:
             raise ConfigError(f"A setting is out of range: {error}") from error
@@ -127,8 +139,13 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             opened.admin_listeners,
             counts=counts,
             owns_process=owns_process,
+            redirect_listeners=opened.redirect_listeners,
+            certificates=certificates,
         )
         running._start()
+        if AUTO in settings.static:
+            for prefix, folder in static_folders(app):
+                front.mount(prefix, os.fsencode(folder))
         for listener in opened.all_listeners:
             listener.hand_over()
         opened.close_outputs()
@@ -148,7 +165,9 @@ def run_with(
     notifier = Notifier.from_environment() if on_main_thread() else Notifier(None)
     with contextlib.ExitStack() as stack:
         # Before the start, so that a signal in the middle of it is not lost.
-        signals = stack.enter_context(Signals(STOP, unclaimed=[SIGUSR1])) if on_main_thread() else None
+        signals = (
+            stack.enter_context(Signals(STOP, unclaimed=_others(settings))) if on_main_thread() else None
+        )
         running = start_with(app, settings, owns_process=on_main_thread())
         stack.callback(running.stop)
         _announce(running)
@@ -175,6 +194,13 @@ def _settings(
     return settings_from({"bind": bind, "threads": threads, **others})
 
 
+def _others(settings: Settings) -> list[Signal]:
+    """Signals besides those that stop it."""
+    # On a terminal, HUP says that it is being closed.
+    reads_again = has_certificates(settings) and not os.isatty(0)
+    return [SIGUSR1, SIGHUP] if reads_again else [SIGUSR1]
+
+
 def _announce(running: Running) -> None:
     LOGGER.info(
         "pelton %s listens on %s (worker kind: %s, pid %d)%s",
@@ -182,8 +208,10 @@ def _announce(running: Running) -> None:
         " and ".join(running.addresses),
         kind_of(running.settings).description(running.settings),
         os.getpid(),
-        "; Ctrl-C stops it." if on_main_thread() else ".",
+        "; Ctrl-C stops it." if heeds_interrupts() else ".",
     )
+    for listener in running.redirect_listeners:
+        LOGGER.info("sends on to HTTPS from %s", listener)
 
 
 def _wait_for_signals(running: Running, signals: Signals, notifier: Notifier) -> None:
@@ -226,10 +254,17 @@ def _wait_out(running: Running, signals: Signals, delay: float) -> Signal | None
     deadline = time.monotonic() + delay
     while (left := deadline - time.monotonic()) > 0:
         received = signals.wait(left)
-        if received != SIGUSR1:
+        if received not in (SIGUSR1, SIGHUP):
             return received
-        running.reopen_logs()
+        _obey(running, received)
     return None
+
+
+def _obey(running: Running, received: Signal) -> None:
+    if received == SIGHUP:
+        running.read_certificates()
+    else:
+        running.reopen_logs()
 
 
 def _wait_for_stop(running: Running, signals: Signals, notifier: Notifier) -> Signal | None:
@@ -237,8 +272,8 @@ def _wait_for_stop(running: Running, signals: Signals, notifier: Notifier) -> Si
     interval = notifier.watchdog_interval
     while True:
         received = signals.wait(interval)
-        if received == SIGUSR1:
-            running.reopen_logs()
+        if received in (SIGUSR1, SIGHUP):
+            _obey(running, received)
         elif received is not None or running.wait(0):
             return received
         else:

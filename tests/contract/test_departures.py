@@ -46,7 +46,7 @@ class OneThread:
         link = _engine.Link(1)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self.front = _engine.Front(settings, [listener.fileno()], link)
+            self.front = _engine.Front(settings, [(listener.fileno(), "application", False)], link)
         environs = [template("localhost", "80", multithread=False)] * 2
         sockets = ClientSockets(10, "this process")
         self.worker = _engine.Worker(link, app, environs, FileWrapper, LogObserver(), sockets)

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import StartLive
 from pelton.compat.gunicorn.options import BY_NAME, Fate
+from support.certificates import Files, ask, connect, context_for
 from support.client import request
 from support.kinds import exists
 from support.live import Live
@@ -103,10 +104,12 @@ def test_the_files_name_only_known_options() -> None:
     assert all(f"def {one}(" in defined for one in hooks)
 
 
-def test_tls_is_refused(live: StartLive, shop: Path) -> None:
+def test_tls(live: StartLive, shop: Path) -> None:
+    files = Files(shop / "server.crt", shop / "server.key")
+    files.write()
     server = start(live, shop, "tls", "shop:app")
-    assert server.exit_code() == 2
-    assert "gunicorn.conf.py:4: certfile is refused: pelton does not speak TLS yet." in server.log.text
+    with connect(server.addresses[0], context_for(files)) as client:
+        assert ask(client).startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_application_of_the_file(live: StartLive, shop: Path) -> None:

@@ -198,3 +198,58 @@ def test_socket_activation(live: StartLive, workers: str) -> None:
         # It is systemd's, and listens on.
         with Client(address):
             pass
+
+
+# One process
+
+
+def the_server(server: Live) -> int:
+    """The pid of the process that serves, seen from outside: process 1 is beside it."""
+    (first,) = children_of(server.process.pid)
+    assert server.pid > 1
+    (pid,) = children_of(first)
+    return pid
+
+
+@in_a_container
+def test_orphans_of_one_process_are_reaped(live: StartLive, gates: Gates) -> None:
+    server = live(PROCESS_APP, prefix=CONTAINER, environment=gates.environment)
+    serves = the_server(server)
+    (first,) = children_of(server.process.pid)
+    gates.add("orphan")
+    # The application's own child has its exit code, or this would be no answer.
+    assert server.ask(request(target="/orphan/orphan")).status == 200
+    eventually(lambda: len(children_of(first)) == 2, "the orphan has come to process 1")
+    (orphan,) = set(children_of(first)) - {serves}
+    gates.open("orphan")
+    eventually(lambda: not runs(orphan) and not zombies_of(first), "it is gone altogether")
+    assert children_of(first) == [serves]
+
+
+@in_a_container
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_process_ends_in_order(live: StartLive, number: signal.Signals) -> None:
+    server = live(PROCESS_APP, prefix=CONTAINER)
+    (first,) = children_of(server.process.pid)
+    assert server.ask(request()).status == 200
+    os.kill(first, number)
+    assert server.exit_code() == 0
+    assert server.processes() == []
+
+
+@in_a_container
+def test_sigterm_is_obeyed_while_the_application_is_imported(live: StartLive, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import sys, time\nprint('begins', file=sys.stderr)\ntime.sleep(60)\n")
+    server = live("slow", directory=tmp_path, prefix=CONTAINER)
+    server.log.wait_for("begins")
+    (first,) = children_of(server.process.pid)
+    os.kill(first, signal.SIGTERM)
+    assert server.exit_code() == 128 + signal.SIGTERM
+    assert server.processes() == []
+
+
+@in_a_container
+def test_the_exit_code_is_the_commands(live: StartLive, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise RuntimeError('at import')\n")
+    server = live("broken", directory=tmp_path, prefix=CONTAINER)
+    assert server.exit_code() == 3

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from support.certificates import connect, context_for, make_files
 from support.client import Client, request
 from support.development import SERVERS, SIMPLE_SCRIPT, Development
 from support.gates import Gates
@@ -307,10 +308,18 @@ def test_static_files(run: Start, server: str, tmp_path: Path) -> None:
     assert script.get("/static/none.txt").json()["environ"]["PATH_INFO"] == "/static/none.txt"
 
 
-def test_tls_is_refused_by_pelton(run: Start) -> None:
-    script = run("pelton", ssl_context="adhoc")
-    assert script.exit_code() == 1
-    assert "ssl_context: pelton cannot serve HTTPS itself yet" in script.log.text
+@both
+def test_tls(run: Start, server: str, tmp_path: Path) -> None:
+    files = make_files(tmp_path)
+    script = run(server, ssl_context=(str(files.certificate), str(files.key)))
+    address = script.log.wait_for(r"Running on (https://127\.0\.0\.1:\d+)")[1]
+    with connect(address, context_for(files)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        got = b""
+        while piece := client.recv(65536):
+            got += piece
+    assert b" 200 OK\r\n" in got
+    assert b'"wsgi.url_scheme": "https"' in got
 
 
 # What is logged

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.logs.statsd import front_statsd
+from pelton.static.settings import front_files
 
 MOST_BYTES = 1 << 20
 MOST_DESCRIPTORS = 32
@@ -66,17 +67,22 @@ def _serve(order: Order, descriptors: list[int]) -> None:
         settings = replace(settings, access_log_descriptor=descriptors.pop(0))
     if order.has_statsd:
         settings = replace(settings, **front_statsd(settings, descriptors.pop(0)))
+    settings = replace(settings, static_files=front_files(settings))
     *listeners, bodies, doorbell, memory, link, talk = descriptors
     with socket.socket(fileno=talk) as line:
         line.setblocking(True)
+        first_admin = len(listeners) - order.admin_listeners
+        described = [
+            (one, "application" if place < first_admin else "admin", False)
+            for place, one in enumerate(listeners)
+        ]
         try:
             front = _engine.Front(
                 settings,
-                listeners,
+                described,
                 None,
                 bodies=bodies,
                 doorbell=doorbell,
-                admin_listeners=order.admin_listeners,
             )
             front.start()
             front.add_worker(1, order.pid, order.permits, memory, link, 0)

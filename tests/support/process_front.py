@@ -56,7 +56,7 @@ class ProcessFront:
                 _front_server(),
                 [pickle.dumps(order)],
                 [
-                    *(*log, *statsd, *opened.descriptors),
+                    *(*log, *statsd, *(one.socket.fileno() for one in opened.all_listeners)),
                     *(bodies, doorbell, memory, front_end.fileno(), theirs.fileno()),
                 ],
             )

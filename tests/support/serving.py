@@ -70,9 +70,11 @@ class Serve:
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack
 
-    def __call__(self, app: WSGIApplication, *, transport: str = "ipv4", **settings: Any) -> Server:
-        """Serve ``app`` over one of `TRANSPORTS`."""
-        bind = self._stack.enter_context(address_of(transport))
+    def __call__(
+        self, app: WSGIApplication, *, transport: str = "ipv4", scheme: str = "", **settings: Any
+    ) -> Server:
+        """Serve ``app`` over one of `TRANSPORTS`; ``scheme`` stands before the address."""
+        bind = scheme + self._stack.enter_context(address_of(transport))
         given = settings_of_the_kind({**FAR_AWAY, **settings})
         running: Running | ProcessFront
         if FRONT == "process":

@@ -222,7 +222,7 @@ def test_matters_of_the_process() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("certfile = 'x'", r"gunicorn.conf.py:1: certfile is refused: pelton does not speak TLS"),
+        ("cert_reqs = 7", r"7 is not one of 0 .none., 1 .optional., 2 .required."),
         ("def ssl_context(c, d):\n    pass", r"gunicorn.conf.py:1: ssl_context is refused"),
         ("worker_class = 'uvicorn.workers.UvicornWorker'", "serves ASGI"),
         ("worker_class = 'asgi'", "serves ASGI"),
@@ -304,7 +304,7 @@ def test_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--certfile", "x"], "the command line: --certfile: certfile is refused"),
+        (["--http2-cleartext", "on"], "the command line: --http2-cleartext: http2_cleartext is refused"),
         (["--timeout"], "--timeout needs a value"),
         (["--reuse-port=1"], "--reuse-port takes no value"),
         (["-t", "x"], "the command line: -t: timeout: 'x' is not a whole number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import ssl
 import sys
 import threading
 import types
@@ -112,7 +113,9 @@ def test_what_a_request_handler_changes() -> None:
     ("arguments", "error", "message"),
     [
         ({"port": "5000"}, TypeError, "port must be an integer"),
-        ({"ssl_context": "adhoc"}, ConfigError, "cannot serve HTTPS"),
+        ({"ssl_context": "cert.pem"}, ConfigError, "neither 'adhoc' nor a pair of files"),
+        ({"ssl_context": ssl.create_default_context()}, ConfigError, "SSLContext cannot tell"),
+        ({"ssl_context": ()}, ConfigError, "a certificate and its key"),
         ({"port": 70000}, ConfigError, "70000"),
     ],
 )

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from pelton.config.bounds import AUTOMATIC
 from pelton.config.setting import Unit
-from pelton.config.settings import AUTO, TABLE, Settings, check_one_process, settings_from
+from pelton.config.settings import TABLE, Settings, check_one_process, settings_from
 from pelton.exceptions import ConfigError
 
 
@@ -23,6 +24,7 @@ def test_the_table_has_every_field() -> None:
         "access_log_descriptor",
         "hooks",
         "read_again",
+        "static_files",
         "statsd_descriptor",
         "threads_bound",
         "waiting_in",
@@ -70,7 +72,7 @@ def test_texts_and_numbers() -> None:
         ("threads", 0, "threads: 0 is too small; the smallest value is 1"),
         ("threads", True, "threads: True is not a number"),
         ("threads", 1.5, "not a whole number"),
-        ("threads", "many", "no whole number, and no range"),
+        ("threads", "many", "not a whole number, nor a range"),
         ("threads", None, "not a number"),
         ("keep_alive_seconds", float("nan"), "finite"),
         ("keep_alive_seconds", 0, "smallest value is 100ms"),
@@ -102,8 +104,8 @@ def test_faults_name_the_setting(name: str, value: Any, says: str) -> None:
 
 def test_the_number_of_workers_may_be_a_word() -> None:
     row = next(one for one in TABLE if one.name == "workers")
-    assert settings_from({"workers": "auto"}).workers == AUTO == row.accept(AUTO)
-    assert row.show(AUTO) == "auto"
+    assert settings_from({"workers": "auto"}).workers == AUTOMATIC == row.accept(AUTOMATIC)
+    assert row.show(AUTOMATIC) == "auto"
     assert settings_from({"workers": 3}).workers == 3
 
 

@@ -48,6 +48,7 @@ fn main() -> std::io::Result<()> {
         max_head_bytes: 65536,
         max_fields: 100,
         max_line_bytes: 1 << 14,
+        http2: Default::default(),
         underscore_fields: UnderscorePolicy::Drop,
         max_body_bytes: 1 << 30,
         body_memory_bytes: 1 << 20,
@@ -84,8 +85,13 @@ fn main() -> std::io::Result<()> {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        static_files: pelton_front::StaticSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,
+        handshake_time: Duration::from_secs(10),
+        handshakes_at_once: 0,
+        handshake_rate: 0,
+        transport_security: None,
         waiting_room: None,
     };
     let FrontHalf { end: front_end, bodies, doorbell } = half;

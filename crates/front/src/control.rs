@@ -13,10 +13,12 @@ use pelton_link::{BodyPool, Doorbell, Origin};
 use crate::access::log::AccessLog;
 use crate::counters::Counters;
 use crate::event_loop::EventLoop;
+use crate::event_loop::redirect::Challenges;
 use crate::notices::{Level, Notice, Notices};
 use crate::scheduling::worker_link::WorkerLink;
 use crate::settings::Settings;
 use crate::transport::listener::ListenerSettings;
+use crate::transport::tls::Encryption;
 
 /// What the front has been told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +42,10 @@ pub(crate) enum Order {
     Retire(u64),
     Died(u64, String),
     CalledItself(u64, u32),
+    Mount(String, Vec<u8>),
     Answer(Arc<Doorbell>),
+    Encrypt(Box<Encryption>),
+    SetChallenges(Challenges),
 }
 
 /// What all workers of a front have in common.
@@ -65,6 +70,29 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new() -> Self {
+        Shared {
+            command: AtomicU8::new(0),
+            has_orders: AtomicBool::new(false),
+            orders: Mutex::default(),
+            counters: Counters::default(),
+            notices: Notices::default(),
+            ended: Mutex::new(false),
+            end: Condvar::new(),
+        }
+    }
+
+    /// The front is to do this from now on; what is stronger stays.
+    pub(crate) fn tell(&self, command: Command) {
+        self.command.fetch_max(command as u8, Ordering::AcqRel);
+    }
+
+    /// The front is to do this once.
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+        self.has_orders.store(true, Ordering::Release);
+    }
+
     pub(crate) fn command(&self) -> Command {
         match self.command.load(Ordering::Acquire) {
             0 => Command::Serve,
@@ -119,15 +147,7 @@ pub fn start(
     listeners: Vec<ListenerSettings>,
     common: Common,
 ) -> io::Result<FrontHandle> {
-    let shared = Arc::new(Shared {
-        command: AtomicU8::new(0),
-        has_orders: AtomicBool::new(false),
-        orders: Mutex::default(),
-        counters: Counters::default(),
-        notices: Notices::default(),
-        ended: Mutex::new(false),
-        end: Condvar::new(),
-    });
+    let shared = Arc::new(Shared::new());
     let doorbell = Arc::clone(&common.doorbell);
     let event_loop = EventLoop::new(settings, listeners, common, Arc::clone(&shared))?;
     let ending = Ending(Arc::clone(&shared));
@@ -140,13 +160,12 @@ pub fn start(
 
 impl FrontHandle {
     fn tell(&self, command: Command) {
-        self.shared.command.fetch_max(command as u8, Ordering::AcqRel);
+        self.shared.tell(command);
         self.doorbell.ring();
     }
 
     fn order(&self, order: Order) {
-        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
-        self.shared.has_orders.store(true, Ordering::Release);
+        self.shared.order(order);
         self.doorbell.ring();
     }
 
@@ -189,6 +208,21 @@ impl FrontHandle {
     /// One of the [`crate::LocalCalls`] was made by the worker process `pid`, or by a child of it.
     pub fn called_itself(&self, number: u64, pid: u32) {
         self.order(Order::CalledItself(number, pid));
+    }
+
+    /// New connections are encrypted with this from now on; those that are open go on as they began.
+    pub fn encrypt(&self, encryption: Encryption) {
+        self.order(Order::Encrypt(Box::new(encryption)));
+    }
+
+    /// What ACME servers find from now on.
+    pub fn set_challenges(&self, challenges: Challenges) {
+        self.order(Order::SetChallenges(challenges));
+    }
+
+    /// Files of `folder` are responses to requests below `prefix` from now on.
+    pub fn mount(&self, prefix: String, folder: Vec<u8>) {
+        self.order(Order::Mount(prefix, folder));
     }
 
     /// Rings `pulse` from the front's thread, which shows that its event loop runs.

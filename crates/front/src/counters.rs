@@ -106,6 +106,20 @@ counters! {
     answers_broken,
     /// Requests or answers that nobody waits for any more.
     clients_gone,
+    /// Connections that speak HTTP/2.
+    http2_connections,
+    /// Requests that came over them.
+    http2_streams,
+    /// Of those, streams that their clients reset.
+    http2_streams_reset,
+    /// Streams refused because the connection had as many as it may.
+    http2_streams_refused,
+    /// Streams reset, or refused, for a fault of their clients.
+    http2_resets_caused,
+    /// Connections of HTTP/2 given up because they cost more than they may (ENHANCE_YOUR_CALM).
+    http2_calmed,
+    /// Connections of HTTP/2 given up because their clients broke a rule.
+    http2_faults,
     /// Requests waiting in the front's queue now.
     requests_queued,
     /// Slots in use now.
@@ -126,6 +140,14 @@ counters! {
     spool_bytes_used,
     /// Connections answered 429 because their address had too many.
     connections_refused,
+    /// Requests for static files responded to by the front.
+    files_sent,
+    /// Parts of files that had to be read from a disk before they could be sent.
+    file_reads_waited_for,
+    /// Requests answered 500 because a static file could not be opened.
+    file_failures,
+    /// Static files open now.
+    files_open,
     /// Access lines dropped because the log could not take them.
     access_lines_dropped,
     /// Datagrams lost that were meant for a statsd.
@@ -142,10 +164,36 @@ counters! {
     closed_idle,
     /// Connections closed while the client did not take the answer.
     closed_write_timeout,
+    /// Connections closed because a file changed while it was sent.
+    closed_file_changed,
     /// Connections of trusted proxies closed because they did not begin with a PROXY header.
     closed_no_proxy_header,
     /// Connections that the front has forgotten because a worker has taken their sockets (WebSockets).
     closed_handed_over,
+    /// Handshakes of TLS that were completed.
+    handshakes_done,
+    /// Of those, how many went on with an earlier session.
+    handshakes_resumed,
+    /// Handshakes that failed: nothing in common, no trust, or no TLS.
+    handshakes_failed,
+    /// Handshakes that took too long.
+    handshakes_late,
+    /// Handshakes refused because there were too many.
+    handshakes_refused,
+    /// Clients that spoke HTTP where HTTPS is spoken.
+    plain_on_tls,
+    /// Clients that spoke TLS where HTTP is spoken.
+    tls_on_plain,
+    /// Requests sent on to HTTPS.
+    redirects,
+    /// Challenges of ACME servers answered.
+    challenges_answered,
+    /// Connections closed because the handshake failed.
+    closed_handshake_failed,
+    /// Connections closed because the handshake took too long.
+    closed_handshake_late,
+    /// Connections closed because there were too many handshakes.
+    closed_handshake_refused,
     /// Idle connections closed because others waited to be accepted.
     closed_for_newcomers,
     /// Listening sockets that somebody else has shut down.

@@ -12,6 +12,7 @@ use pelton_link::request::{FieldRecord, Span};
 use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
+use crate::scheduling::ask::Ask;
 use crate::transport::peer::Peer;
 
 /// Whom to believe, and what to do with what the others say.
@@ -66,7 +67,8 @@ pub struct Rewritten {
 }
 
 /// Applies what was resolved. None where the head can stay as it is.
-pub fn rewrite(proxies: &Proxies, peer: &Peer, head: &Head, bytes: &[u8]) -> Option<Rewritten> {
+pub fn rewrite(ask: &Ask<'_>) -> Option<Rewritten> {
+    let Ask { proxies, peer, head, bytes, .. } = *ask;
     // An error has been answered when the head came.
     let resolved = proxies.resolve(peer, head, bytes).ok().flatten();
     let is_trusted = proxies.trusted.trusts(peer.address.map(|(ip, _)| ip));
@@ -97,10 +99,27 @@ pub fn rewrite(proxies: &Proxies, peer: &Peer, head: &Head, bytes: &[u8]) -> Opt
     out.add(Known::MountPoint, said.prefix);
     let port = said.port.map(|port| port.to_string());
     out.add(Known::ServerPort, port.as_deref().map(str::as_bytes));
+    for (name, value) in ask.variables {
+        match &**name {
+            "SSL_PROTOCOL" => out.add(Known::TlsVersion, Some(value.as_bytes())),
+            "SSL_CIPHER" => out.add(Known::TlsCipher, Some(value.as_bytes())),
+            _ => out.add_variable(name, value),
+        }
+    }
     Some(out)
 }
 
 impl Rewritten {
+    fn add_variable(&mut self, name: &str, value: &str) {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(name.as_bytes());
+        let name = Span { start, end: self.bytes.len() as u32 };
+        self.add(Known::Variable, Some(value.as_bytes()));
+        if let Some(field) = self.fields.last_mut() {
+            field.name = name;
+        }
+    }
+
     fn add(&mut self, known: Known, value: Option<&[u8]>) {
         let Some(value) = value else { return };
         let start = self.bytes.len() as u32;
@@ -132,7 +151,7 @@ impl EventLoop {
                 if let Some((ip, port)) = header.source {
                     connection.peer = Peer::named(ip, port);
                 }
-                connection.peer.is_tls = header.tls;
+                connection.peer.is_tls |= header.tls;
                 Some(header.consumed)
             }
             Ok(Parsed::NeedMore) | Err(_) => {
@@ -159,6 +178,10 @@ mod tests {
     const HEAD: &str = "GET / HTTP/1.1\r\nHost: inside\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nX-Forwarded-Proto: https\r\n\
                         X-Forwarded-Host: shop.example\r\nX-Forwarded-Port: 8443\r\nX-Forwarded-Prefix: /shop\r\nX-Other: 1\r\n\r\n";
 
+    fn ask<'a>(proxies: &'a Proxies, peer: &'a Peer, head: &'a Head, bytes: &'a [u8]) -> Ask<'a> {
+        Ask { head, bytes, peer, listener: 0, proxies, listeners: 1, variables: &[] }
+    }
+
     fn fields(rewritten: &Rewritten) -> Vec<(u32, String)> {
         let text = |span: Span| {
             String::from_utf8_lossy(&rewritten.bytes[span.start as usize..span.end as usize]).into_owned()
@@ -171,7 +194,7 @@ mod tests {
         let (head, bytes) = head_of(HEAD);
         let proxies = Proxies { trusted: TrustedProxies::parse("10.0.0.0/8").unwrap(), ..Proxies::default() };
         let peer = Peer::named("10.1.2.3".parse().unwrap(), 999);
-        let rewritten = rewrite(&proxies, &peer, &head, &bytes).unwrap();
+        let rewritten = rewrite(&ask(&proxies, &peer, &head, &bytes)).unwrap();
         assert_eq!((rewritten.peer.text(), rewritten.is_https), (&b"203.0.113.9"[..], true));
         let fields = fields(&rewritten);
         assert!(fields.contains(&(Known::Host as u32, "shop.example".into())));
@@ -186,9 +209,9 @@ mod tests {
         let trusted = TrustedProxies::parse("10.0.0.0/8").unwrap();
         let peer = Peer::named("192.0.2.1".parse().unwrap(), 999);
         let mut proxies = Proxies { trusted, ..Proxies::default() };
-        assert!(rewrite(&proxies, &peer, &head, &bytes).is_none());
+        assert!(rewrite(&ask(&proxies, &peer, &head, &bytes)).is_none());
         proxies.removes_untrusted = true;
-        let rewritten = rewrite(&proxies, &peer, &head, &bytes).unwrap();
+        let rewritten = rewrite(&ask(&proxies, &peer, &head, &bytes)).unwrap();
         assert_eq!((rewritten.peer.text(), rewritten.is_https), (&b"192.0.2.1"[..], false));
         let values: Vec<String> = fields(&rewritten).into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, ["inside", "1"]);

@@ -13,25 +13,33 @@ mod datagrams;
 mod event_loop;
 mod exchange;
 mod forwarding;
+mod helpers;
 mod notices;
 mod obituary;
 mod reactor;
 mod response;
 mod scheduling;
+mod sent_file;
 mod settings;
+mod static_files;
 mod statsd;
 mod table;
 mod transport;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use control::{Common, FrontHandle, start};
+pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Level, News, Notice};
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;
+pub use static_files::StaticSettings;
 pub use transport::Origin;
 pub use transport::listener::{ListenerSettings, Protocol, Role};
+pub use transport::tls::Encryption;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_http::UnderscorePolicy;
+use pelton_http::{UnderscorePolicy, h2};
 use pelton_link::WaitingRoom;
 
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::scheduling::self_call::SelfCallPolicy;
+use crate::static_files::StaticSettings;
 
 /// See `_FrontSettings` in the Python stub for the meaning of each.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub max_line_bytes: usize,
     /// What becomes of field names with an underscore.
     pub underscore_fields: UnderscorePolicy,
+    /// What a connection of HTTP/2 may cost.
+    pub http2: h2::Bounds,
     /// Bytes of a request body.
     pub max_body_bytes: u64,
     /// Bytes of a request body kept in memory; the rest goes to a file.
@@ -93,10 +96,20 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// Files that are sent without the application.
+    pub static_files: StaticSettings,
     /// What is done about requests that the application makes to its own server.
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).
     pub debugger_affinity: bool,
+    /// How long a handshake of TLS may take.
+    pub handshake_time: Duration,
+    /// Handshakes under way at once; 0 for no limit.
+    pub handshakes_at_once: usize,
+    /// Handshakes per second from one address; 0 for no limit.
+    pub handshake_rate: u64,
+    /// The value of `Strict-Transport-Security` in encrypted responses.
+    pub transport_security: Option<Vec<u8>>,
     /// Where idle connections wait for the front that comes after this one; None where none comes.
     pub waiting_room: Option<Arc<WaitingRoom>>,
 }

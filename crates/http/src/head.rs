@@ -21,7 +21,8 @@ impl Version {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
-            Version::Http2 => "HTTP/2",
+            // With the zero, as gunicorn, nginx and Apache have it: programs split it at the point.
+            Version::Http2 => "HTTP/2.0",
         }
     }
 }

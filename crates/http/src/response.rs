@@ -24,6 +24,8 @@ pub struct ResponseContext<'a> {
     pub known_length: Option<u64>,
     /// What to tell of in `Server-Timing`, unless the application has one of its own.
     pub timing: Option<Timing>,
+    /// Value of `Strict-Transport-Security`, unless the application has one of its own.
+    pub transport_security: Option<&'a [u8]>,
 }
 
 /// How long a request took up to the head of its response, in microseconds.
@@ -66,6 +68,7 @@ enum Special {
     Date,
     Server,
     ServerTiming,
+    TransportSecurity,
     Connection,
     ContentLength,
     Upgrade,
@@ -88,6 +91,7 @@ fn special(name: &[u8]) -> Special {
         14 => (is_named(name, b"content-length"), Special::ContentLength),
         16 => (is_named(name, b"proxy-connection"), Special::HopByHop),
         17 => (is_named(name, b"transfer-encoding"), Special::HopByHop),
+        25 => (is_named(name, b"strict-transport-security"), Special::TransportSecurity),
         _ => return Special::No,
     };
     if is_it { which } else { Special::No }
@@ -133,6 +137,7 @@ pub fn write_response_head<'f>(
     let mut has_date = interim;
     let mut has_server = interim;
     let mut timing = context.timing.filter(|_| !interim);
+    let mut transport_security = context.transport_security.filter(|_| !interim);
     let mut close = false;
     let mut length = None;
     for (name, value) in fields {
@@ -147,6 +152,8 @@ pub fn write_response_head<'f>(
             // Copied, and so looked at as any other name.
             Special::ServerTiming if !valid_name(name) => return Err(ResponseError::FieldName),
             Special::ServerTiming => timing = None,
+            Special::TransportSecurity if !valid_name(name) => return Err(ResponseError::FieldName),
+            Special::TransportSecurity => transport_security = None,
             Special::ContentLength => {
                 let given = parse_content_length(value).ok_or(ResponseError::ContentLength)?;
                 match length.replace(given) {
@@ -177,6 +184,9 @@ pub fn write_response_head<'f>(
     }
     if let Some(timing) = timing {
         write_timing(sink, timing);
+    }
+    if let Some(value) = transport_security {
+        sink.field(b"Strict-Transport-Security", value);
     }
     let (coding, length) = choose_framing(status, length, context);
     if let Some(length) = length {

@@ -46,6 +46,7 @@ fn a_second_request_costs_no_allocation() {
         date: b"Sun, 06 Nov 1994 08:49:37 GMT",
         known_length: Some(5),
         timing: None,
+        transport_security: None,
     };
     let mut exchange = || {
         let mut rest = &wire[..];

@@ -15,6 +15,7 @@ const CONTEXT: ResponseContext<'static> = ResponseContext {
     date: DATE,
     known_length: None,
     timing: None,
+    transport_security: None,
 };
 const HTTP10: ResponseContext<'static> = ResponseContext { version: Version::Http10, ..CONTEXT };
 const HEAD: ResponseContext<'static> = ResponseContext { is_head: true, ..CONTEXT };

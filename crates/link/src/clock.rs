@@ -5,6 +5,10 @@
 
 /// Milliseconds of CLOCK_MONOTONIC_COARSE: the same in every process, never going back, a few milliseconds behind. Never 0.
 pub fn coarse_ms() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(us) = virtual_us() {
+        return (us / 1000).max(1);
+    }
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes to `time`. The clock exists on every Linux; were it missing, `time` would stay 0 and nothing would ever be overdue.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
@@ -15,10 +19,30 @@ pub fn coarse_ms() -> u64 {
 /// Microseconds of CLOCK_MONOTONIC: exact, never going back. `Instant` reads the same clock, and takes several times as long to say how many of
 /// them lie between two of its values, which the front asks in each turn.
 pub fn fine_us() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(us) = virtual_us() {
+        return us;
+    }
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes to `time`. The clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
+#[cfg(feature = "simulation")]
+thread_local! {
+    static VIRTUAL_US: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(feature = "simulation")]
+fn virtual_us() -> Option<u64> {
+    VIRTUAL_US.get()
+}
+
+/// For simulations: from now on both clocks show this time, for this thread; None for the real one.
+#[cfg(feature = "simulation")]
+pub fn set_virtual_us(us: Option<u64>) {
+    VIRTUAL_US.set(us);
 }
 
 #[cfg(test)]

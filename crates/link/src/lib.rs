@@ -11,7 +11,7 @@
 mod answer;
 mod bell;
 mod bodies;
-mod clock;
+pub mod clock;
 mod descriptors;
 mod fork;
 mod fork_poller;

@@ -12,15 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pelton_front::{
-    Common, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol, Proxies, Role,
-    SelfCallPolicy, Settings, Streams, WorkerLink,
+    Challenges, Common, Encryption, FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, Protocol,
+    Proxies, Role, SelfCallPolicy, Settings, StaticSettings, Streams, WorkerLink,
 };
-use pelton_http::{TrustedProxies, UnderscorePolicy};
+use pelton_http::{TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::link::{Link, at_least_one, duplicate};
+use crate::tls::Tls;
 
 /// A time so long that it never comes, and short enough that adding it to a clock cannot overflow.
 const LONGEST: f64 = 366.0 * 86_400.0;
@@ -53,6 +54,25 @@ fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, n
         .getattr(name)?
         .extract()
         .map_err(|_| PyValueError::new_err(format!("{name} is not a number in the range it can have")))
+}
+
+/// Which files are sent without the application.
+fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
+    let from = settings.getattr("static_files")?;
+    if from.is_none() {
+        return Ok(StaticSettings::default());
+    }
+    Ok(StaticSettings {
+        mounts: from.getattr("mounts")?.extract()?,
+        sendfile: from.getattr("sendfile")?.extract()?,
+        index: from.getattr("index")?.extract()?,
+        fallback: from.getattr("fallback")?.extract()?,
+        fall_through: from.getattr("fall_through")?.extract()?,
+        cache_control: from.getattr("cache_control")?.extract()?,
+        media_types: from.getattr("media_types")?.extract()?,
+        neighbours: from.getattr("neighbours")?.extract()?,
+        open_files: number(&from, "open_files")?,
+    })
 }
 
 /// Which requests are handed on before their bodies are complete.
@@ -88,6 +108,15 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             "allow" => UnderscorePolicy::Allow,
             other => return Err(PyValueError::new_err(format!("underscore_fields cannot be {other:?}"))),
         },
+        http2: h2::Bounds {
+            streams: number(from, "http2_streams")?,
+            stream_window: number(from, "http2_stream_window")?,
+            connection_window: number(from, "http2_connection_window")?,
+            continuations: number(from, "http2_continuations")?,
+            resets: number(from, "http2_resets")?,
+            control_frames: number(from, "http2_control_frames")?,
+            websockets: false,
+        },
         max_body_bytes: number(from, "max_body_bytes")?,
         body_memory_bytes: number(from, "body_memory_bytes")?,
         spool_directory: from.getattr("spool_directory")?.extract::<PathBuf>()?,
@@ -117,6 +146,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         write_idle_time: seconds(from, "write_idle_seconds")?,
         write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
+        static_files: static_files_of(from)?,
         statsd: number(from, "statsd_descriptor")?,
         statsd_prefix: from.getattr("statsd_prefix")?.extract()?,
         statsd_tags: from.getattr("statsd_tags")?.extract()?,
@@ -135,6 +165,13 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             other => return Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
         },
         debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
+        handshake_time: seconds(from, "handshake_seconds")?,
+        handshakes_at_once: number(from, "handshakes_at_once")?,
+        handshake_rate: number(from, "handshake_rate")?,
+        transport_security: match number::<u64>(from, "hsts_seconds")? {
+            0 => None,
+            seconds => Some(format!("max-age={seconds}").into_bytes()),
+        },
         waiting_room: waiting_room_of(from)?,
     })
 }
@@ -210,6 +247,25 @@ impl Notice {
     }
 }
 
+/// A listener as Python describes it: its descriptor, its role, and whether it is encrypted.
+type Described = (RawFd, String, bool);
+
+fn listener((descriptor, role, tls): Described, is_h2c: bool) -> PyResult<ListenerSettings> {
+    let role = match &*role {
+        "application" => Role::Application,
+        "redirect" => Role::Redirect,
+        "admin" => Role::Admin,
+        other => return Err(PyValueError::new_err(format!("a listener cannot be for {other:?}"))),
+    };
+    let protocol = if is_h2c { Protocol::Either } else { Protocol::Http1 };
+    Ok(ListenerSettings { socket: duplicate(descriptor)?, role, protocol, tls })
+}
+
+fn encryption(tls: &Bound<'_, Tls>) -> Encryption {
+    let tls = tls.get();
+    Encryption { tls: tls.tls.clone(), asks_for_certificates: tls.asks_for_certificates }
+}
+
 /// The number of the worker in a process that has no supervisor to number them.
 const ONLY_WORKER: u64 = 1;
 
@@ -217,6 +273,7 @@ struct Planned {
     settings: Settings,
     listeners: Vec<ListenerSettings>,
     common: Common,
+    encryption: Option<Encryption>,
     /// The worker of the same process.
     worker: Option<WorkerLink>,
 }
@@ -259,31 +316,24 @@ impl Front {
 #[pymethods]
 impl Front {
     #[new]
-    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, admin_listeners=0))]
+    #[allow(clippy::too_many_arguments, reason = "they have names where it is called")]
+    #[pyo3(signature = (settings, listeners, link=None, *, bodies=-1, doorbell=-1, pulse=-1, tls=None, h2c=vec![]))]
     fn new(
         settings: &Bound<'_, PyAny>,
-        listeners: Vec<RawFd>,
+        listeners: Vec<Described>,
         link: Option<&Bound<'_, Link>>,
         bodies: RawFd,
         doorbell: RawFd,
         pulse: RawFd,
-        admin_listeners: usize,
+        tls: Option<&Bound<'_, Tls>>,
+        h2c: Vec<usize>,
     ) -> PyResult<Self> {
         let settings = read_settings(settings)?;
-        if admin_listeners > listeners.len() {
-            return Err(PyValueError::new_err("there are not that many listeners"));
-        }
-        let first_admin = listeners.len() - admin_listeners;
-        let described = |(index, descriptor)| {
-            let role = if index < first_admin { Role::Application } else { Role::Admin };
-            Ok(ListenerSettings {
-                socket: duplicate(descriptor)?,
-                role,
-                protocol: Protocol::Http1,
-                tls: false,
-            })
-        };
-        let listeners = listeners.into_iter().enumerate().map(described).collect::<PyResult<Vec<_>>>()?;
+        let listeners = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(index, described)| listener(described, h2c.contains(&index)))
+            .collect::<PyResult<Vec<_>>>()?;
         let (common, worker) = match link {
             Some(link) => {
                 let FrontHalf { end, bodies, doorbell } = link.get().take_front_half()?;
@@ -300,7 +350,7 @@ impl Front {
                 (Common { bodies: BodyPool::new(Arc::new(arena)), doorbell }, None)
             }
         };
-        let planned = Planned { settings, listeners, common, worker };
+        let planned = Planned { settings, listeners, common, encryption: tls.map(encryption), worker };
         // Kept from the start on: when it is asked for there may be no descriptor left.
         let pulse = (pulse >= 0)
             .then(|| duplicate(pulse).map(|pulse| Arc::new(Doorbell::from_descriptor(pulse))))
@@ -313,8 +363,11 @@ impl Front {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Void) {
             Stage::Planned(planned) => {
-                let Planned { settings, listeners, common, worker } = *planned;
+                let Planned { settings, listeners, common, encryption, worker } = *planned;
                 let handle = pelton_front::start(settings, listeners, common)?;
+                if let Some(encryption) = encryption {
+                    handle.encrypt(encryption);
+                }
                 if let Some(worker) = worker {
                     handle.add_worker(worker);
                     handle.accept();
@@ -352,6 +405,12 @@ impl Front {
         Ok(())
     }
 
+    /// Send the files of a folder.
+    fn mount(&self, prefix: String, folder: Vec<u8>) -> PyResult<()> {
+        self.started()?.mount(prefix, folder);
+        Ok(())
+    }
+
     /// Hand no more requests to a worker.
     fn retire_worker(&self, worker: u64) -> PyResult<()> {
         self.started()?.retire_worker(worker);
@@ -381,6 +440,20 @@ impl Front {
         if let Some(pulse) = &self.pulse {
             self.started()?.answer(Arc::clone(pulse));
         }
+        Ok(())
+    }
+
+    /// Encrypt new connections with this from now on.
+    fn encrypt(&self, tls: &Bound<'_, Tls>) -> PyResult<()> {
+        self.started()?.encrypt(encryption(tls));
+        Ok(())
+    }
+
+    /// What ACME servers find below /.well-known/acme-challenge/ from now on: texts by their names.
+    fn set_challenges(&self, challenges: HashMap<String, String>) -> PyResult<()> {
+        let challenges: Challenges =
+            challenges.into_iter().map(|(token, text)| (token.into_bytes(), text)).collect();
+        self.started()?.set_challenges(challenges);
         Ok(())
     }
 

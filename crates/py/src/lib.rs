@@ -33,6 +33,7 @@ mod request;
 mod responder;
 mod start_response;
 mod stream;
+mod tls;
 mod worker;
 
 pub use client_socket::SocketOffer;
@@ -74,6 +75,18 @@ mod engine {
     use super::process::link_memory;
     #[pymodule_export]
     use super::process::own_signal;
+    #[pymodule_export]
+    use super::tls::Certificate;
+    #[pymodule_export]
+    use super::tls::TicketKeys;
+    #[pymodule_export]
+    use super::tls::Tls;
+    #[pymodule_export]
+    use super::tls::make_certificate;
+    #[pymodule_export]
+    use super::tls::make_challenge_certificate;
+    #[pymodule_export]
+    use super::tls::read_certificates;
 
     use super::*;
 

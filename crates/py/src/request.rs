@@ -185,6 +185,10 @@ impl EnvironBuilder {
                     }
                 }
             }
+            if known == Known::Variable {
+                set(environ, latin1(py, name)?.bind(py), latin1(py, value)?.bind(py))?;
+                continue;
+            }
             let bit = 1 << known as u32;
             let repeated = seen & bit != 0;
             seen |= bit;

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from pelton.cli.findings import Finding, doubtful, fault, good
-from pelton.config.address import DescriptorAddress, TcpAddress, UnixAddress, parse_address
+from pelton.config.address import DescriptorAddress, TcpAddress, UnixAddress, parse_bind
 from pelton.config.bounds import Bounds
-from pelton.config.settings import AUTO, Settings, check_one_process
+from pelton.config.settings import Settings, check_one_process
 from pelton.config.units import format_bytes, format_seconds
 from pelton.config.worker_kinds import kind_of
 from pelton.exceptions import ConfigError, PeltonError
@@ -24,16 +24,15 @@ from pelton.logs.access import SYSLOG
 from pelton.logs.statsd import OFF, open_statsd_of
 from pelton.net.listeners import open_listeners
 from pelton.process.daemon import PidFile, identity_of, umask_of, variables_of
-from pelton.process.resources import automatic_workers
-from pelton.sizing.limits import thread_bounds
+from pelton.sizing.limits import thread_bounds, worker_bounds
 
 # What a front has open besides clients and requests: listeners, logs, control sockets, the poller.
 _OF_THE_FRONT: Final = 32
 
 
 def number_of_workers(settings: Settings) -> int:
-    """Processes that run the application; 1 where it is this one."""
-    return automatic_workers() if settings.workers == AUTO else max(1, settings.workers)
+    """Processes that run the application at most; 1 where it is this one."""
+    return worker_bounds(settings).most
 
 
 def check_settings(settings: Settings, sources: Mapping[str, str]) -> Iterator[Finding]:
@@ -91,8 +90,8 @@ def _disagreements(settings: Settings) -> Iterator[Finding]:
 def check_addresses(settings: Settings) -> Iterator[Finding]:
     """Whether pelton could listen where it should."""
     seen: set[str] = set()
-    for text in (*settings.bind, *settings.admin_bind):
-        address = parse_address(text)
+    for text in (*settings.bind, *settings.redirect_bind, *settings.admin_bind):
+        address = parse_bind(text).address
         if str(address) in seen and not (isinstance(address, TcpAddress) and address.port == 0):
             yield fault(f"{address} is named twice.")
             continue

@@ -35,12 +35,13 @@ from pelton.cli.options import (
 )
 from pelton.cli.show import configuration_text
 from pelton.config.settings import Settings, check_one_process
-from pelton.config.sources import ENV_FILE_VARIABLE, PORT_VARIABLE
+from pelton.config.sources import ENV_FILE_VARIABLE, PORT_VARIABLE, WORKERS_VARIABLE
 from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.load_watch import LoadWatch
-from pelton.exceptions import ConfigError, PeltonError
+from pelton.exceptions import ConfigError, PeltonError, StartError
 from pelton.loader import ApplicationError, Target, load_application, parse_target
 from pelton.process.daemon import begin
+from pelton.process.first import leave_first_place
 from pelton.process.systemd import inherited_descriptors
 from pelton.version import VERSION
 
@@ -105,6 +106,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
         _exit_with(error, _USAGE)
     from pelton.cli import checks
     from pelton.cli.application_check import check_application
+    from pelton.cli.certificates_check import check_certificates
 
     findings = [
         *checks.check_settings(settings, found.resolved.sources),
@@ -114,6 +116,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
     findings += [
         *checks.check_addresses(settings),
         *checks.check_files(settings),
+        *check_certificates(settings),
         *checks.check_descriptors(settings),
         *(check_application(parsed, directory, settings) if parsed else ()),
         *(doubtful(note) for note in (*found.notes, *found.warnings)),
@@ -129,6 +132,23 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
         sys.exit(_FAILED)
 
 
+def _tls_report(target: str | None, config: str | None, **given: Any) -> None:
+    """Print what a scanner of TLS would find: versions, cipher suites, certificates, dates.
+
+    Takes the same options as serving, and reads the same files. Nothing is started.
+    """
+    from pelton.cli.tls_report import report
+
+    try:
+        _, settings = _configured(config, given)
+        for line in report(settings):
+            click.echo(line)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    except PeltonError as error:
+        _exit_with(error, _FAILED)
+
+
 def _migrate(argument: tuple[str, ...]) -> None:
     """Print what another server's configuration is for pelton, with remarks.
 
@@ -142,6 +162,34 @@ def _migrate(argument: tuple[str, ...]) -> None:
         _exit_with(error, _USAGE)
 
 
+def _deploy(kind: str, target: str | None, output: Path | None, config: str | None, **given: Any) -> None:
+    """Write the files that run this application on a machine, from the settings that are in effect.
+
+    KIND is what they are for. Takes the same options as serving. Without --output they are printed.
+    """
+    from pelton.deploy import TARGETS, Facts
+
+    try:
+        found, settings = _configured(config, given)
+        _target(target, found)
+    except ConfigError as error:
+        _exit_with(error, _USAGE)
+    files = TARGETS[kind](Facts(target or found.target or "", Path.cwd(), settings, found.resolved))
+    for file in files:
+        if output is None:
+            click.echo(f"# {file.name}\n{file.text}")
+            continue
+        output.mkdir(parents=True, exist_ok=True)
+        place = output / file.name
+        if place.exists() and place.read_text(encoding="utf-8") != file.text:
+            _exit_with(
+                StartError(f"{place} exists and is different.", "Move it away, or name another folder."),
+                _FAILED,
+            )
+        place.write_text(file.text, encoding="utf-8")
+        click.echo(f"{place} is written.")
+
+
 def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
     """Run a script as python does; its app.run() is served by pelton.
 
@@ -150,6 +198,7 @@ def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) ->
     """
     from pelton.development.script import run_module, run_script
 
+    leave_first_place()
     settings = {name: value for name, value in given.items() if value not in (None, ())}
     try:
         code = (run_module if module else run_script)(script, arguments, settings)
@@ -208,12 +257,17 @@ def _working_directory() -> Path:
 
 
 def _serve_checked(target: Target, settings: Settings, found: Configuration) -> None:
+    if not settings.workers or settings.reload:
+        # A supervisor is a good process 1 itself.
+        leave_first_place()
     begin(settings)
     if not is_reloaded():
         for note in found.notes:
             LOGGER.info("%s", note)
         for warning in found.warnings:
             LOGGER.warning("%s", warning)
+        if WORKERS_VARIABLE in found.resolved.sources["workers"]:
+            LOGGER.info("%s says how many workers: exactly %s.", WORKERS_VARIABLE, settings.workers)
     directory = _working_directory()
     # Here once, and not in each worker in turn.
     kind_of(settings).require()
@@ -310,10 +364,13 @@ def _common_options() -> list[click.Parameter]:
     return [*options_of_settings(), option_for_all_of_the_help()]
 
 
+# The keys of `pelton.deploy.TARGETS`, which serving need not import.
+_DEPLOYED = ("systemd", "docker", "compose", "kubernetes", "nginx", "haproxy", "apache", "procfile")
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 _COMMANDS: dict[str, click.Command] = {
     "config": _command(_config, "config"),
     "check": _command(_check, "check"),
+    "tls-report": _command(_tls_report, "tls-report"),
     "run": Command(
         "run",
         params=[
@@ -327,6 +384,23 @@ _COMMANDS: dict[str, click.Command] = {
         help=_run.__doc__,
         # What follows the script's name is the script's, even --help.
         context_settings={**_CONTEXT_SETTINGS, "allow_interspersed_args": False},
+    ),
+    "deploy": Command(
+        "deploy",
+        params=[
+            click.Argument(["kind"], metavar="KIND", type=click.Choice(_DEPLOYED)),
+            click.Argument(["target"], metavar="[MODULE[:APP]]", required=False),
+            click.Option(
+                ["-o", "--output"],
+                type=click.Path(file_okay=False, path_type=Path),
+                metavar="FOLDER",
+                help="Where to write the files; a file that is there and different stays as it is.",
+            ),
+            *_common_options(),
+        ],
+        callback=_deploy,
+        help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
+        context_settings=_CONTEXT_SETTINGS,
     ),
     "migrate": Command(
         "migrate",

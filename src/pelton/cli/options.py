@@ -49,7 +49,8 @@ class SettingType(click.ParamType):  # type: ignore[type-arg]
         """Files for paths, the words of settings that have some."""
         if self._row.unit is Unit.PATH:
             return [CompletionItem(incomplete, type="file")]
-        return [CompletionItem(word) for word, _ in self._row.words if word.startswith(incomplete)]
+        words = ["auto"] if self._row.unit is Unit.BOUNDS else [word for word, _ in self._row.words]
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 # As above.

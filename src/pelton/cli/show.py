@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting
-from pelton.config.settings import TABLE
+from pelton.config.settings import TABLE, Settings
 from pelton.config.sources import DEFAULT, Resolved
+from pelton.sizing.limits import thread_bounds, worker_bounds
 
 _WIDTH = 100
 
@@ -20,6 +22,17 @@ _WIDTH = 100
 def configuration_text(resolved: Resolved) -> str:
     """The whole list, with colours (click removes them where nobody sees them)."""
     return "\n".join(_lines(resolved))
+
+
+def _bounds(row: Setting, settings: Settings) -> str | None:
+    """What a setting that is no exact number comes to on this machine, and what says so."""
+    if row.name == "threads" and isinstance(settings.threads, Bounds):
+        threads = thread_bounds(settings)
+        return f"here from {threads.least} to {threads.most}: {threads.why}"
+    if row.name == "workers" and isinstance(settings.workers, Bounds):
+        workers = worker_bounds(settings)
+        return f"here from {workers.least} to {workers.most}: {workers.why}"
+    return None
 
 
 def _lines(resolved: Resolved) -> Iterator[str]:
@@ -40,6 +53,9 @@ def _of_row(row: Setting, resolved: Resolved, width: int) -> Iterator[str]:
     source = resolved.sources[row.name]
     name = click.style(row.name.ljust(width), fg="green" if given else None)
     yield f"  {name}  {value}  {click.style(f'({source})', dim=source == DEFAULT)}"
+    bounds = _bounds(row, resolved.settings)
+    if bounds is not None:
+        yield f"      {bounds}"
     yield click.wrap_text(row.help, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
 
 

@@ -6,6 +6,7 @@ thread.
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -17,6 +18,14 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 
 _FORMS = "Write host:port, :port (every interface), port, [::1]:port, unix:/path or fd://number."
+
+
+class Scheme(enum.Enum):
+    """What clients of a listener speak, where the address says so."""
+
+    HTTP = "http"
+    HTTPS = "https"
+    H2C = "h2c"
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,28 @@ class DescriptorAddress:
 
 
 Address = TcpAddress | UnixAddress | DescriptorAddress
+
+
+@dataclass(frozen=True)
+class Bind:
+    """What ``--bind`` names: an address, and perhaps what is spoken there."""
+
+    address: Address
+    scheme: Scheme | None = None
+
+
+def parse_bind(text: str) -> Bind:
+    """As `parse_address`, with a scheme in front where somebody wants to say which.
+
+    Behind ``http://``, ``https://`` and ``h2c://`` stands the address itself, also ``unix:/path``.
+    """
+    text = text.strip()
+    for scheme in Scheme:
+        prefix = f"{scheme.value}://"
+        if text.lower().startswith(prefix):
+            rest = text[len(prefix) :].rstrip("/")
+            return Bind(parse_address(rest), scheme)
+    return Bind(parse_address(text))
 
 
 def parse_address(text: str) -> Address:

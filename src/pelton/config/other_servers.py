@@ -44,6 +44,13 @@ NAMES: Final[dict[str, Elsewhere]] = {
         uwsgi="buffer-size",
         granian="http1-buffer-size",
     ),
+    "static": Elsewhere(
+        uwsgi="static-map", granian="static-path-route, static-path-mount", werkzeug="static_files"
+    ),
+    "static_cache": Elsewhere(uwsgi="static-expires", granian="static-path-expires"),
+    "static_index": Elsewhere(uwsgi="static-index", granian="static-path-dir-to-file"),
+    "static_precompressed": Elsewhere(uwsgi="static-gzip-all", granian="static-path-precompressed"),
+    "sendfile_root": Elsewhere(uwsgi="collect-header, send (a route)"),
     "max_line_bytes": Elsewhere(gunicorn="limit-request-line"),
     "max_fields": Elsewhere(gunicorn="limit-request-fields"),
     "max_body_bytes": Elsewhere(uwsgi="limit-post"),

@@ -55,9 +55,12 @@ class Group(enum.Enum):
     SERVING = "Serving"
     PROCESSES = "Worker processes"
     REQUESTS = "Limits of a request"
+    HTTP2 = "HTTP/2"
     RESPONSES = "Responses"
+    FILES = "Files"
     LOAD = "Load"
     TIMEOUTS = "Timeouts"
+    ENCRYPTION = "Encryption"
     HEALTH = "Health"
     LOGS = "Logs"
     PROCESS = "Process"
@@ -104,7 +107,7 @@ class Setting:
             case Unit.COUNT:
                 return f"a whole number from {self._show_minimum()} on{words}{zero}"
             case Unit.BOUNDS:
-                return f"a whole number from {self._show_minimum()} on, a range such as 4:64, or auto"
+                return f"a whole number from {self._show_minimum()} on, a range such as 4:64, or auto{zero}"
             case Unit.BYTES:
                 return f"a size such as 64KiB, 1.5MiB or 2GiB{words}{zero}"
             case Unit.SECONDS:
@@ -112,7 +115,7 @@ class Setting:
             case Unit.ADDRESS if not self.repeatable:
                 return "an address"
             case Unit.ADDRESS:
-                return "host:port, :port, port, [::1]:port, unix:/path or fd://3"
+                return "host:port, :port, port, [::1]:port, unix:/path or fd://3 (https:// in front)"
             case Unit.PATH:
                 return "a path"
             case _:

@@ -14,20 +14,26 @@ from typing import Any
 
 from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Setting, table_of
+from pelton.config.table.encryption import Encryption
+from pelton.config.table.files import Files
+from pelton.config.table.http2 import Http2
 from pelton.config.table.load import Load
 from pelton.config.table.observing import Observing
 from pelton.config.table.process import Process
-from pelton.config.table.processes import AUTO, Processes
+from pelton.config.table.processes import Processes
 from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
 from pelton.config.table.timeouts import Timeouts
 from pelton.exceptions import ConfigError
+from pelton.static.settings import StaticFiles, check_static
 
-__all__ = ["AUTO", "TABLE", "Settings", "check_one_process", "settings_from"]
+__all__ = ["TABLE", "Settings", "check_one_process", "settings_from"]
 
 
 # The native scheduler has seats for somewhat more threads than this beside the planned ones (SPARE_THREADS).
 MOST_WEBSOCKETS = 4000
+# RFC 9113, section 6.9.1.
+MOST_WINDOW = 2**31 - 1
 
 
 # The link between the front and a worker has no more places for requests than this (MAX_PERMITS).
@@ -36,7 +42,7 @@ MOST_AT_ONCE = 4096
 
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
-class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving):
+class Settings(Process, Observing, Encryption, Timeouts, Load, Files, Http2, Requests, Processes, Serving):
     """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
 
     # No setting but what ``access_log`` becomes once it is opened (`pelton.logs.access`): the front
@@ -44,6 +50,8 @@ class Settings(Process, Observing, Timeouts, Load, Requests, Processes, Serving)
     access_log_descriptor: int = -1
     # The same for ``statsd`` (`pelton.logs.statsd`): a connected socket.
     statsd_descriptor: int = -1
+    # The same for ``static`` and the like (`pelton.static.settings`), None where no files are sent.
+    static_files: StaticFiles | None = None
     # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
     threads_bound: str = ""
     # No setting either: the functions of gunicorn's config file (`pelton.compat.gunicorn.Hooks`), or None.
@@ -80,6 +88,9 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
         accepted["health_path"] = _checked_health_path(path)
     if accepted.get("websocket_threads", 0) > MOST_WEBSOCKETS:
         raise ConfigError(f"websocket_threads: {MOST_WEBSOCKETS} is the most that one worker can have.")
+    for name in ("http2_stream_window", "http2_connection_window"):
+        if accepted.get(name, 0) > MOST_WINDOW:
+            raise ConfigError(f"{name}: {MOST_WINDOW} is the most that HTTP/2 has.")
     for name in ("threads", "worker_connections"):
         given = accepted.get(name)
         bounds = given if isinstance(given, Bounds) else Bounds(given, given)
@@ -88,7 +99,9 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     for prefix in accepted.get("stream_path", ()):
         if not prefix.startswith("/") or "?" in prefix or "#" in prefix:
             raise ConfigError(f'stream_path: "{prefix}" is not a path; write for example /upload.')
-    return Settings(**accepted)
+    made = Settings(**accepted)
+    check_static(made)
+    return made
 
 
 def check_one_process(settings: Settings, sources: Mapping[str, str] | None = None) -> None:

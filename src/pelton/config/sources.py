@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pelton.config.address import parse_address
+from pelton.config.address import parse_bind
 from pelton.config.setting import Setting, Unit
 from pelton.config.settings import TABLE, Settings, settings_from
 from pelton.exceptions import ConfigError
@@ -187,7 +187,7 @@ def _checked(row: Setting, given: Given) -> Any:
         if row.unit is Unit.ADDRESS and row.repeatable:
             # Those to listen on; where messages are sent has a form of its own.
             for text in value:
-                parse_address(text)
+                parse_bind(text)
     except ConfigError as error:
         what = error.what.removeprefix(f"{row.name}: ")
         raise ConfigError(

@@ -10,9 +10,10 @@ import enum
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from typing import Final
+
+from pelton.process.native_threads import allocate_lock
 
 # What the reloader's parent takes for "start me again"; Werkzeug's number, and so known to other tools.
 AGAIN: Final = 3
@@ -32,7 +33,8 @@ class Wish:
     """May be asked to end at any time, also before anybody serves."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A real one: a change is told of on a real thread, whatever the application's are.
+        self._lock = allocate_lock()
         self._why: Why | None = None
         self._wake: Callable[[], object] | None = None
 

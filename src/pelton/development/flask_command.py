@@ -35,7 +35,9 @@ def _serve(workers: int | None, threads: str | None, worker_class: str | None, *
     """
     from pelton.development.installation import install
     from pelton.exceptions import PeltonError
+    from pelton.process.first import leave_first_place
 
+    leave_first_place()
     given = {"workers": workers, "threads": threads, "worker_kind": worker_class}
     if worker_class is not None and options.get("with_threads") is False:
         raise click.UsageError("--without-threads is the worker kind sync; leave out -k.")

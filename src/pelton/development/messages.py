@@ -17,6 +17,7 @@ from typing import Final
 
 from pelton.config.address import Address, TcpAddress
 from pelton.logs.outputs import wants_colour
+from pelton.process.signals import heeds_interrupts
 
 LOGGER: Final = logging.getLogger("werkzeug")
 
@@ -31,17 +32,22 @@ _ESCAPED = re.compile(r"(?:\\x[0-9a-f]{2})+")
 class Mode:
     """What the banner says beyond addresses.
 
-    ``processes``: 0 for this one; ``at_once``: requests at a time, in each; ``unit``: what each takes.
+    ``processes``: 0 for this one; ``at_once``: requests at a time, in each; ``unit``: what each takes;
+    ``is_most``: there are fewer while fewer are needed.
     """
 
     processes: int
     at_once: int
     unit: str = "thread"
+    is_most: bool = False
     reloader: bool = False
     debugger: bool = False
+    tls: bool = False
 
     def __str__(self) -> str:
-        at_once = "one at a time" if self.at_once == 1 else f"{self.at_once} {self.unit}s"
+        at_once = f"{'up to ' if self.is_most else ''}{self.at_once} {self.unit}s"
+        if self.at_once == 1:
+            at_once = "one at a time"
         if not self.processes:
             return at_once
         processes = f"{self.processes} process{'' if self.processes == 1 else 'es'}"
@@ -80,24 +86,25 @@ def styled(text: str, *styles: str, colour: bool = True) -> str:
 def banner(addresses: Iterable[Address], mode: Mode) -> None:
     """Say where it listens and how, as Flask's users know it."""
     colour = is_colourful()
-    lines = [f" * Running on {where}" for where in places(addresses)]
+    lines = [f" * Running on {where}" for where in places(addresses, "https" if mode.tls else "http")]
     lines.append(f" * Served by pelton: {mode}; reloader {_on(mode.reloader)}, debugger {_on(mode.debugger)}")
-    lines.append(styled(" * Ctrl-C stops it", "yellow", colour=colour))
+    if heeds_interrupts():
+        lines.append(styled(" * Ctrl-C stops it", "yellow", colour=colour))
     LOGGER.info("%s", "\n".join(lines))
 
 
-def places(addresses: Iterable[Address]) -> list[str]:
+def places(addresses: Iterable[Address], scheme: str = "http") -> list[str]:
     """The URLs that reach ``addresses``, those of the network included where it is every interface."""
     found: list[str] = []
     for address in addresses:
         family = _EVERY_INTERFACE.get(address.host) if isinstance(address, TcpAddress) else None
         if family is None or not isinstance(address, TcpAddress):
-            found.append(f"http://{address}" if isinstance(address, TcpAddress) else str(address))
+            found.append(f"{scheme}://{address}" if isinstance(address, TcpAddress) else str(address))
             continue
         found.append(f"all addresses ({address.host})")
         loopback = "127.0.0.1" if family is socket.AF_INET else "::1"
         for host in dict.fromkeys([loopback, *_network_hosts(family)]):
-            found.append(f"http://{TcpAddress(host, address.port)}")
+            found.append(f"{scheme}://{TcpAddress(host, address.port)}")
     return found
 
 

@@ -31,7 +31,7 @@ from pelton.supervisor.supervisor import Supervisor
 
 # Not those for which a supervisor in production has other meanings: a terminal that is closed (SIGHUP) has to
 # end a development server.
-_SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
 def serve_with_processes(
@@ -53,10 +53,9 @@ def serve_with_processes(
             lines = AccessLines()
             stack.callback(lines.close)
             settings = replace(settings, access_log=lines.path, access_log_format=FORM)
-        signals = stack.enter_context(_Noting(_SIGNALS))
+        signals = stack.enter_context(_Noting(_SIGNALS, shared=[signal.SIGCHLD]))
         opened = open_all(settings)
         stack.callback(opened.close)
-        _engine.adopt_orphans()
         # The supervisor understands signals only, and this one asks it to let requests finish.
         wish.heard_by(lambda: os.kill(os.getpid(), signal.SIGTERM))
         programs = _Programs(application_of, settings, opened, lines, os.getpid())
@@ -72,6 +71,8 @@ def serve_with_processes(
             signals,
             Notifier(None),
             begun,
+            # The program may have children of its own, and wants to know how they end.
+            owns_process=False,
         ).run()
         # Once more: one that comes from now on is the program's own.
         wish.heard_by(lambda: None)

@@ -30,11 +30,13 @@ from pelton.development.settings import (
     development_settings,
     warn_of_environment,
 )
+from pelton.development.ssl_context import encryption_of
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
 from pelton.net.opened import open_all
 from pelton.process.signals import on_main_thread
 from pelton.sizing.limits import bounded
+from pelton.tls.material import has_certificates
 
 LOGGER = messages.LOGGER
 
@@ -99,10 +101,10 @@ def run_simple(
     calls += 1
     if not isinstance(port, int):
         raise TypeError("port must be an integer")
-    _check_tls(ssl_context)
+    encryption = encryption_of(ssl_context)
     concurrency = Concurrency.of(threaded=threaded, processes=processes)
     wrapping = Wrapping(hostname, use_debugger, use_evalex, static_files)
-    settings = _settings(hostname, port, concurrency, use_debugger=use_debugger)
+    settings = _settings(hostname, port, concurrency, use_debugger=use_debugger, encryption=encryption)
     set_up_logging(settings.log_level)
     messages.set_up_logger()
     if not is_reloaded_child():
@@ -116,11 +118,13 @@ def run_simple(
         # Not only in a reloader's child, which would be started for nothing.
         check_kind(settings)
     mode = messages.Mode(
-        settings.workers,
+        concurrency.processes,
         kind.permits(settings),
         "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
+        is_most=kind.bounds(settings) is not None,
         reloader=use_reloader,
         debugger=use_debugger,
+        tls=has_certificates(settings),
     )
     options = None
     if use_reloader:
@@ -147,8 +151,16 @@ def bind_of(hostname: str, port: int) -> str:
     return str(tcp_address(hostname, port))
 
 
-def _settings(hostname: str, port: int, concurrency: Concurrency, *, use_debugger: bool) -> Settings:
+def _settings(
+    hostname: str,
+    port: int,
+    concurrency: Concurrency,
+    *,
+    use_debugger: bool,
+    encryption: Mapping[str, Any],
+) -> Settings:
     given: dict[str, Any] = {
+        **encryption,
         "bind": [bind_of(hostname, port)],
         "workers": concurrency.processes,
         "worker_kind": concurrency.kind,
@@ -228,15 +240,6 @@ def _inherited_descriptors() -> list[int]:
     except ConfigError:
         # Another reloader's child.
         return []
-
-
-def _check_tls(ssl_context: object) -> None:
-    """The seam for TLS. Raises ConfigError as long as there is none."""
-    if ssl_context is not None:
-        raise ConfigError(
-            "ssl_context: pelton cannot serve HTTPS itself yet.",
-            "Leave it out, or put a proxy that does TLS in front.",
-        )
 
 
 def overridden(handler: type[Any]) -> list[str]:

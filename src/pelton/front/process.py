@@ -22,13 +22,16 @@ from pelton.config.settings import Settings
 from pelton.config.worker_kinds import self_call_of
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
-from pelton.exceptions import PeltonError
+from pelton.exceptions import ConfigError, PeltonError
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import Opened
 from pelton.process.control_socket import Line, LineClosedError, Message
 from pelton.reloader.waiting_room import waiting_room
+from pelton.static.settings import front_files
+from pelton.tls.certificates import Certificates, certificates_of
+from pelton.tls.material import BadCertificateError, explained
 
 LOGGER = logging.getLogger("pelton")
 
@@ -67,6 +70,7 @@ def run(
     with contextlib.suppress(Exception):
         faulthandler.enable()
     try:
+        certificates = certificates_of(settings, opened)
         front = _engine.Front(
             replace(
                 settings,
@@ -74,15 +78,21 @@ def run(
                 **front_statsd(settings, opened.statsd),
                 self_call=self_call_of(settings),
                 **waiting_room(settings.bind),
+                static_files=front_files(settings),
             ),
-            opened.descriptors,
+            opened.described,
             None,
             bodies=descriptors.bodies,
             doorbell=descriptors.doorbell,
             pulse=descriptors.pulse,
-            admin_listeners=len(opened.admin_listeners),
+            tls=None if certificates is None else certificates.tls,
+            h2c=opened.h2c,
         )
-    except ValueError as error:
+    except BadCertificateError as error:
+        # It could be used when it was read.
+        LOGGER.error("The front cannot start: %s", explained(error))
+        return FAILED
+    except (ConfigError, ValueError) as error:
         with contextlib.suppress(LineClosedError):
             line.send({"event": "failed", "what": f"A setting is out of range: {error}"})
         return BAD_SETTINGS
@@ -93,14 +103,17 @@ def run(
         listener.hand_over()
     for one in descriptors:
         os.close(one)
-    return _Front(front, line, settings).serve(opened)
+    return _Front(front, line, settings, certificates).serve(opened)
 
 
 class _Front:
     """A native front that is ready to start."""
 
-    def __init__(self, front: _engine.Front, line: Line, settings: Settings) -> None:
+    def __init__(
+        self, front: _engine.Front, line: Line, settings: Settings, certificates: Certificates | None
+    ) -> None:
         self._front = front
+        self._certificates = certificates
         self._line = line
         self._settings = settings
         self._was_asked = False
@@ -114,6 +127,8 @@ class _Front:
         """Start it and do what the supervisor says until the front has ended."""
         self._front.start()
         self._notices.start()
+        if self._certificates is not None:
+            self._certificates.start(self._front)
         opened.close_outputs()
         try:
             while not self._has_ended.is_set():
@@ -150,6 +165,9 @@ class _Front:
                 front.stop()
             case "reopen_logs":
                 self._reopen_log()
+            case "read_certificates":
+                if self._certificates is not None:
+                    self._certificates.read_again("SIGHUP")
             case "change_logs":
                 self._change_logs({name: fields[name] for name in LOG_SETTINGS})
             case other:
@@ -162,6 +180,8 @@ class _Front:
             self._front.add_worker(
                 fields["worker"], fields["pid"], fields["threads"], memory, end, fields["request_limit"]
             )
+            for prefix, folder in fields["static"]:
+                self._front.mount(prefix, os.fsencode(folder))
         except (OSError, ValueError) as error:
             # Without the front's trust it gets no requests; the supervisor finds out by itself only if told.
             self._log.write(f"Worker {fields['worker']} cannot be added: {error}.")

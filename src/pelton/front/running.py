@@ -26,6 +26,7 @@ from pelton.logs.level_counts import LevelCounts
 from pelton.net.listeners import Listener
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
+from pelton.tls.certificates import Certificates
 from pelton.worker.runners.base import Runner, stack_of_straggler
 from pelton.worker.self_calls import OwnAddresses, caller, serving_threads
 
@@ -57,11 +58,15 @@ class Running:
         *,
         counts: LevelCounts,
         owns_process: bool = False,
+        redirect_listeners: Sequence[Listener] = (),
+        certificates: Certificates | None = None,
     ) -> None:
         self._front = front
         self._runner = runner
         self._listeners = tuple(listeners)
-        self._all_listeners = (*listeners, *admin_listeners)
+        self._all_listeners = (*listeners, *redirect_listeners, *admin_listeners)
+        self._redirect_listeners = tuple(redirect_listeners)
+        self._certificates = certificates
         self._settings = settings
         self._counts = counts
         self._owns_process = owns_process
@@ -81,6 +86,8 @@ class Running:
         self._runner.start()
         self._front.start()
         self._notices.start()
+        if self._certificates is not None:
+            self._certificates.start(self._front)
         atexit.register(self.stop)
 
     @property
@@ -92,6 +99,11 @@ class Running:
     def listeners(self) -> tuple[Listener, ...]:
         """What the application is served on; their sockets are the front's."""
         return self._listeners
+
+    @property
+    def redirect_listeners(self) -> tuple[Listener, ...]:
+        """Where clients are sent on to HTTPS."""
+        return self._redirect_listeners
 
     @property
     def port(self) -> int:
@@ -137,6 +149,11 @@ class Running:
         self._front.set_access_log(descriptor)
         os.close(descriptor)
 
+    def read_certificates(self) -> None:
+        """Read the files of certificates and keys again; what is no good leaves the old ones in force."""
+        if self._certificates is not None:
+            self._certificates.read_again("SIGHUP")
+
     def drain(self) -> None:
         """Take no new connections, let running requests finish. Returns at once; `wait` tells the end."""
         if not self._origin.is_here():
@@ -176,6 +193,8 @@ class Running:
             atexit.unregister(self.stop)
             for listener in self._all_listeners:
                 listener.remove_file()
+            if self._certificates is not None:
+                self._certificates.close()
             self._front.stop()
             self._runner.stop()
             self._join()

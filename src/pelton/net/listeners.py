@@ -38,11 +38,22 @@ class Listener:
     server_name: str
     server_port: str
     _file: tuple[int, int] | None = field(default=None)
+    # Whether clients may speak HTTP/2 without having asked before (``h2c://``).
+    speaks_http2: bool = field(default=False)
     # What was asked for, which a successor asks for again; one name may have given several listeners.
     asked: Address | None = field(default=None)
+    # Whether connections are encrypted.
+    tls: bool = field(default=False)
 
     def __str__(self) -> str:
-        return f"http://{self.address}" if isinstance(self.address, TcpAddress) else str(self.address)
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://{self.address}" if isinstance(self.address, TcpAddress) else str(self.address)
+
+    def encrypt(self) -> None:
+        """Its connections are encrypted."""
+        self.tls = True
+        if isinstance(self.address, UnixAddress):
+            self.server_port = "443"
 
     def hand_over(self) -> None:
         """Close this copy of the descriptor, once the front has duplicated it.

@@ -110,6 +110,24 @@ def memory_of(pid: int, root: Path = _ROOT) -> int | None:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def processor_time_of(pid: int, root: Path = _ROOT) -> float | None:
+    """Seconds of processor time that a process has used; None when there is no such process."""
+    # The name, in parentheses, may have any characters.
+    fields = _read(root / "proc" / str(pid) / "stat").rpartition(")")[2].split()
+    if len(fields) < 13 or not (fields[11].isdigit() and fields[12].isdigit()):
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def idle_time(root: Path = _ROOT) -> float | None:
+    """Seconds that the machine's processors have had nothing to do, summed; None where that is not told."""
+    fields = _read(root / "proc" / "stat").partition("\n")[0].split()
+    if len(fields) < 6 or fields[0] != "cpu" or not (fields[4].isdigit() and fields[5].isdigit()):
+        return None
+    # What waits for a disk leaves its processor to others.
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """The directories whose limits hold for this process, from its own group up to the outermost visible."""
     mounts = root / "sys" / "fs" / "cgroup"

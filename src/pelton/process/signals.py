@@ -31,14 +31,22 @@ class Signals:
     """A context manager, for the main thread only (Python allows handlers nowhere else).
 
     ``numbers``: the signals to wait for. A SIGINT that is ignored stays so. ``unclaimed``: more of them, each
-    only if nobody handles or ignores it yet.
+    only if nobody handles or ignores it yet. ``shared``: signals to be noticed, too; a handler that is there
+    already goes on to be called.
     """
 
     def __init__(
-        self, numbers: Iterable[signal.Signals] = STOP, *, unclaimed: Iterable[signal.Signals] = ()
+        self,
+        numbers: Iterable[signal.Signals] = STOP,
+        *,
+        unclaimed: Iterable[signal.Signals] = (),
+        shared: Iterable[signal.Signals] = (),
     ) -> None:
         self._numbers = tuple(numbers)
         self._unclaimed = tuple(unclaimed)
+        self._shared = tuple(shared)
+        # Those that are told of although the handler is another's.
+        self._noticed: set[signal.Signals] = set()
         self._reader, self._writer = -1, -1
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_descriptor = -1
@@ -58,7 +66,7 @@ class Signals:
         except BlockingIOError:
             return []
         # The application may have handlers of its own, whose signals come by here too.
-        return [signal.Signals(number) for number in data if number in self._previous]
+        return [signal.Signals(number) for number in data if self._is_meant(number)]
 
     def wait(self, timeout: float | None = None) -> signal.Signals | None:
         """The next signal; None after `wake`, or when ``timeout`` seconds are over."""
@@ -70,8 +78,11 @@ class Signals:
             number = os.read(self._reader, 1)[0]
             if number == _WAKE[0]:
                 return None
-            if number in self._previous:
+            if self._is_meant(number):
                 return signal.Signals(number)
+
+    def _is_meant(self, number: int) -> bool:
+        return number in self._previous or number in self._noticed
 
     def wake(self) -> None:
         """Let a present or the next `wait` return None. From any thread."""
@@ -101,6 +112,12 @@ class Signals:
             self._previous[number] = take(number)
         for number in self._unclaimed:
             if signal.getsignal(number) is signal.SIG_DFL:
+                self._previous[number] = take(number)
+        for number in self._shared:
+            # The C level tells of each signal that has a handler in Python.
+            if callable(signal.getsignal(number)):
+                self._noticed.add(number)
+            else:
                 self._previous[number] = take(number)
         return self
 
@@ -135,6 +152,11 @@ def take(number: signal.Signals) -> Any:
 
 def nothing(number: int, frame: FrameType | None) -> None:
     """A handler, so that the signal does not do what it does by default; the pipe has its number."""
+
+
+def heeds_interrupts() -> bool:
+    """Whether a Ctrl-C would be heard: not on another thread, nor where a shell has had SIGINT ignored."""
+    return on_main_thread() and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
 
 
 def on_main_thread() -> bool:

@@ -2,7 +2,8 @@
 
 Owns the comparison. It is the same however one comes to look: every so often, or when the system tells that
 something has happened (`watchfiles`). So both ways mean the same by a change: other content by time, size or
-file. Watches on a thread named "pelton-reloader"; must not know what a change leads to.
+file. Watches on a real thread named "pelton-reloader", also where the application's threads are greenlets:
+`watchfiles` would stop their hub. Must not know what a change leads to.
 
 An editor writes in several steps: it empties the file and fills it, or writes another one and renames it. So
 a change counts when nothing has moved for a moment, and not while the file is missing or empty.
@@ -14,16 +15,19 @@ import atexit
 import contextlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from pelton._engine import Origin
+from pelton.process.native_threads import NativeEvent, NativeThread, original
 from pelton.reloader.files import directories_of, is_installed
 from pelton.reloader.options import ReloaderOptions
 
 LOGGER = logging.getLogger("pelton")
+
+_sleep: Callable[[float], None] = original("sleep", time)
 
 # Steps of an editor follow each other within a few milliseconds.
 QUIET: Final = 0.05
@@ -96,10 +100,20 @@ class Snapshot:
         return found
 
 
+class Stop(Protocol):
+    """Says that nobody wants to know any more: an event, of `threading` or a real one."""
+
+    def is_set(self) -> bool:
+        """Whether it has been said."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for it."""
+
+
 class Waiter(Protocol):
     """A way to wait for something to look at."""
 
-    def wait(self, files: set[str], stop: threading.Event) -> None:
+    def wait(self, files: set[str], stop: Stop) -> None:
         """Return when one of ``files`` may have changed, or after a while, or soon after ``stop`` is set."""
 
 
@@ -109,7 +123,7 @@ class Sleeper:
     def __init__(self, interval: float) -> None:
         self._interval = interval
 
-    def wait(self, files: set[str], stop: threading.Event) -> None:
+    def wait(self, files: set[str], stop: Stop) -> None:
         """See `Waiter`."""
         # An interval of nothing would keep a processor busy.
         stop.wait(max(self._interval, 0.01))
@@ -128,7 +142,7 @@ class Notified:
         self._events: Generator[object, None, None] | None = None
         self._otherwise: Sleeper | None = None
 
-    def wait(self, files: set[str], stop: threading.Event) -> None:
+    def wait(self, files: set[str], stop: Stop) -> None:
         """See `Waiter`."""
         if self._otherwise is not None:
             self._otherwise.wait(files, stop)
@@ -148,7 +162,7 @@ class Notified:
             self._otherwise = Sleeper(self._interval)
             LOGGER.warning("watchfiles cannot watch (%s); files are looked at instead.", error)
 
-    def _watch(self, directories: set[str], stop: threading.Event) -> Generator[object, None, None]:
+    def _watch(self, directories: set[str], stop: Stop) -> Generator[object, None, None]:
         import watchfiles
 
         if not directories or len(directories) > _MOST_WATCHES:
@@ -184,9 +198,9 @@ class Changed(Protocol):
         """``early``: it happened before the first look."""
 
 
-def start_watching(snapshot: Snapshot, waiter: Waiter, changed: Changed) -> threading.Thread:
+def start_watching(snapshot: Snapshot, waiter: Waiter, changed: Changed) -> NativeThread:
     """Call ``changed`` once, on a thread of its own, as soon as a file has changed and is written."""
-    stop = threading.Event()
+    stop = NativeEvent()
 
     def run() -> None:
         early = snapshot.early is not None
@@ -198,17 +212,18 @@ def start_watching(snapshot: Snapshot, waiter: Waiter, changed: Changed) -> thre
     def end() -> None:
         # A thread that comes out of native code while the interpreter finalizes is unwound by it, and the
         # native code's frames cannot be: the process would abort.
-        stop.set()
-        if threading.current_thread() is not thread:
+        if origin.is_here():
+            stop.set()
             thread.join(_LONGEST_STOP)
 
-    thread = threading.Thread(target=run, name="pelton-reloader", daemon=True)
+    origin = Origin()
+    thread = NativeThread(run, name="pelton-reloader")
     thread.start()
     atexit.register(end)
     return thread
 
 
-def wait_for_change(snapshot: Snapshot, waiter: Waiter, stop: threading.Event) -> str | None:
+def wait_for_change(snapshot: Snapshot, waiter: Waiter, stop: Stop) -> str | None:
     """Wait, however long, for a change; gives the file's path, or None after ``stop`` was set."""
     while not stop.is_set():
         waiter.wait(snapshot.files, stop)
@@ -223,7 +238,7 @@ def settle(snapshot: Snapshot, path: str) -> None:
     """Wait until whoever writes has finished."""
     begin = time.monotonic()
     while (elapsed := time.monotonic() - begin) < _LONGEST:
-        time.sleep(QUIET)
+        _sleep(QUIET)
         is_quiet = snapshot.changed() is None
         stamp = stamp_of(path)
         is_whole = stamp is not None and stamp.size > 0

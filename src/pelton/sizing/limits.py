@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pelton.config.bounds import Bounds
-from pelton.config.settings import AUTO, Settings
+from pelton.config.settings import Settings
 from pelton.config.units import format_bytes
 from pelton.exceptions import ConfigError
 from pelton.process.resources import (
@@ -97,9 +97,31 @@ def bounded(settings: Settings) -> Settings:
     return replace(settings, threads=Bounds(found.least, found.most), threads_bound=found.why)
 
 
+class WorkerBounds(NamedTuple):
+    """What ``workers`` comes to here; 1 where everything is one process. ``why`` names what bounds it."""
+
+    least: int
+    most: int
+    why: str
+
+
+def worker_bounds(settings: Settings, root: Path = Path("/")) -> WorkerBounds:
+    """How few and how many processes run the application."""
+    wanted = settings.workers
+    if not isinstance(wanted, Bounds):
+        return WorkerBounds(max(1, wanted), max(1, wanted), "exact")
+    least = max(1, wanted.least or 1)
+    if wanted.most is not None:
+        return WorkerBounds(min(least, max(1, wanted.most)), max(1, wanted.most), "as it was said")
+    most = automatic_workers(root)
+    if most < least:
+        return WorkerBounds(least, least, "as it was said, although processors and memory suggest fewer")
+    return WorkerBounds(least, most, "processors and memory")
+
+
 def machine_limits(settings: Settings, root: Path = Path("/")) -> Iterator[Limit]:
     """What bounds the threads of each worker here, one after the other."""
-    workers = automatic_workers(root) if settings.workers == AUTO else max(1, settings.workers)
+    workers = worker_bounds(settings, root).most
     yield Limit(MOST, "pelton's own limit")
     if settings.max_connections:
         yield Limit(_each(settings.max_connections, workers), f"max_connections ({settings.max_connections})")

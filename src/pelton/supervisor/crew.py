@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pelton.process.control_socket import Line, LineClosedError, Message
@@ -98,13 +98,15 @@ class Front(Child):
 class Worker(Child):
     """A worker, with the front's end of its newest link until the front has got it.
 
-    ``permits``: how many requests it runs at a time.
+    ``permits``: how many requests it runs at a time. ``static_folders``: those of its application, for the
+    front.
     """
 
     template: int | None = None
     permits: int = 1
     memory: int = -1
     front_end: socket.socket | None = None
+    static_folders: list[tuple[str, str]] = field(default_factory=list)
 
     def keep(self, memory: int, end: socket.socket) -> None:
         """Keep the front's end of a new link, instead of what there was."""
@@ -155,6 +157,21 @@ class Crew:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(child.pid, 0)
             child.close()
+
+
+def ended_among(pids: Iterable[int]) -> list[tuple[int, Exit]]:
+    """Wait for those of these children that have ended, and for nobody else's; does not block."""
+    found: list[tuple[int, Exit]] = []
+    for one in pids:
+        try:
+            pid, status = os.waitpid(one, os.WNOHANG)
+        except ChildProcessError:
+            # Somebody else in this process has waited for it, or nobody can: SIGCHLD is ignored.
+            found.append((one, Exit(note="ended, how is not known")))
+            continue
+        if pid != 0:
+            found.append((pid, exit_of(status)))
+    return found
 
 
 def ended_processes() -> list[tuple[int, Exit]]:

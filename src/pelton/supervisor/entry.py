@@ -30,6 +30,7 @@ from pelton.supervisor.programs import RealPrograms
 from pelton.supervisor.rules import rules_from
 from pelton.supervisor.successor import Succession, inherited_succession
 from pelton.supervisor.supervisor import SIGNALS, Supervisor
+from pelton.tls.certificates import certificates_of
 from pelton.version import VERSION
 
 LOGGER = logging.getLogger("pelton")
@@ -51,9 +52,10 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
     # Before anything is opened, so that a signal in the middle of it is not lost.
     with Signals(SIGNALS) as signals:
         hooks.starting(settings)
-        opened = open_all(settings, succession.listeners)
+        opened = open_all(settings, succession.listeners, succession.ticket_keys)
         try:
             succession.close_listeners()
+            _check_certificates(settings, opened)
             drop_privileges(settings, opened)
             hooks.listens(opened.listeners, rules.workers)
             with LevelCounts(settings, opened.statsd):
@@ -64,6 +66,13 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
     if end.what or end.traceback:
         raise error_of(end)
     return end.code
+
+
+def _check_certificates(settings: Settings, opened: Opened) -> None:
+    """Raise what is wrong with them here, where somebody sees it, and not in the front."""
+    certificates = certificates_of(settings, opened)
+    if certificates is not None:
+        certificates.close()
 
 
 def _supervise(
@@ -81,6 +90,8 @@ def _supervise(
 
     def announce() -> None:
         LOGGER.info("%s", _start_line(rules, settings, opened))
+        for listener in opened.redirect_listeners:
+            LOGGER.info("sends on to HTTPS from %s", listener)
         for listener in opened.admin_listeners:
             LOGGER.info("health checks are answered on %s", listener)
         succession.announce()
@@ -93,6 +104,8 @@ def _supervise(
 
 def _start_line(rules: Rules, settings: Settings, opened: Opened) -> str:
     workers = f"{rules.workers} worker{'' if rules.workers == 1 else 's'}"
+    if rules.most_workers is not None:
+        workers = f"{rules.workers} to {rules.most_workers} workers"
     where = " and ".join(map(str, opened.listeners))
     return (
         f"pelton {VERSION} listens on {where} "

@@ -339,6 +339,7 @@ class Performer:
             "pid": worker.pid,
             "threads": worker.permits,
             "request_limit": request_limit,
+            "static": worker.static_folders,
         }
         self._tell_front(fields, (worker.memory, worker.front_end.fileno()))
         worker.forget_link()
@@ -349,6 +350,11 @@ class Performer:
             self._happened(ev.FrontLost())
 
     # Everything else.
+
+    def read_certificates(self) -> None:
+        """Have the front read certificates and keys again, whatever becomes of the reload."""
+        if self._opened.material is not None:
+            self._tell_front({"do": "read_certificates"})
 
     def _reopen_files(self) -> None:
         self._tell_front({"do": "reopen_logs"})
@@ -381,7 +387,10 @@ class Performer:
         self._hooks.succeeding()
         try:
             self.successor = Successor.start(
-                self._opened.all_listeners, self._settings.bind, self.notifier.environment()
+                self._opened.all_listeners,
+                self._settings.bind,
+                self.notifier.environment(),
+                self._opened.ticket_keys,
             )
         except OSError as error:
             self._happened(ev.SuccessorFailed(f"could not be started: {error}"))

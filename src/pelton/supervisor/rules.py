@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 
-from pelton.config.settings import AUTO, Settings
-from pelton.process.resources import automatic_workers
+from pelton.config.settings import Settings
+from pelton.sizing.limits import worker_bounds
 from pelton.supervisor.plan import Rules
 
 
 def rules_from(settings: Settings) -> Rules:
     """What the plan works with."""
+    bounds = worker_bounds(settings)
     return Rules(
-        workers=automatic_workers() if settings.workers == AUTO else settings.workers,
+        workers=bounds.least,
+        most_workers=None if bounds.least == bounds.most else bounds.most,
         preload=settings.preload,
         max_requests=settings.max_requests,
         max_requests_jitter=settings.max_requests_jitter,

@@ -16,6 +16,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from pelton.net.listeners import Inherited, Listener
+from pelton.tls.ticket_keys import NO_KEYS
 
 _VARIABLE = "PELTON_SUCCESSION"
 
@@ -25,12 +26,14 @@ class Succession:
     """What the new one has inherited.
 
     ``ready``: where it says that it serves; -1: nobody asks. ``bind``: addresses that are not in the command,
-    since a service manager passed the sockets to the first one.
+    since a service manager passed the sockets to the first one. ``ticket_keys``: the store of the keys with
+    which clients resume their sessions (`pelton.tls.ticket_keys`).
     """
 
     listeners: tuple[Inherited, ...] = ()
     ready: int = -1
     bind: tuple[str, ...] = ()
+    ticket_keys: int = NO_KEYS
 
     def announce(self) -> None:
         """Say that this process serves."""
@@ -58,11 +61,14 @@ def inherited_succession(environment: MutableMapping[str, str] = os.environ) -> 
             for asked, descriptor, file in fields["listeners"]
         )
         ready, bind = int(fields["ready"]), tuple(map(str, fields["bind"]))
-        for descriptor in (ready, *(one.descriptor for one in listeners)):
-            os.set_inheritable(descriptor, False)
+        # One from before there were such keys names none.
+        ticket_keys = int(fields.get("ticket_keys", NO_KEYS))
+        for descriptor in (ready, *(one.descriptor for one in listeners), ticket_keys):
+            if descriptor != NO_KEYS:
+                os.set_inheritable(descriptor, False)
     except (ValueError, KeyError, TypeError, OSError):
         return Succession()
-    return Succession(listeners, ready, bind)
+    return Succession(listeners, ready, bind, ticket_keys)
 
 
 class Successor:
@@ -74,7 +80,11 @@ class Successor:
 
     @classmethod
     def start(
-        cls, listeners: Sequence[Listener], bind: Sequence[str], environment: Mapping[str, str]
+        cls,
+        listeners: Sequence[Listener],
+        bind: Sequence[str],
+        environment: Mapping[str, str],
+        ticket_keys: int = NO_KEYS,
     ) -> Successor:
         """Start this command again. ``environment``: variables for it besides those of this process.
 
@@ -87,12 +97,17 @@ class Successor:
                 "for": os.getpid(),
                 "ready": writer,
                 "bind": bind if all(one.startswith("fd:") for one in bind) else (),
+                "ticket_keys": ticket_keys,
                 "listeners": [[one.asked, one.descriptor, one.file] for one in left],
             }
             process = subprocess.Popen(
                 [sys.executable, *sys.orig_argv[1:]],
                 env={**os.environ, **environment, _VARIABLE: json.dumps(fields)},
-                pass_fds=[writer, *(one.descriptor for one in left)],
+                pass_fds=[
+                    writer,
+                    *(one.descriptor for one in left),
+                    *([ticket_keys] if ticket_keys != NO_KEYS else ()),
+                ],
             )
         except BaseException:
             os.close(reader)

@@ -25,7 +25,8 @@ from pelton.process.control_socket import Message
 from pelton.process.resources import memory_of
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
-from pelton.supervisor.crew import Child, Front, Worker, ended_processes
+from pelton.supervisor.crew import Child, Front, Worker, ended_among, ended_processes
+from pelton.supervisor.load import Load
 from pelton.supervisor.perform import Performer
 from pelton.supervisor.plan import Rules, State, decide, next_deadline
 from pelton.supervisor.plan import actions as do
@@ -73,7 +74,8 @@ _MEASURE_EVERY = 1.0
 class Supervisor:
     """``opened`` and ``signals`` belong to the caller; ``rules`` say what the plan works with.
 
-    ``announce`` is called once, when connections are accepted.
+    ``announce`` is called once, when connections are accepted. ``owns_process``: nobody else in this process
+    has children; otherwise only those of its own are waited for.
     """
 
     def __init__(
@@ -85,7 +87,10 @@ class Supervisor:
         signals: Signals,
         notifier: Notifier,
         announce: Callable[[], None],
+        *,
+        owns_process: bool = True,
     ) -> None:
+        self._owns_process = owns_process
         self._state = State(rules)
         self._hooks = hooks_of(settings)
         self._rereading = Rereading(settings)
@@ -102,6 +107,7 @@ class Supervisor:
         )
         self._crew = self._performer.crew
         self._next_measure = time.monotonic() if rules.max_rss_bytes else None
+        self._load = None if rules.most_workers is None else Load()
         self._next_watchdog = time.monotonic() if notifier.watchdog_interval is not None else None
 
     def run(self) -> do.End:
@@ -145,6 +151,7 @@ class Supervisor:
         if self._performer.successor is not None and self._performer.successor.fileno() >= 0:
             poll.register(self._performer.successor.fileno(), select.POLLIN)
         times = [next_deadline(self._state), self._next_measure, self._next_watchdog]
+        times.append(None if self._load is None else self._load.due)
         due = min((one for one in times if one is not None), default=None)
         # Rounded up: awake before it is due, it would only wait again.
         poll.poll(None if due is None else math.ceil(max(0.0, due - time.monotonic()) * 1000))
@@ -160,7 +167,7 @@ class Supervisor:
         signals = self._signals.received()
         # What a process said before it ended is in its line when its end can be noticed. So the ends are
         # collected before the lines are read, and told after.
-        ended = ended_processes()
+        ended = ended_processes() if self._owns_process else ended_among(self._own_pids())
         # A signal to the whole group, as systemd sends it, is told by the workers, too; ours comes first.
         for number in signals:
             self._obey(number)
@@ -171,6 +178,9 @@ class Supervisor:
             self._bury(pid, how)
         self._keep_time()
         self._events.append(ev.Elapsed())
+
+    def _own_pids(self) -> list[int]:
+        return [child.pid for child in self._crew.all() if child.pid is not None]
 
     def _listen_to(self, child: Child) -> None:
         had_line = child.line is not None
@@ -201,6 +211,9 @@ class Supervisor:
             case "hello":
                 LOGGER.debug("worker %d (pid %s) loads the application.", number, fields["pid"])
             case "ready":
+                worker.static_folders = [
+                    (str(prefix), str(folder)) for prefix, folder in fields.get("static", ())
+                ]
                 self._events.append(ev.WorkerReady(number))
             case "attached":
                 self._events.append(ev.WorkerAttached(number))
@@ -275,6 +288,7 @@ class Supervisor:
             # The window's size has changed; that is all it means there.
             return
         if number == signal.SIGHUP:
+            self._performer.read_certificates()
             self._events.append(ev.Reload(self._read_again()))
             self._hooks.reloading()
             return
@@ -295,6 +309,7 @@ class Supervisor:
         self._hooks = hooks
         self._performer.change_settings(settings)
         rules = rules_from(settings)
+        self._load = None if rules.most_workers is None else Load()
         self._next_measure = time.monotonic() if rules.max_rss_bytes else None
         return rules
 
@@ -306,6 +321,11 @@ class Supervisor:
                 size = memory_of(worker.pid) if worker.pid is not None else None
                 if size is not None:
                     self._events.append(ev.MemoryMeasured(worker.number, size))
+        if self._load is not None and self._load.is_due(now):
+            pids = {one.number: one.pid for one in self._crew.workers.values() if one.pid is not None}
+            measured = self._load.measure(pids, now)
+            if measured is not None:
+                self._events.append(measured)
         interval = self._performer.notifier.watchdog_interval
         if interval is None:
             self._next_watchdog = None

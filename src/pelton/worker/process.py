@@ -30,6 +30,8 @@ from pelton.process.control_socket import Line, LineClosedError, Message, shorte
 from pelton.process.native_threads import close
 from pelton.process.readiness import wait_readable
 from pelton.process.signals import Signals
+from pelton.static.flask_folders import static_folders
+from pelton.static.settings import AUTO
 from pelton.worker.runners.base import Runner, stack_of_straggler
 from pelton.worker.worker import build_runner
 
@@ -87,7 +89,8 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
             kind_of(around.settings).prepare(around.settings)
             with LoadWatch(f"worker {number}"):
                 hooks.in_worker(number)
-                application = hooks.serving(number, load())
+                loaded = load()
+                application = hooks.serving(number, loaded)
         except (ApplicationError, ConfigError) as error:
             what, trace = (
                 shortened(str(error), _LONGEST_ERROR),
@@ -97,7 +100,8 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
             return NO_APPLICATION
         # From now on SIGTERM is a wish; until now it ended a process that nobody needed yet.
         with Signals((signal.SIGTERM,)) as signals:
-            return _Worker(number, line, around, application).serve(end, signals)
+            folders = static_folders(loaded) if AUTO in around.settings.static else []
+            return _Worker(number, line, around, application, folders).serve(end, signals)
     except LineClosedError:
         LOGGER.error("The supervisor has gone; this worker ends.")
         return FAILED
@@ -106,20 +110,28 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
 
 
 class _Worker:
-    """A worker that has its application."""
+    """A worker that has its application. ``folders``: the paths and folders of its static files."""
 
-    def __init__(self, number: int, line: Line, around: Surroundings, application: Any) -> None:
+    def __init__(
+        self,
+        number: int,
+        line: Line,
+        around: Surroundings,
+        application: Any,
+        folders: Sequence[tuple[str, str]],
+    ) -> None:
         self._name = f"worker {number}"
         self._line = line
         self._around = around
         self._application = application
+        self._folders = list(folders)
         self._link: _engine.Link
         self._runner: Runner
 
     def serve(self, end: LinkEnd, signals: Signals) -> int:
         """Say ready, then do what the supervisor says. Raises LineClosedError when it is gone."""
         self._join(end)
-        self._line.send({"event": "ready"})
+        self._line.send({"event": "ready", "static": self._folders})
         while True:
             readable = wait_readable([self._line.fileno(), signals.fileno()])
             if signals.fileno() in readable and signals.received():

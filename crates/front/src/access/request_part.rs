@@ -167,7 +167,7 @@ fn write_request_line(out: &mut Vec<u8>, request: &Request<'_>) {
     out.extend_from_slice(match head.version {
         Version::Http10 => b" HTTP/1.0",
         Version::Http11 => b" HTTP/1.1",
-        Version::Http2 => b" HTTP/2",
+        Version::Http2 => b" HTTP/2.0",
     });
 }
 

@@ -19,10 +19,18 @@ pub enum CloseReason {
     WriteTimeout,
     /// The application failed after the head had left: only a cut tells the client.
     BrokenResponse,
+    /// A file changed while it was sent, or became shorter: only a cut tells the client.
+    FileChanged,
     /// A proxy did not begin with a PROXY header.
     NoProxyHeader,
     /// The worker has taken the client's socket.
     HandedOver,
+    /// The client and the server agree on nothing, or one does not trust the other.
+    HandshakeFailed,
+    /// The handshake took too long.
+    HandshakeLate,
+    /// Too many handshakes are under way, or have come from the address.
+    HandshakeRefused,
     /// It was idle, and others waited to be accepted.
     MadeRoom,
     /// The front ends.
@@ -39,8 +47,12 @@ impl CloseReason {
             CloseReason::Idle => "idle",
             CloseReason::WriteTimeout => "write timeout",
             CloseReason::BrokenResponse => "answer cut off",
+            CloseReason::FileChanged => "file changed",
             CloseReason::NoProxyHeader => "no proxy header",
             CloseReason::HandedOver => "handed over",
+            CloseReason::HandshakeFailed => "handshake failed",
+            CloseReason::HandshakeLate => "handshake too late",
+            CloseReason::HandshakeRefused => "too many handshakes",
             CloseReason::MadeRoom => "made room",
             CloseReason::Draining => "server stopped",
         }
@@ -56,8 +68,12 @@ impl CloseReason {
             CloseReason::Idle => &counters.closed_idle,
             CloseReason::WriteTimeout => &counters.closed_write_timeout,
             CloseReason::BrokenResponse => &counters.answers_broken,
+            CloseReason::FileChanged => &counters.closed_file_changed,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
             CloseReason::HandedOver => &counters.closed_handed_over,
+            CloseReason::HandshakeFailed => &counters.closed_handshake_failed,
+            CloseReason::HandshakeLate => &counters.closed_handshake_late,
+            CloseReason::HandshakeRefused => &counters.closed_handshake_refused,
             CloseReason::MadeRoom => &counters.closed_for_newcomers,
             CloseReason::Draining => &counters.closed_draining,
         }

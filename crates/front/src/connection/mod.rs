@@ -4,14 +4,16 @@
 //! a time with HTTP/1), which are in a table of their own and know it by its id. Runs on the front's thread.
 
 use crate::connection::http1::Http1;
+use crate::connection::http2::Http2;
 use crate::exchange::Exchange;
 use crate::table::{Id, Table};
 use crate::transport::Transport;
-use crate::transport::listener::{ListenerKind, Role};
+use crate::transport::listener::{ListenerKind, Protocol, Role};
 use crate::transport::peer::Peer;
 
 pub(crate) mod close;
 pub(crate) mod http1;
+pub(crate) mod http2;
 
 /// Names a connection, and never another one that has its place later.
 pub type ConnectionId = Id<Connection>;
@@ -86,6 +88,8 @@ impl Connections {
 pub enum Driver {
     /// HTTP/1.0 and HTTP/1.1.
     Http1(Http1),
+    /// HTTP/2. Elsewhere, so that a connection of HTTP/1 is no larger.
+    Http2(Box<Http2>),
 }
 
 impl Driver {
@@ -94,6 +98,16 @@ impl Driver {
     pub fn http1(&mut self) -> Option<&mut Http1> {
         match self {
             Driver::Http1(http1) => Some(http1),
+            Driver::Http2(_) => None,
+        }
+    }
+
+    /// The driver, if the connection speaks HTTP/2.
+    #[inline]
+    pub fn http2(&mut self) -> Option<&mut Http2> {
+        match self {
+            Driver::Http2(http2) => Some(http2),
+            Driver::Http1(_) => None,
         }
     }
 }
@@ -117,6 +131,8 @@ pub struct Connection {
     pub fresh: bool,
     /// The first bytes are to be a proxy's word about the client.
     pub awaits_proxy_header: bool,
+    /// What it speaks is not known before its first bytes have come.
+    pub may_be_http2: bool,
     /// It counts for its address.
     pub is_counted: bool,
     /// A worker has had, and may still have, a duplicate of the socket: to drop it closes nothing.
@@ -137,6 +153,7 @@ impl Connection {
             lingering: false,
             fresh: true,
             awaits_proxy_header: false,
+            may_be_http2: listener.protocol == Protocol::Either,
             is_counted: false,
             is_shared: false,
             requests: 0,
@@ -147,6 +164,7 @@ impl Connection {
     pub fn has_no_input(&self) -> bool {
         match &self.driver {
             Driver::Http1(http1) => http1.input.is_empty(),
+            Driver::Http2(http2) => http2.has_no_input(),
         }
     }
 
@@ -154,6 +172,7 @@ impl Connection {
     pub fn is_between_requests(&self, exchanges: &Table<Exchange>) -> bool {
         match &self.driver {
             Driver::Http1(http1) => http1.is_between_requests(exchanges),
+            Driver::Http2(http2) => http2.is_idle(),
         }
     }
 }

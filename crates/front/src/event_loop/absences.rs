@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn what_lies_before_does_not_count() {
         let mut absences = Absences::default();
-        absences.turn_begins(10 * SECOND, 0);
+        absences.turn_begins(10 * SECOND, u64::MAX);
         absences.turn_begins(14 * SECOND + 500_000, 0);
         absences.turn_begins(20 * SECOND + 500_000, 500);
         // 4 s until 14.5, 5 s until 20.5.

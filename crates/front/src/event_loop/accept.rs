@@ -3,8 +3,8 @@
 use std::io;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Token};
 
+use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Driver};
 use crate::event_loop::EventLoop;
@@ -47,7 +47,7 @@ impl EventLoop {
                     break;
                 }
                 let Some(listener) = self.listeners.get_mut(index) else { return };
-                match listener.accept() {
+                match listener.accept(self.encryption.as_deref()) {
                     Ok((transport, peer)) => {
                         let kind = listener.kind;
                         self.adopt(transport, peer, kind);
@@ -93,7 +93,9 @@ impl EventLoop {
     /// there is no other left.
     fn has_room_for(&self, role: Role) -> bool {
         match role {
-            Role::Application => self.connections.public_len() < self.settings.max_connections,
+            Role::Application | Role::Redirect | Role::PlainOnTls => {
+                self.connections.public_len() < self.settings.max_connections
+            }
             Role::Admin => self.connections.admin_len() < ADMIN_CONNECTIONS,
         }
     }
@@ -161,7 +163,8 @@ impl EventLoop {
         let raw = transport.raw();
         let exchange = self.exchanges.insert(Exchange::new(ConnectionId::nobody(), self.backlog.clone()));
         let driver = match listener.protocol {
-            Protocol::Http1 => Driver::Http1(Http1::new(exchange)),
+            // What speaks HTTP/2 begins as what it is taken for until its first bytes have come.
+            Protocol::Http1 | Protocol::Either => Driver::Http1(Http1::new(exchange)),
         };
         let mut connection = Connection::new(transport, peer, listener, driver);
         connection.awaits_proxy_header =
@@ -170,19 +173,28 @@ impl EventLoop {
         if let Some(exchange) = self.exchanges.get_mut(exchange) {
             exchange.connection = id;
         }
-        // Both directions at once, edge-triggered: one system call in the life of a connection.
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest).is_err() {
+        if self.register(raw, id).is_err() {
             self.connections.remove(id);
             self.exchanges.remove(exchange);
             self.shared.counters.accept_failures.up();
             return id;
         }
         self.shared.counters.connections_accepted.up();
-        // A connection that never says anything has no more time than one that is slow with its head.
-        self.set_connection_deadline(id, self.settings.head_time);
+        let is_shaking = self.connections.get(id).is_some_and(|connection| connection.transport.is_shaking());
+        if is_shaking {
+            if !self.admit_handshake(id) {
+                return id;
+            }
+        } else {
+            // A connection that never says anything has no more time than one that is slow with its head.
+            self.set_connection_deadline(id, self.settings.head_time);
+        }
         if !self.count_client(id) {
             self.shared.counters.connections_refused.up();
+            if is_shaking {
+                self.close(id, CloseReason::HandshakeRefused);
+                return id;
+            }
             self.respond_itself(exchange, OwnResponse::TooManyConnections);
             self.drive(id);
         }

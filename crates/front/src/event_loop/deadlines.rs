@@ -19,7 +19,15 @@ impl EventLoop {
             self.close(id, CloseReason::AfterResponse);
             return;
         }
-        let Some(http1) = connection.driver.http1() else { return };
+        if connection.transport.is_shaking() {
+            self.shared.counters.handshakes_late.up();
+            self.close(id, CloseReason::HandshakeLate);
+            return;
+        }
+        let Some(http1) = connection.driver.http1() else {
+            self.on_http2_deadline(id);
+            return;
+        };
         let exchange_id = http1.exchange;
         let is_awaited = self
             .exchanges
@@ -50,7 +58,7 @@ impl EventLoop {
             }
             State::Responding => {
                 if !self.reader_goes_on(id) {
-                    self.close(connection_id, CloseReason::WriteTimeout);
+                    self.close_exchange(id, CloseReason::WriteTimeout);
                 }
             }
             State::Receiving if exchange.pending.is_some() => {

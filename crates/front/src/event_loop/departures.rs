@@ -80,10 +80,9 @@ impl EventLoop {
             match one.client {
                 Some(id) => {
                     let Some(exchange) = self.exchanges.get(id) else { continue };
-                    let (connection, is_it) =
-                        (exchange.connection, exchange.slot == Some(one.place) && is_endless(exchange));
+                    let is_it = exchange.slot == Some(one.place) && is_endless(exchange);
                     if is_it && self.dispatch.leave(one.place) == Some(one.turn) {
-                        self.close(connection, CloseReason::ByClientEarly);
+                        self.close_exchange(id, CloseReason::ByClientEarly);
                     }
                 }
                 None => self.dispatch.depart(one.place, one.turn),

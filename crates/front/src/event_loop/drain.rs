@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 
-use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
+use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 
 /// How long a connection stays open during a drain for a request that may be on its way. A request that meets a connection which is just being
@@ -35,7 +35,16 @@ impl EventLoop {
             let _ = registry.deregister(&mut SourceFd(&raw));
         });
         for id in self.connections.ids() {
+            let is_http2 = self.connections.get(id).is_some_and(|one| matches!(one.driver, Driver::Http2(_)));
+            if is_http2 {
+                self.leave_http2(id);
+                continue;
+            }
             if !self.is_idle(id) || self.leave_open(id) {
+                continue;
+            }
+            if self.connections.get(id).is_some_and(|connection| connection.transport.is_shaking()) {
+                self.set_connection_deadline(id, DRAIN_GRACE);
                 continue;
             }
             // A request may have arrived that no event has told of yet: look before closing.

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,30 +25,41 @@ use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Connections, Driver};
 use crate::control::{Command, Common, Shared};
+use crate::counters::Losses;
 use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
 use crate::event_loop::departures::Departure;
+use crate::event_loop::files::Helped;
+use crate::event_loop::handshakes::Handshakes;
 use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
+use crate::event_loop::redirect::Challenges;
+use crate::event_loop::relays::Relays;
 use crate::event_loop::upload::Uploads;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
-use crate::exchange::{ExchangeId, Exchanges, State};
+use crate::exchange::{Exchange, ExchangeId, Exchanges, State};
+use crate::helpers::Helpers;
 use crate::notices::Level;
+use crate::reactor::Readiness;
 use crate::reactor::timers::Timers;
 use crate::scheduling::affinity::Affinity;
-use crate::scheduling::dispatch::Dispatch;
+use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
+use crate::static_files::StaticFiles;
 use crate::statsd::sender::Statsd;
 use crate::transport::Transport;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
+use crate::transport::tls::Encryption;
 
 pub(crate) mod absences;
 pub(crate) mod accept;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
 pub(crate) mod drain;
+pub(crate) mod files;
+pub(crate) mod handshakes;
 pub(crate) mod health;
 pub(crate) mod making_room;
 pub(crate) mod noting;
@@ -56,6 +67,8 @@ pub(crate) mod offers;
 pub(crate) mod orders;
 pub(crate) mod rates;
 pub(crate) mod receive;
+pub(crate) mod redirect;
+pub(crate) mod relays;
 pub(crate) mod self_calls;
 pub(crate) mod sleep;
 pub(crate) mod staying;
@@ -95,6 +108,14 @@ pub(crate) struct EventLoop {
     pub(crate) watch_at: u64,
     /// When memory is to be given back.
     pub(crate) trim_at: u64,
+    /// What connections are encrypted with, where they are.
+    pub(crate) encryption: Option<Box<Encryption>>,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) relays: Relays,
+    /// Where clients are sent on to; None: the port that they have used.
+    pub(crate) https_port: Option<u16>,
+    /// What ACME servers look for.
+    pub(crate) challenges: Challenges,
     pub(crate) accept_pause_until: u64,
     pub(crate) accept_complained: bool,
     pub(crate) idle_connections: IdleConnections,
@@ -119,6 +140,11 @@ pub(crate) struct EventLoop {
     pub(crate) departures: Vec<Departure>,
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
+    pub(crate) static_files: StaticFiles,
+    /// What has been told of files that cannot be opened.
+    pub(crate) file_failures: Losses,
+    /// Threads for what would hold up this one.
+    pub(crate) helpers: Helpers<Helped>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) statsd: Option<Statsd>,
     /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
@@ -157,7 +183,7 @@ pub(crate) struct EventLoop {
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,
     /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
-    unix_ms_at_start: u64,
+    pub(crate) unix_ms_at_start: u64,
     /// When the wall clock is to be read again.
     wall_clock_at: u64,
 }
@@ -172,14 +198,18 @@ impl EventLoop {
         let poll = Poll::new()?;
         let _kept = keep_poller(poll.as_raw_fd());
         let listeners = Listeners::new(listeners)?;
+        let https_port = listeners.https_port();
         for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
             poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
         }
         let raw = common.doorbell.as_fd().as_raw_fd();
         // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
+        let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
         if settings.max_connections == 0 {
-            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(16);
+            let room = descriptor_limit()
+                .saturating_sub(RESERVED_DESCRIPTORS + static_files.most_open() as u64)
+                .max(16);
             settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
         }
         let limits = Limits {
@@ -190,6 +220,7 @@ impl EventLoop {
             body_bytes: settings.max_body_bytes,
             ..Limits::default()
         };
+        let helpers = Helpers::new(Arc::clone(&common.doorbell));
         let affinity = Affinity::new(settings.debugger_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
@@ -216,6 +247,11 @@ impl EventLoop {
             poll,
             listeners,
             trim_at: 0,
+            encryption: None,
+            handshakes: Handshakes::default(),
+            relays: Relays::default(),
+            https_port,
+            challenges: Challenges::new(),
             accept_pause_until: 0,
             accept_complained: false,
             idle_connections: IdleConnections::default(),
@@ -232,6 +268,9 @@ impl EventLoop {
             uploads: Uploads::default(),
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
+            static_files,
+            file_failures: Losses::default(),
+            helpers,
             draining: false,
             looked_again: false,
             again: Vec::new(),
@@ -272,55 +311,75 @@ impl EventLoop {
                 self.shared.notices.post(Level::Error, format!("the front cannot poll: {error}; it ends"));
                 return;
             }
-            self.read_clocks();
-            self.follow_orders();
-
-            for event in &events {
-                self.on_event(event);
-                if self.dispatch.unannounced() >= BELL_EVERY {
-                    self.dispatch.ring_bells();
-                }
+            if !self.turn(events.iter().map(Readiness::from), &mut news, &mut due) {
+                return;
             }
-            self.accept_all();
+        }
+    }
 
-            self.dispatch.take_news(&mut news);
-            for &place in &news {
-                self.on_news(place);
+    /// Everything that is to be done when the poller has returned; false when the front has ended. `news` and `due` are empty, and reused.
+    pub(crate) fn turn(
+        &mut self,
+        events: impl Iterator<Item = Readiness>,
+        news: &mut Vec<Place>,
+        due: &mut Vec<usize>,
+    ) -> bool {
+        self.read_clocks();
+        self.follow_orders();
+        for event in events {
+            self.on_event(event);
+            if self.dispatch.unannounced() >= BELL_EVERY {
+                self.dispatch.ring_bells();
             }
-            news.clear();
-            if !self.again.is_empty() {
-                for id in std::mem::take(&mut self.again) {
-                    self.drive(id);
-                }
+        }
+        self.accept_all();
+        self.dispatch.take_news(news);
+        for place in news.drain(..) {
+            self.on_news(place);
+        }
+        self.follow_helpers();
+        if !self.again.is_empty() {
+            for id in std::mem::take(&mut self.again) {
+                self.drive(id);
             }
-            self.meet_deadlines(&mut due);
-            self.end_late_uploads();
-            self.follow_departures();
-            self.help_slow_readers();
-            self.serve_queue();
-            self.look_for_self_calls();
-            self.report_workers();
-            self.trim_memory();
+        }
+        if self.relays.have_work() {
+            self.drive_relays();
+        }
+        self.meet_deadlines(due);
+        self.tidy_files();
+        self.end_late_uploads();
+        self.follow_departures();
+        self.help_slow_readers();
+        self.serve_queue();
+        self.look_for_self_calls();
+        self.report_workers();
+        self.trim_memory();
+        self.show_levels();
+        self.flush_notes();
+        self.follow_command()
+    }
 
-            self.show_levels();
-            self.flush_notes();
-            match self.shared.command() {
-                Command::Serve => {}
-                Command::Drain => {
-                    if !self.draining {
-                        self.begin_drain();
-                    }
-                    if self.connections.is_empty() {
-                        return;
-                    }
+    /// Whether the front goes on.
+    #[inline]
+    fn follow_command(&mut self) -> bool {
+        match self.shared.command() {
+            Command::Serve => true,
+            Command::Drain => {
+                if !self.draining {
+                    self.begin_drain();
                 }
-                Command::Stop => {
-                    for id in self.connections.ids() {
-                        self.close(id, CloseReason::Draining);
-                    }
-                    self.show_levels();
-                    return;
+                if self.connections.is_empty() && self.relays.len() > 0 {
+                    self.relays.tell_end();
                 }
+                !self.connections.is_empty() || self.relays.len() > 0
+            }
+            Command::Stop => {
+                for id in self.connections.ids() {
+                    self.close(id, CloseReason::Draining);
+                }
+                self.show_levels();
+                false
             }
         }
     }
@@ -402,27 +461,30 @@ impl EventLoop {
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
+        self.shared.counters.files_open.set(self.static_files.open_files() as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }
 
     #[inline]
-    fn on_event(&mut self, event: &mio::event::Event) {
-        let token = event.token();
-        if token == DOORBELL {
+    fn on_event(&mut self, event: Readiness) {
+        if event.token == DOORBELL.0 {
             return;
         }
-        if let Some(listener) = FIRST_LISTENER.checked_sub(token.0)
+        if let Some(listener) = FIRST_LISTENER.checked_sub(event.token)
             && let Some(listener) = self.listeners.get_mut(listener)
         {
             listener.may_have_more = true;
             return;
         }
-        let id = ConnectionId::from_token(token.0);
+        if self.relays.len() > 0 && self.on_relay_event(&event) {
+            return;
+        }
+        let id = ConnectionId::from_token(event.token);
         let Some(connection) = self.connections.get_mut(id) else { return };
         // While lingering both directions are closed once the client has finished, too. What it sent before is still to be read, or the
         // close becomes a reset after all.
-        if event.is_error() || (event.is_write_closed() && !connection.lingering) {
+        if event.error || (event.write_closed && !connection.lingering) {
             let reason = match connection.is_between_requests(&self.exchanges) {
                 _ if connection.lingering => CloseReason::AfterResponse,
                 true => CloseReason::ByClient,
@@ -431,18 +493,45 @@ impl EventLoop {
             self.close(id, reason);
             return;
         }
-        connection.transport.note_event(event.is_readable(), event.is_read_closed());
-        if connection.transport.proceed().is_err() {
+        connection.transport.note_event(event.readable, event.read_closed);
+        if connection.transport.is_shaking() {
+            if !self.shake_hands(id) {
+                return;
+            }
+        } else if connection.transport.proceed().is_err() {
             self.close(id, CloseReason::TransportError);
             return;
         }
         self.drive(id);
-        if event.is_read_closed()
+        if event.read_closed
             && let Some(connection) = self.connections.get_mut(id)
-            && let Some(http1) = connection.driver.http1()
         {
-            let exchange = http1.exchange;
-            self.client_left(exchange);
+            match &connection.driver {
+                Driver::Http1(http1) => {
+                    let exchange = http1.exchange;
+                    self.client_left(exchange);
+                }
+                Driver::Http2(http2) => {
+                    for exchange in http2.exchanges() {
+                        self.client_left(exchange);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The poller tells of a connection from now on.
+    pub(crate) fn register(&self, raw: Option<RawFd>, id: ConnectionId) -> io::Result<()> {
+        let Some(raw) = raw else { return Ok(()) };
+        // Both directions at once, edge-triggered: one system call in the life of a connection.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut SourceFd(&raw), Token(id.to_token()), interest)
+    }
+
+    /// It does not any more, though somebody else has the socket open.
+    pub(crate) fn deregister(&self, transport: &Transport) {
+        if let Some(raw) = transport.raw() {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
         }
     }
 
@@ -454,10 +543,17 @@ impl EventLoop {
             let turn = if connection.lingering {
                 self.linger(id)
             } else {
-                let Driver::Http1(http1) = &connection.driver;
-                let exchange_id = http1.exchange;
+                let exchange_id = match &connection.driver {
+                    Driver::Http1(http1) => http1.exchange,
+                    Driver::Http2(_) => {
+                        self.drive_http2(id);
+                        return;
+                    }
+                };
                 let Some(exchange) = self.exchanges.get(exchange_id) else { return };
                 match exchange.state() {
+                    // Bytes of a handshake are none of HTTP (`handshakes`).
+                    State::Receiving if connection.transport.is_shaking() => Turn::Wait,
                     State::Receiving => self.receive(id),
                     State::Running if exchange.upload.is_some() => self.stream_in(exchange_id),
                     State::Queued | State::Running => Turn::Wait,
@@ -491,30 +587,50 @@ impl EventLoop {
     /// Ends a connection, whatever it was doing.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let Driver::Http1(http1) = &connection.driver;
-        let exchange = http1.exchange;
-        if !self.keep_socket(exchange) {
-            return;
+        let exchange = match &connection.driver {
+            Driver::Http1(http1) => Some(http1.exchange),
+            Driver::Http2(_) => None,
+        };
+        match exchange {
+            Some(exchange) if !self.keep_socket(exchange) => return,
+            Some(_) => {}
+            None => self.drop_all_streams(id, reason),
         }
-        let Some(connection) = self.connections.remove(id) else { return };
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        if connection.transport.is_shaking() {
+            self.end_handshake();
+        }
         if connection.is_shared {
             self.part_with(&connection);
+        }
+        let looks_whole =
+            exchange.and_then(|id| self.exchanges.get(id)).is_some_and(Exchange::would_look_whole);
+        if looks_whole {
+            connection.transport.reset_at_close();
         }
         self.timers.clear(id.key);
         self.forget_client(&connection);
         reason.counter(&self.shared.counters).up();
-        self.abandon(exchange, &connection.transport, reason);
+        if let Some(exchange) = exchange {
+            self.abandon(exchange, Some(&connection.transport), reason);
+        }
     }
 
     /// Ends the connection of an exchange that cannot be brought to an end of its own.
     pub(crate) fn close_exchange(&mut self, id: ExchangeId, reason: CloseReason) {
-        if let Some(exchange) = self.exchanges.get(id) {
-            self.close(exchange.connection, reason);
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let connection_id = exchange.connection;
+        if exchange.stream == 0 {
+            self.close(connection_id, reason);
+        } else {
+            // Only its stream; the others go on. What is to be said of it leaves with the next turn.
+            self.drop_stream(id, reason);
+            self.again.push(connection_id);
         }
     }
 
     /// Nobody waits for an exchange any more, whatever it was doing.
-    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: &Transport, reason: CloseReason) {
+    pub(crate) fn abandon(&mut self, id: ExchangeId, transport: Option<&Transport>, reason: CloseReason) {
         self.exchange_timers.clear(id.key);
         let Some(mut exchange) = self.exchanges.remove(id) else { return };
         self.note_departure(&exchange);

@@ -177,6 +177,14 @@ impl EventLoop {
         }
     }
 
+    /// Writes all access lines now.
+    #[cfg(test)]
+    pub(crate) fn flush_all_notes(&mut self) {
+        if let Some(log) = &mut self.access_log {
+            log.flush(&self.shared.counters.access_lines_dropped);
+        }
+    }
+
     /// Nothing more will be noted.
     pub(crate) fn end_notes(&mut self) {
         if let Some(statsd) = &mut self.statsd {

@@ -8,10 +8,8 @@
 //! limits of connections nor for a drain. Each worker bounds how many it has. If the application answers instead, all goes on as
 //! usual, but the worker may have its duplicate for a moment more: so such a connection is shut down before it is closed.
 //!
-//! With TLS in front the socket would not be the client's own but one end of a socket pair, and the front would relay between the two; the rest
-//! would stay as it is.
-
-use mio::unix::SourceFd;
+//! With TLS in front the socket is not the client's own but one end of a socket pair, and the front relays between the two (`relays`); the rest
+//! is the same.
 
 use crate::connection::Connection;
 use crate::connection::close::CloseReason;
@@ -21,6 +19,7 @@ use crate::notices::Level;
 use crate::response::own::OwnResponse;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::{Dispatch, Place};
+use crate::transport::tls::Tls;
 
 /// Of the answer that the application sends itself.
 const SWITCHING_PROTOCOLS: u16 = 101;
@@ -75,11 +74,14 @@ impl EventLoop {
                 record.answered_us = self.now_us();
                 self.note_end(record, 0, reason.for_the_log());
             }
-            if let Some(connection) = self.connections.remove(exchange.connection) {
+            if let Some(mut connection) = self.connections.remove(exchange.connection) {
                 self.timers.clear(exchange.connection.key);
                 self.forget_client(&connection);
-                // The worker's descriptor keeps the socket open, and with it the poller's entry.
-                let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+                match connection.transport.tls_mut().and_then(Tls::take_relay) {
+                    Some(worker) => self.begin_relay(connection.transport, worker),
+                    // The worker's descriptor keeps the socket open, and with it the poller's entry.
+                    None => self.deregister(&connection.transport),
+                }
             }
         }
         self.dispatch.reap(place, self.now_ms);
@@ -87,7 +89,7 @@ impl EventLoop {
 
     /// A connection is about to be dropped of whose socket a worker may have a duplicate: the client is to see the end all the same.
     pub(crate) fn part_with(&self, connection: &Connection) {
-        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
+        self.deregister(&connection.transport);
         connection.transport.shut_down();
     }
 }

@@ -50,7 +50,10 @@ impl EventLoop {
                 Order::Retire(number) => self.retire(number),
                 Order::Died(number, how) => self.on_death(number, &how),
                 Order::CalledItself(number, pid) => self.on_self_call(number, pid),
+                Order::Mount(prefix, folder) => self.mount(&prefix, &folder),
                 Order::Answer(pulse) => pulse.ring(),
+                Order::Encrypt(encryption) => self.encryption = Some(encryption),
+                Order::SetChallenges(challenges) => self.challenges = challenges,
             }
         }
     }
@@ -218,6 +221,9 @@ impl EventLoop {
         self.dispatch.look(place, self.now_ms);
         match self.dispatch.owner(place) {
             Some(id) if self.dispatch.has_taken_socket(place) => self.hand_over(id, place),
+            Some(id) if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) => {
+                self.on_http2_news(id, place);
+            }
             Some(id) => match self.pump(id, place) {
                 Turn::Again => self.drive_exchange(id),
                 // The news may be that there is room for more of its body.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::event_loop::EventLoop;
 use crate::event_loop::receive::Turn;
-use crate::exchange::ExchangeId;
+use crate::exchange::{ExchangeId, State};
 use crate::notices::Level;
 use crate::scheduling::dispatch::Place;
 
@@ -75,6 +75,10 @@ impl EventLoop {
                 .get(exchange.connection)
                 .is_some_and(|connection| connection.transport.has_unsent())
         };
+        if exchange.state() != State::Responding {
+            // What was reported was not the response: news of the slot's previous request, or room for more of a body. Its clock is not the reader's.
+            return Turn::Wait;
+        }
         if exchange.output.is_empty() && !has_unsent() {
             self.exchange_timers.clear(id.key);
         } else if !self.exchange_timers.is_set(id.key) {
@@ -131,6 +135,10 @@ impl EventLoop {
     }
 
     fn pump_on(&mut self, id: ExchangeId, place: Place) {
+        if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) {
+            self.on_http2_news(id, place);
+            return;
+        }
         if self.pump(id, place) == Turn::Again {
             self.drive_exchange(id);
         }

@@ -49,13 +49,13 @@ impl EventLoop {
         let mut budget = READ_BUDGET;
         loop {
             let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
-            let Some(http1) = connection.driver.http1() else { return Turn::Wait };
+            let Some(http1) = connection.driver.http1() else { return Turn::Again };
             if http1.unseen {
                 http1.unseen = false;
                 let input = std::mem::take(&mut http1.input);
                 let (consumed, seen) = self.look(id, &input);
                 let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
-                let Some(http1) = connection.driver.http1() else { return Turn::Wait };
+                let Some(http1) = connection.driver.http1() else { return Turn::Again };
                 http1.consume(input, consumed);
                 if matches!(seen, Seen::Turned) {
                     http1.unseen = !http1.input.is_empty();
@@ -173,11 +173,21 @@ impl EventLoop {
                 }
                 continue;
             }
+            if connection.may_be_http2 {
+                match self.look_for_preface(id, rest) {
+                    Some(true) => return (input.len(), Seen::Turned),
+                    Some(false) => continue,
+                    None => return (at, Seen::More),
+                }
+            }
             let Some(http1) = connection.driver.http1() else { return (at, Seen::Turned) };
             let exchange_id = http1.exchange;
             let step = match http1.receiver.advance(rest, &self.limits, &mut self.head) {
                 Ok(step) => step,
                 Err(error) => {
+                    if rest.starts_with(&[0x16, 3]) {
+                        self.tell_of_tls(id);
+                    }
                     self.note_refused(exchange_id, rest);
                     self.refuse(exchange_id, error);
                     return (input.len(), Seen::Turned);
@@ -240,12 +250,15 @@ impl EventLoop {
         connection.requests = connection.requests.saturating_add(1);
         let most = self.settings.requests_per_connection;
         let may_go_on = most == 0 || connection.requests < most;
-        let may_be_health = self.settings.health_path.is_some() || connection.role == Role::Admin;
+        let is_special = self.settings.health_path.is_some()
+            || connection.role != Role::Application
+            || !self.challenges.is_empty();
         let exchange = self.exchanges.get_mut(exchange_id)?;
         exchange.version = self.head.version;
         exchange.is_head = self.head.method.of(bytes) == b"HEAD";
+        exchange.is_tls = connection.peer.is_tls;
         exchange.keep_alive = self.head.keep_alive && !self.draining && may_go_on;
-        if may_be_health && self.answer_health(exchange_id, bytes) {
+        if is_special && self.answer_by_role(exchange_id, bytes) {
             return Some(0);
         }
         let Ok(client) = self.client_of_request(exchange_id, bytes) else { return Some(after.len()) };
@@ -253,6 +266,10 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
+        if !self.static_files.is_idle() && self.respond_with_file(exchange_id, bytes) {
+            self.identified = identified;
+            return Some(0);
+        }
         let all = if identified.is_empty() { bytes } else { &identified };
         let taken = self.collect(id, exchange_id, all, after);
         self.identified = identified;
@@ -344,6 +361,7 @@ impl EventLoop {
             listener: connection.listener,
             proxies: &self.settings.proxies,
             listeners: self.application_listeners,
+            variables: connection.transport.variables(),
         };
         let dispatched = self.dispatch.submit(id, &ask, load, self.now_ms);
         self.handed_on(id, dispatched);
@@ -362,6 +380,7 @@ impl EventLoop {
             listener: connection.listener,
             proxies: &self.settings.proxies,
             listeners: self.application_listeners,
+            variables: connection.transport.variables(),
         };
         if body.is_spooled() {
             self.shared.counters.bodies_spooled.up();

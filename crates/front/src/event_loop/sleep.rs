@@ -16,7 +16,7 @@ impl EventLoop {
     /// Waits for events, or until something is due.
     pub(crate) fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
         let wait = self.may_wait_ms();
-        let busy = !self.again.is_empty() || wait == 0;
+        let busy = !self.again.is_empty() || self.relays.have_work() || wait == 0;
         self.waits_ms = 0;
         if self.dispatch.unannounced() > 0 {
             // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
@@ -41,6 +41,18 @@ impl EventLoop {
         result
     }
 
+    /// What goes before the poller in a simulation: announces what is to be announced. Gives how long the front would wait now, in
+    /// milliseconds; None for ever.
+    #[cfg(test)]
+    pub(crate) fn rest(&mut self) -> Option<u64> {
+        self.dispatch.ring_bells();
+        let wait = self.may_wait_ms();
+        let is_busy = !self.again.is_empty() || !self.dispatch.prepare_sleep();
+        self.dispatch.awake();
+        self.waits_ms = if is_busy { 0 } else { wait };
+        (self.waits_ms != NEVER).then_some(self.waits_ms)
+    }
+
     /// Milliseconds until something is due without any event, or [`NEVER`].
     fn may_wait_ms(&self) -> u64 {
         let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
@@ -61,6 +73,7 @@ impl EventLoop {
         wait = soonest(wait, self.next_room_ms());
         wait = soonest(wait, self.next_trim_ms());
         wait = soonest(wait, self.next_upload_ms());
+        wait = soonest(wait, self.next_file_ms());
         wait = soonest(wait, self.next_departure_ms());
         soonest(wait, self.next_self_call_ms())
     }

@@ -4,7 +4,6 @@
 //! would hold up the reload. So an idle connection is put into the waiting room ([`pelton_link::WaitingRoom`]) as it is, unread bytes included, and the next
 //! front takes it out. The listeners' backlog needs nothing: their sockets stay open elsewhere.
 
-use mio::unix::SourceFd;
 use socket2::Socket;
 
 use crate::connection::ConnectionId;
@@ -29,8 +28,10 @@ impl EventLoop {
             if let Some(listener) = self.listeners.find(Role::Application, listener)
                 && socket.set_nonblocking(true).is_ok()
                 && let Ok(address) = socket.peer_addr()
+                // Nobody puts one there that is encrypted.
+                && let Ok(transport) = listener.transport(socket, None)
             {
-                let (transport, kind) = (listener.transport(socket), listener.kind);
+                let kind = listener.kind;
                 let id = self.adopt(transport, Peer::new(&address), kind);
                 if let Some(connection) = self.connections.get_mut(id) {
                     connection.fresh = false;
@@ -61,10 +62,10 @@ impl EventLoop {
             return false;
         }
         // The poller goes on with a socket as long as anybody has it open.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&connection.transport.raw()));
         self.timers.clear(id.key);
         self.exchanges.remove(exchange_id);
         if let Some(connection) = self.connections.remove(id) {
+            self.deregister(&connection.transport);
             self.forget_client(&connection);
         }
         self.shared.counters.connections_left_open.up();

@@ -23,9 +23,10 @@ const WINDOW_CHUNKS: usize = 4;
 const LEAST_ROOM: usize = 4096;
 
 /// What a step led to.
-enum Step {
+pub(crate) enum Step {
     /// There may be more to do.
     On,
+    /// Nothing at present.
     Stop(Turn),
 }
 
@@ -61,6 +62,8 @@ impl EventLoop {
             waits_for_leave,
             late_at: None,
             moved: 0,
+            held: Vec::new(),
+            ended: false,
             is_listed: false,
             number,
         }));
@@ -85,6 +88,9 @@ impl EventLoop {
 
     /// Receives of a body what there is and what there is room for.
     pub(crate) fn stream_in(&mut self, id: ExchangeId) -> Turn {
+        if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) {
+            return self.stream_in_http2(id);
+        }
         let mut budget = READ_BUDGET;
         loop {
             match self.stream_step(id, &mut budget) {
@@ -127,7 +133,7 @@ impl EventLoop {
     }
 
     /// How many bytes of the body may come now; an error says what to do instead of receiving.
-    fn window_room(&mut self, id: ExchangeId) -> Result<usize, Step> {
+    pub(crate) fn window_room(&mut self, id: ExchangeId) -> Result<usize, Step> {
         let Some(exchange) = self.exchanges.get_mut(id) else { return Err(Step::Stop(Turn::Closed)) };
         let state = exchange.state();
         let Some(upload) = exchange.upload.as_deref_mut() else { return Err(Step::Stop(Turn::Wait)) };

@@ -73,6 +73,10 @@ pub struct Upload {
     pub(crate) late_at: Option<u64>,
     /// Bytes that came in the present window of its clock.
     pub(crate) moved: u64,
+    /// HTTP/2: what has come and has no room in the window; not more than the stream's own window.
+    pub(crate) held: Vec<u8>,
+    /// HTTP/2: all of it has come.
+    pub(crate) ended: bool,
     /// In the list of those on the clock.
     pub(crate) is_listed: bool,
     /// Unlike those of all others, so that the list can name it.

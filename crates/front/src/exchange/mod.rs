@@ -92,12 +92,16 @@ pub struct Exchange {
     state: State,
     /// Over which it came.
     pub connection: ConnectionId,
+    /// Its stream, in HTTP/2; zero in HTTP/1.
+    pub stream: u32,
     /// The slot that runs it.
     pub slot: Option<Place>,
     /// Version of the request.
     pub version: Version,
     /// HEAD: no body in the answer.
     pub is_head: bool,
+    /// It came encrypted, here or to a proxy.
+    pub is_tls: bool,
     /// Whether the connection is to be kept after the answer.
     pub keep_alive: bool,
     /// Whether all of the request has been received; if not, what follows on the connection cannot be understood.
@@ -135,9 +139,11 @@ impl Exchange {
         Exchange {
             state: State::Receiving,
             connection,
+            stream: 0,
             slot: None,
             version: Version::Http11,
             is_head: false,
+            is_tls: false,
             keep_alive: true,
             received_whole: true,
             broken: false,
@@ -168,13 +174,22 @@ impl Exchange {
 
     /// Bytes that the client has ever taken, as far as can be known.
     pub fn taken(&self, transport: &Transport) -> u64 {
-        self.output.sent().saturating_sub(transport.unacknowledged())
+        // What lies unacknowledged on a connection of HTTP/2 is of any stream; its own window tells what has been read.
+        let unacknowledged = if self.stream == 0 { transport.unacknowledged() } else { 0 };
+        self.output.sent().saturating_sub(unacknowledged)
     }
 
     /// Bytes of the response's body that the client has taken, as far as can be known: what has been passed on, but
     /// for what is still here or with the system. Less by the marks of chunks among that.
-    pub fn body_taken(&self, transport: &Transport) -> u64 {
-        self.body_bytes().saturating_sub(self.output.left() + transport.unacknowledged())
+    pub fn body_taken(&self, transport: Option<&Transport>) -> u64 {
+        let unacknowledged = transport.map_or(0, Transport::unacknowledged);
+        self.body_bytes().saturating_sub(self.output.left() + unacknowledged)
+    }
+
+    /// Whether to end the connection now would look like the end of the response, though it is not: where nothing but the close marks the end,
+    /// only a reset says that it has not been reached.
+    pub fn would_look_whole(&self) -> bool {
+        self.state == State::Responding && self.coding == Some(Coding::UntilClose)
     }
 
     /// The one place where it changes.

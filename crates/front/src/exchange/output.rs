@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
 
 use pelton_link::Loan;
 
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::{Spool, SpoolFile};
+use crate::sent_file::SentFile;
 use crate::transport::Transport;
 
 enum Segment {
@@ -26,7 +28,7 @@ enum Segment {
         len: usize,
     },
     File {
-        file: OwnedFd,
+        file: Arc<SentFile>,
         offset: u64,
         left: u64,
     },
@@ -54,6 +56,8 @@ pub struct Output {
     /// Where they count.
     backlog: Backlog,
     spill: Option<Box<Spill>>,
+    /// A helper reads what comes next from a disk.
+    warming: bool,
 }
 
 impl fmt::Debug for Output {
@@ -71,10 +75,14 @@ pub enum Flushed {
     Blocked(usize),
     /// The socket takes more, but it is the others' turn.
     Paused,
+    /// What comes next lies on a disk; see [`Output::begin_warming`].
+    Cold,
 }
 
 /// Bytes sent on one connection before the others get their turn: a fast reader of a large file would keep the front for itself.
 const TURN: usize = 4 << 20;
+/// Bytes of a file that are looked at, and sent, with one call.
+const FILE_STEP: u64 = 1 << 20;
 
 impl Output {
     /// Whether everything has been sent.
@@ -85,7 +93,7 @@ impl Output {
 
     /// An output whose bytes count in `backlog`.
     pub fn new(backlog: Backlog) -> Self {
-        Output { segments: VecDeque::new(), held: 0, sent: 0, backlog, spill: None }
+        Output { segments: VecDeque::new(), held: 0, sent: 0, backlog, spill: None, warming: false }
     }
 
     /// Bytes that have not been handed to the system yet, in memory and in files.
@@ -188,11 +196,27 @@ impl Output {
         }
     }
 
-    /// Appends a piece of a file, which is closed when it has been sent.
-    pub fn push_file(&mut self, file: OwnedFd, offset: u64, left: u64) {
+    /// Appends a piece of a file, which is closed when nobody has anything of it to send.
+    pub fn push_file(&mut self, file: Arc<SentFile>, offset: u64, left: u64) {
         if left > 0 {
             self.segments.push_back(Segment::File { file, offset, left });
         }
+    }
+
+    /// The part of a file that a helper is to read before anything is sent; None where one does so already.
+    pub fn begin_warming(&mut self) -> Option<(Arc<SentFile>, u64, u64)> {
+        match self.segments.front() {
+            Some(Segment::File { file, offset, left }) if !self.warming => {
+                self.warming = true;
+                Some((Arc::clone(file), *offset, *left))
+            }
+            _ => None,
+        }
+    }
+
+    /// It has been read, as far as it can be.
+    pub fn end_warming(&mut self) {
+        self.warming = false;
     }
 
     /// Sends until nothing is left or the socket is full. A file that has become shorter than announced is an error: the answer
@@ -239,7 +263,20 @@ impl Output {
                     result
                 }
                 Some(Segment::File { file, offset, left }) => {
-                    let result = transport.send_file(&file.as_fd(), offset, left);
+                    if self.warming {
+                        return Ok(Flushed::Cold);
+                    }
+                    if !file.is_unchanged() {
+                        // What has left is of one state of the file, what is left is of another: only a cut tells the client.
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    }
+                    let step = file.warm_bytes(*offset, (*left).min(FILE_STEP));
+                    if step == 0 {
+                        return Ok(Flushed::Cold);
+                    }
+                    let mut rest = step;
+                    let result = transport.send_file(&file.as_fd(), offset, &mut rest);
+                    *left -= step - rest;
                     if *left == 0 {
                         self.segments.pop_front();
                     }
@@ -268,6 +305,66 @@ impl Output {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Moves up to `most` bytes to the end of `into`, for a framing that puts its marks between. Less than there is where a file is cold
+    /// ([`Output::begin_warming`]). One that has become shorter is an error.
+    pub fn take(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<usize> {
+        let start = into.len();
+        loop {
+            let room = most - (into.len() - start);
+            if room == 0 {
+                break;
+            }
+            let Some(segment) = self.segments.front_mut() else { break };
+            let (is_over, held) = match segment {
+                Segment::Bytes { bytes, sent } => {
+                    *sent += append(into, bytes.get(*sent..).unwrap_or_default(), room);
+                    (*sent >= bytes.len(), bytes.len())
+                }
+                Segment::Lent { loan, sent, len } => {
+                    *sent += append(into, (**loan).as_ref().get(*sent..*len).unwrap_or_default(), room);
+                    (*sent >= *len, *len)
+                }
+                Segment::File { file, offset, left } => {
+                    if self.warming {
+                        break;
+                    }
+                    if !file.is_unchanged() {
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    }
+                    let warm = file.warm_bytes(*offset, (*left).min(room as u64));
+                    if warm == 0 {
+                        // A helper has to read it first.
+                        break;
+                    }
+                    read_file(file.as_fd().as_raw_fd(), offset, left, warm as usize, into)?;
+                    (*left == 0, 0)
+                }
+                Segment::Spilled { offset, left } => {
+                    let Some(spill) = &mut self.spill else {
+                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                    };
+                    read_file(spill.file.file().as_raw_fd(), offset, left, room, into)?;
+                    (*left == 0, 0)
+                }
+            };
+            if is_over {
+                self.segments.pop_front();
+                self.let_go(held);
+            }
+        }
+        if self.segments.is_empty() {
+            self.segments = VecDeque::new();
+            if let Some(spill) = &mut self.spill
+                && spill.file.len() > 0
+            {
+                let _ = spill.file.clear();
+            }
+        }
+        let taken = into.len() - start;
+        self.sent += taken as u64;
+        Ok(taken)
     }
 
     /// Sends `pieces` now as far as the socket takes them, and keeps a copy of the rest. Only legal while nothing is waiting.
@@ -305,6 +402,44 @@ impl Output {
     }
 }
 
+fn append(into: &mut Vec<u8>, bytes: &[u8], room: usize) -> usize {
+    let piece = bytes.get(..room).unwrap_or(bytes);
+    into.extend_from_slice(piece);
+    piece.len()
+}
+
+/// Appends some of `left` bytes of a file from `offset`, and moves both.
+fn read_file(
+    file: RawFd,
+    offset: &mut u64,
+    left: &mut u64,
+    room: usize,
+    into: &mut Vec<u8>,
+) -> io::Result<()> {
+    let want = room.min(usize::try_from(*left).unwrap_or(usize::MAX));
+    let start = into.len();
+    into.resize(start + want, 0);
+    let place = into.get_mut(start..).unwrap_or_default();
+    let at = libc::off_t::try_from(*offset).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open as long as its segment is, and `place` has room for `want` bytes.
+    let count = unsafe { libc::pread(file, place.as_mut_ptr().cast(), want, at) };
+    let count = match usize::try_from(count) {
+        Ok(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        Ok(count) => Ok(count),
+        Err(_) => Err(io::Error::last_os_error()),
+    };
+    into.truncate(start + count.as_ref().map_or(0, |count| *count));
+    match count {
+        Ok(count) => {
+            *offset += count as u64;
+            *left -= count as u64;
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 impl Drop for Output {
     fn drop(&mut self) {
         if self.held > 0 {
@@ -321,6 +456,7 @@ fn is_again(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
     fn pair() -> (Transport, UnixStream) {
@@ -347,7 +483,7 @@ mod tests {
         output.send_or_keep(&mut socket, &[IoSlice::new(b"head "), IoSlice::new(&big)]).unwrap();
         assert!(output.held() > 0);
         output.push(b"middle");
-        output.push_file(OwnedFd::from(file), 10, 500_000);
+        output.push_file(Arc::new(SentFile::of_application(file.into())), 10, 500_000);
         output.push(b"tail");
         let (whole, mut got) = (5 + 1_000_000 + 6 + 500_000 + 4, Vec::new());
         drain(&mut reader, &mut got);
@@ -392,6 +528,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_for_frames_is_the_same_as_what_is_sent() {
+        let spool = Spool::new(std::env::temp_dir(), 3_000_000);
+        let big: Vec<u8> = (0..300_000_u32).map(|i| (i / 7) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&big).unwrap();
+        let backlog = Backlog::default();
+        let mut output = Output::new(backlog.clone());
+        output.push(&big[..100]);
+        let copy = SentFile::of_application(file.try_clone().unwrap().into());
+        output.push_file(Arc::new(copy), 10, 100_000);
+        output.push_loan(Box::new(big.clone()), 5, 50_000);
+        output.begin_spilling(&spool, 2_000_000).unwrap();
+        output.push(&big);
+        let mut got = Vec::new();
+        while !output.is_empty() {
+            let before = got.len();
+            let count = output.take(16_384, &mut got).unwrap();
+            assert!(count > 0 && count <= 16_384 && got.len() == before + count);
+        }
+        assert!(got == [&big[..100], &big[10..100_010], &big[5..50_000], &big].concat());
+        assert_eq!((backlog.held(), output.held(), spool.used()), (0, 0, 0));
+        let empty = SentFile::of_application(tempfile::tempfile().unwrap().into());
+        output.push_file(Arc::new(empty), 0, 10);
+        assert_eq!(output.take(100, &mut got).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
     fn a_full_spool_leaves_the_rest_in_memory() {
         let (mut socket, _reader) = pair();
         let spool = Spool::new(std::env::temp_dir(), 10);
@@ -407,7 +570,8 @@ mod tests {
     fn a_file_that_shrank_is_an_error() {
         let (mut socket, _reader) = pair();
         let mut output = Output::default();
-        output.push_file(OwnedFd::from(tempfile::tempfile().unwrap()), 0, 10);
+        let file = SentFile::of_application(tempfile::tempfile().unwrap().into());
+        output.push_file(Arc::new(file), 0, 10);
         assert_eq!(output.flush(&mut socket).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 

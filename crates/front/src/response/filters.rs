@@ -8,10 +8,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crate::sent_file::SentFile;
 
 /// A field of a head that is still being decided.
 pub type Field<'h> = (Cow<'h, [u8]>, Cow<'h, [u8]>);
@@ -60,7 +60,7 @@ const FILE_STEP: u64 = 64 * 1024;
 /// A file of which the rest is to be filtered.
 #[derive(Debug)]
 struct FilePart {
-    file: File,
+    file: Arc<SentFile>,
     offset: u64,
     left: u64,
 }
@@ -130,8 +130,8 @@ impl Filters {
     }
 
     /// A part of a file is to be filtered, before whatever follows it.
-    pub fn begin_file(&mut self, file: OwnedFd, offset: u64, left: u64) {
-        self.file = Some(FilePart { file: file.into(), offset, left }).filter(|part| part.left > 0);
+    pub fn begin_file(&mut self, file: Arc<SentFile>, offset: u64, left: u64) {
+        self.file = Some(FilePart { file, offset, left }).filter(|part| part.left > 0);
     }
 
     /// Whether a part of a file is still to be filtered.
@@ -143,7 +143,7 @@ impl Filters {
     pub fn file_piece(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         let Some(part) = &mut self.file else { return Ok(()) };
         let mut piece = vec![0; part.left.min(FILE_STEP) as usize];
-        part.file.read_exact_at(&mut piece, part.offset)?;
+        part.file.read_exact(&mut piece, part.offset)?;
         part.offset += piece.len() as u64;
         part.left -= piece.len() as u64;
         if part.left == 0 {
@@ -211,14 +211,15 @@ mod tests {
         let bytes: Vec<u8> = (0..200_000_u32).map(|i| i as u8).collect();
         file.write_all(&bytes).unwrap();
         let (mut filters, mut out, mut steps) = (filters(&[2]), Vec::new(), 0);
-        filters.begin_file(file.try_clone().unwrap().into(), 5, 150_000);
+        let sent = Arc::new(SentFile::of_application(file.into()));
+        filters.begin_file(Arc::clone(&sent), 5, 150_000);
         while filters.has_file() {
             filters.file_piece(&mut out).unwrap();
             steps += 1;
         }
         let expected: Vec<u8> = bytes[5..150_005].iter().flat_map(|byte| [*byte, *byte]).collect();
         assert!(out == expected && steps == 3);
-        filters.begin_file(file.into(), 199_990, 11);
+        filters.begin_file(sent, 199_990, 11);
         assert_eq!(filters.file_piece(&mut out).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -7,6 +7,7 @@ use pelton_http::{Encoded, ResponseContext, ResponseError};
 use pelton_link::{Damaged, HeadView, fine_us};
 
 use crate::access::log::AccessLog;
+use crate::connection::Driver;
 use crate::event_loop::upload::Upload;
 use crate::exchange::{Exchange, State};
 use crate::response::filters::Head;
@@ -29,6 +30,7 @@ impl HeadWriter<'_> {
     pub(super) fn write(
         &mut self,
         exchange: &mut Exchange,
+        driver: &mut Driver,
         head: &HeadView<'_>,
         started_ms: u64,
         wire: &mut Vec<u8>,
@@ -57,10 +59,12 @@ impl HeadWriter<'_> {
             date: self.date,
             known_length: head.known_length,
             timing,
+            transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
         };
         let encoded = match &mut exchange.filters {
+            None if exchange.stream != 0 => driver.send_head(exchange, head.status, head.fields(), &context),
             None => encode_head(wire, head.status, head.reason, head.fields(), &context),
-            Some(_) => write_filtered(exchange, head, &context, wire),
+            Some(_) => write_filtered(exchange, driver, head, &context, wire),
         };
         let encoded = encoded.map_err(|_| Damaged)?;
         exchange.coding = Some(encoded.coding);
@@ -74,6 +78,7 @@ impl HeadWriter<'_> {
 #[cold]
 fn write_filtered(
     exchange: &mut Exchange,
+    driver: &mut Driver,
     from: &HeadView<'_>,
     context: &ResponseContext<'_>,
     wire: &mut Vec<u8>,
@@ -90,5 +95,8 @@ fn write_filtered(
     let changed = head.status != from.status;
     let reason = if changed { reason_phrase(head.status).as_bytes() } else { from.reason };
     let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));
+    if exchange.stream != 0 {
+        return driver.send_head(exchange, head.status, fields, &context);
+    }
     encode_head(wire, head.status, reason, fields, &context)
 }

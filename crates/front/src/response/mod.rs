@@ -12,7 +12,7 @@
 
 use std::io;
 
-use pelton_http::Coding;
+use pelton_http::ResponseContext;
 use pelton_http::h1::encode::CONTINUE;
 use pelton_link::{Damaged, Frame, Progress, Why, fine_us};
 
@@ -141,7 +141,7 @@ impl EventLoop {
                     let from = wire.len();
                     let started_ms = link.started_ms(slot).unwrap_or_default();
                     let written = match head.read(&mut self.head_copy).filter(|_| is_ours) {
-                        Some(head) => writer.write(exchange, &head, started_ms, wire),
+                        Some(head) => writer.write(exchange, &mut connection.driver, &head, started_ms, wire),
                         None => Err(Damaged),
                     };
                     // The clock of the queue, which means nothing for a response.
@@ -178,8 +178,13 @@ impl EventLoop {
             if keep_attached(exchange, attached, file, rest_sent, is_whole).is_err() {
                 return Ok(Err(Damaged));
             }
-            // The socket may have room for it: readiness has been reported and will not be again.
-            if exchange.output.flush(&mut connection.transport)? == Flushed::Paused {
+            // The socket may have room for it: readiness has been reported and will not be again. Frames are made elsewhere.
+            if exchange.stream == 0
+                && matches!(
+                    exchange.output.flush(&mut connection.transport)?,
+                    Flushed::Paused | Flushed::Cold
+                )
+            {
                 self.again.push(exchange.connection);
             }
         }
@@ -226,6 +231,7 @@ impl EventLoop {
                     self.again.push(exchange.connection);
                     return self.wait_for_reader(id);
                 }
+                Ok(Flushed::Cold) => return self.warm_up(id),
                 Ok(Flushed::Blocked(count)) => {
                     let slot = exchange.slot;
                     self.write_progress(id, count);
@@ -235,8 +241,10 @@ impl EventLoop {
                         None => self.wait_for_reader(id),
                     };
                 }
-                Err(_) => {
-                    self.close_exchange(id, CloseReason::ByClientEarly);
+                Err(error) => {
+                    let is_file = error.kind() == io::ErrorKind::UnexpectedEof;
+                    let reason = if is_file { CloseReason::FileChanged } else { CloseReason::ByClientEarly };
+                    self.close_exchange(id, reason);
                     return Turn::Closed;
                 }
             }
@@ -257,13 +265,6 @@ impl EventLoop {
             return self.finish_upload(id).unwrap_or_else(|| self.finish(id));
         }
         if exchange.broken {
-            let is_by_close = exchange.coding == Some(Coding::UntilClose);
-            if let Some(connection) = self.connections.get(exchange.connection)
-                && is_by_close
-            {
-                // Where the end of the connection is the end of the body, only a reset says that it is not.
-                connection.transport.reset_at_close();
-            }
             self.close_exchange(id, CloseReason::BrokenResponse);
             return Turn::Closed;
         }
@@ -282,7 +283,7 @@ impl EventLoop {
         let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
         let connection_id = exchange.connection;
         let Some(connection) = self.connections.get_mut(connection_id) else { return Turn::Closed };
-        let Driver::Http1(http1) = &mut connection.driver;
+        let Driver::Http1(http1) = &mut connection.driver else { return Turn::Wait };
         if !exchange.keep_alive {
             let nothing_unread = http1.input.is_empty() && !connection.transport.is_readable();
             if nothing_unread && exchange.received_whole {
@@ -330,7 +331,19 @@ impl EventLoop {
         if let Some(exchange) = self.exchanges.get_mut(id)
             && let Some(connection) = self.connections.get_mut(exchange.connection)
         {
-            if exchange.output.is_empty() {
+            if exchange.stream != 0 {
+                let context = ResponseContext {
+                    version: exchange.version,
+                    is_head: false,
+                    keep_alive: true,
+                    date: self.date.render(self.unix_seconds),
+                    known_length: None,
+                    timing: None,
+                    transport_security: None,
+                };
+                let sent = connection.driver.send_head(exchange, 100, [], &context);
+                debug_assert!(sent.is_ok());
+            } else if exchange.output.is_empty() {
                 // A failure shows at the next read.
                 let pieces = [io::IoSlice::new(CONTINUE)];
                 let _ = exchange.output.send_or_keep(&mut connection.transport, &pieces);

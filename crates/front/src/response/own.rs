@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use pelton_http::h1::encode::{LAST_CHUNK, encode_head, reason_phrase};
 use pelton_http::response::PLAIN_TEXT;
@@ -16,6 +16,7 @@ use crate::event_loop::receive::Turn;
 use crate::exchange::{Exchange, ExchangeId, State};
 use crate::response::filters::{Field, Head};
 use crate::response::pass::{frame_bytes, is_filtered};
+use crate::sent_file::SentFile;
 
 /// A response for a request that no handler and no application answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +109,7 @@ pub enum Part {
     /// Bytes in memory.
     Bytes(Cow<'static, [u8]>),
     /// A part of a file, from an offset.
-    #[allow(dead_code, reason = "for handlers of files, which are still to come")]
-    File(OwnedFd, u64, u64),
+    File(Arc<SentFile>, u64, u64),
 }
 
 impl Part {
@@ -177,6 +177,7 @@ impl EventLoop {
     /// Begins to send a response of the front's own. The caller drives the connection on.
     pub(crate) fn respond(&mut self, id: ExchangeId, mut response: Response) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
         if let Some(mut pending) = exchange.pending.take() {
             pending.body.discard(&mut self.dispatch.bodies);
         }
@@ -194,18 +195,21 @@ impl EventLoop {
             date: self.date.render(self.unix_seconds),
             known_length: head.known_length.filter(|_| !is_filtered(exchange)),
             timing: None,
+            transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
         };
         self.wire.clear();
         let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));
         exchange.become_state(State::Responding);
         exchange.received_whole = keeps_connection;
-        match encode_head(
-            &mut self.wire,
-            head.status,
-            reason_phrase(head.status).as_bytes(),
-            fields,
-            &context,
-        ) {
+        let reason = reason_phrase(head.status).as_bytes();
+        let encoded = match connection.driver.http2() {
+            None => encode_head(&mut self.wire, head.status, reason, fields, &context),
+            Some(http2) => {
+                http2.has_response(id);
+                connection.driver.send_head(exchange, head.status, fields, &context)
+            }
+        };
+        match encoded {
             Ok(encoded) => {
                 exchange.coding = Some(encoded.coding);
                 exchange.keep_alive = encoded.keep_alive;

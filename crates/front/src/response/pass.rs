@@ -5,6 +5,7 @@
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use pelton_http::Coding;
 use pelton_http::h1::encode::{CHUNK_END, LAST_CHUNK, chunk_prefix};
@@ -12,6 +13,7 @@ use pelton_link::{Damaged, Loan};
 
 use crate::exchange::Exchange;
 use crate::response::gather::{Gather, PIECES, Piece};
+use crate::sent_file::SentFile;
 use crate::transport::Transport;
 
 /// Body pieces up to this size are copied behind the head, so that both leave in one buffer.
@@ -243,7 +245,7 @@ impl<'r> Pass<'r> {
             Some(Attachment::Loan { loan, len }) => (**loan).as_ref().get(..*len),
             _ => None,
         };
-        if !exchange.output.is_empty() {
+        if !exchange.output.is_empty() || exchange.stream != 0 {
             return Ok(0);
         }
         let mut slices = [IoSlice::new(&[]); PIECES + 1];
@@ -294,12 +296,13 @@ pub(super) fn keep_attached(
             if let (Some(filters), Some(file)) = (&mut exchange.filters, file)
                 && filters.take_body()
             {
-                filters.begin_file(file, offset, len);
+                filters.begin_file(Arc::new(SentFile::of_application(file)), offset, len);
             }
             return Ok(());
         }
         Attachment::File { offset, len, .. } => {
-            exchange.output.push_file(file.ok_or(Damaged)?, offset, len);
+            let file = Arc::new(SentFile::of_application(file.ok_or(Damaged)?));
+            exchange.output.push_file(file, offset, len);
         }
         Attachment::Loan { loan, len } => exchange.output.push_loan(loan, sent, len),
     }

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use pelton_http::{Head, Version};
 use pelton_link::BodyWindow;
 use pelton_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
+use pelton_tls::client::Variable;
 
 use crate::exchange::request_body::Body;
 use crate::forwarding::{Proxies, rewrite};
@@ -48,6 +49,8 @@ pub struct Ask<'a> {
     pub proxies: &'a Proxies,
     /// How many listeners there are: the worker has each a second time, for clients that came by https.
     pub listeners: u16,
+    /// What is told of its encryption.
+    pub variables: &'a [Variable],
 }
 
 /// Writes the record of a request to `area`; gives its length.
@@ -59,7 +62,7 @@ pub fn encode(
     body: BodyParts<'_>,
 ) -> Result<usize, request::RecordTooLarge> {
     if (!ask.proxies.are_idle() || ask.peer.is_tls)
-        && let Some(rewritten) = rewrite(ask.proxies, ask.peer, ask.head, ask.bytes)
+        && let Some(rewritten) = rewrite(ask)
     {
         let listener = ask.listener + if rewritten.is_https { ask.listeners } else { 0 };
         let parts = parts(ask, &rewritten.bytes, &rewritten.peer, listener, path, body);

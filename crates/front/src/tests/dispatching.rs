@@ -70,8 +70,15 @@ impl Scene {
         let id = ExchangeId::from_token(self.asked);
         self.asked += 1;
         let proxies = Proxies::default();
-        let ask =
-            Ask { head: &head, bytes: &bytes, peer: &peer, listener: 0, proxies: &proxies, listeners: 1 };
+        let ask = Ask {
+            head: &head,
+            bytes: &bytes,
+            peer: &peer,
+            listener: 0,
+            proxies: &proxies,
+            listeners: 1,
+            variables: &[],
+        };
         self.dispatch.submit(id, &ask, load, now_ms)
     }
 

@@ -11,6 +11,7 @@ use socket2::{SockAddr, SockRef, Socket};
 
 use crate::transport::Transport;
 use crate::transport::peer::Peer;
+use crate::transport::tls::Encryption;
 
 /// What a client of a listener gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub enum Role {
     Application,
     /// Health checks, and nothing else.
     Admin,
+    /// The same address by https.
+    Redirect,
+    /// Nothing: the client speaks HTTP where HTTPS is spoken. Of connections, never of listeners.
+    PlainOnTls,
 }
 
 /// What a client of a listener speaks.
@@ -28,6 +33,8 @@ pub enum Protocol {
     /// HTTP/1.0 and HTTP/1.1.
     #[default]
     Http1,
+    /// Those, or HTTP/2 by a client that knows of it before (RFC 9113 section 3.3): its first bytes say which.
+    Either,
 }
 
 /// A listener as the embedding process describes it.
@@ -107,9 +114,6 @@ impl Listener {
     /// Takes over a socket that is bound and listens.
     pub fn new(settings: ListenerSettings, number: u16) -> io::Result<Self> {
         let ListenerSettings { socket, role, protocol, tls } = settings;
-        if tls {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "a listener with TLS"));
-        }
         let reference = SockRef::from(&socket);
         reference.set_nonblocking(true)?;
         if !reference.local_addr()?.is_unix() {
@@ -167,7 +171,7 @@ impl Listener {
     }
 
     /// The next connection, non-blocking; WouldBlock when there is none, or the listener is closed.
-    pub fn accept(&self) -> io::Result<(Transport, Peer)> {
+    pub fn accept(&self, encryption: Option<&Encryption>) -> io::Result<(Transport, Peer)> {
         let Some(raw) = self.raw() else { return Err(io::ErrorKind::WouldBlock.into()) };
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: `try_init` gives room for any address and its size; accept4 fills both.
@@ -177,12 +181,20 @@ impl Listener {
                 if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(Socket::from_raw_fd(raw)) }
             })
         }?;
-        Ok((self.transport(socket), Peer::new(&address)))
+        // The failure of a connection that exists, which is none of the listener's.
+        let transport = self
+            .transport(socket, encryption)
+            .map_err(|_| io::Error::from_raw_os_error(libc::ECONNABORTED))?;
+        Ok((transport, Peer::new(&address)))
     }
 
-    /// How the bytes of a socket that came by this listener travel.
-    pub fn transport(&self, socket: Socket) -> Transport {
-        Transport::plain(socket)
+    /// How the bytes of a socket that came by this listener travel. What is to be encrypted and cannot be is an error.
+    pub fn transport(&self, socket: Socket, encryption: Option<&Encryption>) -> io::Result<Transport> {
+        match encryption {
+            _ if !self.kind.tls => Ok(Transport::plain(socket)),
+            Some(encryption) => Transport::encrypted(socket, encryption),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, "there is nothing to encrypt with")),
+        }
     }
 }
 
@@ -251,6 +263,13 @@ impl Listeners {
         }
     }
 
+    /// The port of the first listener on which the application is served encrypted.
+    pub fn https_port(&self) -> Option<u16> {
+        let first = self.all.iter().find(|one| one.kind.tls && one.kind.role == Role::Application)?;
+        let address = SockRef::from(first.socket.as_ref()?).local_addr().ok()?;
+        address.as_socket().map(|address| address.port())
+    }
+
     /// Connections that nobody has accepted yet, of all together.
     pub fn waiting(&self) -> u64 {
         self.all.iter().map(Listener::waiting).sum()
@@ -302,7 +321,7 @@ mod tests {
         let other = Socket::from(tcp.try_clone().unwrap());
         let listener = Listener::new(settings(tcp, Role::Application), 0).unwrap();
         other.shutdown(std::net::Shutdown::Both).unwrap();
-        assert_eq!(Trouble::of(&listener.accept().unwrap_err()), Trouble::NoListener);
+        assert_eq!(Trouble::of(&listener.accept(None).unwrap_err()), Trouble::NoListener);
     }
 
     #[test]
@@ -329,7 +348,10 @@ mod tests {
     #[test]
     fn what_cannot_be_encrypted_is_not_served_in_the_clear() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
         let settings = ListenerSettings { tls: true, ..settings(socket, Role::Application) };
-        assert!(Listeners::new(vec![settings]).is_err());
+        let listener = Listener::new(settings, 0).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        assert_eq!(listener.accept(None).map(|_| ()).unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
     }
 }

@@ -18,19 +18,31 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
+use pelton_tls::client::Variable;
 use socket2::Socket;
 
+#[cfg(test)]
+use crate::transport::memory::Memory;
 use crate::transport::plain::Plain;
+use crate::transport::tls::{Encryption, Shaken, Tls};
 
 pub(crate) mod listener;
+#[cfg(test)]
+pub(crate) mod memory;
 pub(crate) mod peer;
 pub(crate) mod plain;
+pub(crate) mod tls;
 
 /// What carries the bytes.
 #[derive(Debug)]
 enum Kind {
     /// A TCP or unix socket, as it is.
     Plain(Plain),
+    /// One with a session of TLS. Apart, so that plain connections stay small.
+    Tls(Box<Tls>),
+    /// Two queues in memory.
+    #[cfg(test)]
+    Memory(Memory),
 }
 
 /// See the module's head.
@@ -48,6 +60,9 @@ macro_rules! each_kind {
     ($transport:expr, $kind:ident => $call:expr) => {
         match $transport {
             Kind::Plain($kind) => $call,
+            Kind::Tls($kind) => $call,
+            #[cfg(test)]
+            Kind::Memory($kind) => $call,
         }
     };
 }
@@ -58,8 +73,82 @@ impl Transport {
         Transport { kind: Kind::Plain(Plain::new(socket)), readable: false, peer_done: false }
     }
 
-    /// The descriptor to be registered with the poller, both directions, edge-triggered.
-    pub fn raw(&self) -> RawFd {
+    /// A connected, non-blocking socket whose client is to begin a handshake.
+    pub fn encrypted(socket: Socket, encryption: &Encryption) -> io::Result<Self> {
+        let tls = Tls::new(socket, encryption)?;
+        Ok(Transport { kind: Kind::Tls(Box::new(tls)), readable: false, peer_done: false })
+    }
+
+    /// Whether a handshake is not complete: nothing can be read or sent before.
+    #[inline]
+    pub fn is_shaking(&self) -> bool {
+        match &self.kind {
+            Kind::Plain(_) => false,
+            #[cfg(test)]
+            Kind::Memory(_) => false,
+            Kind::Tls(tls) => tls.is_shaking(),
+        }
+    }
+
+    /// Goes on with the handshake. A client that speaks HTTP has a plain connection afterwards.
+    pub fn shake(&mut self) -> io::Result<Shaken> {
+        let Kind::Tls(tls) = &mut self.kind else { return Ok(Shaken::Done) };
+        let shaken = tls.shake()?;
+        match &shaken {
+            Shaken::PlainHttp(_) => {
+                let plain = Plain::new(tls.socket().try_clone()?);
+                // The session says nothing at its end, and of the socket a duplicate goes on.
+                if let Kind::Tls(tls) = std::mem::replace(&mut self.kind, Kind::Plain(plain)) {
+                    tls.forget();
+                }
+                self.readable = true;
+            }
+            // The first request may have come along.
+            Shaken::Done => self.readable = true,
+            _ => {}
+        }
+        Ok(shaken)
+    }
+
+    /// What the application is told of the encryption.
+    #[inline]
+    pub fn variables(&self) -> &[Variable] {
+        match &self.kind {
+            Kind::Plain(_) => &[],
+            #[cfg(test)]
+            Kind::Memory(_) => &[],
+            Kind::Tls(tls) => tls.variables(),
+        }
+    }
+
+    /// The session, if there is one.
+    pub fn tls(&self) -> Option<&Tls> {
+        match &self.kind {
+            Kind::Plain(_) => None,
+            #[cfg(test)]
+            Kind::Memory(_) => None,
+            Kind::Tls(tls) => Some(tls),
+        }
+    }
+
+    /// See [`Transport::tls`].
+    pub fn tls_mut(&mut self) -> Option<&mut Tls> {
+        match &mut self.kind {
+            Kind::Plain(_) => None,
+            #[cfg(test)]
+            Kind::Memory(_) => None,
+            Kind::Tls(tls) => Some(tls),
+        }
+    }
+
+    /// One without a socket, for simulations.
+    #[cfg(test)]
+    pub fn memory(wire: memory::Shared) -> Self {
+        Transport { kind: Kind::Memory(Memory::new(wire)), readable: false, peer_done: false }
+    }
+
+    /// The descriptor to be registered with the poller, both directions, edge-triggered; None where others tell of its events.
+    pub fn raw(&self) -> Option<RawFd> {
         each_kind!(&self.kind, kind => kind.raw())
     }
 
@@ -166,8 +255,8 @@ impl Transport {
     }
 
     /// The close that follows is to be a reset: where the end of the connection would be the end of the body, nothing else says that it is not.
-    pub fn reset_at_close(&self) {
-        each_kind!(&self.kind, kind => kind.reset_at_close());
+    pub fn reset_at_close(&mut self) {
+        each_kind!(&mut self.kind, kind => kind.reset_at_close());
     }
 
     /// Ends both directions, for a socket of which somebody else has a duplicate: a close would end nothing.
@@ -176,8 +265,8 @@ impl Transport {
     }
 
     /// A descriptor for somebody else, who will speak to the client with it; for this one it is the last that it does.
-    pub fn share(&self) -> io::Result<OwnedFd> {
-        each_kind!(&self.kind, kind => kind.share())
+    pub fn share(&mut self) -> io::Result<OwnedFd> {
+        each_kind!(&mut self.kind, kind => kind.share())
     }
 
     /// The socket, for a front that goes on with the connection as it is. None where this one holds a part of its state.

@@ -24,8 +24,8 @@ impl Plain {
         Plain { socket }
     }
 
-    pub(super) fn raw(&self) -> RawFd {
-        self.socket.as_raw_fd()
+    pub(super) fn raw(&self) -> Option<RawFd> {
+        Some(self.socket.as_raw_fd())
     }
 
     #[inline]
@@ -80,7 +80,7 @@ impl Plain {
     pub(super) fn unacknowledged(&self) -> u64 {
         let mut count: libc::c_int = 0;
         // SAFETY: the socket is open, and there is room for the number that the call writes.
-        let failed = unsafe { libc::ioctl(self.raw(), libc::TIOCOUTQ, &raw mut count) } != 0;
+        let failed = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) } != 0;
         if failed { 0 } else { u64::try_from(count).unwrap_or_default() }
     }
 
@@ -105,35 +105,43 @@ impl Plain {
     }
 
     pub(super) fn origin(&self) -> Option<Origin> {
-        let peer = self.socket.peer_addr().ok()?;
-        if peer.is_unix() {
-            return self.peer_process().map(Origin::Process);
-        }
-        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        let own = canonical(self.socket.local_addr().ok()?.as_socket()?);
-        let peer = canonical(peer.as_socket()?);
-        (peer.ip().is_loopback() || peer.ip() == own.ip()).then_some(Origin::Tcp(peer, own))
+        origin(&self.socket)
     }
 
     pub(super) fn peer_port(&self) -> u16 {
-        self.socket.peer_addr().ok().and_then(|peer| peer.as_socket()).map_or(0, |peer| peer.port())
+        peer_port(&self.socket)
     }
+}
 
-    /// Who has connected a unix socket.
-    fn peer_process(&self) -> Option<u32> {
-        let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
-        let mut size = size_of::<libc::ucred>() as libc::socklen_t;
-        // SAFETY: the socket is open; room for a ucred and its size are given.
-        let failed = unsafe {
-            libc::getsockopt(
-                self.raw(),
-                libc::SOL_SOCKET,
-                libc::SO_PEERCRED,
-                (&raw mut found).cast(),
-                &raw mut size,
-            )
-        };
-        // 0: a process of another namespace.
-        (failed == 0 && found.pid > 0).then_some(found.pid.unsigned_abs())
+pub(super) fn origin(socket: &Socket) -> Option<Origin> {
+    let peer = socket.peer_addr().ok()?;
+    if peer.is_unix() {
+        return peer_process(socket).map(Origin::Process);
     }
+    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    let own = canonical(socket.local_addr().ok()?.as_socket()?);
+    let peer = canonical(peer.as_socket()?);
+    (peer.ip().is_loopback() || peer.ip() == own.ip()).then_some(Origin::Tcp(peer, own))
+}
+
+pub(super) fn peer_port(socket: &Socket) -> u16 {
+    socket.peer_addr().ok().and_then(|peer| peer.as_socket()).map_or(0, |peer| peer.port())
+}
+
+/// Who has connected a unix socket.
+fn peer_process(socket: &Socket) -> Option<u32> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the socket is open; room for a ucred and its size are given.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut size,
+        )
+    };
+    // 0: a process of another namespace.
+    (failed == 0 && found.pid > 0).then_some(found.pid.unsigned_abs())
 }

@@ -146,6 +146,8 @@ pub struct Connection {
     pub(crate) out: Vec<u8>,
     /// Data frames sent.
     pub(crate) turns: u64,
+    refused: u64,
+    caused: u64,
 }
 
 type Outcome = Result<Option<Event>, Fault>;
@@ -175,6 +177,8 @@ impl Connection {
             leaving: Leaving::No,
             out,
             turns: 0,
+            refused: 0,
+            caused: 0,
             bounds,
         }
     }
@@ -182,6 +186,21 @@ impl Connection {
     /// What the spans of the latest head refer to.
     pub fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// The text for a while, so that it can be read while the connection is used.
+    pub fn take_text(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.text)
+    }
+
+    /// Back from [`Connection::take_text`].
+    pub fn give_text(&mut self, text: Vec<u8>) {
+        self.text = text;
+    }
+
+    /// Streams refused for want of room, and those reset or refused for the client's faults, since the last time.
+    pub fn take_tally(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.refused), std::mem::take(&mut self.caused))
     }
 
     /// Whether nothing is under way: no stream, and no part of a frame or header block that would open one.
@@ -457,6 +476,7 @@ impl Connection {
     /// Nothing more of this request is shown. Section 8.1.1: what is malformed is reset with an error, after its answer.
     fn refuse(&mut self, id: u32, error: HttpError, now_ms: u64) -> Outcome {
         // HTTP/1 pays for it with the connection.
+        self.caused += 1;
         if !self.resets.take(now_ms) {
             return Err(Fault::CausedResets);
         }
@@ -622,6 +642,7 @@ impl Connection {
             if !self.resets.take(now_ms) {
                 return Err(Fault::CausedResets);
             }
+            self.refused += 1;
             frame::write_number(&mut self.out, kind::RST_STREAM, id, ErrorCode::RefusedStream as u32);
             self.streams.remember(id, true);
             return Ok(false);
@@ -810,6 +831,7 @@ impl Connection {
 
     /// The client has broken a rule on one stream.
     fn caused_reset(&mut self, id: u32, code: ErrorCode, now_ms: u64) -> Result<(), Fault> {
+        self.caused += 1;
         if !self.resets.take(now_ms) {
             return Err(Fault::CausedResets);
         }

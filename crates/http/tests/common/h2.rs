@@ -365,6 +365,7 @@ impl Peer {
             date: DATE,
             known_length: None,
             timing: None,
+            transport_security: None,
         };
         let encoded = self.connection.send_head(stream, status, fields, &context);
         self.collect();

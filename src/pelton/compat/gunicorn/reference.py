@@ -40,7 +40,7 @@ What is different:
 - `gunicorn.conf.py` in the working directory is read, as gunicorn does, and the log says so. A `pelton.toml` or
   a `[tool.pelton]` in `pyproject.toml` beside it counts instead, and the log says that, too.
 - A config file without `workers` means one worker, without `threads` one thread, as with gunicorn. In
-  pelton's own configuration it is everything in one process, with eight threads.
+  pelton's own configuration it is everything in one process, with as many threads as are needed.
 - `worker_class` has the same names; what each kind is, and what it cannot do, is in
   [worker-kinds.md](worker-kinds.md). The front holds all connections, so nothing like gevent is needed for
   slow clients or keep-alive. With gevent and eventlet, patching is the worker's first act: a config file

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pelton.compat.gunicorn.option import Fate, Option, Takes, Translation, count, exists, texts
+from pelton.compat.gunicorn.rows_tls import TLS
 from pelton.exceptions import ConfigError
 
 _LOCAL: tuple[Any, ...] = ("127.0.0.1,::1", "127.0.0.1", ["127.0.0.1", "::1"], ("127.0.0.1", "::1"), [], "")
@@ -118,8 +119,6 @@ def _needless(name: str, flags: str, about: str, *harmless: Any, takes: Takes = 
     )
 
 
-_TLS = "pelton does not speak TLS yet. Let a proxy (nginx, Caddy, the load balancer) do it."
-_TLS_DETAIL = "Counts only with certfile, which is refused."
 _STRICT = "it lets requests through that servers and proxies read differently: the way to smuggle requests."
 _H2 = "HTTP/2 is the proxy's: between it and the application HTTP/1.1 is as quick."
 
@@ -233,16 +232,7 @@ HTTP = (
     ),
     _needless("http_parser", "--http-parser", "There is one parser, in Rust.", "auto", "fast", "python"),
     _needless("root_path", "--root-path", "Only ASGI applications see it.", ""),
-    _refused("certfile", "--certfile", _TLS),
-    _refused("keyfile", "--keyfile", _TLS),
-    _needless("ca_certs", "--ca-certs", _TLS_DETAIL),
-    _needless("ssl_version", "--ssl-version", _TLS_DETAIL, 2, "TLS_SERVER"),
-    _needless("cert_reqs", "--cert-reqs", _TLS_DETAIL, 0, "0"),
-    _needless("suppress_ragged_eofs", "--suppress-ragged-eofs", _TLS_DETAIL, True, False, takes=Takes.SWITCH),
-    _needless(
-        "do_handshake_on_connect", "--do-handshake-on-connect", _TLS_DETAIL, True, False, takes=Takes.SWITCH
-    ),
-    _needless("ciphers", "--ciphers", _TLS_DETAIL),
+    *TLS,
     _refused("http_protocols", "--http-protocols", _H2, "h1", ["h1"], ("h1",), "h1,h2", "h2,h1"),
     _refused("http2_cleartext", "--http2-cleartext", _H2, "off", False),
     _needless("http2_max_concurrent_streams", "--http2-max-concurrent-streams", _H2),

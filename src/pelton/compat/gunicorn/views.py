@@ -57,11 +57,11 @@ class ConfigView:
     @property
     def address(self) -> list[Any]:
         """Where it listens, as pairs or paths."""
-        from pelton.config.address import TcpAddress, UnixAddress, parse_address
+        from pelton.config.address import TcpAddress, UnixAddress, parse_bind
 
         found: list[Any] = []
         for one in getattr(self._settings, "bind", ()):
-            match parse_address(one):
+            match parse_bind(one).address:
                 case TcpAddress(host, port):
                     found.append((host, port))
                 case UnixAddress(path):
@@ -79,8 +79,8 @@ class ConfigView:
 
     @property
     def is_ssl(self) -> bool:
-        """Never."""
-        return False
+        """Whether it has a certificate."""
+        return bool(getattr(self._settings, "certfile", ()))
 
     def set(self, name: str, value: Any) -> None:
         """Remembered for whoever reads it; changes nothing."""

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pelton.config.bounds import Bounds
 from pelton.config.setting import Group, Part, Unit, setting
-
-# The value of ``workers`` that stands for what the machine offers.
-AUTO = -1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
     """These rows."""
 
-    workers: int = setting(
+    workers: int | Bounds = setting(  # noqa: RUF009  (a field, as all others)
         0,
-        Unit.COUNT, Group.PROCESSES, Part.SUPERVISOR, "--workers -w",
-        help="How many worker processes; auto: as many as the processors and the memory allow, also "
-        "in a container.",
+        Unit.BOUNDS, Group.PROCESSES, Part.SUPERVISOR, "--workers -w",
+        help="How many worker processes; auto: from one on, as many as are busy, if processors "
+        "and memory allow, also in a container.",
         reason="One process is what embedding and development need, and what a debugger understands.",
         zero="everything in one process",
-        words=(("auto", AUTO),),
         first=True,
         more="Each worker is a process of its own, with its own interpreter and its own copy of the "
         "application; the front gives each request to the one with the most free threads. "
-        "WEB_CONCURRENCY is taken too.",
+        "A number is exact, MIN:MAX are bounds; sizing.md says when there are more or fewer. "
+        "WEB_CONCURRENCY is taken too, and is exact.",
         while_running="TTIN starts one more, TTOU ends one",
         reloadable=True,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pelton.supervisor.plan import balance, ending, front, pulse, reload, templates, workers
+from pelton.supervisor.plan import balance, ending, front, pulse, reload, sizing, templates, workers
 from pelton.supervisor.plan import events as ev
 from pelton.supervisor.plan.actions import Action, ReopenFiles
 from pelton.supervisor.plan.state import Reason, Stage, State
@@ -173,6 +173,8 @@ def _about_all(turn: Turn, event: ev.Event) -> None:
             _change_wanted(turn, +1)
         case ev.FewerWorkers():
             _change_wanted(turn, -1)
+        case ev.LoadMeasured():
+            sizing.measured(turn, event)
         case ev.Withdraw():
             if state.stage is Stage.SERVING and not state.is_withdrawn:
                 turn.log("info", "SIGWINCH: no workers until the next reload (SIGHUP)")

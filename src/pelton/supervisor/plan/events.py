@@ -184,6 +184,20 @@ class MemoryMeasured:
 
 
 @dataclass(frozen=True)
+class LoadMeasured:
+    """What the workers do with the processors.
+
+    ``shares``: each worker's number, and how much of a processor it has used. ``idle``: processors that do
+    nothing. ``memory_left``: bytes, None without a limit. ``largest``: memory of the largest worker.
+    """
+
+    shares: tuple[tuple[int, float], ...]
+    idle: float
+    memory_left: int | None
+    largest: int
+
+
+@dataclass(frozen=True)
 class TemplateForked:
     """The process exists that loads the application for workers to be forked from."""
 
@@ -304,6 +318,7 @@ Event = (
     | WorkerFrozen
     | WorkerRefused
     | MemoryMeasured
+    | LoadMeasured
     | TemplateForked
     | TemplateReady
     | TemplateFailed

@@ -21,6 +21,8 @@ class Rules:
     """The settings that the plan needs; names and units as in the table of settings."""
 
     workers: int
+    # Not None: as many as are needed, between ``workers`` and this.
+    most_workers: int | None = None
     preload: bool = False
     max_requests: int = 0
     max_requests_jitter: int = 0
@@ -194,6 +196,21 @@ class EarlyDeaths:
 
 
 @dataclass
+class Sizing:
+    """Since when the workers have been busy, or calm; see `plan.sizing`."""
+
+    busy_since: float | None = None
+    calm_since: float | None = None
+    # The log says that more are not possible.
+    is_held: bool = False
+
+    def forget(self) -> None:
+        """The number of workers has changed, or is about to."""
+        self.busy_since = self.calm_since = None
+        self.is_held = False
+
+
+@dataclass
 class State:
     """Everything; made once from the rules."""
 
@@ -220,6 +237,7 @@ class State:
     is_reloading: bool = False
     failures: Failures = field(default_factory=Failures)
     early_deaths: EarlyDeaths = field(default_factory=EarlyDeaths)
+    sizing: Sizing = field(default_factory=Sizing)
     is_announced: bool = False
     is_upgrading: bool = False
     has_successor: bool = False

@@ -23,7 +23,7 @@ def template(
     ``multithread``: whether another thread may call the application at the same time; ``multiprocess``:
     whether another process may. ``scheme``: how the client came, ``http`` or ``https``.
     """
-    return {
+    made = {
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.errors": ErrorStream(),
@@ -39,3 +39,7 @@ def template(
         "SERVER_PORT": server_port,
         "SERVER_SOFTWARE": SOFTWARE,
     }
+    if scheme == "https":
+        # As mod_ssl says it, for applications that look there.
+        made["HTTPS"] = "on"
+    return made

@@ -1,0 +1,96 @@
+//! HTTP/2 on one connection: the session, and which exchange belongs to which stream.
+//!
+//! A stream is an exchange that lives as long as the stream. How bytes become exchanges is in [`receive`], how responses become frames in
+//! [`send`], and how streams and the connection end in [`ends`]. Runs on the front's thread.
+
+use pelton_http::h2;
+
+use crate::exchange::ExchangeId;
+
+mod ends;
+mod receive;
+mod send;
+
+/// Bytes of frames that are made before the socket has taken those before. More would only wait in another place, and be in the way of a more
+/// urgent stream.
+const WIRE: usize = 64 * 1024;
+/// Frames that the client makes us send (acknowledgements, windows) wait in the same buffer: with more than this nothing is received before the
+/// client reads.
+const MOST_WIRE: usize = 128 * 1024;
+
+/// See the module's head.
+pub struct Http2 {
+    /// What the frames mean. Its output is what is to be sent.
+    session: h2::Connection,
+    /// Bytes of the output that have been sent.
+    sent: usize,
+    /// Received and not consumed: a part of a frame.
+    input: Vec<u8>,
+    /// `input` holds bytes that have not been looked at.
+    unseen: bool,
+    /// The exchange of each stream that has one.
+    streams: Vec<(u32, ExchangeId)>,
+    /// Exchanges that have got a response of the front's own, and have not been looked at since.
+    responded: Vec<ExchangeId>,
+    /// A part of a frame or of a header block has come: its clock runs.
+    head_begun: bool,
+    /// What is to be sent is all that will be: then the connection ends.
+    ending: bool,
+}
+
+impl std::fmt::Debug for Http2 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http2").field("streams", &self.streams).field("ending", &self.ending).finish()
+    }
+}
+
+impl Http2 {
+    /// Before the preface. `input` is what has been received of it.
+    pub fn new(session: h2::Connection, input: Vec<u8>) -> Self {
+        let unseen = !input.is_empty();
+        Http2 {
+            session,
+            sent: 0,
+            input,
+            unseen,
+            streams: Vec::new(),
+            responded: Vec::new(),
+            head_begun: false,
+            ending: false,
+        }
+    }
+
+    /// See [`crate::connection::Connection::is_between_requests`].
+    pub fn is_idle(&self) -> bool {
+        self.streams.is_empty() && self.session.is_idle()
+    }
+
+    /// Whether nothing has been received that was not understood.
+    pub fn has_no_input(&self) -> bool {
+        self.input.is_empty()
+    }
+
+    /// An exchange has a response of the front's own.
+    pub fn has_response(&mut self, exchange: ExchangeId) {
+        self.responded.push(exchange);
+    }
+
+    /// The exchanges of all streams.
+    pub fn exchanges(&self) -> Vec<ExchangeId> {
+        self.streams.iter().map(|(_, exchange)| *exchange).collect()
+    }
+
+    fn exchange_of(&self, stream: u32) -> Option<ExchangeId> {
+        self.streams.iter().rfind(|(number, _)| *number == stream).map(|(_, exchange)| *exchange)
+    }
+
+    /// The exchange of a stream is over.
+    fn release(&mut self, stream: u32) {
+        self.streams.retain(|(number, _)| *number != stream);
+        self.session.release(stream);
+    }
+
+    fn unsent(&mut self) -> usize {
+        self.session.output().len() - self.sent
+    }
+}

@@ -1,0 +1,232 @@
+//! WebSockets over TLS: a worker has one end of a pair of sockets, and here bytes go to and fro between the other end and the session.
+//!
+//! Owns those connections from the moment when a worker has taken its end: they are none of HTTP any more, neither for the limits of
+//! connections nor for their clocks; each worker bounds how many it has. Of what one side has not taken there is at most one piece
+//! for each direction. Runs on the front's thread.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
+use slab::Slab;
+
+use crate::event_loop::EventLoop;
+use crate::reactor::Readiness;
+use crate::transport::Transport;
+
+/// Tokens of relays have this bit, and their side in the lowest one. Those of connections are below.
+const RELAY: usize = 1 << 62;
+/// Bytes moved at once.
+const PIECE: usize = 16 * 1024;
+/// Pieces moved on one connection before the others get their turn.
+const PASSES: usize = 16;
+
+/// One WebSocket.
+#[derive(Debug)]
+struct Relay {
+    transport: Transport,
+    worker: UnixStream,
+    /// The worker's end may have something, or an end, to be read.
+    worker_readable: bool,
+    /// From the client, and not taken by the worker.
+    to_worker: Vec<u8>,
+    client_ended: bool,
+    worker_ended: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Relays {
+    open: Slab<Relay>,
+    /// Those with work left over.
+    again: Vec<usize>,
+    /// The workers have been told that the front ends.
+    told_end: bool,
+}
+
+impl Relays {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether some have something to do at once.
+    pub fn have_work(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Lets workers see the end of their sockets, as at their own end: what they have to say to their clients still gets there.
+    pub fn tell_end(&mut self) {
+        if !std::mem::replace(&mut self.told_end, true) {
+            for (_, relay) in &self.open {
+                let _ = relay.worker.shutdown(Shutdown::Write);
+            }
+        }
+    }
+}
+
+impl EventLoop {
+    /// A worker has taken the other end of `worker`.
+    pub(crate) fn begin_relay(&mut self, transport: Transport, worker: UnixStream) {
+        let relay = Relay {
+            transport,
+            worker,
+            worker_readable: true,
+            to_worker: Vec::new(),
+            client_ended: false,
+            worker_ended: false,
+        };
+        let worker_raw = relay.worker.as_raw_fd();
+        let Some(client_raw) = relay.transport.raw() else { return };
+        let key = self.relays.open.insert(relay);
+        let registry = self.poll.registry();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let token = |side: usize| Token(RELAY | key << 1 | side);
+        // The client's socket was registered as a connection's.
+        let registered = registry
+            .reregister(&mut SourceFd(&client_raw), token(0), both)
+            .and_then(|()| registry.register(&mut SourceFd(&worker_raw), token(1), both));
+        if registered.is_err() {
+            self.relays.open.remove(key);
+            return;
+        }
+        let told_end = self.relays.told_end;
+        if let Some(relay) = self.relays.open.get_mut(key) {
+            relay.transport.look_again();
+            if told_end {
+                let _ = relay.worker.shutdown(Shutdown::Write);
+            }
+        }
+        self.relays.again.push(key);
+    }
+
+    /// Whether an event is a relay's; then it has been followed.
+    pub(crate) fn on_relay_event(&mut self, event: &Readiness) -> bool {
+        let token = event.token;
+        // The highest tokens are the listeners' and the doorbell's.
+        if token & RELAY == 0 || token & (RELAY << 1) != 0 {
+            return false;
+        }
+        let key = (token & !RELAY) >> 1;
+        // An event of one that has ended in this turn may meet its successor, which then looks once for nothing.
+        if let Some(relay) = self.relays.open.get_mut(key) {
+            if token & 1 == 0 {
+                relay.transport.note_event(event.readable, event.read_closed);
+            } else {
+                relay.worker_readable = true;
+            }
+            self.drive_relay(key);
+        }
+        true
+    }
+
+    /// Goes on with those that have used up their turn.
+    pub(crate) fn drive_relays(&mut self) {
+        for key in std::mem::take(&mut self.relays.again) {
+            self.drive_relay(key);
+        }
+    }
+
+    fn drive_relay(&mut self, key: usize) {
+        let Some(relay) = self.relays.open.get_mut(key) else { return };
+        let buffer = self.scratch.get_mut(..PIECE).unwrap_or_default();
+        for _ in 0..PASSES {
+            match relay.pass(buffer) {
+                Ok(true) => {}
+                Ok(false) if relay.client_ended && relay.worker_ended => break,
+                Ok(false) => return,
+                // Either side has gone; the other one sees the end.
+                Err(_) => {
+                    self.relays.open.remove(key);
+                    return;
+                }
+            }
+        }
+        if relay.client_ended && relay.worker_ended && !relay.transport.has_unsent() {
+            self.relays.open.remove(key);
+        } else {
+            self.relays.again.push(key);
+        }
+    }
+}
+
+impl Relay {
+    /// Moves one piece each way; whether anything moved.
+    fn pass(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        self.transport.proceed()?;
+        let upward = self.move_up(buffer)?;
+        let downward = self.move_down(buffer)?;
+        Ok(upward || downward)
+    }
+
+    /// From the client to the worker.
+    fn move_up(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        if !self.to_worker.is_empty() {
+            let Some(count) = taken(self.worker.write(&self.to_worker))? else { return Ok(false) };
+            self.to_worker.drain(..count);
+            if self.to_worker.is_empty() {
+                self.to_worker = Vec::new();
+            }
+            return Ok(true);
+        }
+        if self.client_ended {
+            return Ok(false);
+        }
+        if !self.transport.is_readable() {
+            if self.transport.peer_done() {
+                self.client_ended = true;
+                let _ = self.worker.shutdown(Shutdown::Write);
+                return Ok(true);
+            }
+            return Ok(false);
+        }
+        let count = self.transport.read(buffer)?;
+        if count == 0 {
+            // Nothing at present, or the end, which the next pass sees.
+            return Ok(!self.transport.is_readable() && self.transport.peer_done());
+        }
+        let bytes = buffer.get(..count).unwrap_or_default();
+        let sent = taken(self.worker.write(bytes))?.unwrap_or(0);
+        self.to_worker.extend_from_slice(bytes.get(sent..).unwrap_or_default());
+        Ok(true)
+    }
+
+    /// From the worker to the client.
+    fn move_down(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        if self.worker_ended || !self.worker_readable || self.transport.has_unsent() {
+            return Ok(false);
+        }
+        match self.worker.read(buffer) {
+            Ok(0) => {
+                self.worker_ended = true;
+                self.transport.end_sending();
+                Ok(true)
+            }
+            Ok(count) => {
+                // It has nothing unsent, and a piece is less than it takes at once.
+                let sent = self.transport.send(buffer.get(..count).unwrap_or_default())?;
+                debug_assert_eq!(sent, count);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.worker_readable = false;
+                Ok(false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// How much was written; None: nothing can be at present.
+fn taken(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Some(0)),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,77 @@
+"""gunicorn's options about TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pelton.compat.gunicorn.option import Fate, Option, Takes, Translation
+from pelton.exceptions import ConfigError
+
+# As Python's ssl module numbers them: CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED.
+_CERT_REQS: Final = {"0": "none", "1": "optional", "2": "required"}
+_ALWAYS_MODERN: Final = "TLS 1.2 and 1.3 are spoken; tls_versions narrows that."
+_NOT_PYTHONS: Final = "It is a detail of Python's ssl module, which does not speak TLS here."
+
+
+def _file(name: str) -> Any:
+    def convert(value: Any, given: Mapping[str, Any]) -> Translation:
+        return Translation({name: [str(value)]})
+
+    return convert
+
+
+def _ca_certs(value: Any, given: Mapping[str, Any]) -> Translation:
+    return Translation({"ca_certs": str(value)})
+
+
+def _cert_reqs(value: Any, given: Mapping[str, Any]) -> Translation:
+    # An enum of ssl is a number, too.
+    number = str(int(value)) if isinstance(value, int) else str(value).strip()
+    meaning = _CERT_REQS.get(number)
+    if meaning is None:
+        raise ConfigError(f"{value!r} is not one of 0 (none), 1 (optional), 2 (required).")
+    return Translation({"cert_reqs": meaning})
+
+
+def _ciphers(value: Any, given: Mapping[str, Any]) -> Translation:
+    return Translation({"ciphers": str(value)})
+
+
+def _row(name: str, flag: str, about: str, convert: Any, *harmless: Any) -> Option:
+    return Option(
+        name=name,
+        flags=(flag,),
+        fate=Fate.MAPPED,
+        target=name,
+        about=about,
+        convert=convert,
+        harmless=harmless,
+    )
+
+
+def _needless(name: str, flag: str, about: str, *harmless: Any, takes: Takes = Takes.VALUE) -> Option:
+    return Option(name=name, flags=(flag,), takes=takes, fate=Fate.NEEDLESS, about=about, harmless=harmless)
+
+
+TLS = (
+    _row(
+        "certfile", "--certfile", "The same; may be repeated in pairs, for several names.", _file("certfile")
+    ),
+    _row("keyfile", "--keyfile", "The same.", _file("keyfile")),
+    _row("ca_certs", "--ca-certs", "The same: who may sign certificates of clients.", _ca_certs),
+    _needless("ssl_version", "--ssl-version", _ALWAYS_MODERN, 2, "2", "TLS_SERVER", "TLS"),
+    _row("cert_reqs", "--cert-reqs", "The same, as none, optional or required.", _cert_reqs, 0, "0"),
+    _needless(
+        "suppress_ragged_eofs", "--suppress-ragged-eofs", _NOT_PYTHONS, True, False, takes=Takes.SWITCH
+    ),
+    _needless(
+        "do_handshake_on_connect", "--do-handshake-on-connect", _NOT_PYTHONS, True, False, takes=Takes.SWITCH
+    ),
+    _row(
+        "ciphers",
+        "--ciphers",
+        "The same, by names of suites; groups such as HIGH or !aNULL mean nothing and are told of.",
+        _ciphers,
+    ),
+)

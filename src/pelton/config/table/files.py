@@ -1,0 +1,79 @@
+"""Files that are sent without the application.
+
+Rows of the table of settings; see `pelton.config.setting` for what each part means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pelton.config.setting import Group, Part, Unit, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """These rows."""
+
+    static: tuple[str, ...] = setting(
+        (),
+        Unit.TEXT, Group.FILES, Part.FRONT, "--static",
+        help="A path of requests and the folder of its files: /static=path. May be repeated; the longest path"
+        " that fits counts. auto: the folders of the Flask application and its blueprints.",
+        reason="Which files everybody may read is a decision.",
+        more="The application is not asked: what it does before each request (logins, say) does not happen "
+        "for these. More in static.md.",
+    )  # fmt: skip
+    static_cache: tuple[str, ...] = setting(
+        (),
+        Unit.TEXT, Group.FILES, Part.FRONT, "--static-cache",
+        help="For how long browsers keep files: a pattern of names, and a time or words of Cache-Control, "
+        "such as '*.js=1y,immutable'. May be repeated; the first that fits counts.",
+        reason="Without a rule it is no-cache, as with Flask: the file is kept, and asked for again with a "
+        "condition, so nobody ever sees an old one.",
+        more="A pattern without a slash is about the name, one with a slash about the path below the folder; "
+        "* stands for anything, ? for one character. off sends no Cache-Control at all.",
+    )  # fmt: skip
+    static_index: str = setting(
+        "index.html",
+        Unit.TEXT, Group.FILES, Part.FRONT, "--static-index",
+        help="The file that stands for its folder; empty for none.",
+        reason="The name that every server uses. Folders are never listed.",
+    )  # fmt: skip
+    static_fallback: str | None = setting(
+        None,
+        Unit.TEXT, Group.FILES, Part.FRONT, "--static-fallback",
+        help="The file that a browser gets in place of a page that is missing, below each folder of --static:"
+        " index.html for a single-page application.",
+        reason="A missing file should be a 404.",
+        more="Only for requests that accept text/html, as browsers say for pages and not for scripts, images "
+        "or calls of an API.",
+    )  # fmt: skip
+    static_fall_through: bool = setting(
+        False,
+        Unit.FLAG, Group.FILES, Part.FRONT, "--static-fall-through",
+        help="Whether the application is asked for what is missing below the paths of --static.",
+        reason="A missing file costs the application nothing.",
+        more="Needed for --static /=folder, or nothing else would ever reach the application.",
+    )  # fmt: skip
+    static_precompressed: bool = setting(
+        True,
+        Unit.FLAG, Group.FILES, Part.FRONT, "--static-precompressed",
+        help="Whether app.js.br, app.js.zst or app.js.gz is sent in place of app.js to who accepts it.",
+        reason="Who has such files made them for that. One that is older than its original is not used.",
+    )  # fmt: skip
+    static_open_files: int = setting(
+        256,
+        Unit.COUNT, Group.FILES, Part.FRONT, "--static-open-files",
+        help="Most files kept open below each path, so that they need not be opened for each request.",
+        reason="The assets of a page, several times over; each costs a descriptor.",
+        zero="each is opened when it is asked for",
+        more="Whether the name still leads to the same file is looked at once a second, whether it has been"
+        " written to each time.",
+    )  # fmt: skip
+    sendfile_root: tuple[str, ...] = setting(
+        (),
+        Unit.TEXT, Group.FILES, Part.FRONT, "--sendfile-root",
+        help="A path and a folder of whose files the application may have any sent by the front, with "
+        "X-Accel-Redirect or X-Sendfile: /protected=path. May be repeated.",
+        reason="An application that can be made to name files should be able to name only these.",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Certificates and keys: reading, watching and renewing them. What runs for each byte is the front's."""

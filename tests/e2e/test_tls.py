@@ -1,0 +1,325 @@
+"""HTTPS with real clients: handshakes, names, certificates of clients, and what becomes of broken ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import StartLive
+from support.certificates import Files, ask, connect, context_for, make_files
+from support.live import HEALTH, Live
+from support.waiting import DEADLINE, eventually
+
+APP = Path(__file__).parents[1] / "support" / "tls_app.py"
+WAYS = [
+    pytest.param(("--workers", "0"), id="one-process"),
+    pytest.param(("--workers", "2"), id="two-workers"),
+]
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return make_files(tmp_path)
+
+
+def run(*command: str, text: str = "") -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def start(live: StartLive, files: Files, *arguments: str) -> Live:
+    server: Live = live(APP, *files.arguments, *arguments)
+    assert server.addresses[0].startswith("https://127.0.0.1:")
+    return server
+
+
+@needs_curl
+@pytest.mark.parametrize("way", WAYS)
+def test_curl(live: StartLive, files: Files, way: tuple[str, ...], tmp_path: Path) -> None:
+    server = start(live, files, *way)
+    address = server.addresses[0]
+    curl = ("curl", "--silent", "--show-error", "--fail", "--cacert", str(files.certificate))
+    assert run(*curl, address) == "hello"
+    told = json.loads(run(*curl, f"{address}/environ"))
+    assert told["wsgi.url_scheme"] == "https"
+    assert (told["HTTPS"], told["SSL_PROTOCOL"]) == ("on", "TLSv1.3")
+    assert told["SSL_CIPHER"].startswith("TLS_")
+    assert told["SERVER_PORT"] == address.rpartition(":")[2]
+    told = json.loads(run(*curl, "--tls-max", "1.2", f"{address}/environ"))
+    assert (told["SSL_PROTOCOL"], told["SSL_CIPHER"][:6]) == ("TLSv1.2", "ECDHE-")
+    large = tmp_path / "large"
+    large.write_bytes(b"z" * 5_000_001)
+    assert run(*curl, "--data-binary", f"@{large}", f"{address}/length") == "5000001"
+    assert run(*curl, f"{address}/stream") == "one,two," + "x" * 100_000
+    down = tmp_path / "down"
+    run(*curl, "--output", str(down), f"{address}/large")
+    assert down.read_bytes() == bytes(range(256)) * 16384
+    run(*curl, "--output", str(down), f"{address}/file?{large}")
+    assert down.read_bytes() == large.read_bytes()
+
+
+def test_requests_follow_each_other_and_the_end_is_said(live: StartLive, files: Files) -> None:
+    server = start(live, files)
+    with connect(server.addresses[0], context_for(files)) as client:
+        for _ in range(3):
+            assert ask(client).endswith(b"\r\n\r\nhello")
+        response = ask(client, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b"Connection: close" in response
+        # An orderly end: without the alert, Python raises SSLEOFError.
+        assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_byte_by_byte(live: StartLive, files: Files, version: ssl.TLSVersion) -> None:
+    server = start(live, files)
+    context = context_for(files)
+    context.maximum_version = version
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    host, _, port = server.addresses[0].removeprefix("https://").rpartition(":")
+    with socket.create_connection((host, int(port)), DEADLINE) as plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def carry() -> None:
+            for byte in outgoing.read():
+                plain.send(bytes([byte]))
+
+        while True:
+            try:
+                session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                carry()
+                incoming.write(plain.recv(65536))
+        session.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        carry()
+        got = b""
+        while not got.endswith(b"hello"):
+            try:
+                got += session.read(65536)
+            except ssl.SSLWantReadError:
+                incoming.write(plain.recv(65536))
+
+
+def test_the_name_decides(live: StartLive, tmp_path: Path) -> None:
+    first = make_files(tmp_path, "a.example", stem="a")
+    second = make_files(tmp_path, "b.example", "*.c.example", stem="b")
+    server = live(APP, *first.arguments, *second.arguments)
+    for name, files in (("a.example", first), ("b.example", second), ("x.c.example", second)):
+        with connect(server.addresses[0], context_for(files), name) as client:
+            assert ask(client).endswith(b"hello")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(server.addresses[0], context_for(first), "c.example")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_certificates_of_clients(live: StartLive, files: Files, way: tuple[str, ...], tmp_path: Path) -> None:
+    own = make_files(tmp_path, "client.example", stem="client")
+    stranger = make_files(tmp_path, "stranger.example", stem="stranger")
+    server = start(live, files, *way, "--ca-certs", str(own.certificate), "--cert-reqs", "optional")
+
+    def told(shown: Files | None) -> dict[str, str]:
+        with connect(server.addresses[0], context_for(files, shown)) as client:
+            response = ask(client, "GET /environ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            found: dict[str, str] = json.loads(response.partition(b"\r\n\r\n")[2])
+            return found
+
+    assert told(None)["SSL_CLIENT_VERIFY"] == "NONE"
+    shown = told(own)
+    assert shown["SSL_CLIENT_VERIFY"] == "SUCCESS"
+    assert shown["SSL_CLIENT_S_DN"] == shown["SSL_CLIENT_I_DN"] == "CN=client.example"
+    assert shown["SSL_CLIENT_S_DN_CN"] == shown["SSL_CLIENT_SAN_DNS_0"] == "client.example"
+    assert shown["SSL_CLIENT_CERT"].strip() == own.certificate.read_text().replace("\r\n", "\n").strip()
+    assert shown["SSL_CLIENT_V_END"].endswith(" GMT")
+    with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
+        told(stranger)
+
+
+def test_a_client_cannot_name_variables(live: StartLive, files: Files) -> None:
+    server = start(live, files)
+    head = (
+        "GET /environ HTTP/1.1\r\nHost: localhost\r\nSSL_CLIENT_VERIFY: SUCCESS\r\n"
+        "SSL-Client-Verify: SUCCESS\r\n\r\n"
+    )
+    with connect(server.addresses[0], context_for(files)) as client:
+        told = json.loads(ask(client, head).partition(b"\r\n\r\n")[2])
+    assert "SSL_CLIENT_VERIFY" not in told
+
+
+@needs_openssl
+def test_kinds_of_keys(live: StartLive, tmp_path: Path) -> None:
+    subject = ("-x509", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "30")
+    rsa, sec1, sealed, phrase = (tmp_path / one for one in ("rsa.key", "sec1.key", "sealed.key", "phrase"))
+    run("openssl", "genrsa", "-traditional", "-out", str(rsa), "2048")
+    run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-out", str(sec1))
+    phrase.write_text("open sesame\n")
+    run("openssl", "pkcs8", "-topk8", "-in", str(sec1), "-out", str(sealed), "-passout", f"file:{phrase}")
+    for key in (rsa, sec1, sealed):
+        certificate = key.with_suffix(".pem")
+        source = sec1 if key is sealed else key
+        run("openssl", "req", *subject, "-key", str(source), "-out", str(certificate))
+        files = Files(certificate, key)
+        server = start(live, files, "--key-pass-phrase-file", str(phrase))
+        with connect(server.addresses[0], context_for(files)) as client:
+            assert ask(client).endswith(b"hello"), key.name
+    phrase.write_text("wrong")
+    failed = live(APP, *files.arguments, "--key-pass-phrase-file", str(phrase))
+    assert failed.process.wait(20) != 0
+    assert "the pass phrase does not open the private key" in failed.log.text
+
+
+def test_plain_http_on_a_tls_port(live: StartLive, files: Files) -> None:
+    server = start(live, files)
+    host, _, port = server.addresses[0].removeprefix("https://").rpartition(":")
+    with socket.create_connection((host, int(port)), DEADLINE) as plain:
+        plain.sendall(f"GET /x?y=1 HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+        got = b""
+        while piece := plain.recv(65536):
+            got += piece
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert f"https://localhost:{port}/x?y=1".encode() in got
+
+
+def test_tls_on_a_plain_port(live: StartLive, files: Files) -> None:
+    server = live(APP, "--bind", "127.0.0.1:0")
+    with pytest.raises(ssl.SSLError):
+        connect(server.addresses[0].replace("http:", "https:"), context_for(files))
+    server.log.wait_for("speaks TLS .https. where only HTTP is spoken")
+
+
+def test_both_at_once_and_the_redirect(live: StartLive, files: Files) -> None:
+    server = live(
+        APP,
+        *files.arguments,
+        *("--bind", "https://127.0.0.1:0", "--bind", "http://127.0.0.1:0", "--hsts", "31536000"),
+        *("--redirect-bind", "127.0.0.1:0", *HEALTH),
+    )
+    secure, plain = server.addresses
+    assert plain.startswith("http://")
+    with connect(secure, context_for(files)) as client:
+        assert b"Strict-Transport-Security: max-age=31536000\r\n" in ask(client)
+    redirect = server.log.wait_for(r"sends on to HTTPS from http://(\S+)")[1]
+    host, _, port = redirect.rpartition(":")
+    with socket.create_connection((host, int(port)), DEADLINE) as client:
+        client.sendall(b"GET /a%20b?c HTTP/1.1\r\nHost: shop.example:8080\r\nConnection: close\r\n\r\n")
+        got = b""
+        while piece := client.recv(65536):
+            got += piece
+    assert got.startswith(b"HTTP/1.1 308 ")
+    assert f"Location: https://shop.example:{secure.rpartition(':')[2]}/a%20b?c\r\n".encode() in got
+    assert b"Strict-Transport-Security" not in got
+
+
+def fingerprint(server: Live, files: Files) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with connect(server.addresses[0], context) as client:
+        found = client.getpeercert(binary_form=True)
+        assert found is not None
+        return found
+
+
+def der(files: Files) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(files.certificate.read_text())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_certificates_are_read_again(live: StartLive, files: Files, way: tuple[str, ...]) -> None:
+    server = start(live, files, *way)
+    kept = connect(server.addresses[0], context_for(files))
+    assert ask(kept).endswith(b"hello")
+    before = der(files)
+    good = files.key.read_text()
+    files.key.write_text("nonsense")
+    server.send_signal(signal.SIGHUP)
+    server.log.wait_for("the old certificates stay in force: .*there is no private key in the file")
+    assert fingerprint(server, files) == before
+    files.key.write_text(good)
+    files.write(lifetime=-60)
+    server.send_signal(signal.SIGHUP)
+    server.log.wait_for("the old certificates stay in force: .*has expired")
+    assert fingerprint(server, files) == before
+    files.write()
+    server.send_signal(signal.SIGHUP)
+    server.log.wait_for("new certificates are in force")
+    eventually(lambda: fingerprint(server, files) == der(files), "the new certificate")
+    # Who was connected has noticed nothing.
+    assert ask(kept).endswith(b"hello")
+    kept.close()
+
+
+def test_a_session_is_resumed_by_the_successor(live: StartLive, files: Files) -> None:
+    server = start(live, files, "--workers", "1")
+    server.ready_workers(1)
+    context = context_for(files)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with connect(server.addresses[0], context) as client:
+        ask(client)
+        session = client.session
+        assert not client.session_reused
+    with connect(server.addresses[0], context, session=session) as client:
+        ask(client)
+        assert client.session_reused
+    server.send_signal(signal.SIGUSR2)
+    assert server.process.wait(30) == 0
+    with connect(server.addresses[0], context, session=session) as client:
+        ask(client)
+        assert client.session_reused
+    server.send_signal(signal.SIGTERM)
+
+
+def test_a_late_handshake_is_closed(live: StartLive, files: Files) -> None:
+    server = start(live, files, "--handshake-timeout", "300ms")
+    host, _, port = server.addresses[0].removeprefix("https://").rpartition(":")
+    with socket.create_connection((host, int(port)), DEADLINE) as silent:
+        assert silent.recv(100) == b""
+
+
+def test_handshakes_have_limits(live: StartLive, files: Files) -> None:
+    server = start(live, files, "--max-handshakes", "2")
+    host, _, port = server.addresses[0].removeprefix("https://").rpartition(":")
+    waiting = [socket.create_connection((host, int(port)), DEADLINE) for _ in range(2)]
+    with socket.create_connection((host, int(port)), DEADLINE) as third:
+        assert third.recv(1) == b""
+    for one in waiting:
+        one.close()
+    eventually(lambda: can_connect(server, files), "a place is free again")
+
+
+def can_connect(server: Live, files: Files) -> bool:
+    try:
+        with connect(server.addresses[0], context_for(files)) as client:
+            return ask(client).endswith(b"hello")
+    except OSError:
+        return False
+
+
+def test_proxy_protocol_comes_before_the_handshake(live: StartLive, files: Files) -> None:
+    server = start(live, files, "--proxy-protocol", "--trusted-proxies", "127.0.0.1")
+    host, _, port = server.addresses[0].removeprefix("https://").rpartition(":")
+    plain = socket.create_connection((host, int(port)), DEADLINE)
+    plain.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\n")
+    with context_for(files).wrap_socket(plain, server_hostname="localhost") as client:
+        told = json.loads(
+            ask(client, "GET /environ HTTP/1.1\r\nHost: localhost\r\n\r\n").partition(b"\r\n\r\n")[2]
+        )
+    assert (told["REMOTE_ADDR"], told["wsgi.url_scheme"]) == ("192.0.2.7", "https")
+
+
+def test_adhoc(live: StartLive) -> None:
+    server = live(APP, "--certfile", "adhoc")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with connect(server.addresses[0], context) as client:
+        assert ask(client).endswith(b"hello")
