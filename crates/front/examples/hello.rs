@@ -88,14 +88,11 @@ fn main() -> std::io::Result<()> {
         static_files: pelton_front::StaticSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,
-<<<<<<< HEAD
         session_affinity: false,
-=======
         handshake_time: Duration::from_secs(10),
         handshakes_at_once: 0,
         handshake_rate: 0,
         transport_security: None,
->>>>>>> main
         waiting_room: None,
     };
     let FrontHalf { end: front_end, bodies, doorbell } = half;
