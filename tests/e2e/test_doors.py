@@ -272,3 +272,18 @@ def test_numbers_that_are_none(live: StartLive, arguments: list[str], says: str)
     server = live(HELLO, *arguments, any_port=False)
     assert server.exit_code() == 2
     server.log.wait_for(says)
+
+
+# gevent-websocket
+
+
+def test_gevent_websockets_package_is_warned_of(live: StartLive, tmp_path: Path) -> None:
+    # Only looked for, and never imported.
+    (tmp_path / "geventwebsocket.py").write_text("raise RuntimeError\n")
+    (tmp_path / "shop.py").write_text(_APP % "shop")
+    name = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
+    server = live("shop", "-k", name, directory=tmp_path, environment={"PYTHONPATH": str(tmp_path)})
+    assert server.ask(request()).text == "shop"
+    line = server.log.wait_for("gevent-websocket is installed").string
+    assert "WARNING" in line
+    assert "simple-websocket" in line

@@ -91,6 +91,7 @@ fn main() -> std::io::Result<()> {
         static_files: pelton_front::StaticSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,
+        session_affinity: false,
         handshake_time: Duration::from_secs(10),
         handshakes_at_once: 0,
         handshake_rate: 0,

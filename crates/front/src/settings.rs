@@ -110,6 +110,8 @@ pub struct Settings {
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).
     pub debugger_affinity: bool,
+    /// Whether requests with `sid=…-wN` in the query go to worker N (`affinity`).
+    pub session_affinity: bool,
     /// How long a handshake of TLS may take.
     pub handshake_time: Duration,
     /// Handshakes under way at once; 0 for no limit.

@@ -202,6 +202,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             other => return Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
         },
         debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
+        session_affinity: from.getattr("affinity")?.extract::<String>()? == "session",
         handshake_time: seconds(from, "handshake_seconds")?,
         handshakes_at_once: number(from, "handshakes_at_once")?,
         handshake_rate: number(from, "handshake_rate")?,

@@ -233,7 +233,7 @@ impl EventLoop {
             ..Limits::default()
         };
         let helpers = Helpers::new(Arc::clone(&common.doorbell));
-        let affinity = Affinity::new(settings.debugger_affinity);
+        let affinity = Affinity::new(settings.debugger_affinity, settings.session_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;

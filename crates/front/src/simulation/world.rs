@@ -194,6 +194,7 @@ fn settings(shape: Shape, log: &File) -> Settings {
         static_files: crate::static_files::StaticSettings::default(),
         self_call: crate::SelfCallPolicy::Off,
         debugger_affinity: false,
+        session_affinity: false,
         handshake_time: Duration::from_secs(10),
         handshakes_at_once: 0,
         handshake_rate: 0,
