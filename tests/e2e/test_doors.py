@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -287,3 +289,20 @@ def test_gevent_websockets_package_is_warned_of(live: StartLive, tmp_path: Path)
     line = server.log.wait_for("gevent-websocket is installed").string
     assert "WARNING" in line
     assert "simple-websocket" in line
+
+
+# eventlet in development
+
+
+def test_flask_serve_with_eventlet_prints_no_tracebacks(tmp_path: Path) -> None:
+    code = (
+        "import flask; from pelton.config.settings import Settings; "
+        "from pelton.worker.runners.eventlet import prepare; prepare(Settings()); "
+        "from eventlet import patcher; assert patcher.is_monkey_patched('thread')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "monkey" not in done.stderr

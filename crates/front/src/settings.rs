@@ -98,6 +98,8 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// How many processors the workers together can use at most.
+    pub processors: f64,
     /// Bytes of the response cache; 0 for none.
     pub cache_bytes: usize,
     /// How often clients may ask.

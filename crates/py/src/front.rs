@@ -193,6 +193,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         interrupt_grace: seconds(from, "request_timeout_grace")?,
         worker_time: limit(from, "worker_timeout")?,
         health_path: from.getattr("health_path")?.extract()?,
+        processors: from.getattr("processors")?.extract()?,
         cache_bytes: number(from, "cache_bytes")?,
         rate_limits: rate_limits_of(from)?,
         self_call: match &*from.getattr("self_call")?.extract::<String>()? {
@@ -293,6 +294,7 @@ fn listener((descriptor, role, tls): Described, is_h2c: bool) -> PyResult<Listen
         "application" => Role::Application,
         "redirect" => Role::Redirect,
         "admin" => Role::Admin,
+        "agent" => Role::Agent,
         other => return Err(PyValueError::new_err(format!("a listener cannot be for {other:?}"))),
     };
     let protocol = if is_h2c { Protocol::Either } else { Protocol::Http1 };
