@@ -30,7 +30,7 @@ from pelton.development.settings import (
     development_settings,
     warn_of_environment,
 )
-from pelton.development.ssl_context import encryption_of
+from pelton.tls.ssl_context import encryption_of
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
 from pelton.net.opened import open_all
