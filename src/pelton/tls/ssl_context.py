@@ -154,7 +154,9 @@ def _versions(context: Any) -> str:
     offered = (("1.2", version.TLSv1_2, ssl.OP_NO_TLSv1_2), ("1.3", version.TLSv1_3, ssl.OP_NO_TLSv1_3))
     found = [name for name, one, off in offered if lowest <= one <= highest and not context.options & off]
     if not found:
-        raise ConfigError("ssl_context: the SSLContext allows neither TLS 1.2 nor TLS 1.3; pelton speaks these.")
+        raise ConfigError(
+            "ssl_context: the SSLContext allows neither TLS 1.2 nor TLS 1.3; pelton speaks these."
+        )
     return ",".join(found)
 
 
