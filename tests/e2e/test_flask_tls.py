@@ -1,4 +1,4 @@
-"""HTTPS in the ways that Flask's users know: ``flask serve --cert``, ``app.run(ssl_context=…)``, the reloader."""
+"""HTTPS as Flask's users know it: ``flask serve --cert``, ``app.run(ssl_context=…)``, the reloader."""
 
 from __future__ import annotations
 

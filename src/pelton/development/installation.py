@@ -55,7 +55,7 @@ def install(**settings: Any) -> None:
         ) from None
     _original = getattr(serving, _NAME)
     _exchange(_original, _instead)
-    # Whoever writes app.run(ssl_context=an_object) makes that object before; Werkzeug has imported ssl already.
+    # Whoever writes app.run(ssl_context=an_object) makes that object before. Werkzeug has imported ssl.
     record()
 
 

@@ -2,8 +2,8 @@
 
 Owns the three forms that Flask's users know: ``'adhoc'``, a pair of files, and an `ssl.SSLContext`. An
 SSLContext gives neither its certificate nor its key away. So while `record` is in force it is written down
-which files a context loads; whoever has one of which that is not known is told what to write instead. Must not
-import ssl by itself, which most programs never need. Main thread.
+which files a context loads; whoever has one of which that is not known is told what to write instead. Must
+not import ssl by itself, which most programs never need. Main thread.
 """
 
 from __future__ import annotations
@@ -133,7 +133,10 @@ def _remembering(method: Callable[..., Any]) -> Callable[..., Any]:
         method(self, ciphers)
         _remember(self, "set_ciphers", ciphers=ciphers)
 
-    made = {"load_cert_chain": load_cert_chain, "load_verify_locations": load_verify_locations}
+    made: dict[str, Callable[..., Any]] = {
+        "load_cert_chain": load_cert_chain,
+        "load_verify_locations": load_verify_locations,
+    }
     return made.get(method.__name__, set_ciphers)
 
 
@@ -163,7 +166,7 @@ def _versions(context: Any) -> str:
 def _authorities(calls: list[dict[str, Any]]) -> str:
     files = [call["cafile"] for call in calls if call["cafile"] is not None]
     if len(files) == 1 and not any(call["capath"] or call["cadata"] for call in calls):
-        return os.fspath(files[0])
+        return os.fsdecode(files[0])
     raise ConfigError(
         "ssl_context: the SSLContext asks clients for certificates, and the authorities for them are not one "
         "file (load_verify_locations(cafile=…)).",

@@ -109,8 +109,8 @@ TLS = (
         name="ssl_context",
         fate=Fate.MAPPED,
         target="certfile, keyfile, ca_certs, cert_reqs, tls_versions, ciphers",
-        about="Called once, when the file is read. What the context was told is taken over: its files, the lowest "
-        "and highest version, whether clients are asked. A sni_callback and a password are refused.",
+        about="Called once, when the file is read. What the context was told is taken over: its files, the "
+        "lowest and highest version, whether clients are asked. A sni_callback and a password are refused.",
         arity=(2,),
         convert=_ssl_context,
     ),
