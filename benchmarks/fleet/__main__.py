@@ -15,16 +15,16 @@ from pathlib import Path
 from benchmarks.fleet.hosts import Balancer, Host
 from benchmarks.sizing.load import Outcome, opened
 
-# 450/s together; a third of the load below is too much for the small one and for the slow one.
+# 109/s together; a third of the load below is too much for the small one and for the slow one.
 HOSTS = (
-    Host("large", "127.0.1.1", threads=15, seconds=0.05),
-    Host("small", "127.0.1.2", threads=3, seconds=0.05),
-    Host("slow", "127.0.1.3", threads=15, seconds=0.2),
+    Host("large", "127.0.1.1", threads=15, seconds=0.2),
+    Host("small", "127.0.1.2", threads=3, seconds=0.2),
+    Host("slow", "127.0.1.3", threads=15, seconds=0.8),
 )
-RATE = 270.0
+RATE = 65.0
 # What the two others can take while the large one is away.
-QUIET_RATE = 80.0
-WARM_UP, SECONDS = 10.0, 20.0
+QUIET_RATE = 20.0
+WARM_UP, SECONDS = 10.0, 30.0
 WAYS = (("roundrobin", False), ("leastconn", False), ("roundrobin", True), ("leastconn", True))
 
 

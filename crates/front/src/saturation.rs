@@ -29,6 +29,8 @@ pub struct Sample {
     pub queued_ms: u64,
     /// Processor time that the workers have taken since they began, in microseconds.
     pub computed_us: u64,
+    /// Something that is another number when other workers are there.
+    pub workers: u64,
 }
 
 /// See the module's head.
@@ -65,13 +67,17 @@ impl Saturation {
         self.queued_ms = sample.queued_ms;
         match self.last.replace((now_ms, sample)) {
             None => self.running = share,
+            // What was said while nobody was there says nothing of those who are.
+            Some((_, before)) if before.permits == 0 => self.running = share,
             Some((then, before)) => {
                 let passed = now_ms.saturating_sub(then).max(1) as f64;
-                // A worker that has ended takes its time with it.
-                let taken = sample.computed_us.saturating_sub(before.computed_us) as f64 / 1000.0;
                 let weight = 1.0 - (-passed / SPAN_MS).exp();
                 self.running += (share - self.running) * weight;
-                self.computing += (taken / passed / self.processors - self.computing) * weight;
+                // A worker that comes has computed before, and one that ends takes its time with it.
+                if sample.workers == before.workers {
+                    let taken = sample.computed_us.saturating_sub(before.computed_us) as f64 / 1000.0;
+                    self.computing += (taken / passed / self.processors - self.computing) * weight;
+                }
             }
         }
     }
@@ -98,7 +104,7 @@ mod tests {
     use super::*;
 
     fn sample(running: usize, computed_ms: u64) -> Sample {
-        Sample { permits: 10, running, queued_ms: 0, computed_us: computed_ms * 1000 }
+        Sample { permits: 10, running, computed_us: computed_ms * 1000, ..Sample::default() }
     }
 
     /// Ten seconds of the same.
@@ -163,6 +169,17 @@ mod tests {
         assert!(!made.wants_sample(9_010) && made.wants_sample(9_020));
     }
 
+    #[test]
+    fn a_start_is_no_load() {
+        let mut made = Saturation::new(1.0);
+        made.take(0, Sample::default());
+        assert_eq!(made.weight(), 1);
+        // It has computed for a while, when it was loaded.
+        made.take(1000, Sample { workers: 1, ..sample(0, 900) });
+        made.take(1100, Sample { workers: 1, ..sample(0, 900) });
+        assert_eq!((made.weight(), made.value()), (100, 0.0));
+    }
+
     /// Three servers, of which one has a third of the others' processors, under a load of 80 % of all: everybody stays below saturation. With
     /// equal shares the small one would have had to compute for 1.86 seconds in each.
     #[test]
@@ -183,9 +200,11 @@ mod tests {
                 backlog[one] -= done;
                 computed_us[one] += done * 1e6;
                 let queued_ms = (backlog[one] / capacities[one] * 1000.0) as u64;
-                let now =
-                    Sample { permits: 500, running: 1, queued_ms, computed_us: computed_us[one] as u64 };
-                servers[one].take(ms, now);
+                let computed_us = computed_us[one] as u64;
+                servers[one].take(
+                    ms,
+                    Sample { permits: 500, running: 1, queued_ms, computed_us, ..Sample::default() },
+                );
                 if ms > 10_000 {
                     most = most.max(backlog[one] / capacities[one]);
                 }

@@ -68,7 +68,7 @@ def haproxy(facts: Facts) -> list[File]:
             f"""\
 # pelton has to trust this proxy: pelton … --trusted-proxies 127.0.0.1
 global
-    maxconn 20000
+    # maxconn is left out: HAProxy takes what the limit of open files (ulimit -n) allows.
 
 defaults
     mode http
