@@ -5,9 +5,9 @@ Must not know threads, locks or clocks; `keeper` observes and does what this say
 tests/unit/test_sizing_policy.py show how it behaves under loads of every kind.
 
 # The rule
-*More* when a request has waited for `PATIENCE` although every thread is at a request: as many as wait, but at
-most `STEP` times as many as there are, since many of those that wait may be quick. Not when it would not
-help:
+*More* when a request has waited for `PATIENCE` although every thread is at a request: as many as wait, but
+`PASSING` first, and then at most `STEP` times as many as there are, since many of those that wait may be
+quick. Not when it would not help:
 
 - the interpreter is the bottleneck: the threads compute most of the time, or it could not be had within what
   a thread may keep it (then somebody computed all that time). Up to `PASSING` threads are made all the same,
@@ -34,9 +34,10 @@ from typing import Final
 # How long a request waits before threads are made for it. Long beside what a scheduler needs to find a
 # blocked thread (0.2 ms) and as long as a thread may keep the interpreter; short beside what people notice.
 PATIENCE: Final = 0.005
-# At most so many times as many threads as there are. A burst of 500 takes five steps of some milliseconds;
-# one hiccup of a server with two threads makes six more, and not hundreds.
-STEP: Final = 4
+# At most so many times as many threads as there are, from `PASSING` on: one hiccup of a server with two
+# threads makes six more, and not hundreds; a burst of 500 takes three steps. Each step waits until its threads
+# have come, which takes some milliseconds, or a tenth of a second where others have the processors.
+STEP: Final = 8
 # So many threads may be made for requests that compute. More would only take turns, so that all are late.
 PASSING: Final = 8
 # A share of the time in which the threads computed, above which the interpreter is the bottleneck. A little
@@ -51,7 +52,7 @@ SOME: Final = 0.2
 # So long after requests began to wait the share of computing is one of that time.
 SETTLED: Final = 0.04
 # From so many threads on it is looked what they wait for.
-LOOK_FROM: Final = 16
+LOOK_FROM: Final = 8
 # So many of them have to wait for the same thing, for more threads to be of no use.
 SAME: Final = 0.5
 # What was needed within this time is kept: loads that come in waves find their threads there.
@@ -156,7 +157,8 @@ def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> 
 def _more(seen: Observation, most: int, since: float, now: float) -> Decision:
     if seen.threads >= most:
         return Decision(seen.threads, Why.BOUND)
-    wanted = min(most, seen.threads + seen.waiting, seen.threads * STEP)
+    step = PASSING if seen.threads < PASSING else seen.threads * STEP
+    wanted = min(most, seen.threads + seen.waiting, step)
     is_computing = seen.computing >= BUSY or (
         seen.lock_wait >= GRIP and (seen.computing >= SOME or now - since < SETTLED)
     )
