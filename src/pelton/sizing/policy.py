@@ -35,8 +35,8 @@ from typing import Final
 # blocked thread (0.2 ms) and as long as a thread may keep the interpreter; short beside what people notice.
 PATIENCE: Final = 0.005
 # At most so many times as many threads as there are, from `PASSING` on: one hiccup of a server with two
-# threads makes six more, and not hundreds; a burst of 500 takes three steps. Each step waits until its threads
-# have come, which takes some milliseconds, or a tenth of a second where others have the processors.
+# threads makes six more, and not hundreds; a burst of 500 takes three steps. Each step waits until its
+# threads have come, which takes some milliseconds, or a tenth of a second where others have the processors.
 STEP: Final = 8
 # So many threads may be made for requests that compute. More would only take turns, so that all are late.
 PASSING: Final = 8
