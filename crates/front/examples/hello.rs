@@ -87,6 +87,8 @@ fn main() -> std::io::Result<()> {
         health_path: None,
         cache_bytes: 0,
         rate_limits: Vec::new(),
+        path_limits: Vec::new(),
+        priority_paths: Vec::new(),
         compression: pelton_front::CompressionSettings::default(),
         static_files: pelton_front::StaticSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,

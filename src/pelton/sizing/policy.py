@@ -15,8 +15,11 @@ quick. Not when it would not help:
 - most threads wait for one and the same thing, of which there is no more;
 - memory or the bounds do not allow it.
 
-*Fewer* when nobody needed them for `CALM`: down to what was needed at most in that time and one more, which
-watches (see crates/link/src/scheduler.rs).
+*A few more* when all threads have been at requests for as long and nobody waits yet: whoever comes next finds
+a thread. The same gates hold.
+
+*Fewer* when nobody needed them for `CALM`: down to what was needed at most in that time and a few more, one
+of which watches (see crates/link/src/scheduler.rs).
 
 # Why not otherwise
 The age of the queue's head is a fact: somebody waits, and nobody serves him. Throughput as the signal (hill
@@ -57,6 +60,11 @@ LOOK_FROM: Final = 8
 SAME: Final = 0.5
 # What was needed within this time is kept: loads that come in waves find their threads there.
 CALM: Final = 60.0
+# Beside those that are needed: a part of these, at least one. A request that finds no thread waits for
+# `PATIENCE` and until a new thread has come; how often that happens follows from how much the number of
+# requests that run goes up and down, which is less than in proportion to it.
+SPARE: Final = 4
+MOST_SPARE: Final = 8
 # How the minute is divided.
 _STRETCH: Final = 5.0
 # Left free below the memory limit, after the new threads.
@@ -76,6 +84,7 @@ class Why(enum.Enum):
     MEMORY = "requests wait, but there is no memory for more threads"
     BOUND = "requests wait, but there are as many threads as there may be"
     CALM = "for a minute nobody needed so many threads"
+    AHEAD = "all threads were at requests: the next one finds another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,8 @@ class Observation:
     """How long the interpreter let this observation wait, in seconds."""
     computing: float
     """The threads' processor time, as a share of the time that has passed."""
+    is_full: bool = False
+    """Whether all threads are at requests."""
     same: int = 0
     """Threads that wait for one and the same thing."""
     memory_left: int | None = None
@@ -136,17 +147,26 @@ class Decision:
         return self.why in (Why.COMPUTING, Why.SAME, Why.MEMORY, Why.BOUND)
 
 
+def spare(busy: int) -> int:
+    """How many threads more than are at requests there should be."""
+    return min(MOST_SPARE, max(1, busy // SPARE))
+
+
 def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> tuple[Decision, Need]:
     """How many threads there should be between ``least`` and ``most``; and what to remember."""
     need = need.with_busy(seen.most_busy, now)
     if seen.head_age >= PATIENCE:
         since = now if need.short_since is None else need.short_since
-        decision = _more(seen, most, since, now)
+        step = PASSING if seen.threads < PASSING else seen.threads * STEP
+        decision = _more(seen, min(seen.threads + seen.waiting, step), most, since, now)
         # Only what is held back is looked at again soon; new threads change everything.
         return decision, replace(need, short_since=since if decision.holds else None)
     need = replace(need, short_since=None)
-    # One more than were needed: it finds out when one of the others blocks.
-    wanted = min(most, max(least, need.most + 1))
+    if seen.is_full and seen.threads >= least:
+        more = _more(seen, seen.threads + spare(seen.threads), most, now, now)
+        ahead = more.permits > seen.threads
+        return Decision(more.permits, Why.AHEAD if ahead else Why.STEADY), need
+    wanted = min(most, max(least, need.most + spare(need.most)))
     if seen.threads < least:
         return Decision(least, Why.STEADY), need
     if wanted < seen.threads:
@@ -154,11 +174,10 @@ def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> 
     return Decision(seen.threads, Why.STEADY), need
 
 
-def _more(seen: Observation, most: int, since: float, now: float) -> Decision:
+def _more(seen: Observation, wanted: int, most: int, since: float, now: float) -> Decision:
+    wanted = min(wanted, most)
     if seen.threads >= most:
         return Decision(seen.threads, Why.BOUND)
-    step = PASSING if seen.threads < PASSING else seen.threads * STEP
-    wanted = min(most, seen.threads + seen.waiting, step)
     is_computing = seen.computing >= BUSY or (
         seen.lock_wait >= GRIP and (seen.computing >= SOME or now - since < SETTLED)
     )
