@@ -62,9 +62,9 @@ def test_a_client_that_leaves_makes_room(serve: Serve, gate: Gate) -> None:
     server = serve(_reports(gate), threads=4, limit_path=("/export=1,queue=1",))
     running = server.connect().send(EXPORT)
     gate.wait_for()
-    with server.connect() as leaving:
-        leaving.send(EXPORT)
-        server.wait_for_counter("path_requests_queued", 1)
+    leaving = server.connect().send(EXPORT)
+    server.wait_for_counter("path_requests_queued", 1)
+    leaving.reset()
     server.wait_for_counter("path_requests_queued", 0)
     after = server.connect().send(EXPORT)
     server.wait_for_counter("path_requests_queued", 1)
