@@ -41,8 +41,8 @@ pub(crate) struct NamedFile {
 /// What a worker's head names, if it does.
 #[cold]
 pub(crate) fn named_file(head: &HeadView<'_>, started_ms: u64) -> Option<Box<NamedFile>> {
-    // A response without content has none of a file either (a 304 of the application's own, a redirect).
-    if matches!(head.status, 204 | 300..=399) {
+    // A response without content has none of a file either (an interim one, a 304 of the application's own, a redirect).
+    if matches!(head.status, 0..200 | 204 | 300..=399) {
         return None;
     }
     let find = |wanted: &[u8]| head.fields().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
