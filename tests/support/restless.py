@@ -5,7 +5,7 @@ from __future__ import annotations
 from pelton.cli.main import main
 from pelton.supervisor.plan import sizing
 
-# The rule is the same; only what counts as busy, for how long, and what the rest of the machine does, differs:
+# The rule is the same; only what counts as busy, for how long, and what else the machine does, differs:
 # a test cannot ask for idle processors.
 BUSY_FROM = 0.01
 CALM_UP_TO = 0.005
