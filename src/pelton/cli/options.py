@@ -83,17 +83,19 @@ class SettingOption(_Listed):
         names = (
             [f"{row.flags[0]}/--no-{row.flags[0].removeprefix('--')}", *row.flags[1:]] if flag else row.flags
         )
+        # What it means without a value, where it may be without one.
+        alone: dict[str, Any] = {"flag_value": row.bare[0]} if row.bare else {}
         super().__init__(
             [*names, row.name],
             type=_type_of(row),
             metavar=None if flag or row.choices else row.unit.value,
             is_flag=flag,
-            **({"flag_value": row.bare[0]} if row.bare else {}),
             # Not the default itself: what is not given stays out, so that other sources can be told from
             # defaults.
             default=None,
             multiple=row.repeatable,
             help=f"{row.help}  [default: {row.show(row.default)}]",
+            **alone,
         )
         self.title = row.group.value
         self.first = row.first
