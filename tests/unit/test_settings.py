@@ -26,6 +26,7 @@ def test_the_table_has_every_field() -> None:
         "edge_rules",
         "hooks",
         "named_files",
+        "processors",
         "read_again",
         "static_files",
         "statsd_descriptor",
