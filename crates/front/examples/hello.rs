@@ -85,6 +85,7 @@ fn main() -> std::io::Result<()> {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        admin_token: None,
         cache_bytes: 0,
         rate_limits: Vec::new(),
         compression: pelton_front::CompressionSettings::default(),

@@ -24,6 +24,7 @@ from pelton.exceptions import PeltonError
 from pelton.logs.access import open_access_log_of
 from pelton.logs.level_counts import LevelCounts
 from pelton.net.listeners import Listener
+from pelton.observe.admin import Admin
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
 from pelton.tls.certificates import Certificates
@@ -79,6 +80,7 @@ class Running:
         # exit handler may find its own thread in the middle of it.
         self._stopping = threading.RLock()
         self._stopped = False
+        self._admin = Admin(front)
         self._notices = NativeThread(self._watch, name="pelton-notices")
 
     def _start(self) -> None:
@@ -256,6 +258,8 @@ class Running:
                     LOGGER.log(level, "%s%s", notice.message, more)
                 if notice.event == "waiting":
                     self._look_at(notice)
+                if (asked := notice.asked) is not None:
+                    self._admin.ask(asked)
             self._front.join()
         finally:
             # Without a front no request comes any more, so a drained worker needs no stop() to come to its

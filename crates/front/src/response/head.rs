@@ -10,6 +10,7 @@ use crate::access::log::AccessLog;
 use crate::connection::Driver;
 use crate::event_loop::upload::Upload;
 use crate::exchange::{Exchange, State};
+use crate::metrics::Meter;
 use crate::response::filters::Head;
 use crate::settings::Settings;
 
@@ -22,6 +23,7 @@ pub(super) struct HeadWriter<'a> {
     pub(super) started_us: u64,
     /// See [`crate::event_loop::EventLoop`].
     pub(super) answered_us: &'a mut u64,
+    pub(super) meter: Option<&'a mut Meter>,
 }
 
 impl HeadWriter<'_> {
@@ -45,6 +47,10 @@ impl HeadWriter<'_> {
             if let Some(log) = self.access_log {
                 record.keep_answer(log.format(), head.fields());
             }
+        }
+        if let Some(meter) = &mut self.meter {
+            exchange.metered.status = head.status;
+            meter.started(&exchange.metered, started_ms);
         }
         let timing = match &exchange.record {
             Some(record) if self.settings.server_timing => Some(record.timing()),

@@ -24,8 +24,16 @@ class Observing:
     admin_bind: tuple[str, ...] = setting(
         (),
         Unit.ADDRESS, Group.HEALTH, Part.SUPERVISOR, "--admin-bind",
-        help="Where to answer only /livez and /readyz; as --bind. May be repeated.",
+        help="Where to tell of the server itself (/metrics, /state, /livez …); as --bind. May be repeated.",
         reason="Whoever looks at it from another port or network says so.",
+    )  # fmt: skip
+    admin_token: str | None = setting(
+        None,
+        Unit.TEXT, Group.HEALTH, Part.FRONT, "--admin-token",
+        help="What clients of --admin-bind on TCP send for more than health checks: Authorization: Bearer TOKEN.",
+        reason="Without one, only this machine gets more than health checks there.",
+        more="A unix socket needs none: its file has an owner. Other users of the machine see a command line, so "
+        "set it by PELTON_ADMIN_TOKEN or in the configuration's file.",
     )  # fmt: skip
 
     log_level: str = setting(
