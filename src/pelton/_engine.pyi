@@ -544,6 +544,14 @@ class Worker:
 
         ``computing``: thousandths of the time; ``reason``: which of `pelton.sizing.policy.Why`.
         """
+    def tell_routes(self) -> None:
+        """Tell the front of each request which route has answered it, for its metrics."""
+    def requests(self) -> list[tuple[int, int | None, int, str, str, str, float]]:
+        """The requests that run now.
+
+        Of each: its thread's ident, the number of its greenlet there (None: it has the thread alone), its
+        slot, method, path without query, client, and seconds since it began.
+        """
     def dismiss(self, count: int) -> None:
         """Let so many serving threads return that have nothing to do, now or later; 0 takes that back."""
     def stop(self) -> None:

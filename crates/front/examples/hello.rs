@@ -17,7 +17,7 @@ fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration)
             if !pause.is_zero() {
                 std::thread::sleep(pause);
             }
-            let head = AnswerHead { status: 200, reason: b"OK", known_length: None };
+            let head = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
             let fields = [(&b"Content-Type"[..], &b"text/plain"[..]), (&b"Content-Length"[..], &b"13"[..])];
             if end.put_head(&mut taken, &head, fields.into_iter()).is_ok() {
                 end.put_data(&mut taken, b"Hello, world\n");

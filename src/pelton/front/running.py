@@ -25,6 +25,7 @@ from pelton.logs.access import open_access_log_of
 from pelton.logs.level_counts import LevelCounts
 from pelton.net.listeners import Listener
 from pelton.observe.admin import Admin
+from pelton.observe.inspector import Inspector
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
 from pelton.tls.certificates import Certificates
@@ -61,6 +62,7 @@ class Running:
         owns_process: bool = False,
         redirect_listeners: Sequence[Listener] = (),
         certificates: Certificates | None = None,
+        inspector: Inspector | None = None,
     ) -> None:
         self._front = front
         self._runner = runner
@@ -80,7 +82,8 @@ class Running:
         # exit handler may find its own thread in the middle of it.
         self._stopping = threading.RLock()
         self._stopped = False
-        self._admin = Admin(front)
+        self._inspector = inspector
+        self._admin = Admin(front, inspector, certificates.told if certificates is not None else None)
         self._notices = NativeThread(self._watch, name="pelton-notices")
 
     def _start(self) -> None:
@@ -197,6 +200,8 @@ class Running:
                 listener.remove_file()
             if self._certificates is not None:
                 self._certificates.close()
+            if self._inspector is not None:
+                self._inspector.close()
             self._front.stop()
             self._runner.stop()
             self._join()

@@ -6,7 +6,7 @@ sees every request. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ Labels = Mapping[str, str]
 
 @dataclass
 class Family:
-    """Samples of one name. ``kind``: counter, gauge or histogram; of a counter the name ends in ``_total``."""
+    """Samples of one name. ``kind``: counter (whose name ends in ``_total``), gauge or histogram."""
 
     name: str
     kind: str
@@ -32,7 +32,7 @@ class Family:
         self.samples.append((suffix, labels or {}, value))
 
 
-# The front's counters: the family, its help, and which counter has which label's value. A text alone: no label.
+# The front's counters: the family, its help, its label if any, and which counter has which label's value.
 _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("pelton_connections_accepted_total", "Connections accepted.", "", {"": "connections_accepted"}),
     (
@@ -199,7 +199,7 @@ def _routes(routes: Iterable[Mapping[str, Any]], bounds: list[float]) -> Iterato
 
 
 def histogram(
-    name: str, text: str, bounds: list[float], series: list[tuple[Labels, Mapping[str, Any]]]
+    name: str, text: str, bounds: list[float], series: Sequence[tuple[Labels, Mapping[str, Any]]]
 ) -> Family:
     """One whose buckets are counted apart in ``counts`` and whose sum is ``sum_us``."""
     family = Family(name, "histogram", text)
@@ -217,14 +217,20 @@ def _workers(state: Mapping[str, Any]) -> Iterator[Family]:
     workers = state["workers"]
     yield _gauge("pelton_workers", "Worker processes that take requests.",
                  sum(not one["retiring"] for one in workers))  # fmt: skip
-    started = Family("pelton_workers_started_total", "counter", "Workers ever started; more than there are: restarts.")
+    started = Family(
+        "pelton_workers_started_total", "counter", "Workers ever started; more than there are: restarts."
+    )
     started.add(max((one["number"] for one in workers), default=0))
     yield started
     columns: tuple[tuple[str, str, str], ...] = (
         ("pelton_worker_running_requests", "Requests that a worker runs.", "running"),
         ("pelton_worker_waiting_requests", "Requests that wait in a worker for a thread.", "waiting"),
         ("pelton_worker_serving_threads", "Threads of a worker that serve requests.", "threads"),
-        ("pelton_worker_computing_ratio", "Part of the time in which a worker's threads compute.", "computing"),
+        (
+            "pelton_worker_computing_ratio",
+            "Part of the time in which a worker's threads compute.",
+            "computing",
+        ),
     )
     for name, text, key in columns:
         family = Family(name, "gauge", text)
@@ -275,7 +281,7 @@ def _number(value: float) -> str:
 
 
 def wants_openmetrics(accept: str) -> bool:
-    """Whether a client that accepts this is to get OpenMetrics: it names it, and not below the text format."""
+    """Whether who accepts this is to get OpenMetrics: it names it, and not below the text format."""
     weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
     for part in accept.split(","):
         kind, _, parameters = part.partition(";")

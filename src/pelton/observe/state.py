@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,4 +73,43 @@ def _shown(process: Process) -> dict[str, Any]:
         "threads": process.threads,
         "cpu_seconds": round(process.cpu_seconds, 2),
         "age_seconds": round(process.age_seconds, 1),
+    }
+
+
+def place_requests(requests: list[dict[str, Any]], places: Iterable[dict[str, Any]]) -> None:
+    """Add to the front's view of running requests what the worker says of the same slots."""
+    by_slot = {one["slot"]: one for one in places}
+    for request in requests:
+        place = by_slot.get(request["slot"])
+        # The slot may have another request by now.
+        if place is not None and place["path"] == request["path"]:
+            request.update(
+                {name: place[name] for name in ("thread", "at", "function", "waits") if name in place}
+            )
+
+
+def merged_samples(told: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What the samplers of all workers have seen, as one."""
+    routes: dict[str, dict[str, Any]] = {}
+    slowest: list[dict[str, Any]] = []
+    stacks: Counter[tuple[str, ...]] = Counter()
+    looks, cost = 0, 0.0
+    for one in told:
+        looks += one.get("looks", 0)
+        cost += one.get("cost_seconds", 0.0)
+        slowest += one.get("slowest", ())
+        for seconds, path in one.get("stacks", ()):
+            stacks[tuple(path)] += seconds
+        for route in one.get("routes", ()):
+            sums = routes.setdefault(route["route"], {"route": route["route"]})
+            for name, value in route.items():
+                if name != "route":
+                    sums[name] = round(sums.get(name, 0.0) + value, 3)
+    slowest.sort(key=lambda one: -one["seconds"])
+    return {
+        "looks": looks,
+        "cost_seconds": round(cost, 4),
+        "routes": sorted(routes.values(), key=lambda one: -sum(v for v in one.values() if type(v) is float)),
+        "slowest": slowest[:50],
+        "stacks": [[round(seconds, 4), list(path)] for path, seconds in stacks.most_common(1000)],
     }

@@ -178,6 +178,12 @@ fn tell_meter(json: &mut Json, meter: &Meter) {
             json.open('[').string(method.as_bytes()).value(class).value(count).close(']');
         }
     }
+    json.close(']').name("routes").open('[');
+    for route in &meter.routes {
+        json.open('{').name("route").string(&route.name).name("errors").value(route.errors);
+        tell_histogram(json.name("duration"), &route.duration);
+        json.close('}');
+    }
     json.close(']').name("response_bytes").value(meter.response_bytes);
     json.name("bounds_us").open('[');
     for bound in BOUNDS_US {

@@ -6,10 +6,14 @@
 pub(crate) mod histogram;
 pub(crate) mod json;
 
+use std::collections::HashMap;
+
 use crate::metrics::histogram::Histogram;
 
 /// Methods that are counted apart; all others are the last one.
 pub const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+/// Routes that are counted apart: so many histograms are a quarter of a megabyte, and all that a reader of metrics should be given.
+pub const MOST_ROUTES: usize = 1000;
 /// Classes of the status: 0 for a client that had gone before there was one.
 pub const CLASSES: usize = 6;
 
@@ -37,8 +41,12 @@ pub struct Metered {
     pub complete_coarse_ms: u64,
     /// The status that was sent; 0 for none.
     pub status: u16,
+    /// How long it had been with a trusted proxy before, as that says.
+    pub proxied_ms: u64,
     /// See [`method_number`].
     pub method: u8,
+    /// Which of the meter's routes, counted from one; 0 for none.
+    pub route: u16,
 }
 
 /// See the module's head.
@@ -52,6 +60,21 @@ pub struct Meter {
     pub queue: Histogram,
     /// Bytes of responses' bodies.
     pub response_bytes: u64,
+    /// Routes that have answered; the last one stands for all beyond the bound.
+    pub routes: Vec<Route>,
+    numbers: HashMap<Box<[u8]>, u16>,
+    name: Vec<u8>,
+}
+
+/// Requests of one route.
+#[derive(Debug)]
+pub struct Route {
+    /// Method and pattern.
+    pub name: Box<[u8]>,
+    /// From the head of the request to the end of the response.
+    pub duration: Histogram,
+    /// Responses with a status of 5xx.
+    pub errors: u64,
 }
 
 impl Meter {
@@ -64,13 +87,40 @@ impl Meter {
             *count += 1;
         }
         self.response_bytes += bytes;
-        self.duration.add(now_us.saturating_sub(request.began_us));
+        let took_us = now_us.saturating_sub(request.began_us);
+        self.duration.add(took_us);
+        if let Some(route) = usize::from(request.route).checked_sub(1).and_then(|at| self.routes.get_mut(at))
+        {
+            route.duration.add(took_us);
+            route.errors += u64::from(class == 5);
+        }
+    }
+
+    /// The number of a route, as its worker names it: a method and a pattern are looked up, and kept while there is room.
+    pub fn route(&mut self, method: u8, pattern: &[u8]) -> u16 {
+        self.name.clear();
+        self.name.extend_from_slice(METHODS.get(usize::from(method)).unwrap_or(&"other").as_bytes());
+        self.name.push(b' ');
+        self.name.extend_from_slice(pattern);
+        if let Some(number) = self.numbers.get(&*self.name) {
+            return *number;
+        }
+        if self.routes.len() > MOST_ROUTES {
+            return self.routes.len() as u16;
+        }
+        let is_last = self.routes.len() == MOST_ROUTES;
+        let name: Box<[u8]> = if is_last { b"other"[..].into() } else { self.name[..].into() };
+        self.routes.push(Route { name: name.clone(), duration: Histogram::default(), errors: 0 });
+        let number = self.routes.len() as u16;
+        self.numbers.insert(name, number);
+        number
     }
 
     /// It got a thread at `started_ms`, by the clock that workers share.
     #[inline]
     pub fn started(&mut self, request: &Metered, started_ms: u64) {
-        self.queue.add(started_ms.saturating_sub(request.complete_coarse_ms) * 1000);
+        let waited_ms = started_ms.saturating_sub(request.complete_coarse_ms);
+        self.queue.add((waited_ms + request.proxied_ms) * 1000);
     }
 }
 
@@ -94,6 +144,23 @@ mod tests {
             .collect();
         assert_eq!(counted, [("GET", 2, 2), ("PUT", 5, 1), ("other", 0, 1)]);
         assert_eq!((meter.response_bytes, meter.duration.sum_us), (28, 8000));
+    }
+
+    #[test]
+    fn routes_are_counted_apart_up_to_a_bound() {
+        let mut meter = Meter::default();
+        for number in 0..10_000_u32 {
+            let pattern = format!("/route-{number}");
+            let route = meter.route(0, pattern.as_bytes());
+            assert_eq!(usize::from(route), (number as usize + 1).min(MOST_ROUTES + 1));
+            meter.end(Metered { began_us: 1, status: 500, route, ..Metered::default() }, 2, 0);
+        }
+        assert_eq!(meter.route(0, b"/route-7"), 8);
+        assert_ne!(meter.route(2, b"/route-7"), 8);
+        assert_eq!((meter.routes.len(), meter.numbers.len()), (MOST_ROUTES + 1, MOST_ROUTES + 1));
+        let last = meter.routes.last().unwrap();
+        assert_eq!((&*last.name, last.errors), (&b"other"[..], 9000));
+        assert_eq!(&*meter.routes[7].name, b"GET /route-7");
     }
 
     #[test]

@@ -51,6 +51,9 @@ impl HeadWriter<'_> {
         if let Some(meter) = &mut self.meter {
             exchange.metered.status = head.status;
             meter.started(&exchange.metered, started_ms);
+            if !head.route.is_empty() {
+                exchange.metered.route = meter.route(exchange.metered.method, head.route);
+            }
         }
         let timing = match &exchange.record {
             Some(record) if self.settings.server_timing => Some(record.timing()),
