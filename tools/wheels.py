@@ -137,6 +137,14 @@ def serves(python: Path, distribution: Path) -> None:
     print(f"{distribution.name}: installed without Rust, and serves", flush=True)
 
 
+def is_tried(folder: Path, version: tuple[int, int], python: Path) -> bool:
+    """Tries the wheel of a folder for this interpreter, if there is one."""
+    wheels = list(folder.glob(f"*-cp{version[0]}{version[1]}-*.whl"))
+    for wheel in wheels:
+        serves(python, wheel)
+    return bool(wheels)
+
+
 def contents(wheel: Path) -> str:
     """Its size, packed and unpacked."""
     with zipfile.ZipFile(wheel) as archive:
@@ -149,8 +157,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--native", action="store_true", help="for this machine only, without zig")
     parser.add_argument("--only", metavar="3.N", help="only this version of Python")
+    parser.add_argument("--try", dest="folder", type=Path, help="only try the wheels of this folder")
     arguments = parser.parse_args()
     found = interpreters()
+    if arguments.folder is not None:
+        tried = [version for version, python in found.items() if is_tried(arguments.folder, version, python)]
+        if not tried:
+            raise SystemExit(f"wheels: none of {arguments.folder} is for an interpreter that is here")
+        return
     if arguments.only:
         major, minor = map(int, arguments.only.split("."))
         found = {version: python for version, python in found.items() if version == (major, minor)}

@@ -60,6 +60,7 @@ def test_the_whole_environ_of_a_get(start: Start, transport: str) -> None:
     assert wsgi.pop("wsgi.input").read() == b""
     assert wsgi.pop("wsgi.errors").write("") == 0
     assert callable(wsgi.pop("wsgi.file_wrapper"))
+    assert callable(wsgi.pop("wsgi.early_hints"))
     assert wsgi == {
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",

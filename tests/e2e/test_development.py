@@ -58,7 +58,7 @@ def test_pelton_run_is_python(start: Start, tmp_path: Path) -> None:
     assert facts["multithread"] is True
     assert facts["pid"] == server.process.pid
     assert server.output.all("Serving Flask app 'hello'")
-    assert server.log.all(r"Served by pelton: 8 threads; reloader off, debugger off")
+    assert server.log.all(r"Served by pelton: up to \d+ threads; reloader off, debugger off")
     assert server.stop() == 0
 
 
@@ -203,9 +203,12 @@ def test_debug_brings_the_debugger(start: Start, tmp_path: Path) -> None:
     [
         (["--app", "none", "serve"], "Could not import 'none'"),
         (["--app", "hello", "serve", "-k", "none"], 'there is no worker kind "none"'),
-        (["--app", "hello", "serve", "--threads", "0"], "0 is not in the range"),
+        (["--app", "hello", "serve", "--threads", "0"], "0 is too small; the smallest value is 1"),
         (["--app", "hello", "serve", "-k", "threads", "--without-threads"], "leave out -k"),
-        (["--app", "hello", "serve", "--cert", "c.pem", "--key", "k.pem"], "cannot serve HTTPS itself yet"),
+        (
+            ["--app", "hello", "serve", "--cert", "c.pem", "--key", "k.pem"],
+            "there is no certificate in the file",
+        ),
     ],
 )
 def test_what_flask_serve_refuses(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -39,7 +39,12 @@ def large(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[b
     return (PIECE for _ in range(100))
 
 
-APP = routes({"/": hello, "/echo": echo, "/environ": environ_of, "/large": large})
+def hinting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload"), ("Connection", "close")])
+    return hello(environ, start_response)
+
+
+APP = routes({"/": hello, "/hints": hinting, "/echo": echo, "/environ": environ_of, "/large": large})
 
 
 def served(serve: Serve, **settings: Any) -> Server:
@@ -198,6 +203,14 @@ def test_who_waits_for_leave_gets_it(serve: Serve) -> None:
         client.send(stream, b"body", ends=True)
         client.wait_for(stream)
         assert (client.interim[stream], client.text(stream)) == (["100"], "body")
+
+
+def test_early_hints(serve: Serve) -> None:
+    server = served(serve)
+    with connected(server) as client:
+        stream = client.ask("/hints")
+        client.wait_for(stream)
+        assert (client.interim[stream], client.status[stream]) == (["103"], "200")
 
 
 def test_uploads_that_are_read_while_they_come(serve: Serve) -> None:

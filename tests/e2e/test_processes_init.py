@@ -205,6 +205,7 @@ def test_socket_activation(live: StartLive, workers: str) -> None:
 
 def the_server(server: Live) -> int:
     """The pid of the process that serves, seen from outside: process 1 is beside it."""
+    assert server.addresses, "it listens: before that there may be no child"
     (first,) = children_of(server.process.pid)
     assert server.pid > 1
     (pid,) = children_of(first)
@@ -230,8 +231,8 @@ def test_orphans_of_one_process_are_reaped(live: StartLive, gates: Gates) -> Non
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_process_ends_in_order(live: StartLive, number: signal.Signals) -> None:
     server = live(PROCESS_APP, prefix=CONTAINER)
-    (first,) = children_of(server.process.pid)
     assert server.ask(request()).status == 200
+    (first,) = children_of(server.process.pid)
     os.kill(first, number)
     assert server.exit_code() == 0
     assert server.processes() == []

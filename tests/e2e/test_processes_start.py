@@ -180,7 +180,7 @@ def test_preloaded_workers_serve(live: StartLive, tmp_path: Path) -> None:
 
 def test_as_many_workers_as_fit(live: StartLive) -> None:
     server = live(PROCESS_APP, "--workers", "auto", *HEALTH)
-    line = server.log.wait_for(r"in each of (\d+) workers?")
+    line = server.log.wait_for(r"in each of (\d+)(?: to \d+)? workers?")
     count = int(line[1])
     assert count >= 1
     server.ready_workers(count)

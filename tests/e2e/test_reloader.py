@@ -213,7 +213,7 @@ def test_an_error_after_serving_is_shown_with_its_traceback(begin: Begin, projec
     script = begin()
     script.log.wait_for(r"INFO serves")
     # What the script's last line waits with; until then it serves.
-    breaks = "import pelton.process.signals\npelton.signals.Signals.wait = None\n"
+    breaks = "import pelton.process.signals\npelton.process.signals.Signals.wait = None\n"
     (project / "app.py").write_text(APP.replace("serve(app,", f"{breaks}serve(app,"))
     script.log.wait_for(r"ended with exit code 1; http")
     assert "object is not callable" in script.ask(request(fields=[PAGE])).text

@@ -82,6 +82,13 @@ def test_http2_is_chosen_by_the_client(live: StartLive, files: Files, way: tuple
         assert (told["wsgi.url_scheme"], told["SSL_PROTOCOL"]) == ("https", "TLSv1.3")
 
 
+@needs_curl
+def test_http2_can_be_left_out(live: StartLive, files: Files) -> None:
+    server = start(live, files, "--no-http2")
+    curl = ("curl", "--silent", "--show-error", "--cacert", str(files.certificate), "--include")
+    assert run(*curl, "--http2", server.addresses[0]).startswith("HTTP/1.1 200 OK")
+
+
 def test_requests_follow_each_other_and_the_end_is_said(live: StartLive, files: Files) -> None:
     server = start(live, files)
     with connect(server.addresses[0], context_for(files)) as client:

@@ -345,7 +345,7 @@ def _checked(head: Head, method: str) -> Head:
     if coding is not None and coding != "chunked":
         raise WrongAnswerError(f"Transfer-Encoding: {coding!r}")
     if head.status < 200:
-        if head.fields:
+        if head.fields and head.status != 103:
             raise WrongAnswerError(f"an interim answer with fields: {head.fields}")
         return head
     for name in ("Date", "Server"):

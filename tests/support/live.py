@@ -29,7 +29,7 @@ HEALTH = ("--health-path", HEALTH_PATH)
 _START_LINE = re.compile(
     r"pelton \S+ listens on (.+) "
     r"\(worker kind: (\w+), (?:up to )?(\d+) (?:thread|connection)s?"
-    r"(?: in each of (\d+) workers?)?, pid (\d+)\)"
+    r"(?: in each of (\d+)(?: to \d+)? workers?)?, pid (\d+)\)"
 )
 _READY_LINE = re.compile(r"worker (\d+) \(pid (\d+)\) is ready")
 

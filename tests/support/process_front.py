@@ -23,6 +23,7 @@ from pelton.config.settings import Settings
 from pelton.config.worker_kinds import kind_of
 from pelton.logs.access import OFF
 from pelton.net.opened import Opened, open_all
+from pelton.sizing.limits import bounded
 from pelton.worker.worker import build_runner
 from support.front_server import MOST_BYTES, Order
 from support.waiting import DEADLINE
@@ -35,6 +36,7 @@ class ProcessFront:
     """A server whose worker is this process. Started when it is made."""
 
     def __init__(self, app: WSGIApplication, settings: Settings) -> None:
+        settings = bounded(settings)
         opened = open_all(settings)
         permits = kind_of(settings).permits(settings)
         memory, bodies = _engine.link_memory(permits), _engine.body_memory()

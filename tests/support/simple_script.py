@@ -73,6 +73,9 @@ def _endless(start_response: Start) -> Iterator[bytes]:
 
 def main() -> None:
     arguments = {"hostname": "127.0.0.1", "port": 0, **json.loads(os.environ["RUN_ARGUMENTS"])}
+    if "ssl_context" in arguments:
+        # JSON knows no tuples, and Werkzeug takes nothing else for a pair.
+        arguments["ssl_context"] = tuple(arguments["ssl_context"])
     if "handler" in DOES:
         arguments["request_handler"] = QuietHandler
     if "quiet" in DOES:

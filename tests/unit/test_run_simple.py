@@ -114,7 +114,7 @@ def test_what_a_request_handler_changes() -> None:
     [
         ({"port": "5000"}, TypeError, "port must be an integer"),
         ({"ssl_context": "cert.pem"}, ConfigError, "neither 'adhoc' nor a pair of files"),
-        ({"ssl_context": ssl.create_default_context()}, ConfigError, "SSLContext cannot tell"),
+        ({"ssl_context": ssl.create_default_context()}, ConfigError, "SSLContext does not tell"),
         ({"ssl_context": ()}, ConfigError, "a certificate and its key"),
         ({"port": 70000}, ConfigError, "70000"),
     ],

@@ -96,6 +96,8 @@ counters! {
     permits_lent,
     /// Health checks answered.
     health_answers,
+    /// Lines told to load balancers by the agent's port.
+    agent_answers,
     /// Requests whose client's socket was offered to a worker.
     sockets_offered,
     /// Requests answered 408 because their head was late.

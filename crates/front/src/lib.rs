@@ -24,6 +24,7 @@ mod obituary;
 mod rate_limits;
 mod reactor;
 mod response;
+mod saturation;
 mod scheduling;
 mod sent_file;
 mod settings;

@@ -100,6 +100,8 @@ pub struct Settings {
     pub health_path: Option<String>,
     /// What clients of admin listeners on TCP have to send for more than health checks; None: they have to be on this machine.
     pub admin_token: Option<String>,
+    /// How many processors the workers together can use at most.
+    pub processors: f64,
     /// Bytes of the response cache; 0 for none.
     pub cache_bytes: usize,
     /// How often clients may ask.
@@ -112,6 +114,8 @@ pub struct Settings {
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).
     pub debugger_affinity: bool,
+    /// Whether requests with `sid=…-wN` in the query go to worker N (`affinity`).
+    pub session_affinity: bool,
     /// How long a handshake of TLS may take.
     pub handshake_time: Duration,
     /// Handshakes under way at once; 0 for no limit.

@@ -1,7 +1,7 @@
 //! The answer as frames in a slot's response ring: written by the worker, read by the front.
 //!
 //! A frame is eight bytes of header and a payload padded to eight, so a header never wraps around the end of the ring. The first
-//! frame is the head, then data, files and loans in the order of the body. There is no end frame: the slot's `answer` word says when
+//! frame is the head (heads with the status 103 may precede it), then data, files and loans in the order of the body. There is no end frame: the slot's `answer` word says when
 //! `produced` is final. Nothing here sleeps or wakes; the two ends do.
 
 /// Kinds of frames.
@@ -18,6 +18,11 @@ pub(crate) const FRAME_HEADER: usize = 8;
 /// The largest head that fits a ring with room to spare; also what one line of a head may not exceed.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub(crate) const NO_LENGTH: u64 = u64::MAX;
+
+/// Bytes of a ring that early hints of one request may fill. What is left of it is enough for the largest head and more.
+pub(crate) const MAX_HINTS_BYTES: usize = 32 * 1024;
+/// The status of a head that is not the last one (RFC 8297).
+pub const EARLY_HINTS: u16 = 103;
 
 pub(crate) fn padded(len: usize) -> usize {
     len.next_multiple_of(8)
@@ -130,6 +135,11 @@ pub struct HeadFrame<'a> {
 impl<'a> HeadFrame<'a> {
     pub(crate) fn new(payload: &'a [u8], may_change: bool) -> Self {
         HeadFrame { payload, may_change }
+    }
+
+    /// Whether it says that it is not the last one. To be asked again after it was copied.
+    pub fn is_early_hints(&self) -> bool {
+        self.payload.get(0..2) == Some(&EARLY_HINTS.to_ne_bytes()[..])
     }
 
     /// The head, out of `copy` where it had to be copied; None when it is damaged.

@@ -416,7 +416,7 @@ impl FrontEnd {
         cursor.at = cursor.at.wrapping_add(whole as u32);
         match kind {
             FRAME_DATA => Ok(Some(Frame::Data(payload.0, payload.1))),
-            // A head is the first frame and so never wraps; one that does is not ours.
+            // A head is near the beginning and so never wraps; one that does is not ours.
             FRAME_HEAD if payload.1.is_empty() && len <= MAX_HEAD_BYTES => {
                 let may_change = self.region.sharing() == Sharing::Shared;
                 Ok(Some(Frame::Head(HeadFrame::new(payload.0, may_change))))

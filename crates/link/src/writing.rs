@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::answer::{
-    AnswerHead, FILE_BYTES, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, HeadTooLarge,
-    LENT_BYTES, MAX_HEAD_BYTES, encode_head, padded,
+    AnswerHead, EARLY_HINTS, FILE_BYTES, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT,
+    HeadTooLarge, LENT_BYTES, MAX_HEAD_BYTES, MAX_HINTS_BYTES, encode_head, padded,
 };
 use crate::layout::RESPONSE_BYTES;
 use crate::lending::Loan;
@@ -59,14 +59,32 @@ impl WorkerEnd {
         taken.published = false;
     }
 
-    /// Writes the head: once, before anything else.
+    /// Writes early hints: any number of times, before the head. Too many do not fit.
+    pub fn put_early_hints<'a>(
+        &self,
+        taken: &mut Taken,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), HeadTooLarge> {
+        if self.room(taken) == 0 {
+            return Ok(());
+        }
+        let start = taken.produced as usize + FRAME_HEADER;
+        let left = MAX_HINTS_BYTES.checked_sub(start).ok_or(HeadTooLarge)?;
+        let area = self.ring(taken, start as u32, left).0;
+        let head = AnswerHead { status: EARLY_HINTS, reason: b"Early Hints", known_length: None, route: b"" };
+        let len = encode_head(area, &head, fields)?;
+        self.close_frame(taken, FRAME_HEAD, len);
+        Ok(())
+    }
+
+    /// Writes the head: once, before anything else but early hints.
     pub fn put_head<'a>(
         &self,
         taken: &mut Taken,
         head: &AnswerHead<'_>,
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), HeadTooLarge> {
-        debug_assert_eq!(taken.produced, 0, "the head comes first");
+        debug_assert!(taken.produced as usize <= MAX_HINTS_BYTES + 8, "the head comes first");
         if self.room(taken) == 0 {
             return Ok(());
         }

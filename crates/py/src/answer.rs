@@ -134,6 +134,20 @@ impl Answer {
         Ok(())
     }
 
+    /// Sends early hints, unless the head has left.
+    pub(crate) fn put_early_hints(&mut self, end: &WorkerEnd, hints: &Head) -> Result<(), Fault> {
+        match self.stage {
+            Stage::Sent | Stage::HandedOver => return Ok(()),
+            Stage::Over => return Err(Fault::Over),
+            Stage::Fresh | Stage::Started => {}
+        }
+        let taken = self.taken.as_mut().ok_or(Fault::Over)?;
+        end.put_early_hints(taken, hints.fields())
+            .map_err(|_| Fault::Head(Refusal::Value(String::from("these are too many early hints"))))?;
+        end.publish(taken);
+        Ok(())
+    }
+
     /// The part of a piece that may be sent.
     #[inline]
     pub(crate) fn admit<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {

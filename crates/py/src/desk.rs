@@ -67,7 +67,7 @@ impl<'a, 'py> Desk<'a, 'py> {
 
     fn with(py: Python<'py>, worker: &'a Worker, seat: Option<u32>, environs: Environs) -> PyResult<Self> {
         let client_gone = new_client_gone(py, worker, &environs)?;
-        let callables = new_callables(py, worker)?;
+        let callables = new_callables(py, worker, &environs)?;
         let window = worker.watched.window(py, seat);
         Ok(Desk { py, worker, seat, environs, callables, client_gone, window, duty: None })
     }
@@ -127,8 +127,8 @@ impl<'a, 'py> Desk<'a, 'py> {
                         call.input = Some(Bound::new(py, Input::new(body))?);
                     }
                 }
-                let environ =
-                    self.environs.build(py, worker, &request, call.input.as_ref(), &self.client_gone)?;
+                let functions = (&self.client_gone, &self.callables);
+                let environ = self.environs.build(py, worker, &request, call.input.as_ref(), functions)?;
                 if let (BodyView::Socket(token), Some(sockets)) = (request.body(), &worker.client_sockets) {
                     let (descriptor, sockets) = (responder.take_file(token)?, sockets.bind(py));
                     let responder = &self.callables.responder;
@@ -157,8 +157,8 @@ impl<'a, 'py> Desk<'a, 'py> {
         // The environ has gone, and what else the application may have kept of the request is not ours.
         let had_socket = visit.is_some();
         drop(visit);
-        if !self.callables.are_ours_alone() {
-            match new_callables(py, worker) {
+        if !self.callables.are_ours_alone(self.environs.dicts()) {
+            match new_callables(py, worker, &self.environs) {
                 Ok(callables) => self.callables = callables,
                 // Out of memory. The old ones would let the application reach the next request, so the panic's way out is taken.
                 Err(error) => std::panic::panic_any(error),
@@ -183,8 +183,12 @@ fn new_client_gone(py: Python<'_>, worker: &Worker, environs: &Environs) -> PyRe
     Ok(client_gone)
 }
 
-fn new_callables(py: Python<'_>, worker: &Worker) -> PyResult<Callables> {
-    Callables::new(py, Responder::new(Arc::clone(&worker.end), worker.pauses.clone()))
+fn new_callables(py: Python<'_>, worker: &Worker, environs: &Environs) -> PyResult<Callables> {
+    let callables = Callables::new(py, Responder::new(Arc::clone(&worker.end), worker.pauses.clone()))?;
+    if let Environs::Own(builder) = environs {
+        builder.set_always(py, intern!(py, "wsgi.early_hints"), &callables.early_hints)?;
+    }
+    Ok(callables)
 }
 
 impl Environs {
@@ -195,10 +199,10 @@ impl Environs {
         worker: &Worker,
         request: &RequestView<'_>,
         input: Option<&Bound<'py, Input>>,
-        client_gone: &ClientGone,
+        (client_gone, callables): (&ClientGone, &Callables),
     ) -> PyResult<Bound<'py, PyDict>> {
         let environ = match self {
-            // `client_gone` is in it already.
+            // Both functions are in it already.
             Environs::Own(builder) => return builder.build(py, request, input),
             Environs::Shared => match worker.environ_builder.try_lock() {
                 Ok(mut builder) => match builder.as_mut() {
@@ -215,10 +219,11 @@ impl Environs {
             },
         };
         environ.set_item(intern!(py, "pelton.client_gone"), client_gone.function())?;
+        environ.set_item(intern!(py, "wsgi.early_hints"), &callables.early_hints)?;
         Ok(environ)
     }
 
-    /// The dicts of which environs are copies and that have `client_gone`.
+    /// The dicts of which environs are copies and that have both functions.
     #[inline]
     fn dicts(&self) -> usize {
         match self {
@@ -228,9 +233,10 @@ impl Environs {
     }
 }
 
-/// A builder for any greenlet. The key is there, so that the copies have the room for it.
+/// A builder for any greenlet. The keys are there, so that the copies have the room for them.
 fn new_builder(py: Python<'_>, worker: &Worker) -> PyResult<EnvironBuilder> {
     let builder = EnvironBuilder::new(py, &worker.environs)?;
     builder.set_always(py, intern!(py, "pelton.client_gone"), &py.None())?;
+    builder.set_always(py, intern!(py, "wsgi.early_hints"), &py.None())?;
     Ok(builder)
 }

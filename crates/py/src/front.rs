@@ -194,6 +194,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         worker_time: limit(from, "worker_timeout")?,
         health_path: from.getattr("health_path")?.extract()?,
         admin_token: from.getattr("admin_token")?.extract()?,
+        processors: from.getattr("processors")?.extract()?,
         cache_bytes: number(from, "cache_bytes")?,
         rate_limits: rate_limits_of(from)?,
         self_call: match &*from.getattr("self_call")?.extract::<String>()? {
@@ -203,6 +204,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             other => return Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
         },
         debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
+        session_affinity: from.getattr("affinity")?.extract::<String>()? == "session",
         handshake_time: seconds(from, "handshake_seconds")?,
         handshakes_at_once: number(from, "handshakes_at_once")?,
         handshake_rate: number(from, "handshake_rate")?,
@@ -301,6 +303,7 @@ fn listener((descriptor, role, tls): Described, is_h2c: bool) -> PyResult<Listen
         "application" => Role::Application,
         "redirect" => Role::Redirect,
         "admin" => Role::Admin,
+        "agent" => Role::Agent,
         other => return Err(PyValueError::new_err(format!("a listener cannot be for {other:?}"))),
     };
     let protocol = if is_h2c { Protocol::Either } else { Protocol::Http1 };

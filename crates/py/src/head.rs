@@ -57,6 +57,19 @@ impl Head {
         self.ends.clear();
         self.content_length = None;
         self.take_status(status)?;
+        self.take_fields(fields)
+    }
+
+    /// Takes over the fields of early hints, which have no status of their own.
+    pub(crate) fn fill_early_hints(&mut self, fields: &Bound<'_, PyAny>) -> Result<(), Refusal> {
+        self.bytes.clear();
+        self.ends.clear();
+        (self.reason_end, self.content_length) = (0, None);
+        self.take_fields(fields)
+    }
+
+    #[inline]
+    fn take_fields(&mut self, fields: &Bound<'_, PyAny>) -> Result<(), Refusal> {
         for at in 0.. {
             let Some(field) = borrowed_item(fields, at) else { break };
             // SAFETY: the field is a live object.

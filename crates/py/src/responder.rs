@@ -23,6 +23,7 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::answer::{Answer, Fault, Flow, More, Stage};
 use crate::file_wrapper::FilePart;
 use crate::fork::{FOREIGN, foreign};
+use crate::head::Head;
 use crate::pauses::Pauses;
 use crate::stream::Stream;
 
@@ -170,6 +171,16 @@ impl Responder {
         answer.head.fill(status, fields).map_err(Fault::Head)?;
         answer.started();
         answer.write.as_ref().map(|write| write.clone_ref(py)).ok_or(Fault::Over)
+    }
+
+    /// `wsgi.early_hints`: what the response will need, while it is still made (RFC 8297).
+    pub(crate) fn early_hints(&self, fields: &Bound<'_, PyAny>) -> Result<(), Fault> {
+        if self.end.is_foreign() {
+            return Err(Fault::Foreign);
+        }
+        let mut hints = Head::default();
+        hints.fill_early_hints(fields).map_err(Fault::Head)?;
+        self.try_enter(fields.py())?.put_early_hints(&self.end, &hints)
     }
 
     /// Sends a piece; the head before it, if that has not left. `known_length` is what the application did not say but is certain.

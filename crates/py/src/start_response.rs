@@ -1,4 +1,4 @@
-//! The callables `start_response` and `write`, as built-in functions bound to a [`Responder`].
+//! The callables `start_response`, `write` and `wsgi.early_hints`, as built-in functions bound to a [`Responder`].
 //!
 //! Owns their signatures and exc_info; everything else is the responder's. May be called from any thread of the application.
 
@@ -27,11 +27,22 @@ static WRITE: Entry = Entry(ffi::PyMethodDef {
     ml_doc: text(c"write(data, /)\n--\n\nSend a piece of the body at once (PEP 3333)."),
 });
 
+static EARLY_HINTS: Entry = Entry(ffi::PyMethodDef {
+    ml_name: text(c"early_hints"),
+    ml_meth: ffi::PyMethodDefPointer { PyCFunction: early_hints },
+    ml_flags: ffi::METH_O,
+    ml_doc: text(
+        c"early_hints(headers, /)\n--\n\nTell the client what the response will need (103, RFC 8297).",
+    ),
+});
+
 /// What one thread calls applications with; used again for the next request if the application kept nothing of it.
 pub(crate) struct Callables {
     pub(crate) responder: Py<Responder>,
     pub(crate) start_response: Py<PyAny>,
     write: Py<PyAny>,
+    /// In the dicts of which environs are copies.
+    pub(crate) early_hints: Py<PyAny>,
 }
 
 impl Callables {
@@ -39,23 +50,26 @@ impl Callables {
         let responder = Py::new(py, responder)?;
         let start_response = bind(py, &START_RESPONSE, &responder)?;
         let write = bind(py, &WRITE, &responder)?;
+        let early_hints = bind(py, &EARLY_HINTS, &responder)?;
         responder.get().set_write(Some(write.clone_ref(py)));
-        Ok(Callables { responder, start_response, write })
+        Ok(Callables { responder, start_response, write, early_hints })
     }
 
-    /// Whether nobody else has a reference, so that the next request cannot be answered by what was left of the last.
+    /// Whether nobody else has a reference, so that the next request cannot be answered by what was left of the last. `dicts`: how many have
+    /// `early_hints`.
     #[inline]
-    pub(crate) fn are_ours_alone(&self) -> bool {
+    pub(crate) fn are_ours_alone(&self, dicts: usize) -> bool {
         // A free-threaded interpreter cannot tell cheaply: there each request gets its own.
         if cfg!(Py_GIL_DISABLED) {
             return false;
         }
         // SAFETY: the objects are alive; the GIL is held, as a `Callables` is only used by the thread that serves.
-        // The responder is referred to from here, from start_response and from write; write from here and from the responder.
+        // The responder is referred to from here and from its three functions; write from here and from the responder.
         unsafe {
             ffi::Py_REFCNT(self.start_response.as_ptr()) == 1
                 && ffi::Py_REFCNT(self.write.as_ptr()) == 2
-                && ffi::Py_REFCNT(self.responder.as_ptr()) == 3
+                && ffi::Py_REFCNT(self.early_hints.as_ptr()) == 1 + dicts as ffi::Py_ssize_t
+                && ffi::Py_REFCNT(self.responder.as_ptr()) == 4
         }
     }
 }
@@ -169,6 +183,20 @@ unsafe extern "C" fn write(object: *mut ffi::PyObject, data: *mut ffi::PyObject)
             return Err(PyTypeError::new_err(message));
         };
         responder.get().write(py, &data)?;
+        Ok(py.None())
+    })
+}
+
+unsafe extern "C" fn early_hints(
+    object: *mut ffi::PyObject,
+    fields: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    enter(|py| {
+        // SAFETY: CPython passes the bound object and the argument, alive for the call.
+        let (responder, fields) = unsafe { (bound::<Responder>(py, object), Borrowed::from_ptr(py, fields)) };
+        // A copy, which nobody changes meanwhile; it runs the code of an iterator, but under no lock.
+        let fields = py.get_type::<PyTuple>().call1((&*fields,))?;
+        responder.get().early_hints(&fields)?;
         Ok(py.None())
     })
 }

@@ -98,7 +98,7 @@ class SettingOption(_Listed):
         self.first = row.first
 
 
-class _GunicornOption(_Listed):
+class GunicornOption(_Listed):
     """One of gunicorn's options that pelton has no option of the same name for."""
 
     title = _GUNICORN
@@ -246,7 +246,7 @@ def _options_of_gunicorn() -> list[click.Parameter]:
     for option in OPTIONS:
         flags = [flag for flag in option.flags if flag not in taken]
         if any(flag.startswith("--") for flag in flags):
-            made.append(_GunicornOption(option, flags))
+            made.append(GunicornOption(option, flags))
     return made
 
 

@@ -12,7 +12,7 @@ from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.config.units import format_seconds
 from pelton.exceptions import ConfigError
-from pelton.tls.material import PROTOCOLS, build, has_certificates, read_material
+from pelton.tls.material import build, has_certificates, protocols_of, read_material
 
 
 def report(settings: Settings) -> Iterator[str]:
@@ -24,7 +24,7 @@ def report(settings: Settings) -> Iterator[str]:
     yield f"Versions        {', '.join(f'TLS {one}' for one in settings.tls_versions.split(','))}"
     yield f"Cipher suites   {_wrapped(tls.cipher_suites)}"
     yield "Key exchange    X25519, P-256, P-384 (forward secrecy always)"
-    yield f"ALPN            {', '.join(PROTOCOLS)}"
+    yield f"ALPN            {', '.join(protocols_of(settings))}"
     yield "Resumption      tickets, for 12 hours; no session ids, no early data (0-RTT)"
     yield "Renegotiation   none; compression none"
     yield f"OCSP stapling   {'from a file' if settings.ocsp_file else 'none'}"

@@ -11,7 +11,24 @@ import copy
 from typing import Any
 
 import click
-from flask.cli import run_command
+from flask.cli import CertParamType, run_command
+
+
+class _Cert(CertParamType):
+    """Flask's own type of ``--cert``, but ``adhoc`` asks for no further package, and contexts are seen."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from pelton.tls.ssl_context import recorded
+
+        try:
+            # The name of an SSLContext: its module is imported here.
+            with recorded():
+                return super().convert(value, param, ctx)
+        except click.BadParameter:
+            if str(value).lower() == "adhoc":
+                return "adhoc"
+            raise
+
 
 _OPTIONS = (
     click.Option(
@@ -59,6 +76,8 @@ def _parameters() -> list[click.Parameter]:
     made: list[click.Parameter] = []
     for parameter in (*run_command.params, *_OPTIONS):
         one = copy.copy(parameter)
+        if one.name == "cert":
+            one.type = _Cert()
         if isinstance(one, click.Option) and one.envvar is None and one.name is not None:
             one.envvar = [f"FLASK_SERVE_{one.name.upper()}", f"FLASK_RUN_{one.name.upper()}"]
         made.append(one)

@@ -17,6 +17,7 @@ from pelton.config.worker_kinds import kind_of
 from pelton.development.run_simple import run_simple
 from pelton.development.settings import choose, chosen_kind, development_settings, forget_choices
 from pelton.exceptions import ConfigError
+from pelton.tls.ssl_context import record, stop_recording
 
 _SERVING: Final = "werkzeug.serving"
 _NAME: Final = "run_simple"
@@ -54,6 +55,8 @@ def install(**settings: Any) -> None:
         ) from None
     _original = getattr(serving, _NAME)
     _exchange(_original, _instead)
+    # Whoever writes app.run(ssl_context=an_object) makes that object before. Werkzeug has imported ssl.
+    record()
 
 
 def uninstall() -> None:
@@ -63,6 +66,7 @@ def uninstall() -> None:
     if _original is not None:
         _exchange(_instead, _original)
         _original = None
+        stop_recording()
 
 
 def is_installed() -> bool:

@@ -30,13 +30,13 @@ from pelton.development.settings import (
     development_settings,
     warn_of_environment,
 )
-from pelton.development.ssl_context import encryption_of
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.setup import set_up_logging
 from pelton.net.opened import open_all
 from pelton.process.signals import on_main_thread
 from pelton.sizing.limits import bounded
 from pelton.tls.material import has_certificates
+from pelton.tls.ssl_context import encryption_of
 
 LOGGER = messages.LOGGER
 

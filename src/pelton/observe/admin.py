@@ -115,7 +115,7 @@ class Admin:
         if page is not None:
             return page(question)
         others = sorted(path for _, path in self._pages)
-        return Reply.of_text(f"Here are /livez, /readyz, /sizing, {', '.join(others)}.", 404)
+        return Reply.of_text(f"Here are /livez, /readyz, /saturation, /sizing, {', '.join(others)}.", 404)
 
     def _known(self, question: Question) -> dict[str, Any]:
         state = state_of(question.state)

@@ -75,7 +75,12 @@ class Signals:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not wait_readable([self._reader], left):
                 return None
-            number = read(self._reader, 1)[0]
+            try:
+                number = read(self._reader, 1)[0]
+            except BlockingIOError:
+                # In a child that a view has forked: its hub may still hear of its parent's pipe (an epoll
+                # instance outlives a fork), and has one of its own in that place, which stays empty.
+                continue
             if number == _WAKE[0]:
                 return None
             if self._is_meant(number):

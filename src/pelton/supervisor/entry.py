@@ -96,6 +96,8 @@ def _supervise(
         for listener in opened.admin_listeners:
             if str(runtime_folder()) not in str(listener):
                 LOGGER.info("metrics and health checks are answered on %s", listener)
+        for listener in opened.agent_listeners:
+            LOGGER.info("load balancers are told the weight on %s", listener)
         succession.announce()
         notifier.ready(f"serves with {rules.workers} worker processes")
         hooks_of(settings).ready()

@@ -27,7 +27,7 @@ _ADHOC_NAMES: Final = ("localhost", "*.localhost", "127.0.0.1", "::1")
 _ADHOC_LIFETIME: Final = 365 * 86400
 _PLACEHOLDER_LIFETIME: Final = 30 * 86400
 # What may be chosen by ALPN, the preferred one first.
-PROTOCOLS: Final = ("h2", "http/1.1")
+_PROTOCOLS: Final = ("h2", "http/1.1")
 # Far more than any chain has; a file that is not meant can be anything.
 _LARGEST_FILE: Final = 2**20
 
@@ -53,6 +53,11 @@ class Material:
 def has_certificates(settings: Settings) -> bool:
     """Whether connections can be encrypted."""
     return bool(settings.certfile or settings.acme)
+
+
+def protocols_of(settings: Settings) -> tuple[str, ...]:
+    """What clients may agree on by ALPN, the preferred one first."""
+    return _PROTOCOLS if settings.http2 else _PROTOCOLS[1:]
 
 
 def acme_names(settings: Settings) -> list[str]:
@@ -144,7 +149,7 @@ def build(settings: Settings, material: Material, tickets: _engine.TicketKeys) -
             cert_reqs=settings.cert_reqs,
             versions=settings.tls_versions,
             ciphers=settings.ciphers,
-            protocols=PROTOCOLS,
+            protocols=protocols_of(settings),
         )
     except ValueError as error:
         what, place = error.args if len(error.args) == 2 else (error.args[0], None)

@@ -151,10 +151,6 @@ impl EventLoop {
             self.close(id, CloseReason::AfterResponse);
             return false;
         }
-        if tls.session().protocol() == Some(b"h2") {
-            // Its first bytes have to say so, too (RFC 9113 section 3.4).
-            connection.may_be_http2 = true;
-        }
         self.set_connection_deadline(id, if self.draining { DRAIN_GRACE } else { self.settings.head_time });
         self.follow_agreement(id);
         true

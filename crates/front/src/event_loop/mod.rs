@@ -47,6 +47,7 @@ use crate::notices::Level;
 use crate::rate_limits::RateLimits;
 use crate::reactor::Readiness;
 use crate::reactor::timers::Timers;
+use crate::saturation::Saturation;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::scheduling::self_call::SelfCalls;
@@ -60,6 +61,7 @@ use crate::transport::tls::Encryption;
 pub(crate) mod absences;
 pub(crate) mod accept;
 pub(crate) mod admin;
+pub(crate) mod agent;
 pub(crate) mod caching;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
@@ -114,6 +116,9 @@ pub(crate) struct EventLoop {
     pub(crate) first_look: Duration,
     /// When workers are to be looked at.
     pub(crate) watch_at: u64,
+    /// How much is in use, and when it is to be looked again; None: when somebody asks.
+    pub(crate) saturation: Saturation,
+    pub(crate) load_watched_at: Option<u64>,
     /// When memory is to be given back.
     pub(crate) trim_at: u64,
     /// What connections are encrypted with, where they are.
@@ -238,7 +243,7 @@ impl EventLoop {
             ..Limits::default()
         };
         let helpers = Helpers::new(Arc::clone(&common.doorbell));
-        let affinity = Affinity::new(settings.debugger_affinity);
+        let affinity = Affinity::new(settings.debugger_affinity, settings.session_affinity);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         let meter = (listeners.count(Role::Admin) > 0).then(Box::default);
@@ -251,6 +256,8 @@ impl EventLoop {
                 .request_time
                 .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
             watch_at: 0,
+            saturation: Saturation::new(settings.processors),
+            load_watched_at: None,
             has_edge: settings.cache_bytes > 0 || !settings.rate_limits.is_empty(),
             cache: (settings.cache_bytes > 0).then(|| Cache::new(settings.cache_bytes)),
             rate_limits: RateLimits::new(&settings.rate_limits),
@@ -314,6 +321,7 @@ impl EventLoop {
             wall_clock_at: 0,
         };
         made.decide_noting();
+        made.begin_watching_load();
         Ok(made)
     }
 
@@ -377,6 +385,7 @@ impl EventLoop {
         self.serve_queue();
         self.look_for_self_calls();
         self.report_workers();
+        self.watch_load();
         self.trim_memory();
         self.settle_cache();
         self.show_levels();

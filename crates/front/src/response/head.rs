@@ -3,11 +3,12 @@
 //! Runs on the front's thread.
 
 use pelton_http::h1::encode::{encode_head, reason_phrase};
-use pelton_http::{Encoded, ResponseContext, ResponseError};
-use pelton_link::{Damaged, HeadView, fine_us};
+use pelton_http::{Encoded, ResponseContext, ResponseError, Version};
+use pelton_link::{Damaged, EARLY_HINTS, HeadView, fine_us};
 
 use crate::access::log::AccessLog;
 use crate::connection::Driver;
+use crate::connection::http2::Http2;
 use crate::event_loop::upload::Upload;
 use crate::exchange::{Exchange, State};
 use crate::metrics::Meter;
@@ -39,6 +40,9 @@ impl HeadWriter<'_> {
     ) -> Result<(), Damaged> {
         if exchange.coding.is_some() {
             return Err(Damaged);
+        }
+        if head.status == EARLY_HINTS {
+            return self.write_early_hints(exchange, driver, head, wire);
         }
         if let Some(record) = &mut exchange.record {
             let now_us = fine_us() - self.started_us;
@@ -80,6 +84,38 @@ impl HeadWriter<'_> {
         exchange.keep_alive = encoded.keep_alive;
         exchange.become_state(State::Responding);
         Ok(())
+    }
+}
+
+impl HeadWriter<'_> {
+    /// A head that says what the response will need; the response itself is still to come.
+    #[cold]
+    fn write_early_hints(
+        &self,
+        exchange: &Exchange,
+        driver: &mut Driver,
+        head: &HeadView<'_>,
+        wire: &mut Vec<u8>,
+    ) -> Result<(), Damaged> {
+        // RFC 9110 section 15.2: clients of HTTP/1.0 know no interim responses. Hints that would have to wait are of no use.
+        if exchange.version == Version::Http10 || driver.http2().is_some_and(Http2::is_behind) {
+            return Ok(());
+        }
+        let context = ResponseContext {
+            version: exchange.version,
+            is_head: false,
+            keep_alive: true,
+            date: self.date,
+            known_length: None,
+            timing: None,
+            transport_security: None,
+        };
+        let written = if exchange.stream != 0 {
+            driver.send_head(exchange, head.status, head.fields(), &context)
+        } else {
+            encode_head(wire, head.status, reason_phrase(head.status).as_bytes(), head.fields(), &context)
+        };
+        written.map(|_| ()).map_err(|_| Damaged)
     }
 }
 

@@ -132,6 +132,10 @@ impl EventLoop {
                 Err(Damaged) => Err(Damaged),
                 Ok(Some(Frame::Data(first, second))) => pass.data(exchange, wire, first, second),
                 Ok(Some(Frame::Head(head))) => {
+                    if connection.is_shared && head.is_early_hints() {
+                        // Whoever may still take the socket over does not respond yet.
+                        continue;
+                    }
                     // Who responds has given the socket up; a worker that has taken it nevertheless is not to be believed.
                     let is_ours = !connection.is_shared || link.withdraw_socket(slot);
                     let mut writer = HeadWriter {
@@ -149,8 +153,10 @@ impl EventLoop {
                         Some(head) => writer.write(exchange, &mut connection.driver, &head, started_ms, wire),
                         None => Err(Damaged),
                     };
-                    // The clock of the queue, which means nothing for a response.
-                    self.exchange_timers.clear(id.key);
+                    if exchange.coding.is_some() {
+                        // The clock of the queue, which means nothing for a response.
+                        self.exchange_timers.clear(id.key);
+                    }
                     pass.gather.add_wire(wire, from);
                     written
                 }
@@ -167,7 +173,7 @@ impl EventLoop {
         let has_work = exchange.work != Work::None;
         let at_end = cursor.is_at_end() && !has_file && !pass.defers(exchange) && !has_work;
         let is_whole = at_end && progress == Progress::Complete;
-        if at_end && progress == Progress::Open && exchange.filters.is_some() {
+        if at_end && progress == Progress::Open && exchange.filters.is_some() && exchange.coding.is_some() {
             let _ = pass.flush_filters(exchange, wire);
         }
         if is_whole && pass.end(exchange, wire).is_err() {

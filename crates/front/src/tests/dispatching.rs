@@ -31,7 +31,7 @@ impl Scene {
     pub(super) fn new(workers: usize, threads: usize, queue_length: usize) -> Scene {
         let bodies = body_memory().unwrap();
         let arena = Arc::new(BodyArena::shared_for_front(&bodies).unwrap());
-        let dispatch = Dispatch::new(BodyPool::new(arena), queue_length, Affinity::new(true));
+        let dispatch = Dispatch::new(BodyPool::new(arena), queue_length, Affinity::new(true, true));
         let doorbell = Arc::new(Doorbell::new().unwrap());
         let mut scene = Scene { dispatch, ends: Vec::new(), doorbell, bodies, asked: 0 };
         for _ in 0..workers {

@@ -29,8 +29,8 @@ impl Default for Bounds {
         Bounds {
             // What RFC 9113 section 6.5.2 recommends at least; what nginx has is 128, Apache and Go 100 to 250.
             streams: 100,
-            stream_window: 262_144,
-            connection_window: 1_048_576,
+            stream_window: 1_048_576,
+            connection_window: 2_097_152,
             // A block of 64 KiB needs four at the largest size, and 32 at 2 KiB.
             continuations: 32,
             // A browser resets what is left of a page when it is left: a hundred at once, and then nothing for long.

@@ -148,13 +148,16 @@ def translate(given: Given, *, complete: bool = False, beside: Mapping[str, Any]
     loaded = Loaded(options=dict(given))
     values = {name: value for name, (value, _) in given.items()}
     functions = {}
-    for name, (value, source) in given.items():
+    # What is a function of the others comes last, for it counts more than they do.
+    for name, (value, source) in sorted(given.items(), key=lambda one: one[0] == "ssl_context"):
         option = BY_NAME[name]
         try:
             if option.fate is Fate.HOOK:
                 if value is not None:
                     functions[name] = _function(option, value)
                 continue
+            if option.arity and value is not None:
+                value = _function(option, value)
             found = option.translate(value, {**(beside or {}), **values})
         except ConfigError as error:
             raise ConfigError(f"{source}: {_naming(name, error.what)}", *error.lines) from None

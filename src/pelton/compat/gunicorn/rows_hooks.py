@@ -47,10 +47,6 @@ HOOKS = (
     _hook("worker_exit", "In the worker, before its process ends in order.", 2),
     _hook("nworkers_changed", "In the supervisor, at the start and on SIGTTIN and SIGTTOU.", 3),
     _hook("on_exit", "In the supervisor, before it ends.", 1),
-    _refused(
-        "ssl_context",
-        "TLS is not Python's here; certfile, keyfile, ca_certs, cert_reqs and ciphers say the same.",
-    ),
     _refused("on_dirty_starting", _DIRTY),
     _refused("dirty_post_fork", _DIRTY),
     _refused("dirty_worker_init", _DIRTY),

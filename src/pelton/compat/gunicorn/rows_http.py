@@ -120,7 +120,33 @@ def _needless(name: str, flags: str, about: str, *harmless: Any, takes: Takes = 
 
 
 _STRICT = "it lets requests through that servers and proxies read differently: the way to smuggle requests."
-_H2 = "HTTP/2 is the proxy's: between it and the application HTTP/1.1 is as quick."
+_H2C = (
+    "write h2c:// in front of an address in bind: HTTP/2 with prior knowledge and HTTP/1.1 are spoken there."
+)
+# As RFC 9113 has it.
+_LEAST_WINDOW = 2**14
+
+
+def _protocols(value: Any, given: Mapping[str, Any]) -> Translation:
+    found = texts(value)
+    unknown = [one for one in found if one not in ("h1", "h2")]
+    if unknown:
+        raise ConfigError(f"http_protocols: {unknown[0]!r} is not spoken; h1 and h2 are.")
+    return Translation({"http2": "h2" in found})
+
+
+def _streams(value: Any, given: Mapping[str, Any]) -> Translation:
+    return Translation({"http2_streams": max(1, count(value))})
+
+
+def _window(value: Any, given: Mapping[str, Any]) -> Translation:
+    window = max(_LEAST_WINDOW, count(value))
+    return Translation({"http2_stream_window": window})
+
+
+def _http2(name: str, flag: str, target: str, about: str, convert: Any) -> Option:
+    return Option(name=name, flags=(flag,), fate=Fate.MAPPED, target=target, about=about, convert=convert)
+
 
 HTTP = (
     Option(
@@ -233,10 +259,32 @@ HTTP = (
     _needless("http_parser", "--http-parser", "There is one parser, in Rust.", "auto", "fast", "python"),
     _needless("root_path", "--root-path", "Only ASGI applications see it.", ""),
     *TLS,
-    _refused("http_protocols", "--http-protocols", _H2, "h1", ["h1"], ("h1",), "h1,h2", "h2,h1"),
-    _refused("http2_cleartext", "--http2-cleartext", _H2, "off", False),
-    _needless("http2_max_concurrent_streams", "--http2-max-concurrent-streams", _H2),
-    _needless("http2_initial_window_size", "--http2-initial-window-size", _H2),
-    _needless("http2_max_frame_size", "--http2-max-frame-size", _H2),
-    _needless("http2_max_header_list_size", "--http2-max-header-list-size", _H2),
+    _http2(
+        "http_protocols",
+        "--http-protocols",
+        "http2",
+        "HTTP/2 is offered over TLS unless this says h1 alone; HTTP/1.1 always is. There is no h3.",
+        _protocols,
+    ),
+    _refused("http2_cleartext", "--http2-cleartext", _H2C, "off", False),
+    _http2(
+        "http2_max_concurrent_streams",
+        "--http2-max-concurrent-streams",
+        "http2_streams",
+        "The same.",
+        _streams,
+    ),
+    _http2(
+        "http2_initial_window_size",
+        "--http2-initial-window-size",
+        "http2_stream_window",
+        "The same, at least 16 KiB.",
+        _window,
+    ),
+    _needless("http2_max_frame_size", "--http2-max-frame-size", "It is 16 KiB, as everywhere.", 16384),
+    _needless(
+        "http2_max_header_list_size",
+        "--http2-max-header-list-size",
+        "max_head_bytes is the limit for both versions.",
+    ),
 )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pelton.compat.gunicorn.option import Fate, Option, Takes, Translation
 from pelton.exceptions import ConfigError
+from pelton.loader.tracebacks import users_traceback
+
+if TYPE_CHECKING:
+    import ssl
 
 # As Python's ssl module numbers them: CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED.
 _CERT_REQS: Final = {"0": "none", "1": "optional", "2": "required"}
@@ -36,6 +40,33 @@ def _cert_reqs(value: Any, given: Mapping[str, Any]) -> Translation:
 
 def _ciphers(value: Any, given: Mapping[str, Any]) -> Translation:
     return Translation({"ciphers": str(value)})
+
+
+def _ssl_context(value: Any, given: Mapping[str, Any]) -> Translation:
+    from pelton.compat.gunicorn.views import ConfigView
+    from pelton.tls.ssl_context import encryption_of, recorded
+
+    conf = ConfigView(given)
+    try:
+        with recorded():
+            context = value(conf, lambda: _default_context(conf))
+    except Exception as error:
+        raise ConfigError(f"it failed:\n{users_traceback(error).rstrip()}") from None
+    if context is None:
+        raise ConfigError("it has to give an SSLContext, and gave None.")
+    return Translation(encryption_of(context))
+
+
+def _default_context(conf: Any) -> ssl.SSLContext:
+    """What gunicorn's own factory makes of the options."""
+    import ssl
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=conf.ca_certs)
+    context.load_cert_chain(certfile=conf.certfile, keyfile=conf.keyfile)
+    context.verify_mode = ssl.VerifyMode(int(conf.cert_reqs))
+    if conf.ciphers:
+        context.set_ciphers(conf.ciphers)
+    return context
 
 
 def _row(name: str, flag: str, about: str, convert: Any, *harmless: Any) -> Option:
@@ -73,5 +104,14 @@ TLS = (
         "--ciphers",
         "The same, by names of suites; groups such as HIGH or !aNULL mean nothing and are told of.",
         _ciphers,
+    ),
+    Option(
+        name="ssl_context",
+        fate=Fate.MAPPED,
+        target="certfile, keyfile, ca_certs, cert_reqs, tls_versions, ciphers",
+        about="Called once, when the file is read. What the context was told is taken over: its files, the "
+        "lowest and highest version, whether clients are asked. A sni_callback and a password are refused.",
+        arity=(2,),
+        convert=_ssl_context,
     ),
 )

@@ -14,6 +14,12 @@ from pelton.config.setting import Group, Part, Unit, setting
 class Http2:
     """These rows."""
 
+    http2: bool = setting(
+        True,
+        Unit.FLAG, Group.HTTP2, Part.FRONT, "--http2",
+        help="Whether HTTP/2 is offered to clients that speak TLS (by ALPN).",
+        reason="Browsers ask for it, and it is the same application for it.",
+    )  # fmt: skip
     http2_streams: int = setting(
         100,
         Unit.COUNT, Group.HTTP2, Part.FRONT, "--http2-streams",
@@ -23,18 +29,18 @@ class Http2:
         minimum=1,
     )  # fmt: skip
     http2_stream_window: int = setting(
-        256 * 2**10,
+        2**20,
         Unit.BYTES, Group.HTTP2, Part.FRONT, "--http2-stream-window",
         help="How much of a request body may come before any of it has been stored or read; more breaks the "
         "stream off (FLOW_CONTROL_ERROR).",
-        reason="2.5 MB/s for a client that is 100 ms away.",
+        reason="10 MB/s for a client that is 100 ms away.",
         minimum=2**14,
     )  # fmt: skip
     http2_connection_window: int = setting(
-        2**20,
+        2 * 2**20,
         Unit.BYTES, Group.HTTP2, Part.FRONT, "--http2-connection-window",
         help="The same for all requests of one connection together; more ends the connection.",
-        reason="Four uploads at full speed; it is also the most memory that one connection can hold with "
+        reason="Two uploads at full speed; it is also the most memory that one connection can hold with "
         "bodies that nobody reads.",
         minimum=2**16,
     )  # fmt: skip

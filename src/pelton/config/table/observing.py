@@ -49,6 +49,14 @@ class Observing:
         help="Look now and then at what running requests do, where there is somebody who may ask.",
         reason="It costs less than a hundredth, and what was slow an hour ago cannot be looked at any more.",
     )  # fmt: skip
+    agent_bind: tuple[str, ...] = setting(
+        (),
+        Unit.ADDRESS, Group.HEALTH, Part.SUPERVISOR, "--agent-bind",
+        help="Where to tell HAProxy's agent-check the weight of this server; as --bind. May be repeated.",
+        reason="Only where several servers share the load does anybody ask.",
+        more="One line for each connection: a weight from what is free, drain while the server ends, maint "
+        "while it has no workers; see fleet.md.",
+    )  # fmt: skip
 
     log_level: str = setting(
         "info",

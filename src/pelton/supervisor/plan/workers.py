@@ -13,6 +13,9 @@ from pelton.supervisor.plan.turn import LOST_TIME, Turn
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
+# After workers that were ready and died at once. Shorter, because they may have served until somebody killed
+# them, and every second without a worker is felt; long enough that a broken one costs next to nothing.
+LONGEST_DELAY_AFTER_READY = 2.0
 MOST_FAILURES = 5
 # Who has lived for so long after it became ready has not died of that.
 SETTLED_AFTER = 2.0
@@ -182,7 +185,7 @@ def _count_death(turn: Turn, worker: Worker) -> None:
     if deaths.count == 1:
         # It may have been an accident.
         return
-    delay = min(FIRST_DELAY * 2 ** (deaths.count - 2), LONGEST_DELAY)
+    delay = min(FIRST_DELAY * 2 ** (deaths.count - 2), LONGEST_DELAY_AFTER_READY)
     deaths.wait_until = turn.now + delay
     turn.log(
         "warning",

@@ -90,6 +90,11 @@ impl Http2 {
         self.session.release(stream);
     }
 
+    /// Whether the client has so much to read first that what could be left out should be.
+    pub fn is_behind(&mut self) -> bool {
+        self.unsent() > WIRE
+    }
+
     fn unsent(&mut self) -> usize {
         self.session.output().len() - self.sent
     }
