@@ -89,6 +89,8 @@ fn main() -> std::io::Result<()> {
         processors: 1.0,
         cache_bytes: 0,
         rate_limits: Vec::new(),
+        path_limits: Vec::new(),
+        priority_paths: Vec::new(),
         compression: pelton_front::CompressionSettings::default(),
         static_files: pelton_front::StaticSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,

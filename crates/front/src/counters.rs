@@ -84,6 +84,10 @@ counters! {
     requests_refused,
     /// Requests refused because the queue was full.
     requests_shed,
+    /// Requests refused because as many waited for others of their path as may.
+    path_requests_shed,
+    /// Requests that wait for others of their path now.
+    path_requests_queued,
     /// Requests refused because they waited too long.
     requests_expired,
     /// Requests answered 504 because they ran too long.

@@ -45,6 +45,7 @@ pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
 pub use notices::{Asked, Level, News, Notice};
 pub use rate_limits::RateRule;
+pub use scheduling::path_limits::{PathLimit, PathRule};
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
 pub use settings::Settings;

@@ -12,6 +12,7 @@ use crate::compression::CompressionSettings;
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::rate_limits::RateRule;
+use crate::scheduling::path_limits::{PathLimit, PathRule};
 use crate::scheduling::self_call::SelfCallPolicy;
 use crate::static_files::StaticSettings;
 
@@ -106,6 +107,10 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// How often clients may ask.
     pub rate_limits: Vec<RateRule>,
+    /// How many requests of some paths run at once.
+    pub path_limits: Vec<PathLimit>,
+    /// Which requests go before others.
+    pub priority_paths: Vec<PathRule>,
     /// How responses are compressed.
     pub compression: CompressionSettings,
     /// Files that are sent without the application.

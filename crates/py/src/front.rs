@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use pelton_front::{
     Challenges, Common, CompressionSettings, Encryption, FrontHandle, Level, ListenerSettings, LocalCall,
-    News, Origin, Protocol, Proxies, RateRule, Role, SelfCallPolicy, Settings, StaticSettings, Streams, Told,
-    WorkerLink,
+    News, Origin, PathLimit, PathRule, Protocol, Proxies, RateRule, Role, SelfCallPolicy, Settings,
+    StaticSettings, Streams, Told, WorkerLink,
 };
 use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
@@ -89,6 +89,23 @@ fn rate_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<RateRule>> {
         field: field.to_ascii_lowercase().into_bytes(),
     });
     Ok(made.collect())
+}
+
+/// How many requests of some paths run at once: of each limit the method, the path, the number, and the bounds of its queue.
+fn path_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<PathLimit>> {
+    let limits: Vec<(String, String, usize, usize, f64)> = settings.getattr("path_limits")?.extract()?;
+    let made = limits.into_iter().map(|(method, path, count, queue_length, queue_seconds)| {
+        let rule = PathRule { method: method.into_bytes(), path: path.into_bytes() };
+        Ok(PathLimit { rule, count, queue_length, queue_time: timeout_of(queue_seconds)? })
+    });
+    made.collect()
+}
+
+/// Which requests go before others: methods and paths.
+fn priority_paths_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<PathRule>> {
+    let rules: Vec<(String, String)> = settings.getattr("priority_paths")?.extract()?;
+    let made = rules.into_iter();
+    Ok(made.map(|(method, path)| PathRule { method: method.into_bytes(), path: path.into_bytes() }).collect())
 }
 
 /// Which files are sent without the application.
@@ -197,6 +214,8 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         processors: from.getattr("processors")?.extract()?,
         cache_bytes: number(from, "cache_bytes")?,
         rate_limits: rate_limits_of(from)?,
+        path_limits: path_limits_of(from)?,
+        priority_paths: priority_paths_of(from)?,
         self_call: match &*from.getattr("self_call")?.extract::<String>()? {
             "off" => SelfCallPolicy::Off,
             "warn" => SelfCallPolicy::Warn,

@@ -97,7 +97,7 @@ def _supervise(
             if str(runtime_folder()) not in str(listener):
                 LOGGER.info("metrics and health checks are answered on %s", listener)
         for listener in opened.agent_listeners:
-            LOGGER.info("load balancers are told the weight on %s", listener)
+            LOGGER.info("load balancers are told the weight on %s", listener.address)
         succession.announce()
         notifier.ready(f"serves with {rules.workers} worker processes")
         hooks_of(settings).ready()

@@ -17,8 +17,8 @@ use crate::transport::listener::Role;
 
 const JSON: &[u8] = b"application/json";
 /// Why a worker has as many threads as it has, in the order of `Why` in `src/pelton/sizing/policy.py`.
-pub(crate) const REASONS: [&str; 8] =
-    ["steady", "needed", "passing", "computing", "same", "memory", "bound", "calm"];
+pub(crate) const REASONS: [&str; 9] =
+    ["steady", "needed", "passing", "computing", "same", "memory", "bound", "calm", "ahead"];
 
 impl EventLoop {
     /// Answers the request whose head has just come if it is a health check, or came by an admin listener, where there is nothing else. False:

@@ -50,6 +50,7 @@ use crate::reactor::timers::Timers;
 use crate::saturation::Saturation;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::{Dispatch, Place};
+use crate::scheduling::path_limits::PathLimits;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::static_files::StaticFiles;
@@ -244,7 +245,8 @@ impl EventLoop {
         };
         let helpers = Helpers::new(Arc::clone(&common.doorbell));
         let affinity = Affinity::new(settings.debugger_affinity, settings.session_affinity);
-        let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
+        let paths = PathLimits::new(&settings.path_limits, &settings.priority_paths);
+        let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity, paths);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         let meter = (listeners.count(Role::Admin) > 0).then(Box::default);
         let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
@@ -492,6 +494,7 @@ impl EventLoop {
         self.shared.counters.connections_open.set(self.connections.len() as u64);
         self.shared.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
+        self.shared.counters.path_requests_queued.set(self.dispatch.paths.waiting() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
         if let Some(compression) = &self.compression {

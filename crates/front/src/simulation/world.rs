@@ -192,6 +192,8 @@ fn settings(shape: Shape, log: &File) -> Settings {
         processors: 1.0,
         cache_bytes: 0,
         rate_limits: Vec::new(),
+        path_limits: Vec::new(),
+        priority_paths: Vec::new(),
         compression: crate::compression::CompressionSettings::default(),
         static_files: crate::static_files::StaticSettings::default(),
         self_call: crate::SelfCallPolicy::Off,
