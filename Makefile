@@ -13,7 +13,7 @@ export PIP_QUIET := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run simulate test test-rust test-python check lint format bench instructions wheels fuzz fuzz-short clean
+.PHONY: help setup build run simulate test test-rust test-python check lint format bench instructions wheels docs fuzz fuzz-short clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,11 @@ build: $(VENV)/.built ## Build the native module and install pelton into the vir
 run: build ## Serve the example on http://127.0.0.1:8000
 	$(BIN)/pelton examples/hello.py
 
-test: test-rust test-python ## Run all tests
+# Python's tests mostly wait, so Rust's are compiled and run beside them, with what processor time is left.
+test: build ## Run all tests
+	@mkdir -p target; nice -n 19 $(MAKE) --no-print-directory test-rust >target/test-rust.log 2>&1 & rust=$$!; \
+	$(MAKE) --no-print-directory test-python; python=$$?; \
+	wait $$rust; rust=$$?; cat target/test-rust.log; exit $$((python | rust))
 
 test-rust: $(VENV)/.tools ## Run the Rust tests
 	cargo test --workspace --quiet
@@ -81,6 +85,10 @@ simulate: ## Play SEEDS histories of the front (100,000), or the one of SEED, wi
 wheels: $(VENV)/.tools ## Build wheels for every Python that is here, and the source distribution, and try them
 	$(BIN)/pip install --quiet --group release
 	$(BIN)/python tools/wheels.py
+
+docs: $(VENV)/.tools ## Build the documentation site into target/site; a link that leads nowhere is an error
+	$(BIN)/pip install --quiet --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 fuzz: fuzz/.ready ## Fuzz each target of fuzz/ for FUZZ_SECONDS (10 minutes)
 	@for target in $(FUZZ_TARGETS); do ($(call FUZZ_RUN,$$target,$(FUZZ_SECONDS))) || exit 1; done

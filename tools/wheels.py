@@ -79,8 +79,14 @@ def build(pythons: list[Path], *, native: bool, out: Path) -> None:
     """Builds one wheel for each interpreter."""
     command: list[str | Path] = [maturin(), "build", "--release", "--out", out, "--interpreter", *pythons]
     command += ["--compatibility", "linux"] if native else ["--zig", "--compatibility", TAG]
-    # maturin finds zig as a module of the first Python on the path.
-    run(*command, cwd=ROOT, env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    # maturin finds zig as a module of the first Python on the path. In a folder of its own, or a build for
+    # development would wait until the last wheel is done.
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "CARGO_TARGET_DIR": str(ROOT / "target/wheels"),
+    }
+    run(*command, cwd=ROOT, env=environment)
 
 
 def split_symbols(wheel: Path, symbols: Path) -> None:
@@ -137,6 +143,14 @@ def serves(python: Path, distribution: Path) -> None:
     print(f"{distribution.name}: installed without Rust, and serves", flush=True)
 
 
+def is_tried(folder: Path, version: tuple[int, int], python: Path) -> bool:
+    """Tries the wheel of a folder for this interpreter, if there is one."""
+    wheels = list(folder.glob(f"*-cp{version[0]}{version[1]}-*.whl"))
+    for wheel in wheels:
+        serves(python, wheel)
+    return bool(wheels)
+
+
 def contents(wheel: Path) -> str:
     """Its size, packed and unpacked."""
     with zipfile.ZipFile(wheel) as archive:
@@ -149,8 +163,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--native", action="store_true", help="for this machine only, without zig")
     parser.add_argument("--only", metavar="3.N", help="only this version of Python")
+    parser.add_argument("--try", dest="folder", type=Path, help="only try the wheels of this folder")
     arguments = parser.parse_args()
     found = interpreters()
+    if arguments.folder is not None:
+        tried = [version for version, python in found.items() if is_tried(arguments.folder, version, python)]
+        if not tried:
+            raise SystemExit(f"wheels: none of {arguments.folder} is for an interpreter that is here")
+        return
     if arguments.only:
         major, minor = map(int, arguments.only.split("."))
         found = {version: python for version, python in found.items() if version == (major, minor)}

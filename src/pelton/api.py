@@ -33,7 +33,7 @@ from pelton.net.opened import open_all
 from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
-from pelton.sizing.limits import bounded
+from pelton.sizing.limits import bounded, usable_processors
 from pelton.static.compression import compression_of
 from pelton.static.flask_folders import static_folders
 from pelton.static.settings import AUTO, front_files
@@ -112,6 +112,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             **front_statsd(settings, opened.statsd),
             self_call=self_call_of(settings),
             **waiting_room(settings.bind),
+            processors=usable_processors(settings),
             static_files=front_files(settings),
             compression=compression_of(settings),
         )
@@ -143,6 +144,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             counts=counts,
             owns_process=owns_process,
             redirect_listeners=opened.redirect_listeners,
+            agent_listeners=opened.agent_listeners,
             certificates=certificates,
         )
         running._start()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -272,3 +274,35 @@ def test_numbers_that_are_none(live: StartLive, arguments: list[str], says: str)
     server = live(HELLO, *arguments, any_port=False)
     assert server.exit_code() == 2
     server.log.wait_for(says)
+
+
+# gevent-websocket
+
+
+def test_gevent_websockets_package_is_warned_of(live: StartLive, tmp_path: Path) -> None:
+    # Only looked for, and never imported.
+    (tmp_path / "geventwebsocket.py").write_text("raise RuntimeError\n")
+    (tmp_path / "shop.py").write_text(_APP % "shop")
+    name = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
+    server = live("shop", "-k", name, directory=tmp_path, environment={"PYTHONPATH": str(tmp_path)})
+    assert server.ask(request()).text == "shop"
+    line = server.log.wait_for("gevent-websocket is installed").string
+    assert "WARNING" in line
+    assert "simple-websocket" in line
+
+
+# eventlet in development
+
+
+def test_flask_serve_with_eventlet_prints_no_tracebacks(tmp_path: Path) -> None:
+    code = (
+        "import flask; from pelton.config.settings import Settings; "
+        "from pelton.worker.runners.eventlet import prepare; prepare(Settings()); "
+        "from eventlet import patcher; assert patcher.is_monkey_patched('thread')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "monkey" not in done.stderr

@@ -98,6 +98,7 @@ class Worker:
         self._window = (0.0, 0.0)
         self._share = 0.0
         self._being_made = 0.0
+        self._full_since: float | None = None
 
     def run(self, seconds: float, arrivals: Callable[[float], Iterable[Request]]) -> None:
         """``arrivals`` gives what comes within the millisecond that begins at the given time."""
@@ -180,9 +181,13 @@ class Worker:
             self._wait(request, request.phases[request.at])
 
     def _look(self) -> None:
-        is_full = self.busy >= self.threads and self._being_made < 1 and bool(self.ready)
-        head_age = self.now - self.ready[0].came if is_full else 0.0
-        is_urgent = head_age >= policy.PATIENCE and self.now >= self._held_until
+        is_full = self.busy >= self.threads and self._being_made < 1
+        head_age = self.now - self.ready[0].came if is_full and self.ready else 0.0
+        if not is_full or self._full_since is None:
+            self._full_since = self.now if is_full else None
+        full_for = 0.0 if self._full_since is None else self.now - self._full_since
+        is_due = head_age >= policy.PATIENCE if self.ready else full_for >= policy.PATIENCE
+        is_urgent = is_due and self.now >= self._held_until
         if self.now < self._look_at and not is_urgent:
             return
         seen = Observation(
@@ -192,6 +197,7 @@ class Worker:
             head_age=head_age,
             lock_wait=QUANTUM * MS if self.computing else 0.0,
             computing=self._share_of_window(),
+            is_full=is_full,
             same=max((len(pool.queue) for pool in self.pools), default=0),
             memory_left=None if self.memory is None else self.memory - self.threads * (512 << 10),
         )
@@ -206,7 +212,9 @@ class Worker:
             # Only idle ones go.
             self.threads = max(decision.permits, self.busy)
         self._look_at = self.now + LOOK
-        self._held_until = self.now + (AGAIN if decision.holds else 0.0)
+        is_held = decision.permits <= seen.threads and (seen.is_full or decision.holds)
+        self._held_until = self.now + (AGAIN if is_held else 0.0)
+        self._full_since = None
 
     def _share_of_window(self) -> float:
         since, computed = self._window

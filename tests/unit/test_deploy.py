@@ -131,3 +131,18 @@ def test_systemd_takes_it_and_finds_it_safe(tmp_path: Path) -> None:
     exposure = re.search(r"Overall exposure level for shop\.service: ([\d.]+)", found.stdout)
     assert exposure, found.stdout + found.stderr
     assert float(exposure[1]) <= 3
+
+
+def test_kubernetes_would_take_it(tmp_path: Path) -> None:
+    kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="no schemas (make setup)")
+    yaml = pytest.importorskip("yaml", reason="it comes with the schemas")
+    text = deploy("kubernetes", tmp_path, "--drain-delay", "7s")["shop.yaml"]
+    kinds = []
+    for document in yaml.safe_load_all(text):
+        # Strict: a misspelt field is an error, too.
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+        kinds.append(document["kind"])
+    assert kinds == ["Deployment", "Service", "PodDisruptionBudget"]
+    broken = next(yaml.safe_load_all(text.replace("replicas", "replica")))
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, kubernetes_validate.latest_version(), strict=True)

@@ -84,6 +84,10 @@ counters! {
     requests_refused,
     /// Requests refused because the queue was full.
     requests_shed,
+    /// Requests refused because as many waited for others of their path as may.
+    path_requests_shed,
+    /// Requests that wait for others of their path now.
+    path_requests_queued,
     /// Requests refused because they waited too long.
     requests_expired,
     /// Requests answered 504 because they ran too long.
@@ -96,6 +100,8 @@ counters! {
     permits_lent,
     /// Health checks answered.
     health_answers,
+    /// Lines told to load balancers by the agent's port.
+    agent_answers,
     /// Requests whose client's socket was offered to a worker.
     sockets_offered,
     /// Requests answered 408 because their head was late.

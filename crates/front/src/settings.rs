@@ -12,6 +12,7 @@ use crate::compression::CompressionSettings;
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::rate_limits::RateRule;
+use crate::scheduling::path_limits::{PathLimit, PathRule};
 use crate::scheduling::self_call::SelfCallPolicy;
 use crate::static_files::StaticSettings;
 
@@ -98,10 +99,16 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// How many processors the workers together can use at most.
+    pub processors: f64,
     /// Bytes of the response cache; 0 for none.
     pub cache_bytes: usize,
     /// How often clients may ask.
     pub rate_limits: Vec<RateRule>,
+    /// How many requests of some paths run at once.
+    pub path_limits: Vec<PathLimit>,
+    /// Which requests go before others.
+    pub priority_paths: Vec<PathRule>,
     /// How responses are compressed.
     pub compression: CompressionSettings,
     /// Files that are sent without the application.
@@ -110,6 +117,8 @@ pub struct Settings {
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).
     pub debugger_affinity: bool,
+    /// Whether requests with `sid=…-wN` in the query go to worker N (`affinity`).
+    pub session_affinity: bool,
     /// How long a handshake of TLS may take.
     pub handshake_time: Duration,
     /// Handshakes under way at once; 0 for no limit.

@@ -29,6 +29,18 @@ pub fn fine_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
+/// Microseconds of processor time that a process and all of its threads have taken; None where there is no such process.
+pub fn process_cpu_us(pid: u32) -> Option<u64> {
+    let mut clock: libc::clockid_t = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the first writes to `clock`, the second to `time`; whether there is such a process the kernel finds out.
+    let known = unsafe {
+        libc::clock_getcpuclockid(libc::pid_t::try_from(pid).ok()?, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    known.then_some(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000)
+}
+
 #[cfg(feature = "simulation")]
 thread_local! {
     static VIRTUAL_US: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
@@ -54,6 +66,16 @@ mod tests {
         let (coarse, fine, later) = (coarse_ms(), fine_us(), fine_us());
         // The coarse clock is behind by a tick at most, which is 10 ms where ticks are longest; this thread may be away for longer.
         assert!(fine / 1000 >= coarse && later >= fine && coarse_ms() + 10 >= fine / 1000);
+    }
+
+    #[test]
+    fn a_process_has_a_clock_while_it_is_there() {
+        let before = process_cpu_us(std::process::id()).unwrap();
+        while process_cpu_us(std::process::id()).unwrap() == before {}
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(process_cpu_us(child.id()), None);
+        assert_eq!(process_cpu_us(u32::MAX), None);
     }
 
     #[test]

@@ -129,8 +129,9 @@ impl Population {
         Crowding { threads, idle, most_busy: threads.saturating_sub(least_idle), waiting, head_age }
     }
 
-    /// Sleeps until no thread is idle and a request has waited for `patience`, or until `timeout` is over. While fewer than `expected`
-    /// threads have come, those that are missing count as idle. `queue` gives how many requests were ever handed over and ever taken.
+    /// Sleeps until no thread has been idle for `patience`, and every request that waits has waited for as long; or until `timeout` is
+    /// over. While fewer than `expected` threads have come, those that are missing count as idle. `queue` gives how many requests were
+    /// ever handed over and ever taken.
     /// `is_over` ends the wait. For one observer at a time.
     pub(crate) fn observe(
         &self,
@@ -141,6 +142,7 @@ impl Population {
         let deadline = Instant::now() + wanted.timeout;
         // The requests up to this one were there at that time: as long as they have not all been taken, the head is as old at least.
         let mut mark: Option<(u32, Instant)> = None;
+        let mut full_since: Option<Instant> = None;
         self.is_observed.store(true, Ordering::SeqCst);
         let crowding = loop {
             let ticket = self.short.load(Ordering::SeqCst);
@@ -156,7 +158,12 @@ impl Population {
                     Duration::ZERO
                 }
             };
-            if is_full && waiting > 0 && age >= wanted.patience {
+            full_since = if is_full { full_since.or(Some(now)) } else { None };
+            let is_due = match waiting {
+                0 => full_since.is_some_and(|since| now - since >= wanted.patience),
+                _ => is_full && age >= wanted.patience,
+            };
+            if is_due {
                 break self.look(waiting, age);
             }
             let left = deadline.saturating_duration_since(now);
@@ -177,7 +184,7 @@ impl Population {
 /// What an observer waits for; see [`Scheduler::observe`](crate::Scheduler::observe).
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// How long a request has to wait before it is told.
+    /// How long all threads have to be at requests, and a request has to wait where one does, before it is told.
     pub patience: Duration,
     /// How often it is looked while all threads are at requests.
     pub tick: Duration,

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use pelton_front::{
     Challenges, Common, CompressionSettings, Encryption, FrontHandle, Level, ListenerSettings, LocalCall,
-    News, Origin, Protocol, Proxies, RateRule, Role, SelfCallPolicy, Settings, StaticSettings, Streams,
-    WorkerLink,
+    News, Origin, PathLimit, PathRule, Protocol, Proxies, RateRule, Role, SelfCallPolicy, Settings,
+    StaticSettings, Streams, WorkerLink,
 };
 use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
@@ -89,6 +89,23 @@ fn rate_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<RateRule>> {
         field: field.to_ascii_lowercase().into_bytes(),
     });
     Ok(made.collect())
+}
+
+/// How many requests of some paths run at once: of each limit the method, the path, the number, and the bounds of its queue.
+fn path_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<PathLimit>> {
+    let limits: Vec<(String, String, usize, usize, f64)> = settings.getattr("path_limits")?.extract()?;
+    let made = limits.into_iter().map(|(method, path, count, queue_length, queue_seconds)| {
+        let rule = PathRule { method: method.into_bytes(), path: path.into_bytes() };
+        Ok(PathLimit { rule, count, queue_length, queue_time: timeout_of(queue_seconds)? })
+    });
+    made.collect()
+}
+
+/// Which requests go before others: methods and paths.
+fn priority_paths_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<PathRule>> {
+    let rules: Vec<(String, String)> = settings.getattr("priority_paths")?.extract()?;
+    let made = rules.into_iter();
+    Ok(made.map(|(method, path)| PathRule { method: method.into_bytes(), path: path.into_bytes() }).collect())
 }
 
 /// Which files are sent without the application.
@@ -193,8 +210,11 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         interrupt_grace: seconds(from, "request_timeout_grace")?,
         worker_time: limit(from, "worker_timeout")?,
         health_path: from.getattr("health_path")?.extract()?,
+        processors: from.getattr("processors")?.extract()?,
         cache_bytes: number(from, "cache_bytes")?,
         rate_limits: rate_limits_of(from)?,
+        path_limits: path_limits_of(from)?,
+        priority_paths: priority_paths_of(from)?,
         self_call: match &*from.getattr("self_call")?.extract::<String>()? {
             "off" => SelfCallPolicy::Off,
             "warn" => SelfCallPolicy::Warn,
@@ -202,6 +222,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             other => return Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
         },
         debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
+        session_affinity: from.getattr("affinity")?.extract::<String>()? == "session",
         handshake_time: seconds(from, "handshake_seconds")?,
         handshakes_at_once: number(from, "handshakes_at_once")?,
         handshake_rate: number(from, "handshake_rate")?,
@@ -292,6 +313,7 @@ fn listener((descriptor, role, tls): Described, is_h2c: bool) -> PyResult<Listen
         "application" => Role::Application,
         "redirect" => Role::Redirect,
         "admin" => Role::Admin,
+        "agent" => Role::Agent,
         other => return Err(PyValueError::new_err(format!("a listener cannot be for {other:?}"))),
     };
     let protocol = if is_h2c { Protocol::Either } else { Protocol::Http1 };

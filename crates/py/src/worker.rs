@@ -36,6 +36,13 @@ struct Clocks {
     sum: Duration,
 }
 
+/// How long the calling thread has waited for a processor in its life; 0 where the kernel does not tell.
+fn run_delay() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let delay = text.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok());
+    Duration::from_nanos(delay.unwrap_or_default())
+}
+
 /// Calls one WSGI application for the requests that arrive over one link.
 #[pyclass(frozen, module = "pelton._engine")]
 pub struct Worker {
@@ -133,12 +140,13 @@ impl Worker {
         expected: u32,
     ) -> PyResult<Observed> {
         let [timeout, patience, tick] = [timeout_of(timeout)?, timeout_of(patience)?, timeout_of(tick)?];
-        let (crowding, seen_at) = py.detach(|| {
+        let (crowding, delayed, seen_at) = py.detach(|| {
             let seen = self.scheduler.observe(&Wanted { patience, tick, timeout, expected });
-            (seen, Instant::now())
+            (seen, run_delay(), Instant::now())
         });
         let Crowding { threads, idle, most_busy, waiting, head_age } = crowding;
-        let lock_wait = seen_at.elapsed().as_secs_f64();
+        // Without the time in which the lock may have been free, but there was no processor for this thread.
+        let lock_wait = seen_at.elapsed().saturating_sub(run_delay().saturating_sub(delayed)).as_secs_f64();
         let computed = self.computed();
         Ok((threads, idle, most_busy, waiting, head_age.as_secs_f64(), lock_wait, computed))
     }

@@ -90,7 +90,7 @@ def _disagreements(settings: Settings) -> Iterator[Finding]:
 def check_addresses(settings: Settings) -> Iterator[Finding]:
     """Whether pelton could listen where it should."""
     seen: set[str] = set()
-    for text in (*settings.bind, *settings.redirect_bind, *settings.admin_bind):
+    for text in (*settings.bind, *settings.redirect_bind, *settings.admin_bind, *settings.agent_bind):
         address = parse_bind(text).address
         if str(address) in seen and not (isinstance(address, TcpAddress) and address.port == 0):
             yield fault(f"{address} is named twice.")

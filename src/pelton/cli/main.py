@@ -452,6 +452,12 @@ _COMMANDS: dict[str, click.Command] = {
     ),
 }
 
+
+def commands() -> dict[str, click.Command]:
+    """The commands by the word that names them."""
+    return dict(_COMMANDS)
+
+
 main = _Main(
     "pelton",
     params=[

@@ -56,8 +56,8 @@ more than `WEB_CONCURRENCY`.
 Sizes are written `65536`, `64KiB`, `1.5MiB`, `10MB`; times `30`, `30s`, `500ms`, `2min`, `1h`. On the command
 line a switch is turned off by `--no-…`, elsewhere by `off` (or `false`).
 
-No setting is read again by a reload (`HUP`); a new start or `USR2` reads all of them. Where a setting can be
-changed in another way while pelton runs, its entry says so.
+A reload (`HUP`) reads files again, and takes over the settings whose entries say so; a new start or `USR2`
+takes over all of them. Where a setting can be changed in another way while pelton runs, its entry says so.
 
 Shell completion: `eval "$(_PELTON_COMPLETE=bash_source pelton)"`, the same with `zsh_source`, or for fish
 `_PELTON_COMPLETE=fish_source pelton | source`.

@@ -69,6 +69,8 @@ class Settings(
     # (`pelton.reloader.waiting_room`): both ends of a socket. -1: nowhere, they are closed.
     waiting_in: int = -1
     waiting_out: int = -1
+    # Nor this: how many processors the workers together can use (`pelton.sizing.limits.usable_processors`).
+    processors: float = 1.0
 
 
 TABLE: tuple[Setting, ...] = table_of(Settings)

@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,10 +76,12 @@ class Facts:
     @property
     def port(self) -> int:
         """The first TCP port that it listens on."""
-        for bind in self.settings.bind:
-            if found := re.search(r":(\d+)$", bind) if not bind.startswith(("unix:", "fd:")) else None:
-                return int(found[1])
-        return DEFAULT_PORT
+        return _first_port(self.settings.bind) or DEFAULT_PORT
+
+    @property
+    def agent_port(self) -> int | None:
+        """The first TCP port at which load balancers are told the weight."""
+        return _first_port(self.settings.agent_bind)
 
     @property
     def end_seconds(self) -> int:
@@ -105,6 +108,13 @@ class Facts:
     def health_options(self) -> tuple[str, ...]:
         """What has to be added for that."""
         return () if self.settings.health_path else (f"--health-path={self.health}",)
+
+
+def _first_port(binds: Sequence[str]) -> int | None:
+    for bind in binds:
+        if found := re.search(r":(\d+)$", bind) if not bind.startswith(("unix:", "fd:")) else None:
+            return int(found[1])
+    return None
 
 
 def _words(row: Setting, value: object) -> list[str]:

@@ -20,7 +20,7 @@ def nginx(facts: Facts) -> list[File]:
 # pelton has to trust this proxy: pelton … --trusted-proxies 127.0.0.1
 upstream {facts.name} {{
     server {_server(facts)};
-    # Idle connections to pelton; shorter than its --keep-alive-timeout, so that none is used while it closes.
+    # Idle connections to pelton; shorter than its --keep-alive, so that none is used while it closes.
     keepalive 64;
     keepalive_timeout {facts.keep_alive_seconds}s;
 }}
@@ -68,7 +68,7 @@ def haproxy(facts: Facts) -> list[File]:
             f"""\
 # pelton has to trust this proxy: pelton … --trusted-proxies 127.0.0.1
 global
-    maxconn 20000
+    # maxconn is left out: HAProxy takes what the limit of open files (ulimit -n) allows.
 
 defaults
     mode http
@@ -80,9 +80,9 @@ defaults
     # For WebSockets.
     timeout tunnel 1h
     option http-keep-alive
-    option redispatch
+    # A server that has gone is known to have gone: the next try is at another one, at once.
+    option redispatch 1
     retries 2
-    # A request that may have run is not sent twice.
     retry-on conn-failure empty-response
 
 frontend web
@@ -90,6 +90,8 @@ frontend web
     option forwardfor
     http-request set-header X-Forwarded-Proto http unless {{ ssl_fc }}
     http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}
+    # Where nothing came back the request may have run. Only what may be repeated is sent again.
+    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
     default_backend {facts.name}
 
 backend {facts.name}
@@ -98,7 +100,7 @@ backend {facts.name}
     option httpchk
     http-check send meth GET uri {facts.health}/readyz ver HTTP/1.1 hdr Host {facts.name}
     http-check expect status 200
-    default-server inter 2s fall 2 rise 1 slowstart 5s
+    default-server inter 2s fall 2 rise 1 slowstart 5s{_agent(facts)}
     server {facts.name}1 {_server(facts).replace("unix:", "unix@")} check
 """,
         )
@@ -126,6 +128,11 @@ def apache(facts: Facts) -> list[File]:
 """,
         )
     ]
+
+
+def _agent(facts: Facts) -> str:
+    """The server says how much it can take, and that it is about to end, where it has an agent's port."""
+    return f" weight 100 agent-check agent-port {facts.agent_port} agent-inter 1s" if facts.agent_port else ""
 
 
 def _server(facts: Facts) -> str:

@@ -29,6 +29,7 @@ from pelton.logs.statsd import front_statsd
 from pelton.net.opened import Opened
 from pelton.process.control_socket import Line, LineClosedError, Message
 from pelton.reloader.waiting_room import waiting_room
+from pelton.sizing.limits import usable_processors
 from pelton.static.compression import compression_of
 from pelton.static.settings import front_files
 from pelton.tls.certificates import Certificates, certificates_of
@@ -79,6 +80,7 @@ def run(
                 **front_statsd(settings, opened.statsd),
                 self_call=self_call_of(settings),
                 **waiting_room(settings.bind),
+                processors=usable_processors(settings),
                 static_files=front_files(settings),
                 compression=compression_of(settings),
             ),

@@ -59,12 +59,13 @@ class Running:
         counts: LevelCounts,
         owns_process: bool = False,
         redirect_listeners: Sequence[Listener] = (),
+        agent_listeners: Sequence[Listener] = (),
         certificates: Certificates | None = None,
     ) -> None:
         self._front = front
         self._runner = runner
         self._listeners = tuple(listeners)
-        self._all_listeners = (*listeners, *redirect_listeners, *admin_listeners)
+        self._all_listeners = (*listeners, *redirect_listeners, *admin_listeners, *agent_listeners)
         self._redirect_listeners = tuple(redirect_listeners)
         self._certificates = certificates
         self._settings = settings

@@ -27,6 +27,8 @@ from pelton.tls.ticket_keys import NO_KEYS, new_store
 APPLICATION: Final = "application"
 REDIRECT: Final = "redirect"
 ADMIN: Final = "admin"
+# And a load balancer's question after the weight.
+AGENT: Final = "agent"
 
 # As the native front takes a listener: descriptor, role, and whether it is encrypted.
 Described = tuple[int, str, bool]
@@ -47,11 +49,12 @@ class Opened:
     redirect_listeners: tuple[Listener, ...] = ()
     material: Material | None = None
     ticket_keys: int = NO_KEYS
+    agent_listeners: tuple[Listener, ...] = ()
 
     @property
     def all_listeners(self) -> tuple[Listener, ...]:
         """In the order in which the front gets them."""
-        return self.listeners + self.redirect_listeners + self.admin_listeners
+        return self.listeners + self.redirect_listeners + self.admin_listeners + self.agent_listeners
 
     @property
     def described(self) -> list[Described]:
@@ -60,6 +63,7 @@ class Opened:
             (self.listeners, APPLICATION),
             (self.redirect_listeners, REDIRECT),
             (self.admin_listeners, ADMIN),
+            (self.agent_listeners, AGENT),
         )
         return [(one.socket.fileno(), role, one.tls) for listeners, role in roles for one in listeners]
 
@@ -92,6 +96,7 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
     binds = [parse_bind(text) for text in settings.bind]
     redirects = [parse_address(text) for text in settings.redirect_bind]
     admin = [parse_address(text) for text in settings.admin_bind]
+    agents = [parse_address(text) for text in settings.agent_bind]
     if not binds:
         raise ConfigError("There is no address to listen on.")
     _check_schemes(settings, binds)
@@ -122,6 +127,9 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
         for listener in redirect_listeners:
             undo.callback(listener.close)
         admin_listeners = open_listeners(admin, inherited)
+        for listener in admin_listeners:
+            undo.callback(listener.close)
+        agent_listeners = open_listeners(agents, inherited)
         undo.pop_all()
     return Opened(
         tuple(listeners),
@@ -131,6 +139,7 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
         tuple(redirect_listeners),
         material,
         ticket_keys,
+        tuple(agent_listeners),
     )
 
 

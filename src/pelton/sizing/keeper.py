@@ -46,7 +46,7 @@ class SizedWorker(Protocol):
     def observe(
         self, timeout: float, patience: float, tick: float, expected: int
     ) -> tuple[int, int, int, int, float, float, float]:
-        """Wait until all threads are at requests while another one has waited for ``patience``."""
+        """Wait until all threads have been at requests for ``patience``, and whoever waits for as long."""
 
     def dismiss(self, count: int) -> None:
         """Let so many threads return that have nothing to do."""
@@ -58,8 +58,8 @@ class SizedWorker(Protocol):
 class SizedRunner(Protocol):
     """A runner whose threads come and go."""
 
-    def add_thread(self) -> None:
-        """One thread more. Raises RuntimeError where the system has none left."""
+    def add_threads(self, count: int) -> None:
+        """So many threads more, soon. Raises RuntimeError where the system has none left."""
 
     def idents(self) -> list[int]:
         """Of its threads."""
@@ -158,7 +158,8 @@ class Keeper:
         self._tell(decision, seen, now)
         if decision.why is Why.SAME and self._common is not None:
             self._tell_of_common(self._common, seen.threads)
-        if decision.holds or now < self._refused_until:
+        is_held = decision.permits <= seen.threads and (seen.is_full or decision.holds)
+        if is_held or now < self._refused_until:
             self._ended.wait(_AGAIN)
         return expected
 
@@ -174,7 +175,7 @@ class Keeper:
         *,
         now: float,
     ) -> Observation:
-        looks = head_age >= PATIENCE and threads >= LOOK_FROM
+        looks = (head_age >= PATIENCE or idle == 0) and threads >= LOOK_FROM
         self._common = common_wait(self._runner.idents()) if looks else None
         return Observation(
             threads=threads,
@@ -183,20 +184,20 @@ class Keeper:
             head_age=head_age,
             lock_wait=lock_wait,
             computing=self._computed.note(computed, now),
+            is_full=idle == 0,
             same=0 if self._common is None else self._common.threads,
             memory_left=memory_left() if looks else None,
         )
 
     def _make(self, count: int, now: float) -> int:
-        made = 0
+        """How many will certainly be there."""
         try:
-            for made in range(count):  # noqa: B007  (how many were made is what counts)
-                self._runner.add_thread()
-            return count
+            self._runner.add_threads(count)
         except RuntimeError as error:
             self._refused_until = now + _REFUSED
             self._faults.write(f"The system refuses {self._name} another thread: {error}.")
-        return made
+            return 0
+        return count
 
     def _tell(self, decision: Decision, seen: Observation, now: float) -> None:
         """A line when the threads have become more than twice as many, or fewer than half."""
@@ -204,7 +205,7 @@ class Keeper:
         if (permits <= 2 * before and 2 * permits >= before) or now < self._told_at + _TOLD_EVERY:
             return
         # What is only on its way is told when it has arrived: a burst is one line.
-        if decision.why in (Why.NEEDED, Why.PASSING):
+        if decision.why in (Why.NEEDED, Why.PASSING, Why.AHEAD):
             return
         self._told_threads, self._told_at = permits, now
         self._news.write(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +25,7 @@ from pelton.process.resources import (
     automatic_workers,
     memory_limit,
     processes_limit,
+    processors,
     tasks_of_user,
 )
 
@@ -117,6 +119,14 @@ def worker_bounds(settings: Settings, root: Path = Path("/")) -> WorkerBounds:
     if most < least:
         return WorkerBounds(least, least, "as it was said, although processors and memory suggest fewer")
     return WorkerBounds(least, most, "processors and memory")
+
+
+def usable_processors(settings: Settings, root: Path = Path("/")) -> float:
+    """How many processors the workers can use together: those that are here, one for each interpreter."""
+    here = processors(root)
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return here
+    return min(here, float(worker_bounds(settings, root).most))
 
 
 def machine_limits(settings: Settings, root: Path = Path("/")) -> Iterator[Limit]:

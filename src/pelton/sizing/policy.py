@@ -5,9 +5,9 @@ Must not know threads, locks or clocks; `keeper` observes and does what this say
 tests/unit/test_sizing_policy.py show how it behaves under loads of every kind.
 
 # The rule
-*More* when a request has waited for `PATIENCE` although every thread is at a request: as many as wait, but at
-most `STEP` times as many as there are, since many of those that wait may be quick. Not when it would not
-help:
+*More* when a request has waited for `PATIENCE` although every thread is at a request: as many as wait, but
+`PASSING` first, and then at most `STEP` times as many as there are, since many of those that wait may be
+quick. Not when it would not help:
 
 - the interpreter is the bottleneck: the threads compute most of the time, or it could not be had within what
   a thread may keep it (then somebody computed all that time). Up to `PASSING` threads are made all the same,
@@ -15,8 +15,11 @@ help:
 - most threads wait for one and the same thing, of which there is no more;
 - memory or the bounds do not allow it.
 
-*Fewer* when nobody needed them for `CALM`: down to what was needed at most in that time and one more, which
-watches (see crates/link/src/scheduler.rs).
+*A few more* when all threads have been at requests for as long and nobody waits yet: whoever comes next finds
+a thread. The same gates hold.
+
+*Fewer* when nobody needed them for `CALM`: down to what was needed at most in that time and a few more, one
+of which watches (see crates/link/src/scheduler.rs).
 
 # Why not otherwise
 The age of the queue's head is a fact: somebody waits, and nobody serves him. Throughput as the signal (hill
@@ -34,9 +37,10 @@ from typing import Final
 # How long a request waits before threads are made for it. Long beside what a scheduler needs to find a
 # blocked thread (0.2 ms) and as long as a thread may keep the interpreter; short beside what people notice.
 PATIENCE: Final = 0.005
-# At most so many times as many threads as there are. A burst of 500 takes five steps of some milliseconds;
-# one hiccup of a server with two threads makes six more, and not hundreds.
-STEP: Final = 4
+# At most so many times as many threads as there are, from `PASSING` on: one hiccup of a server with two
+# threads makes six more, and not hundreds; a burst of 500 takes three steps. Each step waits until its
+# threads have come, which takes some milliseconds, or a tenth of a second where others have the processors.
+STEP: Final = 8
 # So many threads may be made for requests that compute. More would only take turns, so that all are late.
 PASSING: Final = 8
 # A share of the time in which the threads computed, above which the interpreter is the bottleneck. A little
@@ -51,11 +55,16 @@ SOME: Final = 0.2
 # So long after requests began to wait the share of computing is one of that time.
 SETTLED: Final = 0.04
 # From so many threads on it is looked what they wait for.
-LOOK_FROM: Final = 16
+LOOK_FROM: Final = 8
 # So many of them have to wait for the same thing, for more threads to be of no use.
 SAME: Final = 0.5
 # What was needed within this time is kept: loads that come in waves find their threads there.
 CALM: Final = 60.0
+# Beside those that are needed: a part of these, at least one. A request that finds no thread waits for
+# `PATIENCE` and until a new thread has come; how often that happens follows from how much the number of
+# requests that run goes up and down, which is less than in proportion to it.
+SPARE: Final = 4
+MOST_SPARE: Final = 8
 # How the minute is divided.
 _STRETCH: Final = 5.0
 # Left free below the memory limit, after the new threads.
@@ -75,6 +84,7 @@ class Why(enum.Enum):
     MEMORY = "requests wait, but there is no memory for more threads"
     BOUND = "requests wait, but there are as many threads as there may be"
     CALM = "for a minute nobody needed so many threads"
+    AHEAD = "all threads were at requests: the next one finds another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,8 @@ class Observation:
     """How long the interpreter let this observation wait, in seconds."""
     computing: float
     """The threads' processor time, as a share of the time that has passed."""
+    is_full: bool = False
+    """Whether all threads are at requests."""
     same: int = 0
     """Threads that wait for one and the same thing."""
     memory_left: int | None = None
@@ -135,17 +147,26 @@ class Decision:
         return self.why in (Why.COMPUTING, Why.SAME, Why.MEMORY, Why.BOUND)
 
 
+def spare(busy: int) -> int:
+    """How many threads more than are at requests there should be."""
+    return min(MOST_SPARE, max(1, busy // SPARE))
+
+
 def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> tuple[Decision, Need]:
     """How many threads there should be between ``least`` and ``most``; and what to remember."""
     need = need.with_busy(seen.most_busy, now)
     if seen.head_age >= PATIENCE:
         since = now if need.short_since is None else need.short_since
-        decision = _more(seen, most, since, now)
+        step = PASSING if seen.threads < PASSING else seen.threads * STEP
+        decision = _more(seen, min(seen.threads + seen.waiting, step), most, since, now)
         # Only what is held back is looked at again soon; new threads change everything.
         return decision, replace(need, short_since=since if decision.holds else None)
     need = replace(need, short_since=None)
-    # One more than were needed: it finds out when one of the others blocks.
-    wanted = min(most, max(least, need.most + 1))
+    if seen.is_full and seen.threads >= least:
+        more = _more(seen, seen.threads + spare(seen.threads), most, now, now)
+        ahead = more.permits > seen.threads
+        return Decision(more.permits, Why.AHEAD if ahead else Why.STEADY), need
+    wanted = min(most, max(least, need.most + spare(need.most)))
     if seen.threads < least:
         return Decision(least, Why.STEADY), need
     if wanted < seen.threads:
@@ -153,10 +174,10 @@ def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> 
     return Decision(seen.threads, Why.STEADY), need
 
 
-def _more(seen: Observation, most: int, since: float, now: float) -> Decision:
+def _more(seen: Observation, wanted: int, most: int, since: float, now: float) -> Decision:
+    wanted = min(wanted, most)
     if seen.threads >= most:
         return Decision(seen.threads, Why.BOUND)
-    wanted = min(most, seen.threads + seen.waiting, seen.threads * STEP)
     is_computing = seen.computing >= BUSY or (
         seen.lock_wait >= GRIP and (seen.computing >= SOME or now - since < SETTLED)
     )

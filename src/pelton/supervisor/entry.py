@@ -94,6 +94,8 @@ def _supervise(
             LOGGER.info("sends on to HTTPS from %s", listener)
         for listener in opened.admin_listeners:
             LOGGER.info("health checks are answered on %s", listener)
+        for listener in opened.agent_listeners:
+            LOGGER.info("load balancers are told the weight on %s", listener.address)
         succession.announce()
         notifier.ready(f"serves with {rules.workers} worker processes")
         hooks_of(settings).ready()

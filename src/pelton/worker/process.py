@@ -34,6 +34,7 @@ from pelton.process.signals import Signals
 from pelton.static.flask_folders import static_folders
 from pelton.static.settings import AUTO
 from pelton.worker.runners.base import Runner, stack_of_straggler
+from pelton.worker.sessions import look_after_sessions
 from pelton.worker.worker import build_runner
 
 LOGGER = logging.getLogger("pelton")
@@ -95,6 +96,7 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
                 application = hooks.serving(number, loaded)
                 # One that the application has forked at its import would be a second worker over one link.
                 leave_if_child(origin)
+            look_after_sessions(number, around.settings)
         except (ApplicationError, ConfigError) as error:
             what, trace = (
                 shortened(str(error), _LONGEST_ERROR),

@@ -48,6 +48,7 @@ impl EventLoop {
                 }
                 let Some(listener) = self.listeners.get_mut(index) else { return };
                 match listener.accept(self.encryption.as_deref()) {
+                    Ok((transport, _)) if listener.kind.role == Role::Agent => self.tell_agent(transport),
                     Ok((transport, peer)) => {
                         let kind = listener.kind;
                         self.adopt(transport, peer, kind);
@@ -97,6 +98,8 @@ impl EventLoop {
                 self.connections.public_len() < self.settings.max_connections
             }
             Role::Admin => self.connections.admin_len() < ADMIN_CONNECTIONS,
+            // They end at once.
+            Role::Agent => true,
         }
     }
 

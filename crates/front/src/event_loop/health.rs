@@ -17,14 +17,14 @@ use crate::transport::listener::Role;
 
 const JSON: &[u8] = b"application/json";
 /// Why a worker has as many threads as it has, in the order of `Why` in `src/pelton/sizing/policy.py`.
-const REASONS: [&str; 8] = ["steady", "needed", "passing", "computing", "same", "memory", "bound", "calm"];
+const REASONS: [&str; 9] =
+    ["steady", "needed", "passing", "computing", "same", "memory", "bound", "calm", "ahead"];
 
 impl EventLoop {
     /// Answers the request whose head has just come if it is a health check, or came by an admin listener, where there is nothing else. False:
     /// it is the application's.
     pub(crate) fn answer_health(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
-        let Some(exchange) = self.exchanges.get(id) else { return false };
-        let Some(connection) = self.connections.get(exchange.connection) else { return false };
+        let Some(connection) = self.connection_of(id) else { return false };
         let is_admin = connection.role == Role::Admin;
         let path = self.head.path.of(bytes);
         let wanted = if is_admin {
@@ -33,6 +33,9 @@ impl EventLoop {
             self.settings.health_path.as_deref().and_then(|prefix| path.strip_prefix(prefix.as_bytes()))
         };
         let method = self.head.method.of(bytes);
+        if wanted.is_some() {
+            self.look_at_load();
+        }
         let is_read = method == b"GET" || method == b"HEAD";
         let keeps_connection = matches!(self.head.length, Length::None | Length::Exact(0));
         let line = |status, text: &str| Response::line(status, JSON, text, keeps_connection);
@@ -44,9 +47,10 @@ impl EventLoop {
             }
             Some(b"/cache/purge") if is_admin && method == b"POST" => self.purge(bytes, keeps_connection),
             Some(b"/sizing") if is_read && is_admin => line(200, &self.sizing()),
+            Some(b"/saturation") if is_read => line(200, &self.saturation_text()),
             _ if is_admin => Response::text(
                 404,
-                "Here are /livez, /readyz and /sizing, to be read by GET.",
+                "Here are /livez, /readyz, /saturation and /sizing, to be read by GET.",
                 keeps_connection,
             ),
             _ => return false,
@@ -111,6 +115,17 @@ impl EventLoop {
         text
     }
 
+    /// How much is in use, as a JSON object; an autoscaler takes the number `saturation` as it is.
+    fn saturation_text(&self) -> String {
+        let load = &self.saturation;
+        format!(
+            "{{\"saturation\":{:.3},\"busy\":{:.3},\"weight\":{}}}",
+            load.value(),
+            load.busy(),
+            load.weight()
+        )
+    }
+
     /// Whether requests can be taken, and the figures behind it as a JSON object.
     fn verdict(&self) -> (bool, String) {
         let dispatch = &self.dispatch;
@@ -138,12 +153,13 @@ impl EventLoop {
             "{{\"status\":\"{}\",\"workers\":{{\"ready\":{ready},\"retiring\":{retiring}}},\
              \"permits\":{{\"free\":{free},\"total\":{}}},\
              \"running\":{{\"count\":{running},\"oldest_seconds\":{:.3}}},\
-             \"queue\":{{\"length\":{},\"oldest_seconds\":{:.3}}}}}",
+             \"queue\":{{\"length\":{},\"oldest_seconds\":{:.3}}},\"saturation\":{:.3}}}",
             if is_ready { "ready" } else { "not ready" },
             dispatch.permits(),
             seconds(oldest),
             dispatch.queued(),
             seconds(queued),
+            self.saturation.value(),
         );
         (is_ready, text)
     }

@@ -46,8 +46,10 @@ use crate::notices::Level;
 use crate::rate_limits::RateLimits;
 use crate::reactor::Readiness;
 use crate::reactor::timers::Timers;
+use crate::saturation::Saturation;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::dispatch::{Dispatch, Place};
+use crate::scheduling::path_limits::PathLimits;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
 use crate::static_files::StaticFiles;
@@ -58,6 +60,7 @@ use crate::transport::tls::Encryption;
 
 pub(crate) mod absences;
 pub(crate) mod accept;
+pub(crate) mod agent;
 pub(crate) mod caching;
 pub(crate) mod deadlines;
 pub(crate) mod departures;
@@ -111,6 +114,9 @@ pub(crate) struct EventLoop {
     pub(crate) first_look: Duration,
     /// When workers are to be looked at.
     pub(crate) watch_at: u64,
+    /// How much is in use, and when it is to be looked again; None: when somebody asks.
+    pub(crate) saturation: Saturation,
+    pub(crate) load_watched_at: Option<u64>,
     /// When memory is to be given back.
     pub(crate) trim_at: u64,
     /// What connections are encrypted with, where they are.
@@ -233,8 +239,9 @@ impl EventLoop {
             ..Limits::default()
         };
         let helpers = Helpers::new(Arc::clone(&common.doorbell));
-        let affinity = Affinity::new(settings.debugger_affinity);
-        let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity);
+        let affinity = Affinity::new(settings.debugger_affinity, settings.session_affinity);
+        let paths = PathLimits::new(&settings.path_limits, &settings.priority_paths);
+        let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity, paths);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
         let mut made = EventLoop {
@@ -245,6 +252,8 @@ impl EventLoop {
                 .request_time
                 .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
             watch_at: 0,
+            saturation: Saturation::new(settings.processors),
+            load_watched_at: None,
             has_edge: settings.cache_bytes > 0 || !settings.rate_limits.is_empty(),
             cache: (settings.cache_bytes > 0).then(|| Cache::new(settings.cache_bytes)),
             rate_limits: RateLimits::new(&settings.rate_limits),
@@ -307,6 +316,7 @@ impl EventLoop {
             wall_clock_at: 0,
         };
         made.decide_noting();
+        made.begin_watching_load();
         Ok(made)
     }
 
@@ -370,6 +380,7 @@ impl EventLoop {
         self.serve_queue();
         self.look_for_self_calls();
         self.report_workers();
+        self.watch_load();
         self.trim_memory();
         self.settle_cache();
         self.show_levels();
@@ -476,6 +487,7 @@ impl EventLoop {
         self.shared.counters.connections_open.set(self.connections.len() as u64);
         self.shared.counters.slots_in_use.set(self.dispatch.slots_in_use() as u64);
         self.shared.counters.requests_queued.set(self.dispatch.queued() as u64);
+        self.shared.counters.path_requests_queued.set(self.dispatch.paths.waiting() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
         if let Some(compression) = &self.compression {

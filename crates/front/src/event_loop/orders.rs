@@ -112,6 +112,16 @@ impl EventLoop {
         self.queue_again(moved);
     }
 
+    /// A request comes that goes before others: what no thread has begun waits behind it in the queue.
+    #[cold]
+    pub(crate) fn make_way(&mut self) {
+        let workers = self.dispatch.workers();
+        let with_untaken = workers.filter(|(_, worker)| !worker.is_dead && worker.end.waiting() > 0);
+        for seat in with_untaken.map(|(seat, _)| seat).collect::<Vec<_>>() {
+            self.move_back(seat);
+        }
+    }
+
     fn queue_again(&mut self, moved: Vec<(ExchangeId, u64)>) {
         for (id, since_ms) in moved {
             self.shared.counters.requests_moved.up();

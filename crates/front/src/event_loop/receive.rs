@@ -4,6 +4,7 @@
 //! knows only in which order bytes, events and states follow each other.
 
 use std::io;
+use std::time::Duration;
 
 use pelton_http::{Event, Head, HttpError, Length};
 
@@ -378,6 +379,9 @@ impl EventLoop {
     /// Hands on a request whose head is in `self.head`.
     #[inline]
     pub(crate) fn submit(&mut self, id: ExchangeId, bytes: &[u8], load: Load<'_>) {
+        if self.dispatch.paths.has_first() && self.dispatch.class_of(&self.head, bytes).is_first {
+            self.make_way();
+        }
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };
         let ask = Ask {
@@ -395,6 +399,12 @@ impl EventLoop {
 
     /// The collected request is complete.
     pub(crate) fn dispatch_pending(&mut self, id: ExchangeId) {
+        if self.dispatch.paths.has_first()
+            && let Some(pending) = self.exchanges.get(id).and_then(|exchange| exchange.pending.as_ref())
+            && self.dispatch.class_of(&pending.head, &pending.bytes).is_first
+        {
+            self.make_way();
+        }
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };
         let Some(pending) = exchange.pending.as_mut() else { return };
@@ -423,21 +433,28 @@ impl EventLoop {
     pub(crate) fn handed_on(&mut self, id: ExchangeId, dispatched: Dispatched) {
         match dispatched {
             Dispatched::Placed(place) => self.placed(id, place),
-            Dispatched::Queued => {
-                if let Some(exchange) = self.exchanges.get_mut(id) {
-                    exchange.pending = None;
-                    // One that has waited for somebody else's response is that already.
-                    if exchange.state() != State::Queued {
-                        exchange.become_state(State::Queued);
-                    }
-                    self.set_deadline(id, self.settings.queue_time);
-                }
+            Dispatched::Queued => self.queued(id, self.settings.queue_time),
+            Dispatched::Held(time) => self.queued(id, time),
+            Dispatched::PathFull => {
+                self.shared.counters.path_requests_shed.up();
+                self.respond_itself(id, OwnResponse::Shed);
             }
             Dispatched::Full => {
                 self.shared.counters.requests_shed.up();
                 self.respond_itself(id, OwnResponse::Shed);
             }
             Dispatched::TooLarge => self.respond_itself(id, OwnResponse::Refused(HttpError::HeadTooLarge)),
+        }
+    }
+
+    fn queued(&mut self, id: ExchangeId, time: Duration) {
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.pending = None;
+            // One that has waited for somebody else's response is that already.
+            if exchange.state() != State::Queued {
+                exchange.become_state(State::Queued);
+            }
+            self.set_deadline(id, time);
         }
     }
 

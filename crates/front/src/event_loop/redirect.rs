@@ -25,7 +25,7 @@ impl EventLoop {
             return true;
         }
         match role {
-            Role::Application | Role::Admin => self.answer_health(id, bytes),
+            Role::Application | Role::Admin | Role::Agent => self.answer_health(id, bytes),
             Role::Redirect => {
                 let own = match self.https_address(bytes, self.https_port) {
                     Some(address) => {

@@ -69,6 +69,7 @@ impl EventLoop {
         }
         wait = soonest(wait, self.dispatch.next_look_ms());
         wait = soonest(wait, self.next_watch_ms());
+        wait = soonest(wait, self.next_load_ms());
         wait = soonest(wait, self.next_behind_ms());
         wait = soonest(wait, self.next_room_ms());
         wait = soonest(wait, self.next_trim_ms());

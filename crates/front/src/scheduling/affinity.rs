@@ -1,11 +1,13 @@
-//! Requests that only one certain worker can answer: those of Werkzeug's debugger, whose frames live in the worker where the error happened.
+//! Requests that only one certain worker can answer: those of Werkzeug's debugger, whose frames live in the worker where the error happened, and
+//! those of a session that lives in one worker, as Socket.IO's do.
 //!
-//! # The rule
+//! # The rules
+//! A session's requests have `sid=SESSION` in the query, which ends in `-wN` where the worker has made it so (`pelton.worker.sessions`).
 //! The debugger's page sends its requests with `__debugger__=yes` and `s=SECRET` in the query. Each worker's secret ends in `-wN`, its number with
 //! the supervisor (`pelton.development.debugger`). Such a request waits for a free permit of worker N; if there is no such worker, or not any more, any other has
 //! it, and answers that it does not know the frame. So nothing but the place is decided here: whether the secret is right, only the worker knows.
 //!
-//! Off, except where the debugger is used: otherwise any client could choose the worker for its requests, and with that keep one busy.
+//! Each is off, except where it is asked for: otherwise any client could choose the worker for its requests, and with that keep one busy.
 //!
 //! Owns the requests that wait for their worker, which are bounded together with the queue. Must not know connections' states. Runs on the front's thread.
 
@@ -20,7 +22,8 @@ use crate::scheduling::worker_link::Worker;
 /// See the module's head.
 #[derive(Debug, Default)]
 pub struct Affinity {
-    is_on: bool,
+    debugger: bool,
+    sessions: bool,
     waiting: VecDeque<(u64, Waiting)>,
 }
 
@@ -34,26 +37,31 @@ pub struct Wanted {
 }
 
 impl Affinity {
-    /// `is_on`: whether any request has a worker of its own.
-    pub fn new(is_on: bool) -> Self {
-        Affinity { is_on, waiting: VecDeque::new() }
+    /// Which requests have a worker of their own: the debugger's, those of sessions.
+    pub fn new(debugger: bool, sessions: bool) -> Self {
+        Affinity { debugger, sessions, waiting: VecDeque::new() }
     }
 
-    /// See [`Affinity::new`].
+    /// Whether any request has.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.is_on
+        self.debugger || self.sessions
     }
 
     /// The worker that a request with this query is for; None where any will do.
     pub fn wanted(&self, workers: &[Option<Worker>], query: &[u8]) -> Option<Wanted> {
-        let number = worker_of(query)?;
+        let number = match (self.debugger, self.sessions) {
+            (true, true) => worker_of_debugger(query).or_else(|| worker_of_session(query)),
+            (true, false) => worker_of_debugger(query),
+            (false, true) => worker_of_session(query),
+            (false, false) => None,
+        }?;
         Some(Wanted { number, seat: seat_of(workers, number)? })
     }
 
     /// Whether a request with this record is for the worker of this seat, and for no other.
     pub fn is_bound(&self, workers: &[Option<Worker>], record: &[u8], seat: usize) -> bool {
-        let view = if self.is_on { RequestView::new(record) } else { None };
+        let view = if self.is_on() { RequestView::new(record) } else { None };
         view.and_then(|view| self.wanted(workers, view.query())).is_some_and(|wanted| wanted.seat == seat)
     }
 
@@ -98,7 +106,7 @@ impl Affinity {
 
     /// Keeps those of `taken`, which a worker has given back, that no other worker can answer; gives the others.
     pub fn keep(&mut self, taken: Vec<Waiting>, workers: &[Option<Worker>]) -> Vec<Waiting> {
-        if !self.is_on {
+        if !self.is_on() {
             return taken;
         }
         let mut others = Vec::new();
@@ -127,7 +135,7 @@ fn seat_of(workers: &[Option<Worker>], number: u64) -> Option<usize> {
 }
 
 /// The number at the end of the secret in a debugger's query. What is percent-encoded is not looked for: the debugger's own page encodes nothing of this.
-fn worker_of(query: &[u8]) -> Option<u64> {
+fn worker_of_debugger(query: &[u8]) -> Option<u64> {
     let mut is_debugger = false;
     let mut secret = None;
     for pair in query.split(|byte| *byte == b'&') {
@@ -138,9 +146,18 @@ fn worker_of(query: &[u8]) -> Option<u64> {
             secret = pair.strip_prefix(b"s=");
         }
     }
-    let secret = secret.filter(|_| is_debugger)?;
-    let end = secret.iter().rposition(|byte| *byte == b'-')?;
-    let digits = secret.get(end + 1..)?.strip_prefix(b"w")?;
+    worker_at_end(secret.filter(|_| is_debugger)?)
+}
+
+/// The number at the end of a session's name. Its clients encode nothing of it either.
+fn worker_of_session(query: &[u8]) -> Option<u64> {
+    worker_at_end(query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(b"sid="))?)
+}
+
+/// N of what ends in `-wN`.
+fn worker_at_end(text: &[u8]) -> Option<u64> {
+    let end = text.iter().rposition(|byte| *byte == b'-')?;
+    let digits = text.get(end + 1..)?.strip_prefix(b"w")?;
     // Not by `parse` alone, which accepts a sign.
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -170,7 +187,7 @@ mod tests {
             (b"s=abc-w1", None),
             (b"", None),
         ] {
-            assert_eq!(worker_of(query), number, "{}", String::from_utf8_lossy(query));
+            assert_eq!(worker_of_debugger(query), number, "{}", String::from_utf8_lossy(query));
         }
     }
 }

@@ -109,11 +109,16 @@ fn span(span: pelton_http::Span) -> Span {
 
 /// The path without percent-encoding, in `buffer` where it had any.
 pub fn decoded_path<'p>(ask: &'p Ask<'_>, buffer: &'p mut Vec<u8>) -> &'p [u8] {
-    let path = ask.head.path.of(ask.bytes);
+    decode_path(ask.head, ask.bytes, buffer)
+}
+
+/// The same of a head.
+pub fn decode_path<'p>(head: &Head, bytes: &'p [u8], buffer: &'p mut Vec<u8>) -> &'p [u8] {
+    let path = head.path.of(bytes);
     if path.is_empty() {
         return b"/";
     }
-    if !ask.head.path_encoded {
+    if !head.path_encoded {
         return path;
     }
     buffer.clear();

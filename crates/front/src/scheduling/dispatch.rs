@@ -6,17 +6,20 @@
 //! has let go of nothing for `stuck::STALL_MS` while requests wait in its slots gives those back, and they are the first of the queue: no request waits
 //! behind a long one while another worker has room. Nor does any wait, where others have room, for a worker that has permits and does not take what it
 //! is given (`taking`): it gives back, too, and is left out until it goes on. With one worker there is nobody else, and all of its slots are used.
+//! Some paths have limits of their own, or go first (`path_limits`).
 //! A request for a WebSocket stays for long where it goes, on a thread of its own: so the WebSockets that a worker has count against it there.
 //!
 //! What is in slots and in the queue together is bounded by `threads + queue_length`.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use pelton_link::{BodyPool, BodyWindow, FrontEnd, Why};
 
 use crate::exchange::ExchangeId;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::holding::Waiting;
+use crate::scheduling::path_limits::PathLimits;
 use crate::scheduling::worker_link::{Worker, WorkerLink};
 
 /// A slot of a worker.
@@ -35,8 +38,12 @@ pub enum Dispatched {
     Placed(Place),
     /// It waits in the queue.
     Queued,
+    /// It waits for others of its path, for so long at most.
+    Held(Duration),
     /// As many wait as may.
     Full,
+    /// The same of its path.
+    PathFull,
     /// Its head does not fit a slot.
     TooLarge,
 }
@@ -50,6 +57,8 @@ pub struct Dispatch {
     pub(crate) queue: VecDeque<Waiting>,
     /// Requests for one certain worker, and what of them waits for it.
     pub(super) affinity: Affinity,
+    /// Requests for paths with limits of their own, and what of them waits.
+    pub(crate) paths: PathLimits,
     pub(super) queue_length: usize,
     pub(super) turns: u64,
     /// Requests wait although a worker had room for one: its ready ring is full of entries that were taken back, or no descriptor can be sent.
@@ -73,12 +82,13 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Without workers.
-    pub fn new(bodies: BodyPool, queue_length: usize, affinity: Affinity) -> Self {
+    pub fn new(bodies: BodyPool, queue_length: usize, affinity: Affinity, paths: PathLimits) -> Self {
         Dispatch {
             bodies,
             workers: Vec::new(),
             queue: VecDeque::new(),
             affinity,
+            paths,
             queue_length,
             turns: 0,
             is_stalled: false,

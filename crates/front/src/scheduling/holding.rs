@@ -8,6 +8,7 @@ use pelton_link::{BodyPool, BodyWindow, Errand};
 
 use crate::exchange::ExchangeId;
 use crate::exchange::spool::SpoolFile;
+use crate::scheduling::path_limits::LimitNumber;
 
 /// What a request needs besides its record, kept until no worker can ask for it any more.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Holding {
     pub socket: Option<OwnedFd>,
     /// Through which a streamed body comes.
     pub window: Option<Box<BodyWindow>>,
+    /// The limit that holds for its path (`path_limits`).
+    pub limit: LimitNumber,
 }
 
 impl Holding {

@@ -2,34 +2,46 @@
 //!
 //! Runs on the front's thread.
 
+use std::time::Duration;
+
+use pelton_http::Head;
 use pelton_link::request::BodyParts;
 
 use crate::exchange::ExchangeId;
 use crate::scheduling::affinity::has_permit;
-use crate::scheduling::ask::{Ask, Load, decoded_path, encode};
+use crate::scheduling::ask::{Ask, Load, decode_path, decoded_path, encode};
 use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
 use crate::scheduling::holding::{Holding, Placing, Waiting};
+use crate::scheduling::path_limits::{Class, LimitNumber};
 use crate::scheduling::stuck::{FEW, STALL_MS};
 use crate::scheduling::worker_link::Worker;
+
+/// In the turn of each request that does not go first: the order of the queue is that of the turns.
+const NOT_FIRST: u64 = 1 << 63;
 
 impl Dispatch {
     /// Hands a new request on, or puts it into the queue, if it may.
     #[inline]
     pub fn submit(&mut self, id: ExchangeId, ask: &Ask<'_>, load: Load<'_>, now_ms: u64) -> Dispatched {
-        if !self.has_room() {
-            if let Load::Stream { mut window, .. } = load {
-                window.give_back(&mut self.bodies);
+        let class = if self.paths.is_idle() { Class::default() } else { self.class_of(ask.head, ask.bytes) };
+        let held = match self.admit(class) {
+            Ok(held) => held,
+            Err(refusal) => {
+                if let Load::Stream { mut window, .. } = load {
+                    window.give_back(&mut self.bodies);
+                }
+                return refusal;
             }
-            return Dispatched::Full;
-        }
+        };
         self.turns += 1;
-        let mut holding = Holding::default();
+        let turn = if class.is_first { self.turns } else { self.turns | NOT_FIRST };
+        let mut holding = Holding { limit: class.limit, ..Holding::default() };
         let mut stream = None;
         let (inline, collected) = match load {
             Load::Inline(bytes) => (bytes, 0),
             Load::Collected(body) => {
                 let (chunks, file, len) = std::mem::take(body).into_parts();
-                holding = Holding { chunks, file, ..Holding::default() };
+                holding = Holding { chunks, file, ..holding };
                 (&[][..], len)
             }
             Load::Socket(socket) => {
@@ -61,8 +73,9 @@ impl Dispatch {
             false => None,
         };
         let seat = match wanted {
+            _ if held.is_some() => None,
             Some(wanted) => has_permit(&self.workers, wanted.seat).then_some(wanted.seat),
-            None if self.queue.is_empty() => {
+            None if self.queue.front().is_none_or(|first| turn < first.turn) => {
                 choose(&self.workers, self.has_silent, holding.socket.is_some(), now_ms)
             }
             None => None,
@@ -70,7 +83,7 @@ impl Dispatch {
         if let Some(seat) = seat
             && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
         {
-            let request = Placing { id, turn: self.turns, since_ms: now_ms, errand: None, holding };
+            let request = Placing { id, turn, since_ms: now_ms, errand: None, holding };
             holding = match worker.place(request, now_ms, fill) {
                 Ok(slot) => {
                     self.in_use += 1;
@@ -90,11 +103,14 @@ impl Dispatch {
         match fill(&mut self.record, holding.travels().then_some(0), &holding) {
             Ok(len) => {
                 let record = self.record.get(..len).unwrap_or_default().to_vec();
-                let (turn, since_ms) = (self.turns, now_ms);
-                let waiting = Waiting { id, turn, since_ms, record, holding };
-                match wanted {
-                    Some(wanted) => self.affinity.wait(wanted.number, waiting),
-                    None => self.queue.push_back(waiting),
+                let waiting = Waiting { id, turn, since_ms: now_ms, record, holding };
+                match (held, wanted) {
+                    (Some(time), _) => {
+                        self.paths.wait(class.limit, waiting);
+                        return Dispatched::Held(time);
+                    }
+                    (None, Some(wanted)) => self.affinity.wait(wanted.number, waiting),
+                    (None, None) => self.line_up(waiting),
                 }
                 Dispatched::Queued
             }
@@ -105,10 +121,61 @@ impl Dispatch {
         }
     }
 
+    /// What the rules about paths say of a request.
+    pub fn class_of(&mut self, head: &Head, bytes: &[u8]) -> Class {
+        let path = decode_path(head, bytes, &mut self.path);
+        self.paths.class_of(head.method.of(bytes), path)
+    }
+
+    /// Whether a new request may come in; if it has to wait for others of its path, for how long.
+    #[inline]
+    fn admit(&mut self, class: Class) -> Result<Option<Duration>, Dispatched> {
+        if class.limit != 0 {
+            let running = self.on_their_way(class.limit);
+            if self.paths.must_wait(class.limit, running) {
+                return self.paths.room(class.limit).map(Some).ok_or(Dispatched::PathFull);
+            }
+        }
+        if self.has_room() { Ok(None) } else { Err(Dispatched::Full) }
+    }
+
+    /// Requests under a limit that are with workers or in the queue.
+    #[cold]
+    fn on_their_way(&self, limit: LimitNumber) -> usize {
+        let used = self.present().flat_map(|worker| worker.used_slots());
+        let with_workers = used.filter(|(_, slot)| !slot.is_done && slot.holding.limit == limit).count();
+        with_workers + self.queue.iter().filter(|waiting| waiting.holding.limit == limit).count()
+    }
+
+    /// Puts a request into the queue, where it belongs by its turn.
+    fn line_up(&mut self, waiting: Waiting) {
+        if self.queue.back().is_none_or(|last| last.turn < waiting.turn) {
+            self.queue.push_back(waiting);
+        } else {
+            let index = self.queue.partition_point(|other| other.turn < waiting.turn);
+            self.queue.insert(index, waiting);
+        }
+    }
+
+    /// Moves into the queue what need not wait for others of its path any more.
+    #[cold]
+    fn let_on(&mut self, now_ms: u64) {
+        for (limit, count) in self.paths.with_waiting() {
+            for _ in self.on_their_way(limit)..count {
+                let Some(waiting) = self.paths.next(limit) else { break };
+                // From here on it waits for a thread like any other.
+                self.line_up(Waiting { since_ms: now_ms, ..waiting });
+            }
+        }
+    }
+
     /// Moves the first of the queue to a worker; None when no worker has room, or there is no queue.
     #[inline]
     pub fn place_next(&mut self, now_ms: u64) -> Option<(ExchangeId, Place)> {
         self.is_stalled = false;
+        if self.paths.waiting() > 0 {
+            self.let_on(now_ms);
+        }
         if self.affinity.waiting() > 0
             && let Some(placed) = self.place_bound(now_ms)
         {
@@ -170,7 +237,7 @@ impl Dispatch {
 
     /// Takes a connection out of the queue because it closed or has waited too long.
     pub fn leave_queue(&mut self, id: ExchangeId) {
-        if let Some(mut waiting) = self.affinity.leave(id) {
+        if let Some(mut waiting) = self.affinity.leave(id).or_else(|| self.paths.leave(id)) {
             waiting.holding.discard(&mut self.bodies);
         } else if let Some(index) = self.queue.iter().position(|waiting| waiting.id == id)
             && let Some(mut waiting) = self.queue.remove(index)

@@ -81,3 +81,15 @@ fn it_counts_for_the_queue_and_leaves_with_its_client() {
     assert_eq!(scene.dispatch.queued(), 0);
     assert_eq!(ask_third(&mut scene, 0), Dispatched::Queued);
 }
+
+#[test]
+fn a_session_goes_to_the_worker_that_has_made_it() {
+    let mut scene = Scene::new(3, 4, 100);
+    for query in ["?EIO=4&transport=polling&sid=q-w7_-w3", "?sid=x-w3", "?sid=-w3&sid=x-w1"] {
+        assert_eq!(seat(scene.ask_for(query, Load::Inline(&[]), 0)), 2, "{query}");
+    }
+    // Not one of ours, no number, or nobody's: any worker has it.
+    for query in ["?sid=abc", "?sid=abc-w+3", "?sid=abc-w", "?sid=abc-w99", "?side=abc-w3", "?sid="] {
+        assert_ne!(seat(scene.ask_for(query, Load::Inline(&[]), 0)), 2, "{query}");
+    }
+}

@@ -15,6 +15,7 @@ use crate::forwarding::Proxies;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::ask::{Ask, Load};
 use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
+use crate::scheduling::path_limits::PathLimits;
 use crate::scheduling::stuck::STALL_MS;
 use crate::scheduling::worker_link::WorkerLink;
 use crate::transport::peer::Peer;
@@ -31,7 +32,8 @@ impl Scene {
     pub(super) fn new(workers: usize, threads: usize, queue_length: usize) -> Scene {
         let bodies = body_memory().unwrap();
         let arena = Arc::new(BodyArena::shared_for_front(&bodies).unwrap());
-        let dispatch = Dispatch::new(BodyPool::new(arena), queue_length, Affinity::new(true));
+        let affinity = Affinity::new(true, true);
+        let dispatch = Dispatch::new(BodyPool::new(arena), queue_length, affinity, PathLimits::default());
         let doorbell = Arc::new(Doorbell::new().unwrap());
         let mut scene = Scene { dispatch, ends: Vec::new(), doorbell, bodies, asked: 0 };
         for _ in 0..workers {

@@ -21,6 +21,8 @@ pub enum Role {
     Application,
     /// Health checks, and nothing else.
     Admin,
+    /// One line, by the protocol of HAProxy's agent-check.
+    Agent,
     /// The same address by https.
     Redirect,
     /// Nothing: the client speaks HTTP where HTTPS is spoken. Of connections, never of listeners.

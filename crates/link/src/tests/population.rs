@@ -46,11 +46,22 @@ fn an_observer_is_told_when_all_threads_are_taken_and_more_waits() {
     let mut threads = vec![begin(0), begin(1)];
     let idle = until(&scheduler, |seen| seen.idle == 2);
     assert_eq!((idle.threads, idle.waiting, idle.head_age), (2, 0, Duration::ZERO));
+    feed(&mut half.end, ["held", "held"].into_iter().map(str::to_owned));
+    // Before anybody waits.
+    let full = scheduler.observe(&wanted(2, PATIENCE));
+    assert_eq!((full.idle, full.waiting, full.head_age), (0, 0, Duration::ZERO));
     let observer = {
         let scheduler = Arc::clone(&scheduler);
-        thread::spawn(move || scheduler.observe(&wanted(2, PATIENCE)))
+        thread::spawn(move || {
+            loop {
+                let seen = scheduler.observe(&wanted(2, PATIENCE));
+                if seen.waiting > 0 {
+                    return seen;
+                }
+            }
+        })
     };
-    feed(&mut half.end, ["held", "held", "waits"].into_iter().map(str::to_owned));
+    feed(&mut half.end, ["waits"].into_iter().map(str::to_owned));
     let told = observer.join().unwrap();
     assert_eq!((told.threads, told.idle, told.most_busy, told.waiting), (2, 0, 2, 1));
     assert!(told.head_age >= Duration::from_millis(1));

@@ -50,7 +50,7 @@ What is different:
   nobody unless `forwarded_allow_ips` (or `trusted_proxies`) says so, and then also for the client's
   address, the host and the prefix. The proxy has to set or remove `X-Forwarded-For`, `-Proto`, `-Host` and
   `-Prefix`. `*` means everybody who can connect: write the proxies' addresses instead.
-- SIGHUP loads the application again, not the config file.
+- SIGHUP reads the config file again, too; what needs a restart is named in the log.
 - `timeout` ends a request with 504 and an exception in its thread, before it costs a worker.
 
 ## Server hooks

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pelton.config.path_rules import PathLimit, PathRule, parse_path_limit, parse_path_rule
 from pelton.config.setting import SHORTEST_TIMEOUT, Group, Part, Unit, setting
 
 
@@ -90,6 +91,24 @@ class Load:
         help="What such a 503 tells the client to wait before it tries again (whole seconds).",
         reason="The queue empties quickly; the smallest value that the header can say.",
     )  # fmt: skip
+    limit_path: tuple[str, ...] = setting(
+        (),
+        Unit.TEXT, Group.LOAD, Part.FRONT, "--limit-path",
+        help="So many requests of a path run at once: /export=4 or POST /export=4,queue=20,timeout=60s. May"
+        " be repeated; the longest path counts.",
+        reason="Which requests are slow only the application's owner knows.",
+        more="It holds for the path and all below, over all workers. Others wait in a queue of their own, so"
+        " they take neither threads nor places from the rest: as many as queue says (or queue_length), for as"
+        " long as timeout says (or queue_seconds); more, and those that waited too long, are answered 503."
+        " See [sizing](sizing.md).",
+    )  # fmt: skip
+    priority_path: tuple[str, ...] = setting(
+        (),
+        Unit.TEXT, Group.LOAD, Part.FRONT, "--priority-path",
+        help="Requests of this path (/status, or GET /status) go before all that wait. May be repeated.",
+        reason="First come, first served is fair; what must be quick in a crowd only the owner knows.",
+        more="Any client can ask for such a path: it should be cheap.",
+    )  # fmt: skip
     self_call: str = setting(
         "lend",
         Unit.TEXT, Group.LOAD, Part.FRONT, "--self-call",
@@ -99,3 +118,13 @@ class Load:
         choices=("lend", "warn", "off"),
         more="See [self-calls](self-calls.md).",
     )  # fmt: skip
+
+    @property
+    def path_limits(self) -> list[PathLimit]:
+        """The rules of ``limit_path``, as the front takes them."""
+        return [parse_path_limit(text, self.queue_length, self.queue_seconds) for text in self.limit_path]
+
+    @property
+    def priority_paths(self) -> list[PathRule]:
+        """The rules of ``priority_path``, as the front takes them."""
+        return [parse_path_rule(text) for text in self.priority_path]

@@ -27,6 +27,14 @@ class Observing:
         help="Where to answer only /livez and /readyz; as --bind. May be repeated.",
         reason="Whoever looks at it from another port or network says so.",
     )  # fmt: skip
+    agent_bind: tuple[str, ...] = setting(
+        (),
+        Unit.ADDRESS, Group.HEALTH, Part.SUPERVISOR, "--agent-bind",
+        help="Where to tell HAProxy's agent-check the weight of this server; as --bind. May be repeated.",
+        reason="Only where several servers share the load does anybody ask.",
+        more="One line for each connection: a weight from what is free, drain while the server ends, maint "
+        "while it has no workers; see fleet.md.",
+    )  # fmt: skip
 
     log_level: str = setting(
         "info",

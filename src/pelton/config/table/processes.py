@@ -78,3 +78,15 @@ class Processes:
         reason="Only development has a debugger, and switches it on itself; elsewhere a client could choose "
         "the worker for its requests by it.",
     )  # fmt: skip
+    affinity: str = setting(
+        "off",
+        Unit.TEXT, Group.PROCESSES, Part.FRONT, "--affinity",
+        help="Which requests come back to the worker that has answered before: with session those of "
+        "Socket.IO's sessions, whose long polling needs it.",
+        reason="A request is best run by the worker that has room; and a client that names a worker can keep "
+        "that one busy.",
+        choices=("off", "session"),
+        more="A session's name (sid in the query) ends in the number of the worker that has made it; see "
+        "websockets.md. If that worker has gone, another one answers that it does not know the session, and "
+        "the client begins a new one.",
+    )  # fmt: skip

@@ -37,8 +37,32 @@ LOGGER = logging.getLogger("pelton")
 
 
 def prepare(settings: Settings) -> None:
-    """Patch the standard library: the first act of a process that will load the application."""
-    monkey_patch()
+    """Patch the standard library: the first act of a process that will load the application.
+
+    In development Flask is there already, and eventlet, which looks for locks in every object, prints a
+    traceback for each proxy of Flask's that belongs to no request. They hold no locks.
+    """
+    standard, collected = logging.lastResort, _Collected()
+    logging.lastResort = collected
+    try:
+        monkey_patch()
+    finally:
+        logging.lastResort = standard
+    for record in collected.records:
+        is_proxy = record.exc_info is not None and isinstance(record.exc_info[1], RuntimeError)
+        LOGGER.log(logging.DEBUG if is_proxy else logging.WARNING, "eventlet: %s", record.getMessage())
+
+
+class _Collected(logging.StreamHandler):  # type: ignore[type-arg]
+    """What eventlet logs while it patches. It uses a logger of its own that nobody can configure."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.records.append(record)
 
 
 def eventlet(worker: GreenWorker, settings: Settings) -> Runner:

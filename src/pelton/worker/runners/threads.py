@@ -32,6 +32,30 @@ class ServingWorker(Protocol):
         """Let every serving thread return."""
 
 
+# So many others each new thread of a batch starts before it serves.
+_HELPED = 2
+
+
+class _Batch:
+    """Threads that are still to be started, by several threads at the same time."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+        self.refused: RuntimeError | None = None
+
+    def take(self) -> bool:
+        """Whether the caller is to start one."""
+        with self._lock:
+            self._left -= 1
+            return self._left >= 0
+
+    def refuse(self, error: RuntimeError) -> None:
+        """The system has none left: nobody is to try again."""
+        with self._lock:
+            self._left, self.refused = 0, error
+
+
 class ThreadsRunner:
     """Threads named pelton-0, pelton-1, …, which the application sees as the current thread.
 
@@ -68,6 +92,17 @@ class ThreadsRunner:
         """
         self._begin(once=once)
 
+    def add_threads(self, count: int) -> None:
+        """So many more, soon.
+
+        Whoever starts a thread waits until that has begun to run, which takes milliseconds where others have
+        the processors. So the new ones help to start the rest. Raises RuntimeError as `add_thread`.
+        """
+        batch = _Batch(count)
+        self._start_some(batch, count)
+        if batch.refused is not None:
+            raise batch.refused
+
     def idents(self) -> list[int]:
         """Of the threads that there are, as `threading.get_ident` names them."""
         with self._lock:
@@ -90,36 +125,50 @@ class ThreadsRunner:
             thread.join(max(0.0, deadline - time.monotonic()))
         return [thread for thread in others if thread.is_alive()]
 
-    def _begin(self, *, once: bool) -> None:
+    def _start_some(self, batch: _Batch, most: int) -> None:
+        for _ in range(most):
+            if not batch.take():
+                return
+            try:
+                self._begin(once=False, batch=batch)
+            except RuntimeError as error:
+                batch.refuse(error)
+
+    def _begin(self, *, once: bool, batch: _Batch | None = None) -> None:
         with self._lock:
             if self._stopped:
                 return
             number = heapq.heappop(self._free) if self._free else self._numbers
+            self._numbers = max(self._numbers, number + 1)
             # Daemons: code of the application that never returns must not keep the process from ending.
             thread = threading.Thread(
-                target=self._serve, args=(number, once), name=f"pelton-{number}", daemon=True
+                target=self._serve, args=(number, once, batch), name=f"pelton-{number}", daemon=True
             )
-            try:
-                thread.start()
-            except RuntimeError:
-                if number < self._numbers:
-                    heapq.heappush(self._free, number)
-                raise
-            self._numbers = max(self._numbers, number + 1)
             self._threads[number] = thread
-
-    def _serve(self, number: int, once: bool) -> None:
+        # Without the lock: it returns when the new thread runs, which may be starting others itself.
         try:
+            thread.start()
+        except RuntimeError:
+            self._forget(number)
+            raise
+
+    def _serve(self, number: int, once: bool, batch: _Batch | None) -> None:
+        try:
+            if batch is not None:
+                self._start_some(batch, _HELPED)
             # One that is there for a single request leaves anyway.
             self._worker.serve(number, once=once, on_departure=None if once else self.add_thread)
         except BaseException:
             # Faults of the application end in the observer, so this one is ours. The other threads go on.
             LOGGER.critical("A serving thread ended by a fault of pelton; please report it.", exc_info=True)
         finally:
-            # Who is told to stop is waited for by its entry; any other leaves its number to the next.
-            with self._lock:
-                if not self._stopped and self._threads.pop(number, None) is not None:
-                    heapq.heappush(self._free, number)
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        # Who is told to stop is waited for by its entry; any other leaves its number to the next.
+        with self._lock:
+            if not self._stopped and self._threads.pop(number, None) is not None:
+                heapq.heappush(self._free, number)
 
 
 def threads(worker: ServingWorker, settings: Settings) -> Runner:
