@@ -27,6 +27,9 @@ _TELLING = re.compile(r"error|critical|warn|kill|signal|exit|terminated|respawn|
 _STAMP = re.compile(r"^\[?\d{4}-\d\d-\d\d[ T][\d:.,]+( [+-]\d{4})?\]? ?")
 Row = tuple[str, str, scenes.Seen, list[str]]
 
+# The first line of what `python -m benchmarks.soak` has to say on the same page.
+SOAK = "## All of it at once, for half an hour"
+
 
 def kinds(chosen: list[str] | None) -> list[subjects.Kind]:
     """The servers, with this application and two workers each."""
@@ -78,10 +81,10 @@ def page(rows: list[Row], facts: dict[str, str]) -> str:
     parts = [
         "# Faults: what clients see, what the log says, what is lost",
         "",
-        "Made by `python -m benchmarks.faults`; do not edit. Each fault is played against a fresh server",
-        "with two worker processes of four threads. Times and numbers of processes are left out of the",
-        "logs, of which the first telling lines are shown. Who has no option for what a fault needs plays",
-        "without. granian's respawning of workers is off by default and on here.",
+        "Made by `python -m benchmarks.faults`, up to the soak; do not edit. Each fault is played against a",
+        "fresh server with two worker processes of four threads. Times and numbers of processes are left out",
+        "of the logs, of which the first telling lines are shown. Who has no option for what a fault needs",
+        "plays without. granian's respawning of workers is off by default and on here.",
         "",
         "; ".join(f"{name} {value}" for name, value in facts.items()),
     ]
@@ -113,6 +116,13 @@ def earlier(path: Path) -> list[Row]:
     ]
 
 
+def soak_of(page: Path) -> str:
+    """What the page says of the soak, which is played apart, and stays as it is."""
+    text = page.read_text() if page.exists() else ""
+    begin = text.find(SOAK)
+    return "\n" + text[begin:] if begin >= 0 else ""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__.split("\n")[0])
     parser.add_argument("--servers", type=names, metavar="A,B", help="only these")
@@ -139,7 +149,7 @@ def main() -> None:
             print(row, file=sys.stderr, flush=True)
             rows = [one for one in rows if one[:2] != row[:2]] + [row]
             chosen.rows.write_text(json.dumps([[*one[:2], asdict(one[2]), one[3]] for one in rows], indent=1))
-            chosen.out.write_text(page(rows, facts))
+            chosen.out.write_text(page(rows, facts) + soak_of(chosen.out))
 
 
 if __name__ == "__main__":

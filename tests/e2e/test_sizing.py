@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from conftest import StartLive
 from support.client import Client, request
 from support.gates import Gates
 from support.live import PROCESS_APP, Live
+from support.processes import children_of
 from support.waiting import eventually
 
 WORKERS = pytest.mark.parametrize("workers", ["0", "2"], ids=["one process", "two workers"])
@@ -102,3 +105,38 @@ def test_a_number_is_exact(live: StartLive, gates: Gates, tmp_path: Path) -> Non
     assert (told["most"], told["running"]) == (3, 3)
     assert "reason" not in told, "nobody decides anything"
     sized.let_go()
+
+
+def test_workers_come_with_the_load_and_go_with_it(live: StartLive) -> None:
+    server = live(PROCESS_APP, "--workers", "1:2", module="support.restless")
+    server.ready_workers(1)
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
+
+    def ask() -> None:
+        with Client(server.addresses[0]) as client:
+            while not over.is_set():
+                statuses[client.ask(request()).status] += 1
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for one in asking:
+        one.start()
+    try:
+        server.ready_workers(2)
+        server.log.wait_for(
+            r"INFO 2 workers wanted, one more: each has used \d+% of a processor for 2 s, and"
+        )
+    finally:
+        over.set()
+        for one in asking:
+            one.join()
+    server.log.wait_for(r"INFO 1 worker wanted, one fewer: for 2 s all of them together have used \d+% of a")
+    eventually(lambda: len(children_of(server.pid)) == 2, "the front and one worker are left")
+    assert server.ask(request()).status == 200
+    assert set(statuses) == {200}, "no request was lost"
+
+
+def test_a_number_from_the_environment_is_exact_and_told(live: StartLive) -> None:
+    server = live(PROCESS_APP, environment={"WEB_CONCURRENCY": "2"})
+    server.ready_workers(2)
+    server.log.wait_for(r"INFO .*WEB_CONCURRENCY")
