@@ -18,6 +18,7 @@ mod event_loop;
 mod exchange;
 mod forwarding;
 mod helpers;
+mod memory;
 mod notices;
 mod obituary;
 mod rate_limits;
