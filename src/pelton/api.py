@@ -30,6 +30,7 @@ from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import open_all
+from pelton.observe.inspector import Inspector
 from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
@@ -133,7 +134,8 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
         except OSError as error:
             raise StartError(f"The front cannot start: {error.strerror or error}.") from error
         undo.callback(front.stop)
-        runner = build_runner(app, link, opened.listeners, settings)
+        inspector = Inspector("this process", samples=settings.sampling) if opened.admin_listeners else None
+        runner = build_runner(app, link, opened.listeners, settings, inspector=inspector)
         undo.callback(runner.stop)
         running = Running(
             front,
@@ -146,6 +148,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             redirect_listeners=opened.redirect_listeners,
             agent_listeners=opened.agent_listeners,
             certificates=certificates,
+            inspector=inspector,
         )
         running._start()
         if AUTO in settings.static:

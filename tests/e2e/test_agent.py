@@ -84,15 +84,15 @@ def test_the_weight_is_what_is_free_and_an_end_is_told(shop: Shop) -> None:
     server = shop.start("--drain-delay", "20s")
     eventually(lambda: weight(shop.agent) == 100, "an idle server wants all it can get")
     asking = shop.keep()
-    eventually(lambda: weight(shop.agent) < 10, "a busy one wants little")
+    eventually(lambda: weight(shop.agent) < 30, "a busy one wants little")
     with Client(server.addresses[0]) as client:
         found = client.ask(request(target="/-/health/saturation")).json()
-        assert found["weight"] < 10
+        assert found["weight"] < 30
         assert found["saturation"] > 0.9
     shop.gate.touch()
     for one in asking:
         one.join()
-    eventually(lambda: weight(shop.agent) > 90, "it is free again")
+    eventually(lambda: weight(shop.agent) > 35, "it is free again, and says so slowly")
     os.kill(server.pid, signal.SIGTERM)
     eventually(lambda: told(shop.agent) == "drain\n", "it is about to end")
     with Client(server.addresses[0]) as client:
@@ -165,11 +165,11 @@ def test_haproxy_follows(shop: Shop, proxy: Proxy, tmp_path: Path) -> None:
     eventually((tmp_path / "stats").exists, "HAProxy is there")
     eventually(lambda: proxy.weight == 100, "all of its share")
     asking = shop.keep()
-    eventually(lambda: proxy.weight < 10, "less of it")
+    eventually(lambda: proxy.weight < 30, "less of it")
     shop.gate.touch()
     for one in asking:
         one.join()
-    eventually(lambda: proxy.weight > 90, "more of it again")
+    eventually(lambda: proxy.weight > 35, "more of it again")
     os.kill(server.pid, signal.SIGWINCH)
     eventually(lambda: bool(proxy.administration & _OUT), "out of use without workers")
     os.kill(server.pid, signal.SIGHUP)

@@ -1,5 +1,6 @@
 """The command without serving: help, version, and every kind of error with its exit code."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -275,6 +276,23 @@ def test_config_shows_value_source_and_meaning(tmp_path: Path, monkeypatch: pyte
     assert "Most header fields in one request; more is answered 431." in lines
     for row in TABLE:
         assert any(line.startswith(f"{row.name} ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--compress", "app:app"], "on"),
+        (["app:app", "--compress"], "on"),
+        (["--compress", "--cache", "1MiB", "app:app"], "on"),
+        (["--compress", "zstd,br", "app:app"], "zstd,br"),
+        (["--compress=gzip", "app:app"], "gzip"),
+        (["--compress", "off", "app:app"], "off"),
+    ],
+)
+def test_an_option_that_may_be_without_a_value(arguments: list[str], expected: str) -> None:
+    result = invoke("config", *arguments)
+    assert result.exit_code == 0, result.output
+    assert re.search(rf"compress +{expected}  \(option --compress\)", result.output)
 
 
 def test_config_tells_a_fault_of_a_file(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def test_the_table_has_every_field() -> None:
         "access_log_descriptor",
         "compression",
         "hooks",
+        "processors",
         "read_again",
         "static_files",
         "statsd_descriptor",

@@ -184,6 +184,8 @@ counters! {
     handshakes_done,
     /// Of those, how many went on with an earlier session.
     handshakes_resumed,
+    /// Steps of handshakes that needed a private key, and were taken by helpers.
+    handshakes_beside,
     /// Handshakes that failed: nothing in common, no trust, or no TLS.
     handshakes_failed,
     /// Handshakes that took too long.

@@ -5,9 +5,11 @@
 //! *Busy* is the larger one of two shares: permits that requests hold, and processor time that the workers take of what they can take. The first
 //! is the bound of applications that wait, the second that of applications that compute. Both are averages over about [`SPAN_MS`]. *Saturation*
 //! is busy, and a whole more for each second that the oldest request has waited in the queue: it goes beyond 1 where one server is not enough, so
-//! that an autoscaler sees how far beyond. The *weight* is what is left, in percent.
+//! that an autoscaler sees how far beyond. The *weight* is the root of what is left, in percent: the root, because weights are whole numbers, and
+//! near saturation two servers with 2 and 3 percent would be told from each other too coarsely.
 //!
-//! Weights that are what is left find their balance below saturation wherever there is one: a server that gets too much says so and gets less.
+//! Weights of what is left find their balance below saturation wherever there is one: a server that gets too much says so and gets less. They
+//! fall within a second and rise within ten: a server that has got rid of its backlog would else be given the next one, for ever.
 
 /// How far back the averages reach. A load balancer asks every second or two.
 const SPAN_MS: f64 = 1000.0;
@@ -15,6 +17,8 @@ const SPAN_MS: f64 = 1000.0;
 const LEAST_MS: u64 = 20;
 /// What an autoscaler multiplies by, at most.
 const MOST: f64 = 10.0;
+/// How quickly the weight rises; it falls within [`SPAN_MS`].
+const RISE_MS: f64 = 10_000.0;
 /// A request that has waited for so long halves the weight.
 const HALVING_MS: f64 = 100.0;
 
@@ -42,13 +46,15 @@ pub struct Saturation {
     running: f64,
     computing: f64,
     queued_ms: u64,
+    /// In percent, not rounded.
+    weight: f64,
 }
 
 impl Saturation {
     /// Before the first sample. `processors`: how many the workers can use at most.
     pub fn new(processors: f64) -> Self {
         let processors = processors.max(0.01);
-        Saturation { processors, last: None, running: 0.0, computing: 0.0, queued_ms: 0 }
+        Saturation { processors, last: None, running: 0.0, computing: 0.0, queued_ms: 0, weight: 100.0 }
     }
 
     /// Whether enough time has passed since the last sample.
@@ -66,10 +72,8 @@ impl Saturation {
         };
         self.queued_ms = sample.queued_ms;
         match self.last.replace((now_ms, sample)) {
-            None => self.running = share,
             // What was said while nobody was there says nothing of those who are.
-            Some((_, before)) if before.permits == 0 => self.running = share,
-            Some((then, before)) => {
+            Some((then, before)) if before.permits > 0 => {
                 let passed = now_ms.saturating_sub(then).max(1) as f64;
                 let weight = 1.0 - (-passed / SPAN_MS).exp();
                 self.running += (share - self.running) * weight;
@@ -78,6 +82,13 @@ impl Saturation {
                     let taken = sample.computed_us.saturating_sub(before.computed_us) as f64 / 1000.0;
                     self.computing += (taken / passed / self.processors - self.computing) * weight;
                 }
+                let wanted = self.wanted();
+                let span = if wanted > self.weight { RISE_MS } else { SPAN_MS };
+                self.weight += (wanted - self.weight) * (1.0 - (-passed / span).exp());
+            }
+            _ => {
+                self.running = share;
+                self.weight = self.wanted();
             }
         }
     }
@@ -94,8 +105,11 @@ impl Saturation {
 
     /// The share of new requests that should come here, in percent of that of an idle server; at least 1, or nothing would ever come again.
     pub fn weight(&self) -> u32 {
-        let left = 100.0 * (1.0 - self.busy()) / (1.0 + self.queued_ms as f64 / HALVING_MS);
-        (left.round() as u32).clamp(1, 100)
+        (self.weight.round() as u32).clamp(1, 100)
+    }
+
+    fn wanted(&self) -> f64 {
+        100.0 * (1.0 - self.busy()).sqrt() / (1.0 + self.queued_ms as f64 / HALVING_MS)
     }
 }
 
@@ -125,10 +139,10 @@ mod tests {
 
     #[test]
     fn permits_bound_what_waits_and_processors_what_computes() {
-        assert_eq!(settled(8, 0.1, 1.0).weight(), 20);
-        assert_eq!(settled(1, 0.9, 1.0).weight(), 10);
+        assert_eq!(settled(8, 0.1, 1.0).weight(), 45);
+        assert_eq!(settled(1, 0.9, 1.0).weight(), 32);
         // The same on a machine with room for two that compute.
-        assert_eq!(settled(1, 0.9, 2.0).weight(), 55);
+        assert_eq!(settled(1, 0.9, 2.0).weight(), 74);
     }
 
     #[test]
@@ -148,13 +162,15 @@ mod tests {
         assert!((made.value() - 1.0).abs() < 0.01);
         made.take(10_100, Sample { queued_ms: 2000, ..sample(10, 0) });
         assert!((made.value() - 3.0).abs() < 0.01);
-        assert_eq!(made.weight(), 1);
         made.take(10_200, Sample { queued_ms: 3_600_000, ..sample(10, 0) });
-        assert_eq!(made.value(), MOST);
+        assert_eq!((made.value(), made.weight()), (MOST, 1));
         // Half of what would be left.
         let mut half = settled(0, 0.0, 1.0);
-        half.take(10_100, Sample { queued_ms: 100, ..sample(0, 0) });
+        half.take(20_000, Sample { queued_ms: 100, ..sample(0, 0) });
         assert_eq!(half.weight(), 50);
+        // It rises slowly.
+        half.take(21_000, sample(0, 0));
+        assert_eq!(half.weight(), 55);
     }
 
     #[test]

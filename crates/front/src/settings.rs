@@ -99,6 +99,8 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// What clients of admin listeners on TCP have to send for more than health checks; None: they have to be on this machine.
+    pub admin_token: Option<String>,
     /// How many processors the workers together can use at most.
     pub processors: f64,
     /// Bytes of the response cache; 0 for none.

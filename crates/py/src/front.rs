@@ -14,7 +14,7 @@ use std::time::Duration;
 use pelton_front::{
     Challenges, Common, CompressionSettings, Encryption, FrontHandle, Level, ListenerSettings, LocalCall,
     News, Origin, PathLimit, PathRule, Protocol, Proxies, RateRule, Role, SelfCallPolicy, Settings,
-    StaticSettings, Streams, WorkerLink,
+    StaticSettings, Streams, Told, WorkerLink,
 };
 use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
@@ -210,6 +210,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         interrupt_grace: seconds(from, "request_timeout_grace")?,
         worker_time: limit(from, "worker_timeout")?,
         health_path: from.getattr("health_path")?.extract()?,
+        admin_token: from.getattr("admin_token")?.extract()?,
         processors: from.getattr("processors")?.extract()?,
         cache_bytes: number(from, "cache_bytes")?,
         rate_limits: rate_limits_of(from)?,
@@ -277,6 +278,14 @@ impl Notice {
             News::Stuck => "stuck",
             News::Frozen => "frozen",
         })
+    }
+
+    /// A request on an admin listener that is to be responded to: number, method, path, query, what is accepted, and
+    /// what the front knows, as JSON.
+    #[getter]
+    fn asked(&self) -> Option<(u64, &str, &str, &str, &str, &str)> {
+        let one = self.notice.asked.as_deref()?;
+        Some((one.number, &one.method, &one.path, &one.query, &one.accept, &one.state))
     }
 
     /// The worker that it happened to.
@@ -513,6 +522,21 @@ impl Front {
         let challenges: Challenges =
             challenges.into_iter().map(|(token, text)| (token.into_bytes(), text)).collect();
         self.started()?.set_challenges(challenges);
+        Ok(())
+    }
+
+    /// Respond to the request of a notice's `asked`.
+    fn respond(
+        &self,
+        number: u64,
+        status: u16,
+        fields: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> PyResult<()> {
+        if !(200..600).contains(&status) {
+            return Err(PyValueError::new_err("this is no status of a response"));
+        }
+        self.started()?.respond(number, Told { status, fields, body });
         Ok(())
     }
 

@@ -25,6 +25,7 @@ from click.shell_completion import CompletionItem
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
+from pelton.cli.observing import COMMANDS
 from pelton.cli.options import (
     Command,
     option_for_all_of_the_help,
@@ -190,19 +191,21 @@ def _deploy(kind: str, target: str | None, output: Path | None, config: str | No
         click.echo(f"{place} is written.")
 
 
-def _purge(path: str | None, tag: str | None, everything: bool, admin: str) -> None:
+def _purge(path: str | None, tag: str | None, everything: bool, admin: str | None) -> None:
     """Forget kept responses of a running server, by PATH or by tag.
 
     PATH includes the query; with * at its end it means all that begin so.
 
-    The server is named by one of its --admin-bind addresses.
+    The server is named by one of its --admin-bind addresses, or found where only one runs.
     """
     from pelton.cli.purge import purge
 
     if not (path or tag or everything):
         _exit_with(ConfigError("Nothing is named.", "Write a PATH, --tag TAG, or --all."), _USAGE)
     try:
-        count = purge(admin, path, tag)
+        from pelton.observe.client import find_server
+
+        count = purge(find_server(admin), path, tag)
     except PeltonError as error:
         _exit_with(error, _FAILED)
     click.echo(f"{count} {'response is' if count == 1 else 'responses are'} forgotten.")
@@ -312,8 +315,9 @@ def _serve_checked(target: Target, settings: Settings, found: Configuration) -> 
         leave_if_child(origin)
 
     from pelton.api import run_with
+    from pelton.observe.runtime import with_own_socket
 
-    run_with(application, settings)
+    run_with(application, with_own_socket(settings))
 
 
 def is_reloaded() -> bool:
@@ -425,6 +429,7 @@ _COMMANDS: dict[str, click.Command] = {
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
         context_settings=_CONTEXT_SETTINGS,
     ),
+    **COMMANDS,
     "purge": Command(
         "purge",
         params=[
@@ -434,8 +439,7 @@ _COMMANDS: dict[str, click.Command] = {
             click.Option(
                 ["--admin"],
                 metavar="ADDRESS",
-                required=True,
-                help="The server's --admin-bind address: host:port or unix:/path.",
+                help="The server's --admin-bind address (host:port, unix:/path); else the one that runs.",
             ),
         ],
         callback=_purge,

@@ -7,7 +7,7 @@ are taken too, so that its command lines work; they are only in ``--help-all``. 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import click
@@ -83,6 +83,8 @@ class SettingOption(_Listed):
         names = (
             [f"{row.flags[0]}/--no-{row.flags[0].removeprefix('--')}", *row.flags[1:]] if flag else row.flags
         )
+        # What it means without a value, where it may be without one.
+        alone: dict[str, Any] = {"flag_value": row.bare[0]} if row.bare else {}
         super().__init__(
             [*names, row.name],
             type=_type_of(row),
@@ -93,6 +95,7 @@ class SettingOption(_Listed):
             default=None,
             multiple=row.repeatable,
             help=f"{row.help}  [default: {row.show(row.default)}]",
+            **alone,
         )
         self.title = row.group.value
         self.first = row.first
@@ -119,8 +122,37 @@ class GunicornOption(_Listed):
         )
 
 
+_BARE: Final = {flag: row.bare for row in TABLE for flag in row.flags if row.bare}
+
+
+def _without_ambiguity(arguments: Sequence[str]) -> Iterator[str]:
+    rest = iter(arguments)
+    for one in rest:
+        words = _BARE.get(one)
+        if words is None:
+            yield one
+            if one == "--":
+                yield from rest
+            continue
+        value = next(rest, None)
+        if value is not None and set(value.split(",")) <= set(words):
+            yield f"{one}={value}"
+            continue
+        yield f"{one}={words[0]}"
+        if value is not None:
+            yield from _without_ambiguity([value, *rest])
+
+
 class Command(click.Command):
     """Lists its options under the headings of the table."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Called by click. Where options may stand before the application, one that may be without a value
+        must not take the application for it: ``--compress app:app``.
+        """
+        if ctx.allow_interspersed_args:
+            args = [*_without_ambiguity(args)]
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Called by click."""

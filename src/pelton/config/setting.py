@@ -77,7 +77,8 @@ class Setting:
     shows it without ``--help-all``. ``more``: what the reference says beyond ``help`` and ``reason``.
     ``while_running``: how it can be changed without a restart and without its source, None where it cannot.
     ``reloadable``: whether SIGHUP reads it again (with worker processes).
-    ``default_text`` stands for a default that differs from machine to machine.
+    ``default_text`` stands for a default that differs from machine to machine. ``bare``: the words that its
+    value is made of (with commas), where the option may also stand alone and means the first of them then.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Setting:
     while_running: str | None = None
     reloadable: bool = False
     default_text: str | None = None
+    bare: tuple[str, ...] = ()
 
     @property
     def takes(self) -> str:
@@ -257,6 +259,7 @@ def setting(
     while_running: str | None = None,
     reloadable: bool = False,
     default_text: str | None = None,
+    bare: tuple[str, ...] = (),
 ) -> _Default:
     """A field of `Settings` that carries its row of the table; ``flags`` are separated by spaces."""
     row = {
@@ -276,6 +279,7 @@ def setting(
         "while_running": while_running,
         "reloadable": reloadable,
         "default_text": default_text,
+        "bare": bare,
     }
     made: _Default = field(default=default, metadata={_METADATA_KEY: row})
     return made

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use pelton_http::{Known, Length, Version};
 
+use crate::connection::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::receive::Turn;
 use crate::exchange::ExchangeId;
@@ -18,6 +19,7 @@ use crate::response::own::{Part, Response};
 use crate::sent_file::WARM_STEP;
 use crate::static_files::plan::{Body, Plan};
 use crate::static_files::{FoundFile, Named};
+use crate::transport::tls::Step;
 
 /// Up to here a file is copied behind its head: one system call less, and one packet, for less than the time of that.
 const COPIED: u64 = 32 * 1024;
@@ -31,6 +33,8 @@ pub(crate) enum Helped {
     Warm(ExchangeId),
     /// A piece of a body has passed through the filters of its response.
     Filtered(ExchangeId, Box<Filters>, io::Result<Vec<u8>>),
+    /// A handshake has gone a step further.
+    Shaken(ConnectionId, Box<Step>),
 }
 
 impl EventLoop {
@@ -202,6 +206,7 @@ impl EventLoop {
                     }
                 }
                 Helped::Filtered(id, filters, out) => self.filtered(id, filters, out),
+                Helped::Shaken(id, step) => self.go_on_shaking(id, step),
             }
         }
     }

@@ -42,6 +42,7 @@ use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
 use crate::exchange::{Exchange, ExchangeId, Exchanges, State};
 use crate::helpers::Helpers;
+use crate::metrics::Meter;
 use crate::notices::Level;
 use crate::rate_limits::RateLimits;
 use crate::reactor::Readiness;
@@ -60,6 +61,7 @@ use crate::transport::tls::Encryption;
 
 pub(crate) mod absences;
 pub(crate) mod accept;
+pub(crate) mod admin;
 pub(crate) mod agent;
 pub(crate) mod caching;
 pub(crate) mod deadlines;
@@ -70,6 +72,7 @@ pub(crate) mod handshakes;
 pub(crate) mod health;
 pub(crate) mod limiting;
 pub(crate) mod making_room;
+pub(crate) mod metering;
 pub(crate) mod noting;
 pub(crate) mod offers;
 pub(crate) mod orders;
@@ -164,6 +167,8 @@ pub(crate) struct EventLoop {
     pub(crate) helpers: Helpers<Helped>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) statsd: Option<Statsd>,
+    /// What is counted of requests; None without an admin listener, where nobody could ask.
+    pub(crate) meter: Option<Box<Meter>>,
     /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
     pub(crate) notes_requests: bool,
     pub(crate) notes_ends: bool,
@@ -243,6 +248,7 @@ impl EventLoop {
         let paths = PathLimits::new(&settings.path_limits, &settings.priority_paths);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity, paths);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
+        let meter = (listeners.count(Role::Admin) > 0).then(Box::default);
         let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
         let mut made = EventLoop {
             application_listeners: listeners.count(Role::Application),
@@ -259,6 +265,7 @@ impl EventLoop {
             rate_limits: RateLimits::new(&settings.rate_limits),
             access_log: AccessLog::new(settings.access_log)?,
             statsd,
+            meter,
             notes_requests: false,
             notes_ends: false,
             records: Records::default(),
@@ -469,7 +476,7 @@ impl EventLoop {
             self.wall_clock_at = 0;
         }
         self.now_ms = (self.turn_us / 1000).saturating_sub(self.absences.total_ms());
-        if self.notes_requests {
+        if self.notes_requests || self.meter.is_some() {
             self.turn_coarse_ms = coarse_ms();
         }
         if self.now_ms >= self.wall_clock_at {
@@ -682,5 +689,6 @@ impl EventLoop {
             let bytes = exchange.body_taken(transport);
             self.note_end(record, bytes, reason.for_the_log());
         }
+        self.meter_end(&exchange);
     }
 }

@@ -430,6 +430,7 @@ impl EventLoop {
             // The time that it took to come is the client's.
             record.is_complete(self.turn_us, self.turn_coarse_ms);
         }
+        exchange.metered.complete_coarse_ms = self.turn_coarse_ms;
         let dispatched = self.dispatch.submit(id, &ask, Load::Collected(body), self.now_ms);
         self.handed_on(id, dispatched);
     }

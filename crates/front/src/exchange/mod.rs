@@ -25,6 +25,7 @@ use crate::event_loop::upload::Upload;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::output::Output;
 use crate::exchange::request_body::Body;
+use crate::metrics::Metered;
 use crate::response::filters::Filters;
 use crate::response::own::Part;
 use crate::scheduling::dispatch::Place;
@@ -147,6 +148,8 @@ pub struct Exchange {
     pub upload: Option<Box<Upload>>,
     /// For the access log and `Server-Timing`, where they are wanted.
     pub record: Option<Box<AccessRecord>>,
+    /// What is counted of it, where anything is.
+    pub metered: Metered,
 }
 
 impl Exchange {
@@ -175,6 +178,7 @@ impl Exchange {
             pending: None,
             upload: None,
             record: None,
+            metered: Metered::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::connection::Driver;
 use crate::connection::http2::Http2;
 use crate::event_loop::upload::Upload;
 use crate::exchange::{Exchange, State};
+use crate::metrics::Meter;
 use crate::response::filters::Head;
 use crate::settings::Settings;
 
@@ -23,6 +24,7 @@ pub(super) struct HeadWriter<'a> {
     pub(super) started_us: u64,
     /// See [`crate::event_loop::EventLoop`].
     pub(super) answered_us: &'a mut u64,
+    pub(super) meter: Option<&'a mut Meter>,
 }
 
 impl HeadWriter<'_> {
@@ -48,6 +50,13 @@ impl HeadWriter<'_> {
             record.is_answered(head.status, now_us, started_ms);
             if let Some(log) = self.access_log {
                 record.keep_answer(log.format(), head.fields());
+            }
+        }
+        if let Some(meter) = &mut self.meter {
+            exchange.metered.status = head.status;
+            meter.started(&exchange.metered, started_ms);
+            if !head.route.is_empty() {
+                exchange.metered.route = meter.route(exchange.metered.method, head.route);
             }
         }
         let timing = match &exchange.record {

@@ -146,6 +146,7 @@ impl EventLoop {
                         draining: self.draining,
                         started_us: self.started_us,
                         answered_us: &mut self.answered_us,
+                        meter: self.meter.as_deref_mut(),
                     };
                     let from = wire.len();
                     let started_ms = link.started_ms(slot).unwrap_or_default();
@@ -296,6 +297,7 @@ impl EventLoop {
             let bytes = exchange.body_bytes();
             self.note_end(record, bytes, "complete");
         }
+        self.meter_finished(id);
         self.follow_on(id)
     }
 

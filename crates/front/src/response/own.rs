@@ -164,7 +164,7 @@ impl EventLoop {
         if matches!(own, OwnResponse::Refused(_)) {
             self.shared.counters.requests_refused.up();
         }
-        if self.notes_ends {
+        if self.notes_ends || self.meter.is_some() {
             self.note_own(id, own.for_the_log());
         }
         let response = Response::text(own.status(), own.detail(), own.keeps_connection());
@@ -230,6 +230,7 @@ impl EventLoop {
         if let Some(record) = &mut exchange.record {
             record.status = head.status;
         }
+        exchange.metered.status = head.status;
         exchange.output.push(&self.wire);
         let is_sent = exchange.coding != Some(Coding::None);
         exchange.body = is_sent.then(|| Box::new(std::mem::take(&mut response.body)));

@@ -188,6 +188,7 @@ fn settings(shape: Shape, log: &File) -> Settings {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        admin_token: None,
         processors: 1.0,
         cache_bytes: 0,
         rate_limits: Vec::new(),

@@ -73,8 +73,9 @@ class Files:
     compress: str = setting(
         "off",
         Unit.TEXT, Group.COMPRESSION, Part.FRONT, "--compress",
-        help="Compresses the application's responses: on, off, or codings, the preferred one first: "
-        "zstd,br,gzip.",
+        help="Compresses the application's responses: on (also without a value), off, or codings, the "
+        "preferred one first: zstd,br,gzip.",
+        bare=("on", "off", "zstd", "br", "gzip"),
         reason="It may be done elsewhere already, and it has a risk that one should know (compression.md).",
         more="Each client's own order (Accept-Encoding) counts more. Streams stay live. Never compressed are"
         " pictures and archives, what is compressed already, parts of files, and what says no-transform.",
