@@ -206,6 +206,8 @@ counters! {
     closed_handshake_late,
     /// Connections closed because there were too many handshakes.
     closed_handshake_refused,
+    /// Connections closed because there was no memory for what they sent or were sent.
+    closed_no_memory,
     /// Idle connections closed because others waited to be accepted.
     closed_for_newcomers,
     /// Listening sockets that somebody else has shut down.

@@ -15,6 +15,7 @@ use pelton_http::{ContentCoding, Known};
 
 use crate::cache::store::{Coded, Entry, EntryId};
 use crate::compression::PADDING;
+use crate::memory;
 use crate::response::filters::{Filter, Head};
 
 /// A field with its own memory.
@@ -262,12 +263,12 @@ impl Filter for Recorder {
     fn body(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         match &mut self.state {
             State::Replacing(_) => return,
-            State::Recording { body, .. } if body.len() + piece.len() <= self.most_bytes => {
-                body.extend_from_slice(piece);
-            }
-            State::Recording { .. } => {
-                self.state = State::Passing;
-                self.not_stored();
+            State::Recording { body, .. } => {
+                let fits = body.len() + piece.len() <= self.most_bytes;
+                if !fits || memory::append(body, piece).is_err() {
+                    self.state = State::Passing;
+                    self.not_stored();
+                }
             }
             State::Waiting | State::Passing => {}
         }

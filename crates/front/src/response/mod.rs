@@ -24,6 +24,7 @@ use crate::event_loop::named_files::{NamedFile, named_file};
 use crate::event_loop::receive::Turn;
 use crate::exchange::output::Flushed;
 use crate::exchange::{ExchangeId, State, Work};
+use crate::memory;
 use crate::notices::Level;
 use crate::response::head::HeadWriter;
 use crate::response::own::OwnResponse;
@@ -69,8 +70,8 @@ impl EventLoop {
             let passed = match self.pass(id, place) {
                 Ok(Ok(passed)) => passed,
                 Ok(Err(Damaged)) => return self.damaged(id, place),
-                Err(_) => {
-                    self.close_exchange(id, CloseReason::ByClientEarly);
+                Err(error) => {
+                    self.close_exchange(id, CloseReason::of_error(&error, CloseReason::ByClientEarly));
                     return Turn::Closed;
                 }
             };
@@ -202,6 +203,9 @@ impl EventLoop {
             _ => None,
         };
         sent?;
+        if exchange.output.has_failed() {
+            return Err(memory::refused());
+        }
         if let Some(attached) = attached {
             if keep_attached(exchange, attached, file, rest_sent, is_whole).is_err() {
                 return Ok(Err(Damaged));
@@ -270,8 +274,10 @@ impl EventLoop {
                     };
                 }
                 Err(error) => {
-                    let is_file = error.kind() == io::ErrorKind::UnexpectedEof;
-                    let reason = if is_file { CloseReason::FileChanged } else { CloseReason::ByClientEarly };
+                    let reason = match error.kind() {
+                        io::ErrorKind::UnexpectedEof => CloseReason::FileChanged,
+                        _ => CloseReason::of_error(&error, CloseReason::ByClientEarly),
+                    };
                     self.close_exchange(id, reason);
                     return Turn::Closed;
                 }
