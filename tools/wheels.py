@@ -79,13 +79,11 @@ def build(pythons: list[Path], *, native: bool, out: Path) -> None:
     """Builds one wheel for each interpreter."""
     command: list[str | Path] = [maturin(), "build", "--release", "--out", out, "--interpreter", *pythons]
     command += ["--compatibility", "linux"] if native else ["--zig", "--compatibility", TAG]
-    # maturin finds zig as a module of the first Python on the path. In a folder of its own, or a build for
-    # development would wait until the last wheel is done.
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "CARGO_TARGET_DIR": str(ROOT / "target/wheels"),
-    }
+    # maturin finds zig as a module of the first Python on the path.
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    if not native:
+        # In a folder of its own, or a build for development would wait until the last wheel is done.
+        environment["CARGO_TARGET_DIR"] = str(ROOT / "target/wheels")
     run(*command, cwd=ROOT, env=environment)
 
 

@@ -68,6 +68,26 @@ class _StaticFiles(Protocol):
     @property
     def open_files(self) -> int: ...
 
+class _EdgeRules(Protocol):
+    """Rules about requests and responses; see config/table/site.py."""
+
+    @property
+    def access(self) -> Sequence[tuple[str, str, bool]]: ...
+    @property
+    def maintenance_allow(self) -> str: ...
+    @property
+    def error_pages(self) -> Sequence[tuple[int, str, bytes]]: ...
+    @property
+    def removed_fields(self) -> Sequence[str]: ...
+    @property
+    def default_fields(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def set_fields(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def hidden_fields(self) -> Sequence[str]: ...
+    @property
+    def canonical_host(self) -> str: ...
+
 class _FrontSettings(Protocol):
     """What the front reads once, at start, as attributes of the object it is given (config/settings.py)."""
 
@@ -152,6 +172,10 @@ class _FrontSettings(Protocol):
     @property
     def static_files(self) -> _StaticFiles | None: ...
     @property
+    def named_files(self) -> _StaticFiles | None: ...
+    @property
+    def edge_rules(self) -> _EdgeRules | None: ...
+    @property
     def statsd_prefix(self) -> str: ...
     @property
     def statsd_tags(self) -> str: ...
@@ -179,6 +203,8 @@ class _FrontSettings(Protocol):
     def worker_timeout(self) -> float: ...
     @property
     def health_path(self) -> str | None: ...
+    @property
+    def admin_token(self) -> str | None: ...
     @property
     def cache_bytes(self) -> int: ...
     @property
@@ -311,6 +337,12 @@ class Notice:
 
         quiet: it was retired and nothing of it runs. spent: it has had ``request_limit`` requests. stuck: a
         thread did not let go of an overdue request in time. frozen: its heart stopped while requests run.
+        """
+    @property
+    def asked(self) -> tuple[int, str, str, str, str, str] | None:
+        """A request on an admin listener, to which `Front.respond` is to respond.
+
+        Its number, method, path, query, what its client accepts, and all that the front knows, as JSON.
         """
     @property
     def worker(self) -> int | None:
@@ -470,6 +502,11 @@ class Front:
         """Let the event loop count up the eventfd ``pulse``, as a sign that it runs."""
     def set_ready(self, ready: bool) -> None:
         """Whether readiness checks may succeed."""
+    def respond(self, number: int, status: int, fields: list[tuple[str, str]], body: bytes) -> None:
+        """Respond to the request of a notice's ``asked``; one that nobody waits for any more is left alone.
+
+        Raises ValueError for what is no status.
+        """
     def set_access_log(self, descriptor: int) -> None:
         """Write access lines to a duplicate of it from now on; -1: nowhere."""
     def encrypt(self, tls: Tls) -> None:
@@ -538,6 +575,14 @@ class Worker:
         """Tell the front what was decided, for ``/sizing`` on an admin listener.
 
         ``computing``: thousandths of the time; ``reason``: which of `pelton.sizing.policy.Why`.
+        """
+    def tell_routes(self) -> None:
+        """Tell the front of each request which route has answered it, for its metrics."""
+    def requests(self) -> list[tuple[int, int | None, int, str, str, str, float]]:
+        """The requests that run now.
+
+        Of each: its thread's ident, the number of its greenlet there (None: it has the thread alone), its
+        slot, method, path without query, client, and seconds since it began.
         """
     def dismiss(self, count: int) -> None:
         """Let so many serving threads return that have nothing to do, now or later; 0 takes that back."""

@@ -24,19 +24,21 @@ from pelton.config.calls import check_call
 from pelton.config.settings import Settings, check_one_process, settings_from
 from pelton.config.units import format_seconds
 from pelton.config.worker_kinds import kind_of, self_call_of
+from pelton.edge.settings import front_edge
 from pelton.exceptions import ConfigError, EndedError, StartError
 from pelton.front.running import Running
 from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import open_all
+from pelton.observe.inspector import Inspector
 from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded, usable_processors
 from pelton.static.compression import compression_of
 from pelton.static.flask_folders import static_folders
-from pelton.static.settings import AUTO, front_files
+from pelton.static.settings import AUTO, front_files, front_named_files
 from pelton.tls.certificates import certificates_of
 from pelton.tls.material import has_certificates
 from pelton.version import VERSION
@@ -114,6 +116,8 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             **waiting_room(settings.bind),
             processors=usable_processors(settings),
             static_files=front_files(settings),
+            named_files=front_named_files(settings),
+            edge_rules=front_edge(settings),
             compression=compression_of(settings),
         )
         try:
@@ -133,7 +137,8 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
         except OSError as error:
             raise StartError(f"The front cannot start: {error.strerror or error}.") from error
         undo.callback(front.stop)
-        runner = build_runner(app, link, opened.listeners, settings)
+        inspector = Inspector("this process", samples=settings.sampling) if opened.admin_listeners else None
+        runner = build_runner(app, link, opened.listeners, settings, inspector=inspector)
         undo.callback(runner.stop)
         running = Running(
             front,
@@ -146,6 +151,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             redirect_listeners=opened.redirect_listeners,
             agent_listeners=opened.agent_listeners,
             certificates=certificates,
+            inspector=inspector,
         )
         running._start()
         if AUTO in settings.static:

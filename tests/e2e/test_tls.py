@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from conftest import StartLive
+from support.apps import answer
 from support.certificates import Files, ask, connect, context_for, make_files
 from support.live import HEALTH, Live
+from support.serving import Serve
 from support.waiting import DEADLINE, eventually
 
 APP = Path(__file__).parents[1] / "support" / "tls_app.py"
@@ -297,6 +300,48 @@ def test_a_session_is_resumed_by_the_successor(live: StartLive, files: Files) ->
         ask(client)
         assert client.session_reused
     server.send_signal(signal.SIGTERM)
+
+
+def test_private_keys_are_used_beside_the_event_loop(serve: Serve, files: Files) -> None:
+    server = serve(
+        answer(b"hello"), scheme="https://", certfile=[str(files.certificate)], keyfile=[str(files.key)]
+    )
+    address = str(server.address)
+    for _ in range(3):
+        with connect(address, context_for(files)) as client:
+            assert ask(client).endswith(b"hello")
+    assert (server.counter("handshakes_done"), server.counter("handshakes_beside")) == (3, 3)
+    # What begins in pieces, or together with what follows, is put together all the same.
+    context = ssl.create_default_context(cafile=str(files.certificate))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    host, _, port = address.removeprefix("https://").rpartition(":")
+    with socket.create_connection((host, int(port)), DEADLINE) as plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while True:
+            try:
+                session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for byte in outgoing.read():
+                    plain.sendall(bytes([byte]))
+                incoming.write(plain.recv(65536))
+        session.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        plain.sendall(outgoing.read())
+        got = b""
+        while not got.endswith(b"hello"):
+            incoming.write(plain.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                got += session.read(65536)
+    # A client that leaves while its key is being used is nobody's business any more.
+    hello = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        hello.do_handshake()
+    wire = outgoing.read()
+    for _ in range(20):
+        with socket.create_connection((host, int(port)), DEADLINE) as plain:
+            plain.sendall(wire)
+    server.wait_until_idle()
 
 
 def test_a_late_handshake_is_closed(live: StartLive, files: Files) -> None:

@@ -116,6 +116,7 @@ def test_notices_are_logged(running: Running, front: RecordedFront, caplog: pyte
     class Notice:
         level = "warning"
         message = "100% of the descriptors are used"
+        asked = None
         event = None
         worker = None
 

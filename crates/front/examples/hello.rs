@@ -17,7 +17,7 @@ fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration)
             if !pause.is_zero() {
                 std::thread::sleep(pause);
             }
-            let head = AnswerHead { status: 200, reason: b"OK", known_length: None };
+            let head = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
             let fields = [(&b"Content-Type"[..], &b"text/plain"[..]), (&b"Content-Length"[..], &b"13"[..])];
             if end.put_head(&mut taken, &head, fields.into_iter()).is_ok() {
                 end.put_data(&mut taken, b"Hello, world\n");
@@ -85,6 +85,7 @@ fn main() -> std::io::Result<()> {
         interrupt_grace: Duration::from_secs(5),
         worker_time: None,
         health_path: None,
+        admin_token: None,
         processors: 1.0,
         cache_bytes: 0,
         rate_limits: Vec::new(),
@@ -92,6 +93,8 @@ fn main() -> std::io::Result<()> {
         priority_paths: Vec::new(),
         compression: pelton_front::CompressionSettings::default(),
         static_files: pelton_front::StaticSettings::default(),
+        named_files: pelton_front::StaticSettings::default(),
+        edge: pelton_front::EdgeSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,
         session_affinity: false,

@@ -46,6 +46,18 @@ pub(crate) enum Order {
     Answer(Arc<Doorbell>),
     Encrypt(Box<Encryption>),
     SetChallenges(Challenges),
+    Respond(u64, Told),
+}
+
+/// What somebody is told who has asked on an admin listener (see [`crate::notices::Asked`]).
+#[derive(Debug)]
+pub struct Told {
+    /// The status.
+    pub status: u16,
+    /// Fields besides those about the connection and the framing.
+    pub fields: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// What all workers of a front have in common.
@@ -218,6 +230,11 @@ impl FrontHandle {
     /// What ACME servers find from now on.
     pub fn set_challenges(&self, challenges: Challenges) {
         self.order(Order::SetChallenges(challenges));
+    }
+
+    /// The response to a question of [`crate::notices::Asked`], by its number.
+    pub fn respond(&self, number: u64, told: Told) {
+        self.order(Order::Respond(number, told));
     }
 
     /// Files of `folder` are responses to requests below `prefix` from now on.

@@ -3,7 +3,7 @@
 //! A native thread without the GIL and without a line of application code. The rooms: `event_loop`, the one thread and
 //! everything it does in a turn; `transport`, how a client's bytes travel, and listeners; `connection`, a client and the
 //! protocol it speaks; `exchange`, one request and its response; `response`, from its source through filters and framing;
-//! `scheduling`, which worker gets what; `access` and `statsd`, what is noted. `control` is the door for the embedding
+//! `scheduling`, which worker gets what; `access`, `metrics` and `statsd`, what is noted. `control` is the door for the embedding
 //! process, `simulation` plays all of it without sockets and clocks.
 #![deny(missing_docs)]
 
@@ -14,10 +14,13 @@ mod connection;
 mod control;
 mod counters;
 mod datagrams;
+mod edge;
 mod event_loop;
 mod exchange;
 mod forwarding;
 mod helpers;
+mod memory;
+mod metrics;
 mod notices;
 mod obituary;
 mod rate_limits;
@@ -38,11 +41,12 @@ mod simulation;
 mod tests;
 
 pub use compression::CompressionSettings;
-pub use control::{Common, FrontHandle, start};
+pub use control::{Common, FrontHandle, Told, start};
+pub use edge::{AccessRule, EdgeSettings, ErrorPage, FieldRules};
 pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;
 pub use forwarding::Proxies;
-pub use notices::{Level, News, Notice};
+pub use notices::{Asked, Level, News, Notice};
 pub use rate_limits::RateRule;
 pub use scheduling::path_limits::{PathLimit, PathRule};
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};

@@ -36,6 +36,23 @@ pub enum News {
     Frozen,
 }
 
+/// A request on an admin listener that the embedding process is to respond to (`FrontHandle::respond`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Names it in the response.
+    pub number: u64,
+    /// The method.
+    pub method: String,
+    /// The path, as it was sent.
+    pub path: String,
+    /// The query, as it was sent.
+    pub query: String,
+    /// What the client accepts.
+    pub accept: String,
+    /// All that the front knows at this moment, as JSON.
+    pub state: String,
+}
+
 /// A line for the log, or news for the supervisor, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -47,6 +64,8 @@ pub struct Notice {
     pub news: Option<(News, u64)>,
     /// Something that this thread cannot find out itself.
     pub question: Option<Box<LocalCalls>>,
+    /// Somebody wants to know.
+    pub asked: Option<Box<Asked>>,
 }
 
 /// More than this many unread notices say the same thing over and over.
@@ -79,14 +98,20 @@ impl Notices {
             inside.dropped += 1;
             return;
         }
-        inside.waiting.push_back(Notice { level, message, news: None, question: None });
+        inside.waiting.push_back(Notice { level, message, news: None, question: None, asked: None });
         self.changed.notify_one();
     }
 
     /// Adds news; never dropped, since each of them comes once in a worker's life.
     pub fn tell(&self, news: News, worker: u64, message: String) {
         let level = if message.is_empty() { Level::Debug } else { Level::Error };
-        self.lock().waiting.push_back(Notice { level, message, news: Some((news, worker)), question: None });
+        self.lock().waiting.push_back(Notice {
+            level,
+            message,
+            news: Some((news, worker)),
+            question: None,
+            asked: None,
+        });
         self.changed.notify_one();
     }
 
@@ -100,9 +125,27 @@ impl Notices {
                 message: String::new(),
                 news: None,
                 question,
+                asked: None,
             });
             self.changed.notify_one();
         }
+    }
+
+    /// Passes a request on; false when nobody reads, and there is no room for it.
+    pub fn pass_on(&self, asked: Asked) -> bool {
+        let mut inside = self.lock();
+        let has_room = inside.waiting.len() < CAPACITY && !inside.closed;
+        if has_room {
+            inside.waiting.push_back(Notice {
+                level: Level::Debug,
+                message: String::new(),
+                news: None,
+                question: None,
+                asked: Some(Box::new(asked)),
+            });
+            self.changed.notify_one();
+        }
+        has_room
     }
 
     /// No more will come.
@@ -122,7 +165,13 @@ impl Notices {
                 let message =
                     format!("{} notices of the front were dropped: the log is too slow", inside.dropped);
                 inside.dropped = 0;
-                return Some(Notice { level: Level::Warning, message, news: None, question: None });
+                return Some(Notice {
+                    level: Level::Warning,
+                    message,
+                    news: None,
+                    question: None,
+                    asked: None,
+                });
             }
             if inside.closed {
                 return None;

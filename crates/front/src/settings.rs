@@ -9,6 +9,7 @@ use pelton_http::{UnderscorePolicy, h2};
 use pelton_link::WaitingRoom;
 
 use crate::compression::CompressionSettings;
+use crate::edge::EdgeSettings;
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::rate_limits::RateRule;
@@ -99,6 +100,8 @@ pub struct Settings {
     pub worker_time: Option<Duration>,
     /// Below this path the front answers health checks on every listener.
     pub health_path: Option<String>,
+    /// What clients of admin listeners on TCP have to send for more than health checks; None: they have to be on this machine.
+    pub admin_token: Option<String>,
     /// How many processors the workers together can use at most.
     pub processors: f64,
     /// Bytes of the response cache; 0 for none.
@@ -113,6 +116,10 @@ pub struct Settings {
     pub compression: CompressionSettings,
     /// Files that are sent without the application.
     pub static_files: StaticSettings,
+    /// Files that are sent when the application names them.
+    pub named_files: StaticSettings,
+    /// Who may ask, own error pages, fields of requests and responses.
+    pub edge: EdgeSettings,
     /// What is done about requests that the application makes to its own server.
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).

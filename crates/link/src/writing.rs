@@ -71,7 +71,7 @@ impl WorkerEnd {
         let start = taken.produced as usize + FRAME_HEADER;
         let left = MAX_HINTS_BYTES.checked_sub(start).ok_or(HeadTooLarge)?;
         let area = self.ring(taken, start as u32, left).0;
-        let head = AnswerHead { status: EARLY_HINTS, reason: b"Early Hints", known_length: None };
+        let head = AnswerHead { status: EARLY_HINTS, reason: b"Early Hints", known_length: None, route: b"" };
         let len = encode_head(area, &head, fields)?;
         self.close_frame(taken, FRAME_HEAD, len);
         Ok(())

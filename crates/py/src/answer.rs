@@ -14,6 +14,7 @@
 use pelton_link::{Loan, Taken, WorkerEnd};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyRuntimeError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::fork::foreign;
 use crate::head::{Head, Refusal};
@@ -46,6 +47,8 @@ pub(crate) struct Answer {
     pub(crate) misuse_noted: bool,
     /// What `start_response` returns. Refers to this object: whoever sets it takes it out again.
     pub(crate) write: Option<Py<PyAny>>,
+    /// The request's, where its route is told; whoever sets it takes it out again.
+    pub(crate) environ: Option<Py<PyDict>>,
 }
 
 /// How the answer stands after something was sent.

@@ -53,11 +53,17 @@ impl Drop for Call<'_, '_> {
         if !self.is_over {
             self.end(true);
         }
+        if self.worker.tells_routes() {
+            drop(self.responder.set_environ(None));
+        }
     }
 }
 
 impl<'py> Call<'_, 'py> {
     pub(crate) fn run(&mut self, environ: &Bound<'py, PyDict>, start_response: &Py<PyAny>) {
+        if self.worker.tells_routes() {
+            drop(self.responder.set_environ(Some(environ.clone().unbind())));
+        }
         let returned = self.call(environ, start_response);
         let result = match self.at_home(returned) {
             Ok(result) => result,

@@ -33,13 +33,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pelton_link::request::RequestView;
-use pelton_link::{Taken, Why, WorkerEnd};
+use pelton_link::{Taken, Why, WorkerEnd, coarse_ms};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyType};
 
 use crate::overdue::named;
+use crate::worker::RunningRequest;
 
 /// The window's word: generation << 32 | marks | slot + 1; 0 while it is closed.
 fn word_of(slot: u32, generation: u32) -> u64 {
@@ -124,6 +125,22 @@ impl Watched {
             let slot = ((word & 0xFFFF_FFFF) as u32).checked_sub(1)?;
             let (record, _) = end.look_at(slot, (word >> 32) as u32)?;
             Some((running.thread, named(&RequestView::new(&record)?)))
+        };
+        threads.iter().filter_map(request_of).collect()
+    }
+
+    /// The same for whoever looks on: all requests that run, greenlets' too.
+    pub(crate) fn requests(&self, py: Python<'_>, end: &WorkerEnd) -> Vec<RunningRequest> {
+        let threads = self.lock(py);
+        let request_of = |running: &Arc<Running>| {
+            let word = running.word.load(Ordering::Acquire) & !MARKS;
+            let slot = ((word & 0xFFFF_FFFF) as u32).checked_sub(1)?;
+            let (record, started_ms) = end.look_at(slot, (word >> 32) as u32)?;
+            let request = RequestView::new(&record)?;
+            let (method, path) = named(&request);
+            let client = String::from_utf8_lossy(request.peer()).into_owned();
+            let age = coarse_ms().saturating_sub(started_ms) as f64 / 1000.0;
+            Some((running.thread, running.seat, slot, method, path, client, age))
         };
         threads.iter().filter_map(request_of).collect()
     }

@@ -31,6 +31,7 @@ mod pauses;
 mod process;
 mod request;
 mod responder;
+mod route;
 mod start_response;
 mod stream;
 mod tls;

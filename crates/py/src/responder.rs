@@ -12,13 +12,13 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use pelton_link::{LEND_FROM, Loan, Taken, WorkerEnd, Writable};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::answer::{Answer, Fault, Flow, More, Stage};
 use crate::file_wrapper::FilePart;
@@ -26,6 +26,9 @@ use crate::fork::{FOREIGN, foreign};
 use crate::head::Head;
 use crate::pauses::Pauses;
 use crate::stream::Stream;
+
+/// A longer pattern is cut.
+const LONGEST_ROUTE: usize = 200;
 
 const ERROR_BODY: &[u8] = b"Internal Server Error";
 
@@ -38,12 +41,14 @@ pub(crate) struct Responder {
     pauses: Pauses,
     /// Which slot the present request is in.
     slot: AtomicU32,
+    /// Whether there is an environ in which the route may stand.
+    tells_route: AtomicBool,
 }
 
 impl Responder {
     pub(crate) fn new(end: Arc<WorkerEnd>, pauses: Pauses) -> Self {
         let (answer, returned, slot) = (Mutex::default(), Condvar::new(), AtomicU32::new(0));
-        Responder { end, answer, returned, pauses, slot }
+        Responder { end, answer, returned, pauses, slot, tells_route: AtomicBool::new(false) }
     }
 
     /// Sets what `start_response` returns; gives the former one, for the caller to drop outside of the lock.
@@ -117,6 +122,29 @@ impl Responder {
         answer.sent = 0;
         answer.misuse = None;
         answer.misuse_noted = false;
+        answer.head.route.clear();
+    }
+
+    /// From now on the route of the request is looked for in `environ`; gives the former one, for the caller to drop outside of the lock.
+    pub(crate) fn set_environ(&self, environ: Option<Py<PyDict>>) -> Option<Py<PyDict>> {
+        self.tells_route.store(environ.is_some(), Ordering::Relaxed);
+        std::mem::replace(&mut self.lock().environ, environ)
+    }
+
+    /// Where the route may stand, if it is to be told.
+    #[inline]
+    pub(crate) fn environ_of_route(&self, py: Python<'_>) -> Option<Py<PyDict>> {
+        if !self.tells_route.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.lock().environ.as_ref().map(|environ| environ.clone_ref(py))
+    }
+
+    /// Which of the application's routes answers.
+    pub(crate) fn note_route(&self, route: &[u8]) {
+        let mut answer = self.lock();
+        answer.head.route.clear();
+        answer.head.route.extend_from_slice(route.get(..LONGEST_ROUTE).unwrap_or(route));
     }
 
     /// `start_response`; gives `write`.
@@ -373,7 +401,8 @@ impl Responder {
         let known_length = answer.worth_saying(0);
         answer.put_head(&self.end, known_length)?;
         match answer.declared {
-            Some(declared) if answer.sent < declared => {
+            // Who names a file announces the length of that (Flask does).
+            Some(declared) if answer.sent < declared && !(answer.sent == 0 && answer.head.names_file()) => {
                 let sent = answer.sent;
                 answer.note(|| {
                     format!("the body has {sent} bytes, Content-Length said {declared}: the answer is cut")

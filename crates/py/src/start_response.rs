@@ -11,6 +11,7 @@ use crate::answer::Fault;
 use crate::builtin::{Entry, bind, bound, enter, text};
 use crate::errors::type_name;
 use crate::responder::Responder;
+use crate::route::route_of;
 
 static START_RESPONSE: Entry = Entry(ffi::PyMethodDef {
     ml_name: text(c"start_response"),
@@ -142,7 +143,16 @@ fn start<'py>(
     let copy = if cfg!(Py_GIL_DISABLED) { Some(fields.cast::<PyList>()?.to_tuple()) } else { None };
     let fields = copy.as_ref().map_or(fields, |copy| copy.as_any());
     match responder.start(status, fields, exc_info.is_some()) {
-        Ok(write) => Ok(write),
+        Ok(write) => {
+            // Now, for Flask takes its request out of the environ before the application returns.
+            if let Some(environ) = responder.environ_of_route(status.py())
+                && let Some(route) = route_of(environ.bind(status.py()))
+                && let Ok(route) = route.to_str()
+            {
+                responder.note_route(route.as_bytes());
+            }
+            Ok(write)
+        }
         Err(Fault::TooLate) => Err(raised_again(exc_info)),
         Err(fault) => Err(fault.into()),
     }

@@ -3,8 +3,9 @@
 //! Owns what all threads of a worker share. Which thread takes when is the scheduler's business, what happens to a request is `desk`'s.
 //! `serve` runs on threads that Python made, never on the main thread, so signals are not its concern; `next_overdue` on the watch's own.
 
+use std::ffi::c_ulong;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Threads, how many idle, most at requests, requests that wait, for how long, how long the interpreter was waited for, time computed.
 type Observed = (u32, u32, u32, u32, f64, f64, f64);
+
+/// A request that runs: ident of its thread, its greenlet's number there, slot, method, path, client, and seconds since it began.
+pub(crate) type RunningRequest = (c_ulong, Option<u32>, u32, String, String, String, f64);
 
 /// The serving threads' processor time: of each seat when last looked at, and all of it.
 #[derive(Default)]
@@ -58,6 +62,8 @@ pub struct Worker {
     /// Requests for spare threads that the watch has been told of (wraps).
     spares_told: AtomicU32,
     pub(crate) pauses: Pauses,
+    /// Whether the front is told which route has answered.
+    tells_routes: AtomicBool,
     clocks: Mutex<Clocks>,
     /// What the desks of all greenlets build environs with, one at a time; see `desk`.
     pub(crate) environ_builder: Mutex<Option<EnvironBuilder>>,
@@ -89,6 +95,7 @@ impl Worker {
             watched,
             spares_told: AtomicU32::new(0),
             pauses: Pauses::default(),
+            tells_routes: AtomicBool::new(false),
             clocks: Mutex::default(),
             environ_builder: Mutex::default(),
         })
@@ -154,6 +161,16 @@ impl Worker {
     /// Tell the front what was decided about threads, for whoever asks on an admin listener.
     fn tell_sized(&self, threads: u32, computing: u32, reason: u32) {
         self.end.tell_sized(threads, computing, reason);
+    }
+
+    /// Tell the front of each request which route has answered it.
+    fn tell_routes(&self) {
+        self.tells_routes.store(true, Ordering::Relaxed);
+    }
+
+    /// The requests that run now.
+    fn requests(&self, py: Python<'_>) -> Vec<RunningRequest> {
+        self.watched.requests(py, &self.end)
     }
 
     /// Let so many threads return that have nothing to do, now or when that comes.
@@ -352,6 +369,11 @@ impl Worker {
         if self.end.is_foreign() {
             end_child(py, None);
         }
+    }
+
+    #[inline]
+    pub(crate) fn tells_routes(&self) -> bool {
+        self.tells_routes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -20,6 +20,10 @@ pub const RECORD: usize = 16 * 1024;
 /// What a record adds to them, at most.
 const OVERHEAD: usize = 64;
 
+/// The first byte of a record with a message of the handshake, and the bytes before its content.
+const HANDSHAKE_RECORD: u8 = 22;
+const RECORD_HEADER: usize = 5;
+
 /// Why a session cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -65,6 +69,23 @@ impl Session {
     #[inline]
     pub fn is_established(&self) -> bool {
         self.is_established
+    }
+
+    /// Whether `bytes` complete a message that the private key may be needed for: the next step takes so long that others should not wait for it.
+    pub fn is_costly(&self, bytes: &[u8]) -> bool {
+        // Until the server's first message; once more after it has asked the client to begin again.
+        let is_answered =
+            matches!(self.connection.handshake_kind(), Some(HandshakeKind::Full | HandshakeKind::Resumed));
+        if is_answered || self.incoming.first().or(bytes.first()) != Some(&HANDSHAKE_RECORD) {
+            return false;
+        }
+        let byte = |place: usize| {
+            let after = place.checked_sub(self.incoming.len());
+            let found = after.map_or_else(|| self.incoming.get(place), |after| bytes.get(after));
+            found.copied().map(usize::from)
+        };
+        let length = byte(3).zip(byte(4)).map(|(high, low)| RECORD_HEADER + (high << 8 | low));
+        length.is_some_and(|length| self.incoming.len() + bytes.len() >= length)
     }
 
     /// Whether the client has said that it sends nothing more.

@@ -71,6 +71,8 @@ struct Two {
     got: Vec<u8>,
     /// How many bytes the session gets at once.
     cut: usize,
+    /// Steps that the private key may have been needed for.
+    costly: usize,
 }
 
 impl Two {
@@ -81,6 +83,7 @@ impl Two {
             session: Session::new(tls).unwrap(),
             got: Vec::new(),
             cut,
+            costly: 0,
         }
     }
 
@@ -96,6 +99,7 @@ impl Two {
             }
             let mut out = Vec::new();
             for piece in wire.chunks_mut(self.cut) {
+                self.costly += usize::from(self.session.is_costly(piece));
                 let got = &mut self.got;
                 let result = self.session.receive(piece, &mut out, |bytes| got.extend_from_slice(bytes));
                 if let Err(failure) = result {
@@ -120,6 +124,26 @@ impl Two {
         let _ = self.client.reader().read_to_end(&mut out);
         out
     }
+}
+
+#[test]
+fn one_step_of_a_handshake_is_costly() {
+    let own = made(&["example.com"]);
+    let tls = server(ServerSettings { pairs: vec![pair(&own)], tickets: tickets(), ..Default::default() });
+    for version in [&TLS12, &TLS13] {
+        for cut in [1, 7, 1 << 20] {
+            let mut two = Two::new(&tls, &client_config(&[&own], &[version], None), "example.com", cut);
+            two.talk().unwrap();
+            two.client.writer().write_all(b"hello").unwrap();
+            two.talk().unwrap();
+            assert!(two.session.is_established() && two.got == b"hello");
+            // The one that completes the client's first message.
+            assert_eq!(two.costly, 1, "{version:?}, {cut} bytes at once");
+        }
+    }
+    // What is no handshake is no reason to wait for a helper.
+    let session = Session::new(&tls).unwrap();
+    assert!(!session.is_costly(b"GET / HTTP/1.1\r\n\r\n") && !session.is_costly(b""));
 }
 
 #[test]

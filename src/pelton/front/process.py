@@ -22,16 +22,18 @@ from pelton.config.settings import Settings
 from pelton.config.worker_kinds import self_call_of
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
+from pelton.edge.settings import front_edge
 from pelton.exceptions import ConfigError, PeltonError
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import Opened
+from pelton.observe.admin import Admin
 from pelton.process.control_socket import Line, LineClosedError, Message
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import usable_processors
 from pelton.static.compression import compression_of
-from pelton.static.settings import front_files
+from pelton.static.settings import front_files, front_named_files
 from pelton.tls.certificates import Certificates, certificates_of
 from pelton.tls.material import BadCertificateError, explained
 
@@ -82,6 +84,8 @@ def run(
                 **waiting_room(settings.bind),
                 processors=usable_processors(settings),
                 static_files=front_files(settings),
+                named_files=front_named_files(settings),
+                edge_rules=front_edge(settings),
                 compression=compression_of(settings),
             ),
             opened.described,
@@ -124,6 +128,7 @@ class _Front:
         self._has_told_of_hidden = False
         # The supervisor asks for a sign of life by the main thread, which therefore waits for no handler.
         self._log = ReportLog(LOGGER, patience=0.0)
+        self._admin = Admin(front, extra=certificates.told if certificates is not None else None)
         self._has_ended = threading.Event()
         self._notices = threading.Thread(target=self._pass_on, name="pelton-notices", daemon=True)
 
@@ -218,6 +223,8 @@ class _Front:
                 LOGGER.log(levels[notice.level.upper()], "%s", notice.message)
             if notice.event == "waiting":
                 self._look_at(notice)
+            if (asked := notice.asked) is not None:
+                self._admin.ask(asked)
             if notice.event is not None and notice.worker is not None:
                 self._tell(notice.event, notice.worker)
         self._front.join()

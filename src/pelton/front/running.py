@@ -24,6 +24,8 @@ from pelton.exceptions import PeltonError
 from pelton.logs.access import open_access_log_of
 from pelton.logs.level_counts import LevelCounts
 from pelton.net.listeners import Listener
+from pelton.observe.admin import Admin
+from pelton.observe.inspector import Inspector
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
 from pelton.tls.certificates import Certificates
@@ -61,6 +63,7 @@ class Running:
         redirect_listeners: Sequence[Listener] = (),
         agent_listeners: Sequence[Listener] = (),
         certificates: Certificates | None = None,
+        inspector: Inspector | None = None,
     ) -> None:
         self._front = front
         self._runner = runner
@@ -80,6 +83,8 @@ class Running:
         # exit handler may find its own thread in the middle of it.
         self._stopping = threading.RLock()
         self._stopped = False
+        self._inspector = inspector
+        self._admin = Admin(front, inspector, certificates.told if certificates is not None else None)
         self._notices = NativeThread(self._watch, name="pelton-notices")
 
     def _start(self) -> None:
@@ -196,6 +201,8 @@ class Running:
                 listener.remove_file()
             if self._certificates is not None:
                 self._certificates.close()
+            if self._inspector is not None:
+                self._inspector.close()
             self._front.stop()
             self._runner.stop()
             self._join()
@@ -257,6 +264,8 @@ class Running:
                     LOGGER.log(level, "%s%s", notice.message, more)
                 if notice.event == "waiting":
                     self._look_at(notice)
+                if (asked := notice.asked) is not None:
+                    self._admin.ask(asked)
             self._front.join()
         finally:
             # Without a front no request comes any more, so a drained worker needs no stop() to come to its

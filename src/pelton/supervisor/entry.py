@@ -20,6 +20,7 @@ from pelton.loader import ApplicationError, Target
 from pelton.logs.level_counts import LevelCounts
 from pelton.logs.unwaited import leave_to_loop
 from pelton.net.opened import Opened, open_all
+from pelton.observe.runtime import runtime_folder, with_own_socket
 from pelton.process.daemon import drop_privileges
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
@@ -46,7 +47,7 @@ def serve(target: Target, directory: Path, settings: Settings) -> int:
     if succession.bind:
         settings = replace(settings, bind=succession.bind)
     # Before anything is forked: front and workers have to agree.
-    settings = bounded(settings)
+    settings = bounded(with_own_socket(settings))
     rules = rules_from(settings)
     hooks = hooks_of(settings)
     # Before anything is opened, so that a signal in the middle of it is not lost.
@@ -93,7 +94,8 @@ def _supervise(
         for listener in opened.redirect_listeners:
             LOGGER.info("sends on to HTTPS from %s", listener)
         for listener in opened.admin_listeners:
-            LOGGER.info("health checks are answered on %s", listener)
+            if str(runtime_folder()) not in str(listener):
+                LOGGER.info("metrics and health checks are answered on %s", listener)
         for listener in opened.agent_listeners:
             LOGGER.info("load balancers are told the weight on %s", listener.address)
         succession.announce()

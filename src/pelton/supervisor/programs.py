@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pelton.config.settings import Settings
 from pelton.loader import Target
 from pelton.net.opened import Opened
+
+# Its random name has to be drawn in the supervisor, before anything is forked.
+from pelton.observe import channel as channel
 from pelton.process.control_socket import Line
 
 if TYPE_CHECKING:

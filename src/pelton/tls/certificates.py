@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pelton import _engine
 from pelton.config.settings import Settings
@@ -71,6 +71,11 @@ class Certificates:
     def tls(self) -> _engine.Tls:
         """What is in force."""
         return self._tls
+
+    def told(self) -> dict[str, Any]:
+        """For whoever asks on an admin listener: how each pair is called, and when it ends."""
+        pairs = zip(self._material.names, self._tls.chains, strict=False)
+        return {"certificates": [{"name": name, "expires": chain[0].not_after} for name, chain in pairs]}
 
     def start(self, front: _engine.Front) -> None:
         """Watch from now on; ``front`` has been started."""

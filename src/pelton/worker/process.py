@@ -26,6 +26,8 @@ from pelton.exceptions import ConfigError
 from pelton.loader import ApplicationError
 from pelton.logs.setup import label_process
 from pelton.net.listeners import Listener
+from pelton.observe.channel import Channel
+from pelton.observe.inspector import Inspector
 from pelton.process.control_socket import Line, LineClosedError, Message, shortened
 from pelton.process.forks import leave_if_child
 from pelton.process.native_threads import close
@@ -133,10 +135,17 @@ class _Worker:
         self._folders = list(folders)
         self._link: _engine.Link
         self._runner: Runner
+        self._inspector: Inspector | None = None
+        self._channel: Channel | None = None
+        if around.settings.admin_bind:
+            self._inspector = Inspector(self._name, samples=around.settings.sampling)
+            self._channel = Channel(number, self._inspector.tell)
 
     def serve(self, end: LinkEnd, signals: Signals) -> int:
         """Say ready, then do what the supervisor says. Raises LineClosedError when it is gone."""
         self._join(end)
+        if self._channel is not None:
+            self._channel.start()
         self._line.send({"event": "ready", "static": self._folders})
         while True:
             readable = wait_readable([self._line.fileno(), signals.fileno()])
@@ -170,6 +179,7 @@ class _Worker:
             settings,
             name=self._name,
             is_one_of_many=True,
+            inspector=self._inspector,
         )
         self._runner.start()
 
@@ -182,6 +192,9 @@ class _Worker:
         self._line.send({"event": "attached"})
 
     def _stop(self) -> None:
+        if self._channel is not None and self._inspector is not None:
+            self._channel.stop()
+            self._inspector.close()
         self._runner.stop()
         for thread in self._runner.join(_LAST_MOMENT):
             LOGGER.warning(

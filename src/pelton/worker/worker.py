@@ -12,6 +12,7 @@ from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import kind_of, self_call_of
 from pelton.net.listeners import Listener
+from pelton.observe.inspector import Inspector
 from pelton.sizing.keeper import Keeper
 from pelton.worker.client_sockets import ClientSockets, make_room
 from pelton.worker.runners.base import Runner, Straggler
@@ -95,12 +96,13 @@ def build_runner(
     *,
     name: str = "this process",
     is_one_of_many: bool = False,
+    inspector: Inspector | None = None,
 ) -> Runner:
     """The runner, not started yet, that serves ``application`` to the requests of ``link``.
 
     ``listeners``: in the same order as the front got them, for a request names its listener by number; their
     sockets are not needed. ``name``: how the log calls this process. ``is_one_of_many``: other processes
-    serve the same application.
+    serve the same application. ``inspector``: who tells of this worker where anybody may ask.
     """
     kind = kind_of(settings)
     environs = [
@@ -121,6 +123,9 @@ def build_runner(
     self_calls = SelfCallLog(listeners, name=name, permits=kind.permits(settings))
     worker = _engine.Worker(link, called, environs, FileWrapper, LogObserver(self_calls), sockets)
     serving = kind.build(worker, settings)
+    if inspector is not None:
+        worker.tell_routes()
+        inspector.attach(worker, serving)
     spares = None
     if self_call_of(settings) != "off" and isinstance(serving, ThreadsRunner):
         spares = SpareThreads(worker, serving)

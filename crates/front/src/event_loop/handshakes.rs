@@ -1,4 +1,4 @@
-//! Handshakes of TLS: admitted, carried on, counted, and given up. Runs on the front's thread.
+//! Handshakes of TLS: admitted, carried on, counted, and given up. Runs on the front's thread; what needs the private key is done by helpers.
 //!
 //! A connection whose handshake is not complete is in the table like any other, but nothing drives it except this file. What cannot be
 //! told to a client that speaks no common language with us is told by the close alone, and by a counter.
@@ -11,9 +11,10 @@ use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
+use crate::event_loop::files::Helped;
 use crate::notices::Level;
 use crate::transport::listener::Role;
-use crate::transport::tls::Shaken;
+use crate::transport::tls::{Shaken, Step, Tls};
 
 /// The time over which the rate of one address is averaged.
 const WINDOW_MS: u64 = 10_000;
@@ -87,6 +88,14 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(id) else { return false };
         match connection.transport.shake() {
             Ok(Shaken::Waits) => false,
+            Ok(Shaken::Costly(mut step)) => {
+                self.shared.counters.handshakes_beside.up();
+                self.helpers.run(move || {
+                    step.take();
+                    Helped::Shaken(id, step)
+                });
+                false
+            }
             Ok(Shaken::Done) => self.handshake_is_done(id),
             Ok(Shaken::PlainHttp(bytes)) => {
                 if let Some(http1) = connection.driver.http1() {
@@ -123,6 +132,17 @@ impl EventLoop {
         }
     }
 
+    /// A helper has taken a step of a handshake; what came meanwhile is looked at, too.
+    pub(crate) fn go_on_shaking(&mut self, id: ConnectionId, step: Box<Step>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if let Some(tls) = connection.transport.tls_mut() {
+            tls.put_back(step);
+            if self.shake_hands(id) {
+                self.drive(id);
+            }
+        }
+    }
+
     /// A client speaks TLS to a listener that does not.
     #[cold]
     pub(crate) fn tell_of_tls(&mut self, id: ConnectionId) {
@@ -141,12 +161,13 @@ impl EventLoop {
     fn handshake_is_done(&mut self, id: ConnectionId) -> bool {
         self.end_handshake();
         let Some(connection) = self.connections.get_mut(id) else { return false };
-        let Some(tls) = connection.transport.tls() else { return false };
+        let Some(session) = connection.transport.tls().and_then(Tls::session) else { return false };
+        let (is_resumed, is_challenge) = (session.is_resumed(), session.is_challenge());
         self.shared.counters.handshakes_done.up();
-        if tls.session().is_resumed() {
+        if is_resumed {
             self.shared.counters.handshakes_resumed.up();
         }
-        if tls.session().is_challenge() {
+        if is_challenge {
             // An ACME server has seen the certificate, which is all that it wants (RFC 8737 section 3).
             self.close(id, CloseReason::AfterResponse);
             return false;

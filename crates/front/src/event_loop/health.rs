@@ -12,12 +12,13 @@ use pelton_link::coarse_ms;
 use crate::control::Command;
 use crate::event_loop::EventLoop;
 use crate::exchange::ExchangeId;
+use crate::notices::Level;
 use crate::response::own::Response;
 use crate::transport::listener::Role;
 
 const JSON: &[u8] = b"application/json";
 /// Why a worker has as many threads as it has, in the order of `Why` in `src/pelton/sizing/policy.py`.
-const REASONS: [&str; 9] =
+pub(crate) const REASONS: [&str; 9] =
     ["steady", "needed", "passing", "computing", "same", "memory", "bound", "calm", "ahead"];
 
 impl EventLoop {
@@ -39,6 +40,14 @@ impl EventLoop {
         let is_read = method == b"GET" || method == b"HEAD";
         let keeps_connection = matches!(self.head.length, Length::None | Length::Exact(0));
         let line = |status, text: &str| Response::line(status, JSON, text, keeps_connection);
+        let is_check = is_read && matches!(wanted, Some(b"/livez" | b"/readyz" | b"/saturation"));
+        if is_admin
+            && !is_check
+            && let Some(refusal) = self.refuse_admin(id, bytes, is_read)
+        {
+            self.respond(id, refusal);
+            return true;
+        }
         let response = match wanted {
             Some(b"/livez") if is_read => line(200, &self.verdict().1),
             Some(b"/readyz") if is_read => {
@@ -46,13 +55,15 @@ impl EventLoop {
                 self.with_retry_after(line(if is_ready { 200 } else { 503 }, &text))
             }
             Some(b"/cache/purge") if is_admin && method == b"POST" => self.purge(bytes, keeps_connection),
+            Some(b"/maintenance/on") if is_admin && method == b"POST" => {
+                self.maintain(true, keeps_connection)
+            }
+            Some(b"/maintenance/off") if is_admin && method == b"POST" => {
+                self.maintain(false, keeps_connection)
+            }
             Some(b"/sizing") if is_read && is_admin => line(200, &self.sizing()),
             Some(b"/saturation") if is_read => line(200, &self.saturation_text()),
-            _ if is_admin => Response::text(
-                404,
-                "Here are /livez, /readyz, /saturation and /sizing, to be read by GET.",
-                keeps_connection,
-            ),
+            _ if is_admin => return self.ask_embedder(id, bytes, keeps_connection),
             _ => return false,
         };
         self.shared.counters.health_answers.up();
@@ -78,6 +89,15 @@ impl EventLoop {
             Some(count) => Response::line(200, JSON, &format!("{{\"purged\":{count}}}"), keeps_connection),
             None => Response::text(409, "There is no cache: it begins with --cache SIZE.", keeps_connection),
         }
+    }
+
+    /// Begins or ends maintenance.
+    fn maintain(&mut self, begins: bool, keeps_connection: bool) -> Response {
+        self.in_maintenance = begins;
+        self.decide_edge();
+        let text = if begins { "maintenance has begun" } else { "maintenance has ended" };
+        self.shared.notices.post(Level::Info, text.to_owned());
+        Response::line(200, JSON, &format!("{{\"maintenance\":{begins}}}"), keeps_connection)
     }
 
     /// How many threads each worker has and why, as a JSON object.

@@ -42,6 +42,7 @@ use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
 use crate::exchange::{Exchange, ExchangeId, Exchanges, State};
 use crate::helpers::Helpers;
+use crate::metrics::Meter;
 use crate::notices::Level;
 use crate::rate_limits::RateLimits;
 use crate::reactor::Readiness;
@@ -60,6 +61,7 @@ use crate::transport::tls::Encryption;
 
 pub(crate) mod absences;
 pub(crate) mod accept;
+pub(crate) mod admin;
 pub(crate) mod agent;
 pub(crate) mod caching;
 pub(crate) mod deadlines;
@@ -70,6 +72,9 @@ pub(crate) mod handshakes;
 pub(crate) mod health;
 pub(crate) mod limiting;
 pub(crate) mod making_room;
+pub(crate) mod meeting;
+pub(crate) mod metering;
+pub(crate) mod named_files;
 pub(crate) mod noting;
 pub(crate) mod offers;
 pub(crate) mod orders;
@@ -156,6 +161,12 @@ pub(crate) struct EventLoop {
     pub(crate) cache: Option<Cache>,
     pub(crate) rate_limits: RateLimits,
     pub(crate) static_files: StaticFiles,
+    /// Files that the application names.
+    pub(crate) named_files: StaticFiles,
+    /// Whether what is asked for has to be kept for a response of the front's own.
+    pub(crate) keeps_asked: bool,
+    /// Everybody but a few is told to come again later.
+    pub(crate) in_maintenance: bool,
     /// None where responses are not compressed.
     pub(crate) compression: Option<Arc<Compression>>,
     /// What has been told of files that cannot be opened.
@@ -164,6 +175,8 @@ pub(crate) struct EventLoop {
     pub(crate) helpers: Helpers<Helped>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) statsd: Option<Statsd>,
+    /// What is counted of requests; None without an admin listener, where nobody could ask.
+    pub(crate) meter: Option<Box<Meter>>,
     /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
     pub(crate) notes_requests: bool,
     pub(crate) notes_ends: bool,
@@ -224,10 +237,10 @@ impl EventLoop {
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
         let compression = Compression::new(std::mem::take(&mut settings.compression));
         let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
+        let named_files = StaticFiles::new(std::mem::take(&mut settings.named_files))?;
         if settings.max_connections == 0 {
-            let room = descriptor_limit()
-                .saturating_sub(RESERVED_DESCRIPTORS + static_files.most_open() as u64)
-                .max(16);
+            let most_files = static_files.most_open() + named_files.most_open();
+            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS + most_files as u64).max(16);
             settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
         }
         let limits = Limits {
@@ -243,6 +256,7 @@ impl EventLoop {
         let paths = PathLimits::new(&settings.path_limits, &settings.priority_paths);
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity, paths);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
+        let meter = (listeners.count(Role::Admin) > 0).then(Box::default);
         let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
         let mut made = EventLoop {
             application_listeners: listeners.count(Role::Application),
@@ -254,11 +268,14 @@ impl EventLoop {
             watch_at: 0,
             saturation: Saturation::new(settings.processors),
             load_watched_at: None,
-            has_edge: settings.cache_bytes > 0 || !settings.rate_limits.is_empty(),
+            has_edge: false,
+            keeps_asked: !named_files.is_idle() || !settings.edge.error_pages.is_empty(),
+            in_maintenance: false,
             cache: (settings.cache_bytes > 0).then(|| Cache::new(settings.cache_bytes)),
             rate_limits: RateLimits::new(&settings.rate_limits),
             access_log: AccessLog::new(settings.access_log)?,
             statsd,
+            meter,
             notes_requests: false,
             notes_ends: false,
             records: Records::default(),
@@ -293,6 +310,7 @@ impl EventLoop {
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
             static_files,
+            named_files,
             compression,
             file_failures: Losses::default(),
             helpers,
@@ -316,6 +334,7 @@ impl EventLoop {
             wall_clock_at: 0,
         };
         made.decide_noting();
+        made.decide_edge();
         made.begin_watching_load();
         Ok(made)
     }
@@ -469,7 +488,7 @@ impl EventLoop {
             self.wall_clock_at = 0;
         }
         self.now_ms = (self.turn_us / 1000).saturating_sub(self.absences.total_ms());
-        if self.notes_requests {
+        if self.notes_requests || self.meter.is_some() {
             self.turn_coarse_ms = coarse_ms();
         }
         if self.now_ms >= self.wall_clock_at {
@@ -493,7 +512,10 @@ impl EventLoop {
         if let Some(compression) = &self.compression {
             self.shared.counters.responses_compressing.set(compression.active() as u64);
         }
-        self.shared.counters.files_open.set(self.static_files.open_files() as u64);
+        self.shared
+            .counters
+            .files_open
+            .set((self.static_files.open_files() + self.named_files.open_files()) as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }
@@ -682,5 +704,6 @@ impl EventLoop {
             let bytes = exchange.body_taken(transport);
             self.note_end(record, bytes, reason.for_the_log());
         }
+        self.meter_end(&exchange);
     }
 }

@@ -32,6 +32,7 @@ impl EventLoop {
         client: &Peer,
         identified: &mut Vec<u8>,
     ) {
+        self.meter_request(id, bytes);
         if self.notes_requests {
             self.note_wanted_request(id, bytes, client, identified);
         }
@@ -77,6 +78,7 @@ impl EventLoop {
 
     /// What was refused is noted, too, though it may be no request at all.
     pub(crate) fn note_refused(&mut self, id: ExchangeId, bytes: &[u8]) {
+        self.meter_request(id, &[]);
         self.note_without_worker(id, bytes, false);
     }
 

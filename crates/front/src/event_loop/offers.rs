@@ -74,6 +74,8 @@ impl EventLoop {
                 record.answered_us = self.now_us();
                 self.note_end(record, 0, reason.for_the_log());
             }
+            exchange.metered.status = SWITCHING_PROTOCOLS;
+            self.meter_end(&exchange);
             if let Some(mut connection) = self.connections.remove(exchange.connection) {
                 self.timers.clear(exchange.connection.key);
                 self.forget_client(&connection);

@@ -54,6 +54,7 @@ impl EventLoop {
                 Order::Answer(pulse) => pulse.ring(),
                 Order::Encrypt(encryption) => self.encryption = Some(encryption),
                 Order::SetChallenges(challenges) => self.challenges = challenges,
+                Order::Respond(number, told) => self.tell_admin(number, told),
             }
         }
     }

@@ -127,7 +127,7 @@ impl Worker {
                 fields.push((b"Content-Length", length.as_bytes()));
             }
             let status = if job.mode == Mode::Empty { 204 } else { 200 };
-            let head = AnswerHead { status, reason: b"", known_length: None };
+            let head = AnswerHead { status, reason: b"", known_length: None, route: b"" };
             self.end.put_head(&mut job.taken, &head, fields.into_iter()).unwrap();
             if random.once_in(2) {
                 self.end.publish(&mut job.taken);

@@ -101,7 +101,7 @@ impl Scene {
     /// The worker answers, and the front reads all of it.
     pub(super) fn end(&mut self, seat: usize, mut taken: Taken, now_ms: u64) {
         let slot = taken.slot() as u16;
-        let head = AnswerHead { status: 204, reason: b"", known_length: None };
+        let head = AnswerHead { status: 204, reason: b"", known_length: None, route: b"" };
         self.ends[seat].put_head(&mut taken, &head, std::iter::empty()).unwrap();
         self.ends[seat].finish(taken, false);
         let place = Place { seat: seat as u16, slot };

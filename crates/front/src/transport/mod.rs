@@ -123,7 +123,8 @@ impl Transport {
 
     /// Whether this protocol was agreed on by ALPN.
     pub fn has_agreed_on(&self, protocol: &[u8]) -> bool {
-        self.tls().is_some_and(|tls| tls.session().protocol() == Some(protocol))
+        let session = self.tls().and_then(Tls::session);
+        session.is_some_and(|session| session.protocol() == Some(protocol))
     }
 
     /// The session, if there is one.

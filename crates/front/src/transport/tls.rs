@@ -31,11 +31,33 @@ pub struct Encryption {
     pub asks_for_certificates: bool,
 }
 
+/// A step of a handshake that takes long (see [`Session::is_costly`]), with all that it needs.
+#[derive(Debug)]
+pub struct Step {
+    session: Box<Session>,
+    received: Vec<u8>,
+    encrypted: Vec<u8>,
+    plain: Vec<u8>,
+    result: Result<(), Failure>,
+}
+
+impl Step {
+    /// Takes it. On any thread.
+    pub fn take(&mut self) {
+        let plain = &mut self.plain;
+        self.result = self.session.receive(&mut self.received, &mut self.encrypted, |decrypted| {
+            plain.extend_from_slice(decrypted);
+        });
+    }
+}
+
 /// How far a handshake has come.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Shaken {
-    /// The client has to say more.
+    /// The client has to say more, or a helper is not ready.
     Waits,
+    /// A helper is to take this step, and [`Tls::put_back`] to get it afterwards.
+    Costly(Box<Step>),
     /// It is complete.
     Done,
     /// The client does not speak TLS but HTTP, and has sent this.
@@ -61,7 +83,10 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Tls {
     socket: Socket,
-    session: Session,
+    /// None while a helper has it for a step of the handshake.
+    session: Option<Box<Session>>,
+    /// A step that a helper has taken.
+    step: Option<Box<Step>>,
     /// Told to the application; empty before the handshake is complete.
     variables: Vec<Variable>,
     asks_for_certificates: bool,
@@ -84,9 +109,11 @@ pub(crate) struct Tls {
 impl Tls {
     pub(crate) fn new(socket: Socket, encryption: &Encryption) -> io::Result<Self> {
         let session = Session::new(&encryption.tls).map_err(|failure| io::Error::other(text(failure)))?;
+        let session = Some(Box::new(session));
         Ok(Tls {
             socket,
             session,
+            step: None,
             variables: Vec::new(),
             asks_for_certificates: encryption.asks_for_certificates,
             plain: Vec::new(),
@@ -109,17 +136,24 @@ impl Tls {
     }
 
     /// Ends without a word.
-    pub(crate) fn forget(mut self: Box<Self>) {
+    pub(crate) fn forget(mut self) {
         self.is_broken = true;
     }
 
     #[inline]
     pub(crate) fn is_shaking(&self) -> bool {
-        !self.session.is_established()
+        self.session().is_none_or(|session| !session.is_established())
     }
 
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
+    /// None while a helper has it.
+    #[inline]
+    pub(crate) fn session(&self) -> Option<&Session> {
+        self.session.as_deref()
+    }
+
+    /// A helper has taken a step. [`Tls::shake`] goes on from there.
+    pub(crate) fn put_back(&mut self, step: Box<Step>) {
+        self.step = Some(step);
     }
 
     pub(crate) fn variables(&self) -> &[Variable] {
@@ -128,10 +162,23 @@ impl Tls {
 
     /// Goes on with the handshake as far as the client's bytes allow.
     pub(crate) fn shake(&mut self) -> io::Result<Shaken> {
+        if let Some(step) = self.step.take() {
+            let Step { session, received, encrypted, plain, result } = *step;
+            self.session = Some(session);
+            self.plain.extend_from_slice(&plain);
+            self.push(&encrypted)?;
+            match self.after_step(result, &received) {
+                Shaken::Waits if self.has_more => {}
+                shaken => return Ok(shaken),
+            }
+        }
         BUFFERS.with_borrow_mut(|buffers| {
             let Buffers { received, encrypted, .. } = buffers;
             received.resize(RECEIVED, 0);
             loop {
+                if self.session.is_none() {
+                    return Ok(Shaken::Waits);
+                }
                 let count = match self.socket.read(received) {
                     Ok(0) => return Ok(Shaken::Gone),
                     Ok(count) => count,
@@ -144,26 +191,45 @@ impl Tls {
                 };
                 self.has_more = count == RECEIVED;
                 let bytes = received.get_mut(..count).unwrap_or_default();
+                if let Some(session) = self.session.take_if(|session| session.is_costly(bytes)) {
+                    let (encrypted, plain) = (Vec::new(), Vec::new());
+                    // There may be more when it comes back, and no event will tell of it.
+                    self.has_more = true;
+                    let received = bytes.to_vec();
+                    let step = Step { session, received, encrypted, plain, result: Ok(()) };
+                    return Ok(Shaken::Costly(Box::new(step)));
+                }
                 encrypted.clear();
-                let plain = &mut self.plain;
+                let (Some(session), plain) = (&mut self.session, &mut self.plain) else {
+                    return Ok(Shaken::Waits);
+                };
                 let result =
-                    self.session.receive(bytes, encrypted, |decrypted| plain.extend_from_slice(decrypted));
+                    session.receive(bytes, encrypted, |decrypted| plain.extend_from_slice(decrypted));
                 self.push(encrypted)?;
-                match result {
-                    Ok(()) if self.session.is_established() => {
-                        self.variables = self.session.variables(self.asks_for_certificates);
-                        return Ok(Shaken::Done);
-                    }
-                    Ok(()) if self.has_more => {}
-                    Ok(()) => return Ok(Shaken::Waits),
-                    Err(Failure::PlainHttp) => return Ok(Shaken::PlainHttp(bytes.to_vec())),
-                    Err(failure) => {
-                        self.is_broken = true;
-                        return Ok(Shaken::Failed(text(failure)));
-                    }
+                match self.after_step(result, bytes) {
+                    Shaken::Waits if self.has_more => {}
+                    shaken => return Ok(shaken),
                 }
             }
         })
+    }
+
+    /// What a step has led to; `received`: what was processed.
+    fn after_step(&mut self, result: Result<(), Failure>, received: &[u8]) -> Shaken {
+        match result {
+            Ok(()) => match self.session().filter(|session| session.is_established()) {
+                Some(session) => {
+                    self.variables = session.variables(self.asks_for_certificates);
+                    Shaken::Done
+                }
+                None => Shaken::Waits,
+            },
+            Err(Failure::PlainHttp) => Shaken::PlainHttp(received.to_vec()),
+            Err(failure) => {
+                self.is_broken = true;
+                Shaken::Failed(text(failure))
+            }
+        }
     }
 
     /// What has been received of a PROXY header, without taking it from the socket.
@@ -221,7 +287,7 @@ impl Tls {
             }
             return Ok(count);
         }
-        if self.session.peer_closed() {
+        if self.session().is_none_or(Session::peer_closed) {
             return Ok(0);
         }
         BUFFERS.with_borrow_mut(|buffers| self.receive(buffers, room))
@@ -246,8 +312,9 @@ impl Tls {
             self.has_more = count == RECEIVED;
             encrypted.clear();
             let (mut filled, plain) = (0, &mut self.plain);
+            let Some(session) = &mut self.session else { return Err(io::ErrorKind::WouldBlock.into()) };
             let result =
-                self.session.receive(received.get_mut(..count).unwrap_or_default(), encrypted, |decrypted| {
+                session.receive(received.get_mut(..count).unwrap_or_default(), encrypted, |decrypted| {
                     let free = room.get_mut(filled..).unwrap_or_default();
                     let (now, later) = decrypted.split_at(decrypted.len().min(free.len()));
                     if let Some(free) = free.get_mut(..now.len()) {
@@ -261,7 +328,7 @@ impl Tls {
                 self.is_broken = true;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text(failure)));
             }
-            if filled > 0 || self.session.peer_closed() {
+            if filled > 0 || self.session().is_none_or(Session::peer_closed) {
                 return Ok(filled);
             }
             if !self.has_more {
@@ -334,7 +401,8 @@ impl Tls {
 
     fn encrypt(&mut self, plain: &[u8], encrypted: &mut Vec<u8>) -> io::Result<()> {
         encrypted.clear();
-        self.session.send(plain, encrypted).map_err(|failure| io::Error::other(text(failure)))?;
+        let Some(session) = &mut self.session else { return Err(io::ErrorKind::WouldBlock.into()) };
+        session.send(plain, encrypted).map_err(|failure| io::Error::other(text(failure)))?;
         self.push(encrypted)
     }
 
@@ -376,7 +444,9 @@ impl Tls {
     pub(crate) fn end_sending(&mut self) {
         self.is_ending = true;
         let mut goodbye = Vec::new();
-        self.session.close(&mut goodbye);
+        if let Some(session) = &mut self.session {
+            session.close(&mut goodbye);
+        }
         if self.push(&goodbye).is_ok() {
             let _ = self.flush();
         }
@@ -430,7 +500,9 @@ impl Drop for Tls {
         // Where a response's end is that of the connection, the alert tells it from a cut (RFC 8446 section 6.1).
         if !self.is_broken && !self.is_ending && self.unsent.is_empty() {
             let mut goodbye = Vec::new();
-            self.session.close(&mut goodbye);
+            if let Some(session) = &mut self.session {
+                session.close(&mut goodbye);
+            }
             let _ = self.push(&goodbye);
         }
     }

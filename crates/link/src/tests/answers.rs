@@ -11,7 +11,7 @@ use crate::{
     AnswerHead, Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, Why, WorkerEnd, Writable, link_memory,
 };
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
+const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 /// Reads what is there; data is appended to `out`.
 fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {

@@ -5,7 +5,7 @@ use super::{joined, link, push, write_request};
 use crate::request::{BodyParts, RequestView};
 use crate::{AnswerHead, Frame, Phase, Progress};
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
+const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 #[test]
 fn a_forked_child_cannot_write_into_the_next_request_of_its_slot() {

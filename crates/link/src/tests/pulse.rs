@@ -11,7 +11,7 @@ use crate::layout::Phase;
 use crate::request::RequestView;
 use crate::{AnswerHead, Doorbell, FrontEnd, Why, WorkerEnd, Writable, body_memory, coarse_ms, link_memory};
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
+const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 #[test]
 fn an_overdue_request_wakes_the_watch_and_is_named_until_it_is_over() {

@@ -7,7 +7,7 @@ use super::{PATIENCE, joined, push, write_request};
 use crate::request::BodyParts;
 use crate::{AnswerHead, Errand, FrontEnd, WorkerEnd};
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
+const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 const LENT: Errand = Errand { is_report: false, caller_port: 40_000 };
 
 fn push_spare(front: &mut FrontEnd, name: &str, errand: Errand) -> u32 {

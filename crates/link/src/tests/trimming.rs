@@ -9,7 +9,7 @@ use crate::{
     private_link,
 };
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None };
+const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 #[test]
 fn memory_of_a_burst_goes_back_and_what_is_used_stays() {

@@ -24,8 +24,30 @@ class Observing:
     admin_bind: tuple[str, ...] = setting(
         (),
         Unit.ADDRESS, Group.HEALTH, Part.SUPERVISOR, "--admin-bind",
-        help="Where to answer only /livez and /readyz; as --bind. May be repeated.",
+        help="Where to tell of the server itself (/metrics, /state, /livez …); as --bind. May be repeated.",
         reason="Whoever looks at it from another port or network says so.",
+    )  # fmt: skip
+    admin_token: str | None = setting(
+        None,
+        Unit.TEXT, Group.HEALTH, Part.FRONT, "--admin-token",
+        help="Clients of --admin-bind on TCP send it, as Authorization: Bearer TOKEN.",
+        reason="Without one, only this machine gets more than health checks there.",
+        more="A unix socket needs none: its file has an owner. Other users of the machine see a command "
+        "line, so set it by PELTON_ADMIN_TOKEN or in the configuration's file.",
+    )  # fmt: skip
+    admin_socket: bool = setting(
+        True,
+        Unit.FLAG, Group.HEALTH, Part.SUPERVISOR, "--admin-socket",
+        help="Have a socket in the user's runtime folder, by which pelton top and dump find the server.",
+        reason="Whoever wants to know why it is slow wants to know it now, and of the process that runs.",
+        more="Only the same user can open it. Not for pelton.start and app.run, which serve in another's "
+        "process.",
+    )  # fmt: skip
+    sampling: bool = setting(
+        True,
+        Unit.FLAG, Group.HEALTH, Part.WORKER, "--sampling",
+        help="Look now and then at what running requests do, where there is somebody who may ask.",
+        reason="It costs less than a hundredth, and what was slow an hour ago cannot be looked at any more.",
     )  # fmt: skip
     agent_bind: tuple[str, ...] = setting(
         (),

@@ -211,6 +211,7 @@ impl EventLoop {
             let bytes = exchange.body_bytes();
             self.note_end(record, bytes, "complete");
         }
+        self.meter_end(&exchange);
         let Some(http2) = self.http2(connection_id) else { return };
         http2.session.end(stream);
         http2.release(stream);

@@ -1,0 +1,106 @@
+//! What is counted of requests, at the places where something becomes known of them; costs nothing where nobody can ask.
+//!
+//! Runs on the front's thread. The clock is the turn's: to read it again for each request would cost more than all the rest here.
+
+use crate::event_loop::EventLoop;
+use crate::exchange::{Exchange, ExchangeId};
+use crate::metrics::method_number;
+
+/// What a proxy says beyond this is a clock that goes wrong.
+const LONGEST_WAIT_MS: u64 = 60 * 60 * 1000;
+
+/// `X-Request-Start` as Heroku (milliseconds), nginx (`t=` and seconds with a fraction) and others (microseconds) write it.
+fn unix_ms_of(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let number: f64 = text.strip_prefix("t=").unwrap_or(text).parse().ok()?;
+    // Seconds, milliseconds or microseconds of a time between 2001 and 2286.
+    let ms = match number {
+        1e9..1e10 => number * 1e3,
+        1e12..1e13 => number,
+        1e15..1e16 => number / 1e3,
+        _ => return None,
+    };
+    Some(ms as u64)
+}
+
+impl EventLoop {
+    /// A head is complete and in `self.head`; without `bytes` it was not understood. Only the first time counts.
+    #[inline]
+    pub(crate) fn meter_request(&mut self, id: ExchangeId, bytes: &[u8]) {
+        if self.meter.is_none() {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let metered = &mut exchange.metered;
+        if metered.began_us == 0 {
+            metered.began_us = self.turn_us.max(1);
+            metered.complete_coarse_ms = self.turn_coarse_ms;
+            let method = if bytes.is_empty() { b"" } else { self.head.method.of(bytes) };
+            metered.method = method_number(method);
+            if !self.settings.proxies.are_idle() && !bytes.is_empty() {
+                self.believe_start(id, bytes);
+            }
+        }
+    }
+
+    /// A trusted proxy says when the request came to it: its waiting began there.
+    #[cold]
+    fn believe_start(&mut self, id: ExchangeId, bytes: &[u8]) {
+        let peer = self.connection_of(id).and_then(|connection| connection.peer.address);
+        if !self.settings.proxies.trusted.trusts(peer.map(|(ip, _)| ip)) {
+            return;
+        }
+        let fields = &self.head.fields;
+        let field = fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(b"x-request-start"));
+        let Some(began) = field.and_then(|field| unix_ms_of(field.value.of(bytes))) else { return };
+        let waited = self.unix_ms().saturating_sub(began);
+        if waited <= LONGEST_WAIT_MS
+            && let Some(exchange) = self.exchanges.get_mut(id)
+        {
+            exchange.metered.proxied_ms = waited;
+        }
+    }
+
+    /// An exchange has ended, with or without a response.
+    #[inline]
+    pub(crate) fn meter_end(&mut self, exchange: &Exchange) {
+        if exchange.metered.began_us > 0
+            && let Some(meter) = &mut self.meter
+        {
+            meter.end(exchange.metered, self.turn_us, exchange.body_bytes());
+        }
+    }
+
+    /// The same of one that stays in the table, for the next request.
+    #[inline]
+    pub(crate) fn meter_finished(&mut self, id: ExchangeId) {
+        if let Some(meter) = &mut self.meter
+            && let Some(exchange) = self.exchanges.get_mut(id)
+        {
+            let metered = std::mem::take(&mut exchange.metered);
+            if metered.began_us > 0 {
+                meter.end(metered, self.turn_us, exchange.body_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beginning_is_read_in_each_form_that_proxies_write() {
+        for (value, ms) in [
+            ("t=1700000000.123", Some(1_700_000_000_123)),
+            ("1700000000123", Some(1_700_000_000_123)),
+            ("t=1700000000123456", Some(1_700_000_000_123)),
+            (" 1700000000 ", Some(1_700_000_000_000)),
+        ] {
+            assert_eq!(unix_ms_of(value.as_bytes()), ms, "{value}");
+        }
+        for nonsense in ["", "t=", "-1", "NaN", "inf", "1", "1e30", "yesterday", "1700000000123x"] {
+            assert_eq!(unix_ms_of(nonsense.as_bytes()), None, "{nonsense}");
+        }
+    }
+}

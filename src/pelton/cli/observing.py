@@ -1,0 +1,194 @@
+"""The commands that look at a running server: dump, profile, top; and doctor, which looks around it.
+
+Owns their options and how what they find is printed. What they ask is `pelton.observe`'s. Main thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+from pelton.cli.options import Command
+from pelton.exceptions import PeltonError
+
+_P = ParamSpec("_P")
+_FAILED = 1
+_CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def _reported(function: Callable[_P, None]) -> Callable[_P, None]:
+    @wraps(function)
+    def command(*arguments: _P.args, **named: _P.kwargs) -> None:
+        try:
+            function(*arguments, **named)
+        except PeltonError as error:
+            click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
+            sys.exit(_FAILED)
+
+    return command
+
+
+def _asked() -> list[click.Parameter]:
+    """How a server is named."""
+    return [
+        click.Option(
+            ["--admin"],
+            metavar="ADDRESS",
+            help="An --admin-bind address of the server (host:port, unix:/path); else the one that runs.",
+        ),
+        click.Option(["--pid"], type=int, help="Which of several servers, by the pid of what was started."),
+    ]
+
+
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, of the shape in docs/seeing.md.")
+
+
+@_reported
+def _dump(admin: str | None, pid: int | None, as_json: bool, everything: bool) -> None:
+    """Print where every thread of a running server is, what it waits for, and who holds that.
+
+    Nothing is stopped or restarted, and no code of the application runs for it.
+    """
+    from pelton.observe.client import ask_json, find_server
+    from pelton.observe.dump_text import dump_text
+
+    told = ask_json(find_server(admin, pid), "/dump")
+    click.echo(json.dumps(told) if as_json else dump_text(told, everything=everything))
+
+
+@_reported
+def _profile(
+    admin: str | None,
+    pid: int | None,
+    seconds: float,
+    rate: int,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Look for some seconds at what the requests of a running server do, and write a profile.
+
+    Computing is told from waiting for the interpreter, a lock, the network or a disk.
+    """
+    from pelton.observe.client import ask, find_server
+
+    path = f"/profile?seconds={seconds}&rate={rate}&format={form}"
+    text = ask(find_server(admin, pid), path, seconds=seconds + 30).decode()
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    click.echo(f"{output} is written.", err=True)
+
+
+@_reported
+def _top(admin: str | None, pid: int | None, as_json: bool, once: bool, interval: float) -> None:
+    """Show what a running server does now: rates, times, queue, workers, routes, running requests.
+
+    Keys: s sorts otherwise, q ends it.
+    """
+    from pelton.observe.client import ask_json, find_server
+    from pelton.observe.summary import summary
+
+    address = find_server(admin, pid)
+    if once or as_json:
+        before = ask_json(address, "/state")
+        time.sleep(interval)
+        found = summary(ask_json(address, "/state"), before)
+        if as_json:
+            click.echo(json.dumps(found))
+            return
+        from pelton.observe.summary import summary_text
+
+        click.echo(summary_text(found))
+        return
+    try:
+        from pelton.observe.live import show
+    except ImportError as error:
+        raise PeltonError(
+            f"The live view needs {error.name}.", "pip install 'pelton[top]', or use pelton top --once."
+        ) from None
+    show(address, interval)
+
+
+@_reported
+def _doctor(admin: str | None, pid: int | None, as_json: bool, config: str | None) -> None:
+    """Look at what a server here lives with: versions, limits, cgroup, kernel, time-outs, drivers, proxies.
+
+    Of a server that runs also how it is getting on. Exit code 1 where something is wrong.
+    """
+    from pelton.cli.doctor import MARKS, examine, is_wrong, told
+
+    findings = examine(admin, pid, config)
+    if as_json:
+        click.echo(json.dumps(told(findings)))
+    else:
+        for one in findings:
+            mark, colour = MARKS[one.verdict]
+            click.echo(f"{click.style(mark, fg=colour)} {one.what}")
+            for line in one.lines:
+                click.echo(f"    {line}")
+    if is_wrong(findings):
+        sys.exit(_FAILED)
+
+
+def _observing(name: str, callback: Callable[..., None], *params: click.Parameter) -> Command:
+    return Command(
+        name,
+        params=[*_asked(), *params],
+        callback=callback,
+        help=callback.__doc__,
+        context_settings=_CONTEXT_SETTINGS,
+    )
+
+
+COMMANDS = {
+    "dump": _observing(
+        "dump",
+        _dump,
+        _JSON,
+        click.Option(["--all", "everything"], is_flag=True, help="Also threads that do nothing."),
+    ),
+    "profile": _observing(
+        "profile",
+        _profile,
+        click.Option(
+            ["--seconds"], type=click.FloatRange(0.1, 300), default=10.0, show_default=True, help="How long."
+        ),
+        click.Option(
+            ["--rate"], type=click.IntRange(1, 200), default=50, show_default=True, help="Looks per second."
+        ),
+        click.Option(
+            ["--format", "form"],
+            type=click.Choice(["speedscope", "collapsed", "svg", "json"]),
+            default="speedscope",
+            show_default=True,
+            help="For speedscope.app, for flamegraph.pl, a flame graph, or pelton's own.",
+        ),
+        click.Option(
+            ["-o", "--output"], type=click.Path(dir_okay=False, path_type=Path), help="Where to write it."
+        ),
+    ),
+    "top": _observing(
+        "top",
+        _top,
+        _JSON,
+        click.Option(["--once"], is_flag=True, help="Print it once, as text, and end."),
+        click.Option(
+            ["--interval"],
+            type=click.FloatRange(0.1, 60),
+            default=1.0,
+            show_default=True,
+            help="Seconds between two looks.",
+        ),
+    ),
+    "doctor": _observing(
+        "doctor", _doctor, _JSON, click.Option(["-c", "--config"], metavar="FILE", help="As for serving.")
+    ),
+}

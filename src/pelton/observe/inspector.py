@@ -1,0 +1,130 @@
+"""What a worker tells of itself when it is asked: its requests, where its threads are, a profile.
+
+Owns the questions and the shapes of what is told. Asked from within the same process, or over the worker's
+channel (`pelton.observe.channel`). Any thread but the application's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final, Protocol, runtime_checkable
+
+from pelton.observe.profiling import MOST_SECONDS, Profile, profiled
+from pelton.observe.sampling import Sampler
+from pelton.observe.stacks import application_frame, frames_of, thread_name, threads_now, wait_at
+
+# A profile's looks per second: enough to see, few enough not to be felt.
+_MOST_RATE: Final = 200
+
+# Ident of its thread, number of its greenlet, slot, method, path, client, seconds since it began.
+RunningRequest = tuple[int, int | None, int, str, str, str, float]
+
+
+class InspectedWorker(Protocol):
+    """The part of the native worker that is used here."""
+
+    def requests(self) -> list[RunningRequest]:
+        """The requests that run now."""
+
+
+@runtime_checkable
+class HasGreenlets(Protocol):
+    """A runner whose requests are greenlets."""
+
+    def stack(self, seat: int | None) -> str | None:
+        """Where a greenlet is, as text; None if the hub does not come to say."""
+
+
+class Inspector:
+    """Of one process with a worker. ``name``: how the log calls the process."""
+
+    def __init__(self, name: str, *, samples: bool = True) -> None:
+        self.name = name
+        self._worker: InspectedWorker | None = None
+        self._greenlets: HasGreenlets | None = None
+        self._sampler = Sampler(self.requests) if samples else None
+
+    def attach(self, worker: InspectedWorker, runner: object) -> None:
+        """From now on this is the worker; a former one has gone."""
+        self._worker = worker
+        self._greenlets = runner if isinstance(runner, HasGreenlets) else None
+        if self._sampler is not None:
+            self._sampler.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._sampler is not None:
+            self._sampler.stop()
+
+    def requests(self) -> list[RunningRequest]:
+        """Those that run now."""
+        return [] if self._worker is None else self._worker.requests()
+
+    def tell(self, question: dict[str, Any]) -> dict[str, Any]:
+        """What a question's ``do`` asks for. Raises ValueError for what it does not know."""
+        match question.get("do"):
+            case "dump":
+                return self.dump()
+            case "where":
+                return {"requests": self.where()}
+            case "profile":
+                return self.profile(float(question.get("seconds", 10)), int(question.get("rate", 50)))
+            case "samples":
+                return {} if self._sampler is None else self._sampler.told()
+            case other:
+                raise ValueError(f"unknown question {other!r}")
+
+    def where(self) -> list[dict[str, Any]]:
+        """Of each running request: its slot, its thread, where it is, and what it waits for."""
+        frames = sys._current_frames()
+        found = []
+        for one in self.requests():
+            told: dict[str, Any] = {"slot": one[2], "path": one[4], "thread": thread_name(one[0])}
+            frame = frames.get(one[0])
+            if frame is not None and one[1] is None:
+                stack = frames_of(frame)
+                if stack and (place := application_frame(stack)) is not None:
+                    told["at"] = f"{place[0]}:{place[1]}"
+                    told["function"] = place[2]
+                if (wait := wait_at(one[0], frame, frames)) is not None:
+                    told["waits"] = wait
+            found.append(told)
+        return found
+
+    def dump(self) -> dict[str, Any]:
+        """All threads with their stacks and waits, and which request each of them runs."""
+        requests = self.requests()
+        by_thread = {one[0]: one for one in requests if one[1] is None}
+        threads = threads_now()
+        for thread in threads:
+            if (one := by_thread.get(thread["ident"])) is not None:
+                thread["request"] = _request(one)
+        told: dict[str, Any] = {"name": self.name, "pid": os.getpid(), "threads": threads}
+        if self._greenlets is not None:
+            told["greenlets"] = [
+                {"request": _request(one), "stack_text": self._greenlets.stack(one[1]) or ""}
+                for one in requests
+                if one[1] is not None
+            ]
+        return told
+
+    def profile(self, seconds: float, rate: int) -> dict[str, Any]:
+        """Look on for so long; blocks the calling thread."""
+        found: Profile = profiled(
+            min(max(seconds, 0.1), MOST_SECONDS), min(max(rate, 1), _MOST_RATE), self.requests
+        )
+        return found.told()
+
+
+def _request(one: RunningRequest) -> dict[str, Any]:
+    thread, greenlet, slot, method, path, client, age = one
+    return {
+        "thread": thread,
+        "greenlet": greenlet,
+        "slot": slot,
+        "method": method,
+        "path": path,
+        "client": client,
+        "age_seconds": round(age, 3),
+    }

@@ -1,0 +1,133 @@
+"""One look at the threads that run requests: what each of them does, and where.
+
+Owns the classes: computing, waiting for a processor, for the interpreter, for a lock, for the network or a
+disk, sleeping. A thread's clocks say how much of the time since the last look it has computed, and how much
+it could have; what it did with the rest, its stack and the system call that it is in. Must not know who
+looks. Linux; any thread.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from pelton.observe.stacks import Stack, frames_of, native_id, wait_at
+
+if TYPE_CHECKING:
+    from pelton.observe.inspector import RunningRequest
+
+COMPUTING, PROCESSOR, INTERPRETER, LOCK, NETWORK, SLEEPING, OTHER = (
+    "computing",
+    "processor",
+    "interpreter",
+    "lock",
+    "network",
+    "sleeping",
+    "other",
+)
+CLASSES: Final = (COMPUTING, PROCESSOR, INTERPRETER, LOCK, NETWORK, SLEEPING, OTHER)
+
+# Numbers of system calls, by the machine: those of futexes, of sleeping, and of input and output.
+_X86: Final = (0, 1, 7, 17, 18, 19, 20, 23, 40, 42, 43, 44, 45, 46, 47, 61, 74, 75, 232, 270, 271, 281, 288)
+_ARM: Final = (22, 63, 64, 65, 66, 67, 68, 71, 72, 73, 82, 83, 95, 202, 203, 206, 207, 211, 212, 242, 260)
+_CALLS: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]] = {
+    "x86_64": ((202, 449), (35, 230), _X86),
+    "aarch64": ((98, 449), (101, 115), _ARM),
+}
+_FUTEX, _SLEEP, _IO = _CALLS.get(platform.machine(), ((), (), ()))
+_UNKNOWN, _IN_NONE = -1, -2
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one thread did since the last look: parts of the time, by class."""
+
+    request: RunningRequest
+    stack: Stack
+    seconds: float
+    parts: dict[str, float]
+
+    @property
+    def mostly(self) -> str:
+        """The class of the largest part."""
+        return max(self.parts, key=lambda one: self.parts[one])
+
+
+@dataclass
+class Looker:
+    """Remembers the clocks of the last look: of each thread when it was, and what they said."""
+
+    _clocks: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+
+    def look(self, requests: list[RunningRequest]) -> list[Seen]:
+        """At the threads of these requests; those of greenlets are left out, they share one thread."""
+        frames = sys._current_frames()
+        now = time.monotonic()
+        found = []
+        clocks: dict[int, tuple[float, float, float]] = {}
+        for request in requests:
+            ident, greenlet = request[0], request[1]
+            frame = frames.get(ident)
+            if frame is None or greenlet is not None:
+                continue
+            native = native_id(ident)
+            computed, waited = _clocks_of(native)
+            before = self._clocks.get(ident)
+            clocks[ident] = (now, computed, waited)
+            waiting = _waiting(ident, native, frame, frames)
+            # A request younger than the last look has not been seen before.
+            seconds = request[6] if before is None else min(now - before[0], request[6])
+            if before is None or seconds <= 0:
+                # Nothing is known of its clocks yet. Who waits for nothing else has computed, mostly.
+                parts = {COMPUTING if waiting == INTERPRETER else waiting: 1.0}
+            else:
+                parts = parts_of((computed - before[1]) / seconds, (waited - before[2]) / seconds, waiting)
+            found.append(Seen(request, frames_of(frame), seconds, parts))
+        self._clocks = clocks
+        return found
+
+
+def parts_of(computing: float, ready: float, waiting: str) -> dict[str, float]:
+    """Shares of the time, by class: computed, ready without a processor, and what it did with the rest."""
+    computing = min(1.0, max(0.0, computing))
+    ready = min(1.0 - computing, max(0.0, ready))
+    parts = {COMPUTING: computing, PROCESSOR: ready}
+    parts[waiting] = parts.get(waiting, 0.0) + 1.0 - computing - ready
+    return {name: part for name, part in parts.items() if part > 0.001} or {waiting: 1.0}
+
+
+def _clocks_of(native: int | None) -> tuple[float, float]:
+    """Seconds in which a thread has computed, and in which it was ready and had no processor."""
+    try:
+        fields = Path(f"/proc/self/task/{native}/schedstat").read_text().split()
+        return int(fields[0]) / 1e9, int(fields[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        # It has just ended, or the system does not say.
+        return 0.0, 0.0
+
+
+def _waiting(ident: int, native: int | None, frame: FrameType, frames: dict[int, FrameType]) -> str:
+    number = _UNKNOWN if native is None else system_call_of(native)
+    if number in _IO:
+        return NETWORK
+    if number in _SLEEP:
+        return SLEEPING
+    wait = wait_at(ident, frame, frames)
+    if wait is not None:
+        return LOCK
+    # Our look holds the interpreter: who does not wait for anything else, waits for that.
+    return INTERPRETER if number in _FUTEX or number == _IN_NONE else OTHER
+
+
+def system_call_of(native: int) -> int:
+    """The number of the system call that a thread of this process is in; negative: none, or unknown."""
+    try:
+        word = Path(f"/proc/self/task/{native}/syscall").read_text().split()[0]
+    except (OSError, IndexError):
+        return _UNKNOWN
+    return _IN_NONE if word == "running" else int(word)
