@@ -24,6 +24,7 @@ from pelton.config.calls import check_call
 from pelton.config.settings import Settings, check_one_process, settings_from
 from pelton.config.units import format_seconds
 from pelton.config.worker_kinds import kind_of, self_call_of
+from pelton.edge.settings import front_edge
 from pelton.exceptions import ConfigError, EndedError, StartError
 from pelton.front.running import Running
 from pelton.logs.level_counts import LevelCounts
@@ -37,7 +38,7 @@ from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import bounded, usable_processors
 from pelton.static.compression import compression_of
 from pelton.static.flask_folders import static_folders
-from pelton.static.settings import AUTO, front_files
+from pelton.static.settings import AUTO, front_files, front_named_files
 from pelton.tls.certificates import certificates_of
 from pelton.tls.material import has_certificates
 from pelton.version import VERSION
@@ -115,6 +116,8 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             **waiting_room(settings.bind),
             processors=usable_processors(settings),
             static_files=front_files(settings),
+            named_files=front_named_files(settings),
+            edge_rules=front_edge(settings),
             compression=compression_of(settings),
         )
         try:

@@ -30,6 +30,9 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         while True:
             # Gives up the interpreter's lock and asks for it again, a thousand times a second.
             time.sleep(0.001)
+    elif path == "/large":
+        start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        return (b"x" * 20_000 for _ in range(50))
     elif path == "/fail":
         raise RuntimeError("intended failure")
     start_response("200 OK", [("Content-Type", "text/plain")])

@@ -23,7 +23,9 @@ def test_the_table_has_every_field() -> None:
     assert fields - {row.name for row in TABLE} == {
         "access_log_descriptor",
         "compression",
+        "edge_rules",
         "hooks",
+        "named_files",
         "processors",
         "read_again",
         "static_files",

@@ -93,6 +93,8 @@ fn main() -> std::io::Result<()> {
         priority_paths: Vec::new(),
         compression: pelton_front::CompressionSettings::default(),
         static_files: pelton_front::StaticSettings::default(),
+        named_files: pelton_front::StaticSettings::default(),
+        edge: pelton_front::EdgeSettings::default(),
         self_call: pelton_front::SelfCallPolicy::Off,
         debugger_affinity: false,
         session_affinity: false,

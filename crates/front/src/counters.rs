@@ -206,6 +206,8 @@ counters! {
     closed_handshake_late,
     /// Connections closed because there were too many handshakes.
     closed_handshake_refused,
+    /// Connections closed because there was no memory for what they sent or were sent.
+    closed_no_memory,
     /// Idle connections closed because others waited to be accepted.
     closed_for_newcomers,
     /// Listening sockets that somebody else has shut down.
@@ -228,6 +230,10 @@ counters! {
     cache_evictions,
     /// Requests refused because their client had asked too often.
     requests_limited,
+    /// Requests refused because of their client's network.
+    requests_forbidden,
+    /// Requests told to come again because of maintenance.
+    requests_in_maintenance,
 }
 
 #[cfg(test)]

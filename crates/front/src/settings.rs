@@ -9,6 +9,7 @@ use pelton_http::{UnderscorePolicy, h2};
 use pelton_link::WaitingRoom;
 
 use crate::compression::CompressionSettings;
+use crate::edge::EdgeSettings;
 use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
 use crate::rate_limits::RateRule;
@@ -115,6 +116,10 @@ pub struct Settings {
     pub compression: CompressionSettings,
     /// Files that are sent without the application.
     pub static_files: StaticSettings,
+    /// Files that are sent when the application names them.
+    pub named_files: StaticSettings,
+    /// Who may ask, own error pages, fields of requests and responses.
+    pub edge: EdgeSettings,
     /// What is done about requests that the application makes to its own server.
     pub self_call: SelfCallPolicy,
     /// Whether requests of Werkzeug's debugger go to the worker that their secret names (`affinity`).

@@ -110,7 +110,7 @@ impl Accepted {
 }
 
 /// `q=0.5` in thousandths (section 12.4.2).
-fn weight_of(text: &[u8]) -> Option<u16> {
+pub(crate) fn weight_of(text: &[u8]) -> Option<u16> {
     let (name, value) = text.split_at_checked(2)?;
     if !name.eq_ignore_ascii_case(b"q=") {
         return None;

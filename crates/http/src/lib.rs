@@ -33,6 +33,7 @@ pub mod head;
 pub mod header_policy;
 pub mod known;
 pub mod limits;
+pub mod media;
 pub mod proxy_protocol;
 pub mod ranges;
 pub(crate) mod request_policy;

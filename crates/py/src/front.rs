@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pelton_front::{
-    Challenges, Common, CompressionSettings, Encryption, FrontHandle, Level, ListenerSettings, LocalCall,
-    News, Origin, PathLimit, PathRule, Protocol, Proxies, RateRule, Role, SelfCallPolicy, Settings,
-    StaticSettings, Streams, Told, WorkerLink,
+    AccessRule, Challenges, Common, CompressionSettings, EdgeSettings, Encryption, ErrorPage, FieldRules,
+    FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, PathLimit, PathRule, Protocol, Proxies,
+    RateRule, Role, SelfCallPolicy, Settings, StaticSettings, Streams, Told, WorkerLink,
 };
 use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
@@ -91,6 +91,53 @@ fn rate_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<RateRule>> {
     Ok(made.collect())
 }
 
+type Pairs = Vec<(String, String)>;
+
+/// What one network is called in the settings.
+fn network_of(text: &str) -> PyResult<TrustedProxies> {
+    TrustedProxies::parse(text).map_err(PyValueError::new_err)
+}
+
+/// Who may ask, own error pages, fields of requests and responses.
+fn edge_of(settings: &Bound<'_, PyAny>) -> PyResult<EdgeSettings> {
+    let from = settings.getattr("edge_rules")?;
+    if from.is_none() {
+        return Ok(EdgeSettings::default());
+    }
+    let access: Vec<(String, String, bool)> = from.getattr("access")?.extract()?;
+    let access = access.into_iter().map(|(path, network, allows)| {
+        Ok(AccessRule { path: path.into_bytes(), network: network_of(&network)?, allows })
+    });
+    let pages: Vec<(u16, String, Vec<u8>)> = from.getattr("error_pages")?.extract()?;
+    let pages = pages.into_iter().map(|(status, media_type, body)| ErrorPage {
+        status,
+        media_type: media_type.into_bytes(),
+        body: body.into(),
+    });
+    let names = |name: &str| -> PyResult<Vec<Vec<u8>>> {
+        let names: Vec<String> = from.getattr(name)?.extract()?;
+        Ok(names.into_iter().map(String::into_bytes).collect())
+    };
+    let pairs = |name: &str| -> PyResult<Vec<(Vec<u8>, Vec<u8>)>> {
+        let pairs: Pairs = from.getattr(name)?.extract()?;
+        Ok(pairs.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect())
+    };
+    let rules = FieldRules {
+        removed: names("removed_fields")?,
+        defaults: pairs("default_fields")?,
+        set: pairs("set_fields")?,
+    };
+    let changes = !(rules.removed.is_empty() && rules.defaults.is_empty() && rules.set.is_empty());
+    Ok(EdgeSettings {
+        access: access.collect::<PyResult<_>>()?,
+        maintenance_allow: network_of(&from.getattr("maintenance_allow")?.extract::<String>()?)?,
+        error_pages: pages.collect(),
+        response_fields: changes.then_some(rules),
+        hidden_fields: names("hidden_fields")?,
+        canonical_host: from.getattr("canonical_host")?.extract()?,
+    })
+}
+
 /// How many requests of some paths run at once: of each limit the method, the path, the number, and the bounds of its queue.
 fn path_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<PathLimit>> {
     let limits: Vec<(String, String, usize, usize, f64)> = settings.getattr("path_limits")?.extract()?;
@@ -108,9 +155,9 @@ fn priority_paths_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<PathRule>> {
     Ok(made.map(|(method, path)| PathRule { method: method.into_bytes(), path: path.into_bytes() }).collect())
 }
 
-/// Which files are sent without the application.
-fn static_files_of(settings: &Bound<'_, PyAny>) -> PyResult<StaticSettings> {
-    let from = settings.getattr("static_files")?;
+/// Which files are sent without the application, or where it names them.
+fn static_files_of(settings: &Bound<'_, PyAny>, name: &str) -> PyResult<StaticSettings> {
+    let from = settings.getattr(name)?;
     if from.is_none() {
         return Ok(StaticSettings::default());
     }
@@ -198,7 +245,9 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         write_rate: number(from, "write_rate")?,
         access_log: number(from, "access_log_descriptor")?,
         compression: compression_of(from)?,
-        static_files: static_files_of(from)?,
+        static_files: static_files_of(from, "static_files")?,
+        named_files: static_files_of(from, "named_files")?,
+        edge: edge_of(from)?,
         statsd: number(from, "statsd_descriptor")?,
         statsd_prefix: from.getattr("statsd_prefix")?.extract()?,
         statsd_tags: from.getattr("statsd_tags")?.extract()?,

@@ -113,6 +113,13 @@ impl Head {
         self.content_length
     }
 
+    /// Whether the front is to send a file in the place of a body, if it does such things.
+    pub(crate) fn names_file(&self) -> bool {
+        self.fields().any(|(name, _)| {
+            name.eq_ignore_ascii_case(b"x-sendfile") || name.eq_ignore_ascii_case(b"x-accel-redirect")
+        })
+    }
+
     /// Status and reason as the link carries them.
     pub(crate) fn answer_head(&self, known_length: Option<u64>) -> AnswerHead<'_> {
         let reason = self.bytes.get(..self.reason_end).unwrap_or_default();

@@ -401,7 +401,8 @@ impl Responder {
         let known_length = answer.worth_saying(0);
         answer.put_head(&self.end, known_length)?;
         match answer.declared {
-            Some(declared) if answer.sent < declared => {
+            // Who names a file announces the length of that (Flask does).
+            Some(declared) if answer.sent < declared && !(answer.sent == 0 && answer.head.names_file()) => {
                 let sent = answer.sent;
                 answer.note(|| {
                     format!("the body has {sent} bytes, Content-Length said {declared}: the answer is cut")

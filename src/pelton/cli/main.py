@@ -153,7 +153,8 @@ def _tls_report(target: str | None, config: str | None, **given: Any) -> None:
 def _migrate(argument: tuple[str, ...]) -> None:
     """Print what another server's configuration is for pelton, with remarks.
 
-    WHAT is gunicorn's config file, uWSGI's ini file, or a command line of either ("uwsgi --http :8000 …").
+    WHAT is gunicorn's config file, uWSGI's ini file, nginx.conf, or a command line of the former
+    two ("uwsgi --http :8000 …").
     """
     from pelton.compat.gunicorn.migrate import migrate
 
@@ -198,7 +199,7 @@ def _purge(path: str | None, tag: str | None, everything: bool, admin: str | Non
 
     The server is named by one of its --admin-bind addresses, or found where only one runs.
     """
-    from pelton.cli.purge import purge
+    from pelton.cli.administration import purge
 
     if not (path or tag or everything):
         _exit_with(ConfigError("Nothing is named.", "Write a PATH, --tag TAG, or --all."), _USAGE)
@@ -209,6 +210,23 @@ def _purge(path: str | None, tag: str | None, everything: bool, admin: str | Non
     except PeltonError as error:
         _exit_with(error, _FAILED)
     click.echo(f"{count} {'response is' if count == 1 else 'responses are'} forgotten.")
+
+
+def _maintenance(state: str, admin: str | None) -> None:
+    """Begin (on) or end (off) maintenance of a running server.
+
+    Everybody but --maintenance-allow gets 503 with Retry-After meanwhile; health checks go on. Restarting the
+    server ends it.
+    """
+    from pelton.cli.administration import maintain
+
+    try:
+        from pelton.observe.client import find_server
+
+        maintain(find_server(admin), begins=state == "on")
+    except PeltonError as error:
+        _exit_with(error, _FAILED)
+    click.echo(f"Maintenance is {state}.")
 
 
 def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
@@ -394,6 +412,16 @@ def _common_options() -> list[click.Parameter]:
 # The keys of `pelton.deploy.TARGETS`, which serving need not import.
 _DEPLOYED = ("systemd", "docker", "compose", "kubernetes", "nginx", "haproxy", "apache", "procfile")
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+def _admin_option() -> click.Option:
+    return click.Option(
+        ["--admin"],
+        metavar="ADDRESS",
+        help="The server's --admin-bind address (host:port, unix:/path); else the one that runs.",
+    )
+
+
 _COMMANDS: dict[str, click.Command] = {
     "config": _command(_config, "config"),
     "check": _command(_check, "check"),
@@ -430,17 +458,20 @@ _COMMANDS: dict[str, click.Command] = {
         context_settings=_CONTEXT_SETTINGS,
     ),
     **COMMANDS,
+    "maintenance": Command(
+        "maintenance",
+        params=[click.Argument(["state"], type=click.Choice(["on", "off"])), _admin_option()],
+        callback=_maintenance,
+        help=_maintenance.__doc__,
+        context_settings=_CONTEXT_SETTINGS,
+    ),
     "purge": Command(
         "purge",
         params=[
             click.Argument(["path"], metavar="[PATH]", required=False),
             click.Option(["--tag"], metavar="TAG", help="Those whose Cache-Tag has this tag."),
             click.Option(["--all", "everything"], is_flag=True, help="All."),
-            click.Option(
-                ["--admin"],
-                metavar="ADDRESS",
-                help="The server's --admin-bind address (host:port, unix:/path); else the one that runs.",
-            ),
+            _admin_option(),
         ],
         callback=_purge,
         help=_purge.__doc__,

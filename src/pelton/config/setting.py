@@ -61,6 +61,7 @@ class Group(enum.Enum):
     COMPRESSION = "Compression"
     LOAD = "Load"
     EDGE = "Cache and limits of rate"
+    SITE = "Access, error pages and fields"
     TIMEOUTS = "Timeouts"
     ENCRYPTION = "Encryption"
     HEALTH = "Health"

@@ -25,7 +25,9 @@ from pelton.config.table.process import Process
 from pelton.config.table.processes import Processes
 from pelton.config.table.requests import Requests
 from pelton.config.table.serving import Serving
+from pelton.config.table.site import Site
 from pelton.config.table.timeouts import Timeouts
+from pelton.edge.settings import EdgeRules, check_edge
 from pelton.exceptions import ConfigError
 from pelton.static.compression import Compression, compression_of
 from pelton.static.settings import StaticFiles, check_static
@@ -46,7 +48,7 @@ MOST_AT_ONCE = 4096
 # The fields of a dataclass come in the order of its bases from the last to the first; help shows them so.
 @dataclass(frozen=True, kw_only=True)
 class Settings(
-    Process, Observing, Encryption, Timeouts, Edge, Load, Files, Http2, Requests, Processes, Serving
+    Process, Observing, Encryption, Timeouts, Site, Edge, Load, Files, Http2, Requests, Processes, Serving
 ):
     """All settings of one start. Made by `settings_from`, which checks; the plain constructor does not."""
 
@@ -57,6 +59,10 @@ class Settings(
     statsd_descriptor: int = -1
     # The same for ``static`` and the like (`pelton.static.settings`), None where no files are sent.
     static_files: StaticFiles | None = None
+    # For ``sendfile_root``, likewise.
+    named_files: StaticFiles | None = None
+    # For ``allow``, ``error_page`` and the like (`pelton.edge.settings`).
+    edge_rules: EdgeRules | None = None
     # And for ``compress`` (`pelton.static.compression`).
     compression: Compression | None = None
     # Nor this: what bounds the threads, where ``threads`` is no exact number (`pelton.sizing.limits`).
@@ -116,6 +122,7 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     made = Settings(**accepted)
     check_static(made)
     compression_of(made)
+    check_edge(made)
     return made
 
 

@@ -22,6 +22,7 @@ from pelton.config.settings import Settings
 from pelton.config.worker_kinds import self_call_of
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
+from pelton.edge.settings import front_edge
 from pelton.exceptions import ConfigError, PeltonError
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
@@ -32,7 +33,7 @@ from pelton.process.control_socket import Line, LineClosedError, Message
 from pelton.reloader.waiting_room import waiting_room
 from pelton.sizing.limits import usable_processors
 from pelton.static.compression import compression_of
-from pelton.static.settings import front_files
+from pelton.static.settings import front_files, front_named_files
 from pelton.tls.certificates import Certificates, certificates_of
 from pelton.tls.material import BadCertificateError, explained
 
@@ -83,6 +84,8 @@ def run(
                 **waiting_room(settings.bind),
                 processors=usable_processors(settings),
                 static_files=front_files(settings),
+                named_files=front_named_files(settings),
+                edge_rules=front_edge(settings),
                 compression=compression_of(settings),
             ),
             opened.described,

@@ -15,11 +15,12 @@ from typing import Final
 
 from pelton.config.address import Bind, Scheme, parse_address, parse_bind
 from pelton.config.settings import Settings
+from pelton.edge.settings import front_edge
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.statsd import open_statsd_of
 from pelton.net.listeners import Inherited, Listener, open_listeners
-from pelton.static.settings import front_files
+from pelton.static.settings import front_files, front_named_files
 from pelton.tls.material import Material, has_certificates, read_material
 from pelton.tls.ticket_keys import NO_KEYS, new_store
 
@@ -109,6 +110,8 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
             undo.callback(os.close, access_log)
         # A folder that is not there is told of before anything is started.
         front_files(settings)
+        front_named_files(settings)
+        front_edge(settings)
         statsd = open_statsd_of(settings)
         if statsd != OFF:
             undo.callback(os.close, statsd)

@@ -49,6 +49,7 @@ class StaticFiles:
 def check_static(settings: Settings) -> None:
     """Raise ConfigError for texts that mean nothing; whether folders exist is told at the start only."""
     mounts_of(settings.static, "static")
+    mounts_of(settings.sendfile_root, "sendfile_root")
     cache_rules(settings.static_cache)
     for name in ("static_index", "static_fallback"):
         value = getattr(settings, name)
@@ -58,11 +59,8 @@ def check_static(settings: Settings) -> None:
 
 def front_files(settings: Settings) -> StaticFiles:
     """The same for the front. Raises ConfigError for a folder that is not there."""
-    for prefix, folder in mounts_of(settings.static, "static"):
-        if not Path(os.fsdecode(folder)).is_dir():
-            raise ConfigError(f'static: there is no folder "{os.fsdecode(folder)}" for {prefix}.')
     return StaticFiles(
-        mounts=mounts_of(settings.static, "static"),
+        mounts=_folders(settings.static, "static"),
         index=settings.static_index,
         fallback=settings.static_fallback or None,
         fall_through=settings.static_fall_through,
@@ -71,6 +69,28 @@ def front_files(settings: Settings) -> StaticFiles:
         neighbours=settings.static_precompressed,
         open_files=settings.static_open_files,
     )
+
+
+def front_named_files(settings: Settings) -> StaticFiles:
+    """The folders whose files the application may name. Raises ConfigError for one that is not there."""
+    return StaticFiles(
+        mounts=_folders(settings.sendfile_root, "sendfile_root"),
+        index="",
+        fallback=None,
+        fall_through=False,
+        cache_control=(),
+        media_types=media_types(),
+        neighbours=False,
+        open_files=settings.static_open_files,
+    )
+
+
+def _folders(values: Sequence[str], name: str) -> tuple[tuple[str, bytes], ...]:
+    mounts = mounts_of(values, name)
+    for prefix, folder in mounts:
+        if not Path(os.fsdecode(folder)).is_dir():
+            raise ConfigError(f'{name}: there is no folder "{os.fsdecode(folder)}" for {prefix}.')
+    return mounts
 
 
 def mounts_of(values: Sequence[str], name: str) -> tuple[tuple[str, bytes], ...]:

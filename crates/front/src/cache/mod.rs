@@ -9,6 +9,7 @@ use crate::cache::recorder::{FetchId, Inbox};
 use crate::cache::store::Store;
 use crate::exchange::ExchangeId;
 
+pub(crate) mod page_ranges;
 pub(crate) mod recorder;
 pub(crate) mod store;
 

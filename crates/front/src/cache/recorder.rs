@@ -5,15 +5,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pelton_http::Known;
 use pelton_http::caching::status::{CacheStatus, Forwarded, write_cache_status};
 use pelton_http::caching::{
     Age, Lifetime, RequestDirectives, Response, Selection, Storable, may_store, stands_in,
     survives_validation, tags,
 };
 use pelton_http::conditions::{Outcome, Validators, date, evaluate};
+use pelton_http::{ContentCoding, Known};
 
-use crate::cache::store::{Entry, EntryId};
+use crate::cache::store::{Coded, Entry, EntryId};
+use crate::compression::PADDING;
+use crate::memory;
 use crate::response::filters::{Filter, Head};
 
 /// A field with its own memory.
@@ -30,6 +32,8 @@ pub(crate) enum News {
     NotStored { fetch: FetchId },
     /// It has no end, or none that anybody will see.
     Abandoned { fetch: FetchId },
+    /// This is what a kept response has become by compression.
+    Coded { id: EntryId, coding: ContentCoding, coded: Coded },
     /// A request has changed what is kept under these targets.
     Changed { targets: Vec<Box<[u8]>> },
 }
@@ -259,12 +263,12 @@ impl Filter for Recorder {
     fn body(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         match &mut self.state {
             State::Replacing(_) => return,
-            State::Recording { body, .. } if body.len() + piece.len() <= self.most_bytes => {
-                body.extend_from_slice(piece);
-            }
-            State::Recording { .. } => {
-                self.state = State::Passing;
-                self.not_stored();
+            State::Recording { body, .. } => {
+                let fits = body.len() + piece.len() <= self.most_bytes;
+                if !fits || memory::append(body, piece).is_err() {
+                    self.state = State::Passing;
+                    self.not_stored();
+                }
             }
             State::Waiting | State::Passing => {}
         }
@@ -294,6 +298,7 @@ impl Filter for Recorder {
                         status,
                         fields,
                         body: body.into(),
+                        coded: Default::default(),
                         lifetime: storable.lifetime,
                         age: storable.age,
                         tags,
@@ -344,5 +349,47 @@ impl Invalidator {
     fn path_of<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
         let path = value.strip_prefix(&*self.origin).unwrap_or(value);
         (path.starts_with(b"/") && !path.starts_with(b"//")).then_some(path)
+    }
+}
+
+/// Watches a kept response on its way through the compression, so that the next client gets what comes out of it now.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pub(crate) inbox: Inbox,
+    pub(crate) id: EntryId,
+    pub(crate) coding: ContentCoding,
+    pub(crate) most_bytes: usize,
+    pub(crate) fields: Vec<OwnField>,
+    /// None once it is too large.
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+impl Filter for Capture {
+    fn head(&mut self, head: &mut Head<'_>) -> bool {
+        let is_coded = head.find(b"content-encoding") == Some(self.coding.name().as_bytes());
+        if !is_coded || head.status == 304 {
+            return false;
+        }
+        // What is another one for each response.
+        let kept = head.fields.iter().filter(|(name, _)| {
+            [&b"age"[..], b"cache-status", PADDING].iter().all(|one| !name.eq_ignore_ascii_case(one))
+        });
+        self.fields = kept.map(|(name, value)| (name.as_ref().into(), value.as_ref().into())).collect();
+        true
+    }
+
+    fn body(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        match &mut self.body {
+            Some(body) if body.len() + piece.len() <= self.most_bytes => body.extend_from_slice(piece),
+            _ => self.body = None,
+        }
+        out.extend_from_slice(piece);
+    }
+
+    fn end(&mut self, _out: &mut Vec<u8>) {
+        if let Some(body) = self.body.take() {
+            let coded = Coded { fields: std::mem::take(&mut self.fields), body: body.into() };
+            self.inbox.post(News::Coded { id: self.id, coding: self.coding, coded });
+        }
     }
 }

@@ -9,6 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use pelton_http::ContentCoding;
 use pelton_http::caching::{Age, Lifetime, Selection};
 use slab::Slab;
 
@@ -21,6 +22,23 @@ const MOST_VARIANTS: usize = 16;
 /// Tags of one response that count.
 const MOST_TAGS: usize = 64;
 
+/// A kept response as it left when it had been compressed.
+#[derive(Clone, Debug)]
+pub(crate) struct Coded {
+    pub(crate) fields: Vec<OwnField>,
+    pub(crate) body: Arc<[u8]>,
+}
+
+impl Coded {
+    fn bytes(&self) -> usize {
+        bytes_of(&self.fields) + self.body.len()
+    }
+}
+
+fn bytes_of(fields: &[OwnField]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
+}
+
 /// One kept response.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -31,6 +49,8 @@ pub(crate) struct Entry {
     /// Names and values, without those that concern one connection only.
     pub(crate) fields: Vec<OwnField>,
     pub(crate) body: Arc<[u8]>,
+    /// By the number of the coding; each is made by the first client that wants it.
+    pub(crate) coded: [Option<Coded>; 3],
     pub(crate) lifetime: Lifetime,
     pub(crate) age: Age,
     pub(crate) tags: Vec<Box<[u8]>>,
@@ -38,7 +58,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn bytes(&self) -> usize {
-        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+        let fields = bytes_of(&self.fields) + self.coded.iter().flatten().map(Coded::bytes).sum::<usize>();
         let tags: usize = self.tags.iter().map(|tag| 2 * tag.len() + 64).sum();
         ENTRY_BYTES + 2 * self.target.len() + self.selection.bytes() + fields + self.body.len() + tags
     }
@@ -170,11 +190,28 @@ impl Store {
     pub(crate) fn freshen(&mut self, id: EntryId, fields: Vec<OwnField>, lifetime: Lifetime, age: Age) {
         let Some(kept) = self.kept.get_mut(id.place).filter(|kept| kept.serial == id.serial) else { return };
         kept.entry.fields = fields;
+        kept.entry.coded = Default::default();
         kept.entry.lifetime = lifetime;
         kept.entry.age = age;
         let bytes = kept.entry.bytes();
         self.used = self.used - kept.bytes + bytes;
         kept.bytes = bytes;
+    }
+
+    /// Keeps also what a kept response has become by compression.
+    pub(crate) fn add_coded(&mut self, id: EntryId, coding: ContentCoding, coded: Coded) {
+        let bytes = coded.bytes();
+        if coded.body.len() > self.most_body_bytes() {
+            return;
+        }
+        self.make_room(bytes);
+        // It may be what had to make room.
+        let Some(kept) = self.kept.get_mut(id.place).filter(|kept| kept.serial == id.serial) else { return };
+        if let Some(place @ None) = kept.entry.coded.get_mut(coding as usize) {
+            *place = Some(coded);
+            kept.bytes += bytes;
+            self.used += bytes;
+        }
     }
 
     /// Forgets all that is kept under a target; gives how much that was.
@@ -268,6 +305,7 @@ mod tests {
             status: 200,
             fields: vec![(b"ETag"[..].into(), b"\"1\""[..].into())],
             body: vec![0; body].into(),
+            coded: Default::default(),
             lifetime: Lifetime::default(),
             age: Age::default(),
             tags: tags.iter().map(|tag| tag.as_bytes().into()).collect(),

@@ -31,6 +31,9 @@ pub struct CompressionSettings {
     pub most: usize,
 }
 
+/// The field of random length.
+pub const PADDING: &[u8] = b"X-Padding";
+
 /// What all responses have in common.
 #[derive(Debug)]
 pub struct Compression {
@@ -47,8 +50,21 @@ impl Compression {
 
     /// For the response to a request with these lines of `Accept-Encoding`.
     pub fn filter<'f>(self: &Arc<Self>, accepted: impl Iterator<Item = &'f [u8]>) -> Box<dyn Filter> {
-        let coding = Accepted::read(accepted).best(self.settings.codings.iter().copied());
+        let coding = self.coding(accepted);
         Box::new(Compress { common: Arc::clone(self), coding, encoder: None, is_dirty: false })
+    }
+
+    /// The coding that such a client gets where a response may be compressed.
+    pub fn coding<'f>(&self, accepted: impl Iterator<Item = &'f [u8]>) -> Option<ContentCoding> {
+        Accepted::read(accepted).best(self.settings.codings.iter().copied())
+    }
+
+    /// Adds the field of random length, if there is to be one.
+    pub fn pad(&self, head: &mut Head<'_>) {
+        if self.settings.padding > 0 {
+            let count = random() as usize % (self.settings.padding + 1);
+            head.fields.push((PADDING.into(), vec![b'.'; count].into()));
+        }
     }
 
     /// Responses that are being compressed now.
@@ -187,10 +203,7 @@ impl Filter for Compress {
         head.known_length = None;
         head.fields.push((b"Content-Encoding"[..].into(), coding.name().as_bytes().into()));
         weaken_etag(head);
-        if self.common.settings.padding > 0 {
-            let count = random() as usize % (self.common.settings.padding + 1);
-            head.fields.push((b"X-Padding"[..].into(), vec![b'.'; count].into()));
-        }
+        self.common.pad(head);
         true
     }
 

@@ -33,11 +33,18 @@ pub enum CloseReason {
     HandshakeRefused,
     /// It was idle, and others waited to be accepted.
     MadeRoom,
+    /// There was no memory for what it sent, or was sent.
+    NoMemory,
     /// The front ends.
     Draining,
 }
 
 impl CloseReason {
+    /// That of an error on its way, where no other one is known than `otherwise`.
+    pub fn of_error(error: &std::io::Error, otherwise: CloseReason) -> CloseReason {
+        if error.kind() == std::io::ErrorKind::OutOfMemory { CloseReason::NoMemory } else { otherwise }
+    }
+
     /// What an access line says of an exchange that ended by it.
     pub fn for_the_log(self) -> &'static str {
         match self {
@@ -54,6 +61,7 @@ impl CloseReason {
             CloseReason::HandshakeLate => "handshake too late",
             CloseReason::HandshakeRefused => "too many handshakes",
             CloseReason::MadeRoom => "made room",
+            CloseReason::NoMemory => "no memory",
             CloseReason::Draining => "server stopped",
         }
     }
@@ -75,6 +83,7 @@ impl CloseReason {
             CloseReason::HandshakeLate => &counters.closed_handshake_late,
             CloseReason::HandshakeRefused => &counters.closed_handshake_refused,
             CloseReason::MadeRoom => &counters.closed_for_newcomers,
+            CloseReason::NoMemory => &counters.closed_no_memory,
             CloseReason::Draining => &counters.closed_draining,
         }
     }

@@ -9,6 +9,7 @@ use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 use crate::exchange::Exchange;
+use crate::memory;
 use crate::notices::Level;
 use crate::response::own::OwnResponse;
 use crate::transport::Transport;
@@ -45,6 +46,10 @@ impl EventLoop {
             for _ in 0..ACCEPT_BATCH {
                 if !(self.has_room(index) || self.make_room_for(index)) {
                     break;
+                }
+                if !memory::has_headroom() && !self.close_idle() {
+                    self.pause_accepting(&memory::refused());
+                    return;
                 }
                 let Some(listener) = self.listeners.get_mut(index) else { return };
                 match listener.accept(self.encryption.as_deref()) {
@@ -150,11 +155,15 @@ impl EventLoop {
         self.accept_pause_until = self.now_ms + ACCEPT_PAUSE_MS;
         if !self.accept_complained {
             self.accept_complained = true;
+            let advice = match error.kind() {
+                io::ErrorKind::OutOfMemory => "Give it more memory (ulimit -v, the limit of its container)",
+                _ => "Raise the limit of open files (ulimit -n)",
+            };
             self.shared.notices.post(
                 Level::Error,
                 format!(
                     "cannot accept connections: {error}; {} are open. New ones wait in the kernel's backlog until \
-                     some close. Raise the limit of open files (ulimit -n)",
+                     some close. {advice}",
                     self.connections.len()
                 ),
             );

@@ -106,6 +106,7 @@ impl EventLoop {
             fields: fields.collect(),
             body: VecDeque::from([Part::Bytes(told.body.into())]),
             received_whole: true,
+            explains: false,
         };
         self.respond(id, response);
         self.drive_exchange(id);

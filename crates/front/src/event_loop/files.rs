@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 
-use pelton_http::{Known, Length, Version};
+use pelton_http::{Known, Length};
 
 use crate::connection::ConnectionId;
 use crate::event_loop::EventLoop;
@@ -35,6 +35,16 @@ pub(crate) enum Helped {
     Filtered(ExchangeId, Box<Filters>, io::Result<Vec<u8>>),
     /// A handshake has gone a step further.
     Shaken(ConnectionId, Box<Step>),
+}
+
+/// What is said of a file besides what the file itself says.
+pub(crate) struct Said {
+    /// What it is.
+    pub(crate) media_type: Vec<u8>,
+    /// Other fields; of those that the file has, too, these count.
+    pub(crate) fields: Vec<Field<'static>>,
+    /// Whether all of the request has been received.
+    pub(crate) whole: bool,
 }
 
 impl EventLoop {
@@ -93,7 +103,7 @@ impl EventLoop {
         [b"./", name, b"/", mark, query].concat()
     }
 
-    fn tell_of_failure(&mut self, error: &io::Error) {
+    pub(crate) fn tell_of_failure(&mut self, error: &io::Error) {
         self.shared.counters.file_failures.up();
         if self.file_failures.since(self.now_ms, &self.shared.counters.file_failures).is_some() {
             self.shared
@@ -106,9 +116,12 @@ impl EventLoop {
     fn send_found(&mut self, id: ExchangeId, bytes: &[u8], mut found: FoundFile, whole: bool) -> bool {
         for _ in 0..TRIES {
             let fields = self.head.fields.iter().map(|field| (field.known, field.value.of(bytes)));
-            let (media_type, _) = self.static_files.described(&found);
-            let plan = Plan::new(fields, &found.files, media_type, random);
-            if self.send_plan(id, plan, &found, whole) {
+            let (media_type, cache_control) = self.static_files.described(&found);
+            let plan = Plan::new(fields, &found.files, media_type, None, random);
+            let cache_control = cache_control.filter(|_| plan.status < 400);
+            let fields = cache_control.map(|value| (b"Cache-Control"[..].into(), value.to_vec().into()));
+            let said = Said { media_type: media_type.to_vec(), fields: fields.into_iter().collect(), whole };
+            if self.send_plan(id, plan, &found, &said) {
                 self.shared.counters.files_sent.up();
                 return true;
             }
@@ -122,7 +135,7 @@ impl EventLoop {
     }
 
     /// False where the file is no longer what the plan was made for; nothing has been sent then.
-    fn send_plan(&mut self, id: ExchangeId, plan: Plan, found: &FoundFile, whole: bool) -> bool {
+    pub(crate) fn send_plan(&mut self, id: ExchangeId, plan: Plan, found: &FoundFile, said: &Said) -> bool {
         let Some(exchange) = self.exchanges.get_mut(id) else { return true };
         let sent = plan.file.sent();
         let is_sent = !exchange.is_head;
@@ -142,11 +155,23 @@ impl EventLoop {
         if !sent.is_unchanged() {
             return false;
         }
-        let (media_type, cache_control) = self.static_files.described(found);
-        let fields: Vec<Field<'static>> = plan
-            .fields(&found.files, media_type, cache_control)
-            .map(|(name, value)| (name.into(), value.to_vec().into()))
-            .collect();
+        let mut fields: Vec<Field<'static>> = Vec::with_capacity(8 + said.fields.len());
+        for (name, value) in plan.fields(&found.files, &said.media_type) {
+            let is_said = |(one, _): &Field<'static>| one.eq_ignore_ascii_case(name);
+            // Of several ranges the type is another one.
+            let is_special = matches!(plan.body, Body::Parts(..)) && name == b"Content-Type";
+            if is_special || !said.fields.iter().any(is_said) {
+                fields.push((name.into(), value.to_vec().into()));
+            }
+        }
+        let has_type = |fields: &[Field<'static>]| fields.iter().any(|(name, _)| &**name == b"Content-Type");
+        let is_multipart = matches!(plan.body, Body::Parts(..)) && has_type(&fields);
+        fields.extend(
+            said.fields
+                .iter()
+                .filter(|(name, _)| !is_multipart || !name.eq_ignore_ascii_case(b"content-type"))
+                .cloned(),
+        );
         let part = |range: &Range<u64>| Part::File(plan.file.sent(), range.start, range.end - range.start);
         let body = match (plan.body, copy) {
             (Body::Nothing, _) => VecDeque::new(),
@@ -158,22 +183,11 @@ impl EventLoop {
                 all.chain([Part::Bytes(parts.tail.into())]).collect()
             }
         };
-        self.respond(id, Response { status: plan.status, fields, body, received_whole: whole });
+        self.respond(
+            id,
+            Response { status: plan.status, fields, body, received_whole: said.whole, explains: false },
+        );
         true
-    }
-
-    /// The application's response may be compressed on its way.
-    #[inline]
-    pub(crate) fn add_compression(&mut self, id: ExchangeId, bytes: &[u8]) {
-        if let Some(compression) = &self.compression
-            && let Some(exchange) = self.exchanges.get_mut(id)
-            // A client of 1.0 could not tell the end of what is not chunked.
-            && self.head.version != Version::Http10
-        {
-            let fields = self.head.fields.iter().filter(|field| field.known == Known::AcceptEncoding);
-            let filter = compression.filter(fields.map(|field| field.value.of(bytes)));
-            exchange.filters.get_or_insert_default().add(filter);
-        }
     }
 
     /// What is to be sent next lies on a disk only: a helper reads it, and the client's clock stands still meanwhile.
@@ -213,7 +227,9 @@ impl EventLoop {
 
     /// Milliseconds until a file is to be closed that nobody asks for.
     pub(crate) fn next_file_ms(&self) -> Option<u64> {
-        self.static_files.next_tidy_ms(self.now_ms)
+        let [one, other] =
+            [&self.static_files, &self.named_files].map(|files| files.next_tidy_ms(self.now_ms));
+        one.into_iter().chain(other).min()
     }
 
     /// Closes files that nobody has asked for lately.
@@ -221,6 +237,9 @@ impl EventLoop {
     pub(crate) fn tidy_files(&mut self) {
         if !self.static_files.is_idle() {
             self.static_files.tidy(self.now_ms);
+        }
+        if !self.named_files.is_idle() {
+            self.named_files.tidy(self.now_ms);
         }
     }
 
@@ -235,7 +254,7 @@ impl EventLoop {
 }
 
 /// Nobody has to guess the boundary of a response with several parts; a failure of the system makes it only less random.
-fn random() -> u128 {
+pub(crate) fn random() -> u128 {
     let mut drawn = [0u8; 16];
     // SAFETY: writes at most 16 bytes to `drawn`.
     unsafe { libc::getrandom(drawn.as_mut_ptr().cast(), drawn.len(), 0) };

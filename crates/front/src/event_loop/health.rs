@@ -12,6 +12,7 @@ use pelton_link::coarse_ms;
 use crate::control::Command;
 use crate::event_loop::EventLoop;
 use crate::exchange::ExchangeId;
+use crate::notices::Level;
 use crate::response::own::Response;
 use crate::transport::listener::Role;
 
@@ -54,6 +55,12 @@ impl EventLoop {
                 self.with_retry_after(line(if is_ready { 200 } else { 503 }, &text))
             }
             Some(b"/cache/purge") if is_admin && method == b"POST" => self.purge(bytes, keeps_connection),
+            Some(b"/maintenance/on") if is_admin && method == b"POST" => {
+                self.maintain(true, keeps_connection)
+            }
+            Some(b"/maintenance/off") if is_admin && method == b"POST" => {
+                self.maintain(false, keeps_connection)
+            }
             Some(b"/sizing") if is_read && is_admin => line(200, &self.sizing()),
             Some(b"/saturation") if is_read => line(200, &self.saturation_text()),
             _ if is_admin => return self.ask_embedder(id, bytes, keeps_connection),
@@ -82,6 +89,15 @@ impl EventLoop {
             Some(count) => Response::line(200, JSON, &format!("{{\"purged\":{count}}}"), keeps_connection),
             None => Response::text(409, "There is no cache: it begins with --cache SIZE.", keeps_connection),
         }
+    }
+
+    /// Begins or ends maintenance.
+    fn maintain(&mut self, begins: bool, keeps_connection: bool) -> Response {
+        self.in_maintenance = begins;
+        self.decide_edge();
+        let text = if begins { "maintenance has begun" } else { "maintenance has ended" };
+        self.shared.notices.post(Level::Info, text.to_owned());
+        Response::line(200, JSON, &format!("{{\"maintenance\":{begins}}}"), keeps_connection)
     }
 
     /// How many threads each worker has and why, as a JSON object.

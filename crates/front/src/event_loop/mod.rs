@@ -72,7 +72,9 @@ pub(crate) mod handshakes;
 pub(crate) mod health;
 pub(crate) mod limiting;
 pub(crate) mod making_room;
+pub(crate) mod meeting;
 pub(crate) mod metering;
+pub(crate) mod named_files;
 pub(crate) mod noting;
 pub(crate) mod offers;
 pub(crate) mod orders;
@@ -159,6 +161,12 @@ pub(crate) struct EventLoop {
     pub(crate) cache: Option<Cache>,
     pub(crate) rate_limits: RateLimits,
     pub(crate) static_files: StaticFiles,
+    /// Files that the application names.
+    pub(crate) named_files: StaticFiles,
+    /// Whether what is asked for has to be kept for a response of the front's own.
+    pub(crate) keeps_asked: bool,
+    /// Everybody but a few is told to come again later.
+    pub(crate) in_maintenance: bool,
     /// None where responses are not compressed.
     pub(crate) compression: Option<Arc<Compression>>,
     /// What has been told of files that cannot be opened.
@@ -229,10 +237,10 @@ impl EventLoop {
         poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
         let compression = Compression::new(std::mem::take(&mut settings.compression));
         let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
+        let named_files = StaticFiles::new(std::mem::take(&mut settings.named_files))?;
         if settings.max_connections == 0 {
-            let room = descriptor_limit()
-                .saturating_sub(RESERVED_DESCRIPTORS + static_files.most_open() as u64)
-                .max(16);
+            let most_files = static_files.most_open() + named_files.most_open();
+            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS + most_files as u64).max(16);
             settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
         }
         let limits = Limits {
@@ -260,7 +268,9 @@ impl EventLoop {
             watch_at: 0,
             saturation: Saturation::new(settings.processors),
             load_watched_at: None,
-            has_edge: settings.cache_bytes > 0 || !settings.rate_limits.is_empty(),
+            has_edge: false,
+            keeps_asked: !named_files.is_idle() || !settings.edge.error_pages.is_empty(),
+            in_maintenance: false,
             cache: (settings.cache_bytes > 0).then(|| Cache::new(settings.cache_bytes)),
             rate_limits: RateLimits::new(&settings.rate_limits),
             access_log: AccessLog::new(settings.access_log)?,
@@ -300,6 +310,7 @@ impl EventLoop {
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
             static_files,
+            named_files,
             compression,
             file_failures: Losses::default(),
             helpers,
@@ -323,6 +334,7 @@ impl EventLoop {
             wall_clock_at: 0,
         };
         made.decide_noting();
+        made.decide_edge();
         made.begin_watching_load();
         Ok(made)
     }
@@ -500,7 +512,10 @@ impl EventLoop {
         if let Some(compression) = &self.compression {
             self.shared.counters.responses_compressing.set(compression.active() as u64);
         }
-        self.shared.counters.files_open.set(self.static_files.open_files() as u64);
+        self.shared
+            .counters
+            .files_open
+            .set((self.static_files.open_files() + self.named_files.open_files()) as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }

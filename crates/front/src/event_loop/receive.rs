@@ -13,6 +13,7 @@ use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
 use crate::exchange::{ExchangeId, Pending, State};
 use crate::forwarding::client_of;
+use crate::memory;
 use crate::notices::Level;
 use crate::response::own::OwnResponse;
 use crate::scheduling::ask::{Ask, INLINE_BODY, Load};
@@ -75,8 +76,8 @@ impl EventLoop {
             match self.read_once(id, &mut budget) {
                 Ok(Seen::More) => {}
                 Ok(Seen::Turned) => return Turn::Again,
-                Err(_) => {
-                    self.close(id, CloseReason::TransportError);
+                Err(error) => {
+                    self.close(id, CloseReason::of_error(&error, CloseReason::TransportError));
                     return Turn::Closed;
                 }
             }
@@ -90,7 +91,7 @@ impl EventLoop {
         if !http1.input.is_empty() {
             // A part of a head or of a chunk's framing is there: the parser wants it in one piece with what follows.
             let start = http1.input.len();
-            http1.input.resize(start + SCRATCH / 4, 0);
+            memory::grow(&mut http1.input, SCRATCH / 4)?;
             let result = connection.transport.read(http1.input.get_mut(start..).unwrap_or_default());
             http1.input.truncate(start + result.as_ref().map_or(0, |count| *count));
             let count = result?;
@@ -113,28 +114,29 @@ impl EventLoop {
             }
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let seen = connection.transport.read(&mut scratch).map(|count| {
+        let seen = connection.transport.read(&mut scratch).and_then(|count| {
             if count == 0 {
-                return Seen::More;
+                return Ok(Seen::More);
             }
             *budget = budget.saturating_sub(count);
             let input = scratch.get(..count).unwrap_or_default();
             let (consumed, seen) = self.look(id, input);
-            self.keep_rest(id, input.get(consumed..).unwrap_or_default(), &seen);
-            seen
+            self.keep_rest(id, input.get(consumed..).unwrap_or_default(), &seen)?;
+            Ok(seen)
         });
         self.scratch = scratch;
         seen
     }
 
-    fn keep_rest(&mut self, id: ConnectionId, rest: &[u8], seen: &Seen) {
+    fn keep_rest(&mut self, id: ConnectionId, rest: &[u8], seen: &Seen) -> io::Result<()> {
         if rest.is_empty() {
-            return;
+            return Ok(());
         }
         if let Some(http1) = self.connections.get_mut(id).and_then(|connection| connection.driver.http1()) {
-            http1.input.extend_from_slice(rest);
+            memory::append(&mut http1.input, rest)?;
             http1.unseen = matches!(seen, Seen::Turned);
         }
+        Ok(())
     }
 
     /// Tells the parser of body bytes that were received in place.
@@ -267,13 +269,16 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
+        self.keep_asked(exchange_id, bytes);
         if (self.has_edge || !self.static_files.is_idle())
             && self.meet_edge(exchange_id, &client, bytes, &mut identified)
         {
             self.identified = identified;
             return Some(0);
         }
-        self.add_compression(exchange_id, bytes);
+        if self.cache.is_none() {
+            self.add_compression(exchange_id, bytes);
+        }
         let all = if identified.is_empty() { bytes } else { &identified };
         let taken = self.collect(id, exchange_id, all, after);
         self.identified = identified;
@@ -299,29 +304,6 @@ impl EventLoop {
         };
         self.refuse(id, refusal);
         Err(())
-    }
-
-    /// What the front itself has to say to a request before the application: limits of rate, files, the cache. True: it has its response, or
-    /// waits for one. Where the application has to see another head than `bytes`, that is put into `changed`.
-    #[cold]
-    pub(crate) fn meet_edge(
-        &mut self,
-        id: ExchangeId,
-        client: &Peer,
-        bytes: &[u8],
-        changed: &mut Vec<u8>,
-    ) -> bool {
-        if self.limit_rate(id, client, bytes) {
-            return true;
-        }
-        if !self.static_files.is_idle() && self.respond_with_file(id, bytes) {
-            return true;
-        }
-        if self.cache.is_none() {
-            return false;
-        }
-        let head = if changed.is_empty() { bytes.to_vec() } else { changed.clone() };
-        self.look_in_cache(id, client.is_tls, &head, changed)
     }
 
     /// See [`EventLoop::begin`], which it is the rest of.
@@ -369,10 +351,13 @@ impl EventLoop {
 
     /// The request whose head is in `self.head` is to be collected before it is handed on.
     pub(crate) fn begin_body(&mut self, id: ExchangeId, bytes: &[u8]) {
+        let Ok(bytes) = memory::copy(bytes) else {
+            self.close_exchange(id, CloseReason::NoMemory);
+            return;
+        };
         let head = std::mem::take(&mut self.head);
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
-        exchange.pending =
-            Some(Box::new(Pending { head, bytes: bytes.to_vec(), body: Default::default(), since_ms: 0 }));
+        exchange.pending = Some(Box::new(Pending { head, bytes, body: Default::default(), since_ms: 0 }));
         self.body_begins(id);
     }
 

@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 
-use pelton_http::{Coding, Head, Version};
+use pelton_http::{Coding, Head, Known, Version};
 
 use crate::access::record::AccessRecord;
 use crate::connection::ConnectionId;
@@ -87,6 +87,15 @@ pub struct Pending {
     pub since_ms: u64,
 }
 
+/// What of a request's head decides about a response that the front makes later, where it may have to.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// `Accept`; lines after the first one are not kept.
+    pub accept: Vec<u8>,
+    /// Conditions and `Range`, as the application sees them; none but for GET and HEAD.
+    pub conditions: Vec<(Known, Vec<u8>)>,
+}
+
 /// What happens to a response beside the event loop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Work {
@@ -146,6 +155,8 @@ pub struct Exchange {
     pub pending: Option<Box<Pending>>,
     /// A body that is passed on while it comes, until it has ended.
     pub upload: Option<Box<Upload>>,
+    /// See [`Asked`].
+    pub asked: Option<Box<Asked>>,
     /// For the access log and `Server-Timing`, where they are wanted.
     pub record: Option<Box<AccessRecord>>,
     /// What is counted of it, where anything is.
@@ -177,6 +188,7 @@ impl Exchange {
             taken_before: 0,
             pending: None,
             upload: None,
+            asked: None,
             record: None,
             metered: Metered::default(),
         }
@@ -235,6 +247,7 @@ impl Exchange {
         self.keep_alive = true;
         self.received_whole = true;
         self.filters = None;
+        self.asked = None;
         debug_assert!(self.work == Work::None);
         self.output.end_spilling();
         debug_assert!(self.body.is_none());

@@ -13,6 +13,7 @@ use pelton_link::Loan;
 
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::{Spool, SpoolFile};
+use crate::memory;
 use crate::sent_file::SentFile;
 use crate::transport::Transport;
 
@@ -58,6 +59,8 @@ pub struct Output {
     spill: Option<Box<Spill>>,
     /// A helper reads what comes next from a disk.
     warming: bool,
+    /// There was no memory for a part of it: what is sent from here on would not be what it should.
+    has_failed: bool,
 }
 
 impl fmt::Debug for Output {
@@ -88,12 +91,26 @@ impl Output {
     /// Whether everything has been sent.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.segments.is_empty() && !self.has_failed
+    }
+
+    /// Whether there was no memory for a part of what it was given; to flush it is an error.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// An output whose bytes count in `backlog`.
     pub fn new(backlog: Backlog) -> Self {
-        Output { segments: VecDeque::new(), held: 0, sent: 0, backlog, spill: None, warming: false }
+        Output {
+            segments: VecDeque::new(),
+            held: 0,
+            sent: 0,
+            backlog,
+            spill: None,
+            warming: false,
+            has_failed: false,
+        }
     }
 
     /// Bytes that have not been handed to the system yet, in memory and in files.
@@ -174,18 +191,25 @@ impl Output {
 
     /// Appends a copy of `bytes`.
     pub fn push(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() || self.push_spilled(bytes) {
+        if bytes.is_empty() || self.has_failed || self.push_spilled(bytes) {
             return;
         }
-        self.hold(bytes.len());
+        match self.push_copy(bytes) {
+            Ok(()) => self.hold(bytes.len()),
+            Err(_) => self.has_failed = true,
+        }
+    }
+
+    fn push_copy(&mut self, bytes: &[u8]) -> io::Result<()> {
         // Growing the last buffer beats a segment per piece for streams of many small ones.
         if let Some(Segment::Bytes { bytes: last, .. }) = self.segments.back_mut()
             && last.len() + bytes.len() <= 64 * 1024
         {
-            last.extend_from_slice(bytes);
-            return;
+            return memory::append(last, bytes);
         }
-        self.segments.push_back(Segment::Bytes { bytes: bytes.to_vec(), sent: 0 });
+        self.segments.try_reserve(1).map_err(|_| memory::refused())?;
+        self.segments.push_back(Segment::Bytes { bytes: memory::copy(bytes)?, sent: 0 });
+        Ok(())
     }
 
     /// Appends what is left of a loan, which is given back when it has been sent.
@@ -223,6 +247,9 @@ impl Output {
     /// cannot be completed.
     pub fn flush(&mut self, transport: &mut Transport) -> io::Result<Flushed> {
         let mut sent_now = 0;
+        if self.has_failed {
+            return Err(memory::refused());
+        }
         loop {
             if sent_now >= TURN {
                 return Ok(Flushed::Paused);
@@ -311,6 +338,9 @@ impl Output {
     /// ([`Output::begin_warming`]). One that has become shorter is an error.
     pub fn take(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<usize> {
         let start = into.len();
+        if self.has_failed {
+            return Err(memory::refused());
+        }
         loop {
             let room = most - (into.len() - start);
             if room == 0 {

@@ -45,7 +45,7 @@ impl EventLoop {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         exchange.work = Work::None;
         exchange.filters = Some(filters);
-        let connection = exchange.connection;
+        let (connection, is_http2) = (exchange.connection, exchange.stream != 0);
         let is_sent = out.is_ok_and(|out| {
             self.wire.clear();
             let is_framed = frame_bytes(exchange, &mut self.wire, &out).is_ok();
@@ -53,6 +53,9 @@ impl EventLoop {
             is_framed
         });
         if is_sent {
+            if is_http2 {
+                self.go_on_with(id);
+            }
             self.drive(connection);
         } else {
             self.close_exchange(id, CloseReason::FileChanged);

@@ -9,6 +9,7 @@ use pelton_link::{Damaged, EARLY_HINTS, HeadView, fine_us};
 use crate::access::log::AccessLog;
 use crate::connection::Driver;
 use crate::connection::http2::Http2;
+use crate::edge::FieldRules;
 use crate::event_loop::upload::Upload;
 use crate::exchange::{Exchange, State};
 use crate::metrics::Meter;
@@ -74,10 +75,13 @@ impl HeadWriter<'_> {
             timing,
             transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
         };
-        let encoded = match &mut exchange.filters {
-            None if exchange.stream != 0 => driver.send_head(exchange, head.status, head.fields(), &context),
-            None => encode_head(wire, head.status, head.reason, head.fields(), &context),
-            Some(_) => write_filtered(exchange, driver, head, &context, wire),
+        let rules = self.settings.edge.response_fields.as_ref();
+        let encoded = match (&mut exchange.filters, rules) {
+            (None, None) if exchange.stream != 0 => {
+                driver.send_head(exchange, head.status, head.fields(), &context)
+            }
+            (None, None) => encode_head(wire, head.status, head.reason, head.fields(), &context),
+            _ => write_filtered(exchange, driver, head, rules, &context, wire),
         };
         let encoded = encoded.map_err(|_| Damaged)?;
         exchange.coding = Some(encoded.coding);
@@ -119,12 +123,13 @@ impl HeadWriter<'_> {
     }
 }
 
-/// The same where filters may change it.
+/// The same where filters or settings may change it.
 #[cold]
 fn write_filtered(
     exchange: &mut Exchange,
     driver: &mut Driver,
     from: &HeadView<'_>,
+    rules: Option<&FieldRules>,
     context: &ResponseContext<'_>,
     wire: &mut Vec<u8>,
 ) -> Result<Encoded, ResponseError> {
@@ -135,6 +140,9 @@ fn write_filtered(
     };
     if let Some(filters) = &mut exchange.filters {
         filters.head(&mut head);
+    }
+    if let Some(rules) = rules {
+        rules.apply(&mut head);
     }
     let context = ResponseContext { known_length: head.known_length, ..*context };
     let changed = head.status != from.status;

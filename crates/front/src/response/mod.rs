@@ -20,9 +20,11 @@ use crate::connection::close::CloseReason;
 use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
+use crate::event_loop::named_files::{NamedFile, named_file};
 use crate::event_loop::receive::Turn;
 use crate::exchange::output::Flushed;
 use crate::exchange::{ExchangeId, State, Work};
+use crate::memory;
 use crate::notices::Level;
 use crate::response::head::HeadWriter;
 use crate::response::own::OwnResponse;
@@ -44,6 +46,8 @@ const PASSES: usize = 16;
 enum Passed {
     /// Everything published is read; more may follow.
     More,
+    /// The head names a file that is to be sent; the rest of the response is not.
+    Named(Box<NamedFile>),
     /// There are more frames than fit one write.
     Full,
     /// All of the response is read; a broken one is not whole and never will be.
@@ -66,13 +70,14 @@ impl EventLoop {
             let passed = match self.pass(id, place) {
                 Ok(Ok(passed)) => passed,
                 Ok(Err(Damaged)) => return self.damaged(id, place),
-                Err(_) => {
-                    self.close_exchange(id, CloseReason::ByClientEarly);
+                Err(error) => {
+                    self.close_exchange(id, CloseReason::of_error(&error, CloseReason::ByClientEarly));
                     return Turn::Closed;
                 }
             };
             match passed {
                 Passed::Full => {}
+                Passed::Named(named) => return self.send_named(id, place, *named),
                 Passed::More => return self.wait_for_reader(id),
                 Passed::Ended { broken } => return self.end_of_slot(id, place, broken),
             }
@@ -115,6 +120,7 @@ impl EventLoop {
         let wire = &mut self.wire;
         wire.clear();
         let mut pass = Pass::new();
+        let sends_named = !self.named_files.is_idle();
         let (mut cursor, mut progress) = link.answer(slot);
         if worker.is_dead && progress == Progress::Open {
             // What there is of it is all there will ever be.
@@ -150,6 +156,14 @@ impl EventLoop {
                     let from = wire.len();
                     let started_ms = link.started_ms(slot).unwrap_or_default();
                     let written = match head.read(&mut self.head_copy).filter(|_| is_ours) {
+                        Some(head)
+                            if sends_named
+                                && exchange.coding.is_none()
+                                && let Some(named) = named_file(&head, started_ms) =>
+                        {
+                            self.exchange_timers.clear(id.key);
+                            return Ok(Ok(Passed::Named(named)));
+                        }
                         Some(head) => writer.write(exchange, &mut connection.driver, &head, started_ms, wire),
                         None => Err(Damaged),
                     };
@@ -189,6 +203,9 @@ impl EventLoop {
             _ => None,
         };
         sent?;
+        if exchange.output.has_failed() {
+            return Err(memory::refused());
+        }
         if let Some(attached) = attached {
             if keep_attached(exchange, attached, file, rest_sent, is_whole).is_err() {
                 return Ok(Err(Damaged));
@@ -257,8 +274,10 @@ impl EventLoop {
                     };
                 }
                 Err(error) => {
-                    let is_file = error.kind() == io::ErrorKind::UnexpectedEof;
-                    let reason = if is_file { CloseReason::FileChanged } else { CloseReason::ByClientEarly };
+                    let reason = match error.kind() {
+                        io::ErrorKind::UnexpectedEof => CloseReason::FileChanged,
+                        _ => CloseReason::of_error(&error, CloseReason::ByClientEarly),
+                    };
                     self.close_exchange(id, reason);
                     return Turn::Closed;
                 }

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use pelton_http::h1::encode::{LAST_CHUNK, encode_head, reason_phrase};
@@ -108,17 +109,22 @@ impl OwnResponse {
 pub enum Part {
     /// Bytes in memory.
     Bytes(Cow<'static, [u8]>),
-    /// Bytes that others have, too.
-    Shared(Arc<[u8]>),
+    /// Bytes that others have, too, from one offset to another.
+    Shared(Arc<[u8]>, Range<usize>),
     /// A part of a file, from an offset.
     File(Arc<SentFile>, u64, u64),
 }
 
 impl Part {
+    /// All of what others have, too.
+    pub fn shared(bytes: &Arc<[u8]>) -> Self {
+        Part::Shared(Arc::clone(bytes), 0..bytes.len())
+    }
+
     fn len(&self) -> u64 {
         match self {
             Part::Bytes(bytes) => bytes.len() as u64,
-            Part::Shared(bytes) => bytes.len() as u64,
+            Part::Shared(_, range) => range.len() as u64,
             Part::File(_, _, len) => *len,
         }
     }
@@ -135,6 +141,8 @@ pub struct Response {
     pub body: VecDeque<Part>,
     /// Whether all of the request has been received: otherwise the connection ends.
     pub received_whole: bool,
+    /// The body only explains the status: a page of the settings may stand in its place.
+    pub explains: bool,
 }
 
 impl Response {
@@ -142,12 +150,12 @@ impl Response {
     pub fn line(status: u16, media_type: &'static [u8], text: &str, received_whole: bool) -> Self {
         let fields = vec![(b"Content-Type"[..].into(), media_type.into())];
         let body = VecDeque::from([Part::Bytes(format!("{text}\n").into_bytes().into())]);
-        Response { status, fields, body, received_whole }
+        Response { status, fields, body, received_whole, explains: false }
     }
 
     /// One line of plain text.
     pub fn text(status: u16, text: &str, received_whole: bool) -> Self {
-        Response::line(status, PLAIN_TEXT, text, received_whole)
+        Response { explains: true, ..Response::line(status, PLAIN_TEXT, text, received_whole) }
     }
 }
 
@@ -182,6 +190,9 @@ impl EventLoop {
 
     /// Begins to send a response of the front's own. The caller drives the connection on.
     pub(crate) fn respond(&mut self, id: ExchangeId, mut response: Response) {
+        if response.explains && !self.settings.edge.error_pages.is_empty() {
+            self.put_error_page(id, &mut response);
+        }
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
         if let Some(mut pending) = exchange.pending.take() {
@@ -193,6 +204,9 @@ impl EventLoop {
         let mut head = Head { status: response.status, fields: response.fields, known_length: Some(length) };
         if let Some(filters) = &mut exchange.filters {
             filters.head(&mut head);
+        }
+        if let Some(rules) = &self.settings.edge.response_fields {
+            rules.apply(&mut head);
         }
         let context = ResponseContext {
             version: exchange.version,
@@ -234,7 +248,7 @@ impl EventLoop {
         exchange.output.push(&self.wire);
         let is_sent = exchange.coding != Some(Coding::None);
         exchange.body = is_sent.then(|| Box::new(std::mem::take(&mut response.body)));
-        if let Some(Part::Bytes(_) | Part::Shared(_)) = exchange.body.as_ref().and_then(|body| body.front())
+        if let Some(Part::Bytes(_) | Part::Shared(..)) = exchange.body.as_ref().and_then(|body| body.front())
             && !is_filtered(exchange)
         {
             // So that they leave with the head.
@@ -279,17 +293,19 @@ fn push_part(exchange: &mut Exchange, wire: &mut Vec<u8>) -> bool {
             Some(filters) => filters.body(&bytes, &mut out),
             None => out = bytes.into_owned(),
         },
-        Some(Part::Shared(bytes)) => match exchange.filters.as_mut().filter(|filters| filters.take_body()) {
-            Some(filters) => filters.body(&bytes, &mut out),
-            None if bytes.len() <= SHARED_COPY || exchange.coding == Some(Coding::Chunked) => {
-                out.extend_from_slice(&bytes);
+        Some(Part::Shared(bytes, range)) => {
+            let piece = bytes.get(range.clone()).unwrap_or_default();
+            match exchange.filters.as_mut().filter(|filters| filters.take_body()) {
+                Some(filters) => filters.body(piece, &mut out),
+                None if piece.len() <= SHARED_COPY || exchange.coding == Some(Coding::Chunked) => {
+                    out.extend_from_slice(piece);
+                }
+                None => {
+                    exchange.passed += piece.len() as u64;
+                    exchange.output.push_loan(Box::new(bytes), range.start, range.end);
+                }
             }
-            None => {
-                let len = bytes.len();
-                exchange.passed += len as u64;
-                exchange.output.push_loan(Box::new(bytes), 0, len);
-            }
-        },
+        }
         Some(Part::File(file, offset, len)) => {
             match exchange.filters.as_mut().filter(|filters| filters.take_body()) {
                 Some(filters) => filters.begin_file(file, offset, len),

@@ -8,6 +8,7 @@ use pelton_http::Head;
 use pelton_link::request::BodyParts;
 
 use crate::exchange::ExchangeId;
+use crate::memory;
 use crate::scheduling::affinity::has_permit;
 use crate::scheduling::ask::{Ask, Load, decode_path, decoded_path, encode};
 use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
@@ -102,7 +103,10 @@ impl Dispatch {
         // With any token: the right one is put in when it is placed.
         match fill(&mut self.record, holding.travels().then_some(0), &holding) {
             Ok(len) => {
-                let record = self.record.get(..len).unwrap_or_default().to_vec();
+                let Ok(record) = memory::copy(self.record.get(..len).unwrap_or_default()) else {
+                    holding.discard(&mut self.bodies);
+                    return Dispatched::Full;
+                };
                 let waiting = Waiting { id, turn, since_ms: now_ms, record, holding };
                 match (held, wanted) {
                     (Some(time), _) => {

@@ -196,6 +196,8 @@ fn settings(shape: Shape, log: &File) -> Settings {
         priority_paths: Vec::new(),
         compression: crate::compression::CompressionSettings::default(),
         static_files: crate::static_files::StaticSettings::default(),
+        named_files: crate::static_files::StaticSettings::default(),
+        edge: crate::edge::EdgeSettings::default(),
         self_call: crate::SelfCallPolicy::Off,
         debugger_affinity: false,
         session_affinity: false,

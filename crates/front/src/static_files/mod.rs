@@ -4,7 +4,9 @@
 //! no connection. `root` opens, `open_files` keeps, `plan` decides what is sent. Runs on the front's thread.
 
 use std::collections::HashMap;
-use std::io;
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::{fs, io};
 
 use pelton_http::file_path::{below, check, decode, extension, fits};
 
@@ -44,6 +46,8 @@ pub struct StaticSettings {
 struct Mount {
     /// Without a slash at its end.
     prefix: Vec<u8>,
+    /// The folder, without a slash at its end: as it was named, and without symbolic links.
+    folders: Vec<Vec<u8>>,
     files: OpenFiles,
 }
 
@@ -195,6 +199,20 @@ impl StaticFiles {
         missing
     }
 
+    /// What a path of the file system names, if it lies below one of the folders as they were named, or as they are without symbolic links.
+    pub fn look_up_file(&mut self, path: &[u8], now_ms: u64, now_ns: i128) -> Named {
+        let place = self.mounts.iter().enumerate().find_map(|(number, mount)| {
+            let relative = mount.folders.iter().find_map(|folder| below(path, folder))?;
+            Some((number, relative))
+        });
+        match place {
+            Some((number, name)) if !name.is_empty() && check(name).is_ok() => {
+                self.open(number, name, now_ms, now_ns)
+            }
+            _ => Named::NotOurs,
+        }
+    }
+
     fn open(&mut self, number: usize, name: &[u8], now_ms: u64, now_ns: i128) -> Named {
         let Some(mount) = self.mounts.get_mut(number) else { return Named::Missing };
         match mount.files.find(name, now_ms, now_ns) {
@@ -257,7 +275,12 @@ fn open_mounts(mounts: &[(String, Vec<u8>)], settings: &StaticSettings) -> io::R
                 format!("the folder {folder} for {prefix} cannot be opened: {error}"),
             )
         })?;
-        opened.push(Mount { prefix: prefix.trim_end_matches('/').as_bytes().to_vec(), files });
+        let resolved = fs::canonicalize(OsStr::from_bytes(folder)).ok();
+        let named = [Some(folder.clone()), resolved.map(|path| path.into_os_string().into_vec())];
+        let folders = named.into_iter().flatten();
+        let folders =
+            folders.map(|path| path.strip_suffix(b"/").map_or(path.clone(), <[u8]>::to_vec)).collect();
+        opened.push(Mount { prefix: prefix.trim_end_matches('/').as_bytes().to_vec(), folders, files });
     }
     opened.sort_by_key(|mount| std::cmp::Reverse(mount.prefix.len()));
     Ok(opened)

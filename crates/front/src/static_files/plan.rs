@@ -38,11 +38,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For a GET or HEAD with `fields`. `media_type` is what the parts of several ranges are said to be.
+    /// For a GET or HEAD with `fields`. `media_type` is what the parts of several ranges are said to be; `said`: what somebody else
+    /// says of the file's state, in the place of what it says itself.
     pub fn new<'f>(
         fields: impl Iterator<Item = (Known, &'f [u8])> + Clone,
         files: &Representations,
         media_type: &[u8],
+        said: Option<&Validators<'_>>,
         random: impl FnOnce() -> u128,
     ) -> Self {
         let coding = if files.varies() {
@@ -53,16 +55,17 @@ impl Plan {
         };
         let coded = coding.and_then(|coding| files.coded.get(coding as usize)?.as_ref());
         let file = Arc::clone(coded.unwrap_or(&files.plain));
-        let now = Validators {
+        let own = Validators {
             etag: Some(&file.etag),
             modified: file.modified.as_ref().map(|(_, seconds)| *seconds),
         };
+        let now = said.unwrap_or(&own);
         let size = file.size();
         let mut content_range = None;
-        let (status, body) = match evaluate(fields.clone(), true, &now) {
+        let (status, body) = match evaluate(fields.clone(), true, now) {
             Outcome::NotModified => (304, Body::Nothing),
             Outcome::Failed => (412, Body::Nothing),
-            Outcome::Proceed => match only_range(fields, &now).map(|value| wanted(value, size)) {
+            Outcome::Proceed => match only_range(fields, now).map(|value| wanted(value, size)) {
                 None | Some(Wanted::All) => (200, Body::Part(0..size)),
                 Some(Wanted::None) => {
                     content_range = Some(content_range_of(None, size));
@@ -88,7 +91,6 @@ impl Plan {
         &'a self,
         files: &Representations,
         media_type: &'a [u8],
-        cache_control: Option<&'a [u8]>,
     ) -> impl Iterator<Item = (&'static [u8], &'a [u8])> {
         // RFC 9110 section 15.4.5: a 304 has what tells a cache how to go on, and nothing of the content; 412 and 416 have no content.
         let has_content = self.status < 300;
@@ -98,14 +100,13 @@ impl Plan {
         };
         let modified = self.file.modified.as_ref().map(|(text, _)| &text[..]);
         let is_current = has_content || self.status == 304;
-        let fields: [(&'static [u8], Option<&[u8]>); 8] = [
+        let fields: [(&'static [u8], Option<&[u8]>); 7] = [
             (b"Content-Type", has_content.then_some(media_type)),
             (b"Content-Encoding", self.coding.filter(|_| has_content).map(|coding| coding.name().as_bytes())),
             (b"Content-Range", self.content_range.as_deref()),
             (b"Accept-Ranges", has_content.then_some(b"bytes")),
             (b"ETag", is_current.then_some(&self.file.etag)),
             (b"Last-Modified", modified.filter(|_| is_current)),
-            (b"Cache-Control", cache_control.filter(|_| is_current)),
             (b"Vary", files.varies().then_some(b"Accept-Encoding")),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?)))

@@ -107,7 +107,9 @@ where
         (None, None) => return None,
     };
     let apparent = response.unix_now.saturating_sub(generated);
-    let told = all(b"age").next().and_then(seconds).unwrap_or(0);
+    // Section 5.1: of a list the first member counts.
+    let first = |value: &'f [u8]| value.split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii();
+    let told = all(b"age").next().map(first).and_then(seconds).unwrap_or(0);
     let lifetime = Lifetime {
         fresh,
         while_revalidate: said.stale_while_revalidate.unwrap_or(0),

@@ -1,7 +1,7 @@
 """``pelton migrate``: the same service, in pelton's words.
 
-Owns the text. What gunicorn's options mean is in the rows, what uWSGI's mean in `uwsgi`. Main thread; a
-config file of gunicorn is executed.
+Owns the text. What gunicorn's options mean is in the rows, what uWSGI's mean in `uwsgi`, and nginx's in
+`compat.nginx`. Main thread; a config file of gunicorn is executed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 from pelton.compat import uwsgi
 from pelton.compat.gunicorn.loading import DEFAULT, Loaded, from_words, load_config_file
 from pelton.compat.gunicorn.option import ROWS
+from pelton.compat.nginx import parsing, translation
 from pelton.config.setting import Unit
+from pelton.config.settings import TABLE
 from pelton.exceptions import ConfigError
 
 _PLACEHOLDER = "MODULE:APP"
@@ -36,8 +38,9 @@ _PROCESS_FLAGS = {
 def migrate(argument: str) -> str:
     """The pelton equivalent of a config file or a command line, with remarks.
 
-    ``argument``: the path of a gunicorn config file or of an ini file with a section ``[uwsgi]``, or a whole
-    command line that begins with gunicorn or uwsgi. Raises ConfigError.
+    ``argument``: the path of a gunicorn config file, of an ini file with a section ``[uwsgi]``, of a
+    configuration of nginx (``.conf``, or in a folder such as sites-enabled), or a whole command line
+    that begins with gunicorn or uwsgi. Raises ConfigError.
     """
     words = _split(argument)
     program = Path(words[0]).name if words else ""
@@ -45,6 +48,8 @@ def migrate(argument: str) -> str:
         return _from_uwsgi(uwsgi.read_words(words[1:]))
     if len(words) > 1 and program.startswith("gunicorn"):
         return _from_gunicorn(from_words(words[1:], "gunicorn", complete=True), _PLACEHOLDER)
+    if argument.endswith(".conf") or Path(argument).parent.name.startswith("sites-"):
+        return _from_nginx(argument)
     if argument.endswith((".ini", ".uwsgi")):
         return _from_uwsgi(uwsgi.read_ini(argument))
     if argument.endswith(".py") or argument.startswith(("python:", "file:")) or Path(argument).is_file():
@@ -103,6 +108,22 @@ def _from_uwsgi(pairs: Sequence[tuple[str, str]]) -> str:
         found.notes.append("Without lazy-apps uWSGI loads the application before it forks: --preload.")
     lines = [f"{name} = {_toml(name, value)}" for name, value in table.items()]
     return _told(found.target or _PLACEHOLDER, words, lines, found.notes)
+
+
+def _from_nginx(path: str) -> str:
+    found = translation.translate(parsing.read(path))
+    flags = {row.name: row for row in TABLE}
+    words: list[str] = []
+    table: list[str] = []
+    for name, value in found.settings.items():
+        row = flags.get(name)
+        flag = row.flags[0] if row is not None else _PROCESS_FLAGS.get(name, f"--{name.replace('_', '-')}")
+        values = value if isinstance(value, tuple) else (value,)
+        words += [word for one in values for word in ((flag,) if one is True else (flag, str(one)))]
+        table.append(
+            f"{name} = {value if isinstance(value, int) and value is not True else _toml(name, value)}"
+        )
+    return _told(_PLACEHOLDER, words, table, found.remarks)
 
 
 def _named(flag: str) -> str:

@@ -70,6 +70,16 @@ class Files:
         more="Whether the name still leads to the same file is looked at once a second, whether it has been"
         " written to each time.",
     )  # fmt: skip
+    sendfile_root: tuple[str, ...] = setting(
+        (),
+        Unit.TEXT, Group.FILES, Part.FRONT, "--sendfile-root",
+        help="A folder whose files the application may name instead of sending them: /protected=path. May be "
+        "repeated.",
+        reason="Which files an application may hand out is a decision.",
+        more="By X-Accel-Redirect: /protected/a.pdf or X-Sendfile: path/a.pdf (Flask's USE_X_SENDFILE). The "
+        "thread is free at once; conditions and ranges are the front's. Never asked for by clients directly,"
+        " never outside of the folder. More in static.md.",
+    )  # fmt: skip
     compress: str = setting(
         "off",
         Unit.TEXT, Group.COMPRESSION, Part.FRONT, "--compress",

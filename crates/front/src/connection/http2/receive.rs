@@ -17,6 +17,7 @@ use crate::event_loop::receive::{READ_BUDGET, SCRATCH, Turn};
 use crate::event_loop::streaming::Step;
 use crate::event_loop::upload::Streams;
 use crate::exchange::{Exchange, ExchangeId, State};
+use crate::memory;
 use crate::notices::Level;
 use crate::scheduling::ask::Load;
 use crate::transport::listener::Role;
@@ -108,8 +109,8 @@ impl EventLoop {
                 self.again.push(id);
                 return Turn::Wait;
             }
-            if self.read_frames(id, &mut budget).is_err() {
-                self.close(id, CloseReason::TransportError);
+            if let Err(error) = self.read_frames(id, &mut budget) {
+                self.close(id, CloseReason::of_error(&error, CloseReason::TransportError));
                 return Turn::Closed;
             }
         }
@@ -122,7 +123,7 @@ impl EventLoop {
         if !http2.input.is_empty() {
             // A part of a frame is there, which is wanted in one piece with what follows.
             let start = http2.input.len();
-            http2.input.resize(start + SCRATCH / 4, 0);
+            memory::grow(&mut http2.input, SCRATCH / 4)?;
             let result = connection.transport.read(http2.input.get_mut(start..).unwrap_or_default());
             http2.input.truncate(start + result.as_ref().map_or(0, |count| *count));
             let count = result?;
@@ -131,13 +132,12 @@ impl EventLoop {
             return Ok(());
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let result = connection.transport.read(&mut scratch).map(|count| {
+        let result = connection.transport.read(&mut scratch).and_then(|count| {
             *budget = budget.saturating_sub(count);
             let input = scratch.get(..count).unwrap_or_default();
             let consumed = self.look_at_frames(id, input);
-            if let Some(http2) = self.http2(id) {
-                http2.input.extend_from_slice(input.get(consumed..).unwrap_or_default());
-            }
+            let rest = input.get(consumed..).unwrap_or_default();
+            self.http2(id).map_or(Ok(()), |http2| memory::append(&mut http2.input, rest))
         });
         self.scratch = scratch;
         result
@@ -265,11 +265,15 @@ impl EventLoop {
         let mut identified = std::mem::take(&mut self.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
+        self.keep_asked(exchange_id, bytes);
         if (self.has_edge || !self.static_files.is_idle())
             && self.meet_edge(exchange_id, &client, bytes, &mut identified)
         {
             self.identified = identified;
             return;
+        }
+        if self.cache.is_none() {
+            self.add_compression(exchange_id, bytes);
         }
         let all = if identified.is_empty() { bytes } else { &identified };
         if ended || self.head.length == Length::None {

@@ -1,6 +1,6 @@
-"""``pelton purge``: a running server forgets kept responses.
+"""What the command asks of a running server: ``pelton purge``, ``pelton maintenance``.
 
-Owns the request to the admin listener. Main thread.
+Owns the requests to the admin listener. Main thread.
 """
 
 from __future__ import annotations
@@ -17,3 +17,8 @@ def purge(admin: str, path: str | None, tag: str | None) -> int:
     """
     query = urlencode({name: value for name, value in (("target", path), ("tag", tag)) if value})
     return int(ask_json(admin, f"/cache/purge?{query}", method="POST")["purged"])
+
+
+def maintain(admin: str, *, begins: bool) -> None:
+    """Begin or end maintenance. Raises PeltonError when the server cannot be asked."""
+    ask_json(admin, f"/maintenance/{'on' if begins else 'off'}", method="POST")

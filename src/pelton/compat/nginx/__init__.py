@@ -1,0 +1,1 @@
+"""What a configuration of nginx is in pelton's words."""
