@@ -82,6 +82,10 @@ def _included(found: tuple[Directive, ...], folder: Path, depth: int) -> Iterato
             yield Directive(one.name, one.words, one.line, tuple(_included(one.inner, folder, depth)))
 
 
+# Before anything else nginx keeps the backslash, so that patterns need no second one.
+_ESCAPED = re.compile(r"""\\(["'\\])""")
+
+
 def _pieces(text: str, place: str) -> Iterator[_Piece]:
     at, line = 0, 1
     while at < len(text):
@@ -91,7 +95,7 @@ def _pieces(text: str, place: str) -> Iterator[_Piece]:
         kind = found.lastgroup
         if kind != "space":
             piece = found[kind] if kind is not None else ""
-            yield _Piece(re.sub(r"\\(.)", r"\1", piece), line, kind == "mark")
+            yield _Piece(_ESCAPED.sub(r"\1", piece), line, kind == "mark")
         line += found[0].count("\n")
         at = found.end()
 
