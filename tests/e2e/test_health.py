@@ -38,6 +38,7 @@ def test_the_verdict_of_an_idle_server(live: StartLive, workers: str) -> None:
             "permits": {"free": 4 * expected, "total": 4 * expected},
             "running": {"count": 0, "oldest_seconds": 0},
             "queue": {"length": 0, "oldest_seconds": 0},
+            "saturation": 0,
         }
         assert server.ask(request("HEAD", f"{HEALTH_PATH}/{name}")).body == b""
 

@@ -83,7 +83,11 @@ class Admin:
         self._front = front
         self._workers = Workers(local)
         self._extra = extra
-        self._pages: dict[tuple[str, str], Callable[[Question], Reply]] = {
+
+    def _pages(self) -> dict[tuple[str, str], Callable[[Question], Reply]]:
+        # Made anew for each question: kept, it would make a circle, and the front's descriptors
+        # would stay open until the garbage collector comes by.
+        return {
             ("GET", "/metrics"): self._metrics,
             ("GET", "/state"): self._state,
             ("GET", "/dump"): self._dump,
@@ -111,10 +115,11 @@ class Admin:
 
     def _reply(self, question: Question) -> Reply:
         method = "GET" if question.method == "HEAD" else question.method
-        page = self._pages.get((method, question.path))
-        if page is not None:
-            return page(question)
-        others = sorted(path for _, path in self._pages)
+        pages = self._pages()
+        found = pages.get((method, question.path))
+        if found is not None:
+            return found(question)
+        others = sorted(path for _, path in pages)
         return Reply.of_text(f"Here are /livez, /readyz, /saturation, /sizing, {', '.join(others)}.", 404)
 
     def _known(self, question: Question) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pelton.config.settings import TABLE, Settings
 from pelton.config.worker_kinds import kind_of
 from pelton.exceptions import PeltonError
 from pelton.logs.setup import change_logs
+from pelton.observe.runtime import with_own_socket
 from pelton.sizing.limits import bounded
 
 LOGGER = logging.getLogger("pelton")
@@ -30,7 +31,8 @@ class Rereading:
         if before.read_again is None:
             return None
         try:
-            read = bounded(before.read_again())
+            # With the socket for the commands, which nobody has configured.
+            read = bounded(with_own_socket(before.read_again()))
             after = replace(before, **{row.name: getattr(read, row.name) for row in TABLE if row.reloadable})
             after = replace(after, threads_bound=read.threads_bound)
             if read.workers == 0:
