@@ -44,7 +44,7 @@ test: build ## Run all tests
 	wait $$rust; rust=$$?; cat target/test-rust.log; exit $$((python | rust))
 
 test-rust: $(VENV)/.tools ## Run the Rust tests
-	cargo test --workspace --quiet
+	cargo test --workspace --quiet --no-fail-fast
 
 # Most tests wait for something (a server's start, a time-out), so three run beside each other on two cores.
 test-python: build ## Run the Python tests: unit, contract and end-to-end over real sockets

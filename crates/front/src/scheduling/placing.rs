@@ -18,7 +18,7 @@ use crate::scheduling::stuck::{FEW, STALL_MS};
 use crate::scheduling::worker_link::Worker;
 
 /// In the turn of each request that does not go first: the order of the queue is that of the turns.
-const NOT_FIRST: u64 = 1 << 63;
+pub(crate) const NOT_FIRST: u64 = 1 << 63;
 
 impl Dispatch {
     /// Hands a new request on, or puts it into the queue, if it may.

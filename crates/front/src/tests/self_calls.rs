@@ -5,6 +5,7 @@ use pelton_link::{Errand, Taken};
 use super::dispatching::Scene;
 use crate::exchange::ExchangeId;
 use crate::scheduling::dispatch::{Dispatched, Place};
+use crate::scheduling::placing::NOT_FIRST;
 use crate::scheduling::self_call::SelfCalls;
 use crate::scheduling::stuck::STALL_MS;
 
@@ -20,15 +21,17 @@ fn placed(dispatched: Dispatched) -> Place {
 
 /// Requests are `/0`, `/1`, …; `/N` has the connection N and the number N + 1.
 fn numbers(scene: &Scene, after: u64, until_ms: u64) -> Vec<u64> {
-    let found = scene.dispatch.waiting(after, until_ms);
+    let after = if after == 0 { 0 } else { after | NOT_FIRST };
+    let found = scene.dispatch.waiting(after, until_ms).into_iter();
+    let found: Vec<_> = found.map(|(number, id)| (number & !NOT_FIRST, id)).collect();
     assert!(found.iter().all(|(number, id)| *id == ExchangeId::from_token(*number as usize - 1)));
     found.into_iter().map(|(number, _)| number).collect()
 }
 
 fn lend(scene: &mut Scene, number: u64, seat: u16, errand: Errand, now_ms: u64) -> Place {
     let waiting = match errand.is_report {
-        true => scene.dispatch.copy_of(number),
-        false => scene.dispatch.extract(number),
+        true => scene.dispatch.copy_of(number | NOT_FIRST),
+        false => scene.dispatch.extract(number | NOT_FIRST),
     };
     let (id, place) = scene.dispatch.place_spare(seat, waiting.unwrap(), errand, now_ms).unwrap();
     assert_eq!(id, ExchangeId::from_token(number as usize - 1));
