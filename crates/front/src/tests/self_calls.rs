@@ -107,7 +107,9 @@ fn it_can_be_lent_from_the_queue_and_stays_where_it_is_put() {
     assert_eq!(back, [(ExchangeId::from_token(2), 1)], "what is lent is not for another worker");
     assert_eq!(take_spare(&scene, 0).1, "/4");
     // Neither one that runs nor one that is lent already is to be had.
-    assert!(scene.dispatch.extract(1).is_none() && scene.dispatch.extract(5).is_none());
+    assert!(
+        scene.dispatch.extract(1 | NOT_FIRST).is_none() && scene.dispatch.extract(5 | NOT_FIRST).is_none()
+    );
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn the_caller_s_own_worker_is_preferred_and_what_cannot_be_placed_goes_back_into
     scene.dispatch.worker(0).unwrap().is_retiring = true;
     assert_eq!([scene.ask(1), scene.ask(1), scene.ask(1)], [Dispatched::Queued; 3]);
     assert_eq!(scene.dispatch.seat_for(78), None);
-    let middle = scene.dispatch.extract(3).unwrap();
+    let middle = scene.dispatch.extract(3 | NOT_FIRST).unwrap();
     assert_eq!(numbers(&scene, 0, 1), [2, 4]);
     scene.dispatch.put_back(middle);
     let order: Vec<u64> = scene.dispatch.queue.iter().map(|waiting| waiting.turn).collect();
