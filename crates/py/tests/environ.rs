@@ -98,7 +98,7 @@ fn nothing_of_a_request_is_left_in_the_next() {
                 assert_eq!(seen.contains_key("HTTP_X_OWN"), request.listener == 1);
                 assert_eq!(seen.contains_key("CONTENT_LENGTH"), request.listener == 1);
                 assert_eq!(seen.contains_key("HTTP_HOST"), request.listener == 1);
-                assert_eq!(stage.eval::<usize>(py, "size") - seen.len(), 9);
+                assert_eq!(stage.eval::<usize>(py, "size") - seen.len(), 10);
             }
         });
     });
