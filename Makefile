@@ -37,11 +37,7 @@ build: $(VENV)/.built ## Build the native module and install pelton into the vir
 run: build ## Serve the example on http://127.0.0.1:8000
 	$(BIN)/pelton examples/hello.py
 
-# Python's tests mostly wait, so Rust's are compiled and run beside them, with what processor time is left.
-test: build ## Run all tests
-	@mkdir -p target; nice -n 19 $(MAKE) --no-print-directory test-rust >target/test-rust.log 2>&1 & rust=$$!; \
-	$(MAKE) --no-print-directory test-python; python=$$?; \
-	wait $$rust; rust=$$?; cat target/test-rust.log; exit $$((python | rust))
+test: test-rust test-python ## Run all tests
 
 test-rust: $(VENV)/.tools ## Run the Rust tests
 	cargo test --workspace --quiet --no-fail-fast
