@@ -12,7 +12,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 from signal import Signals as Signal
 from typing import Any
@@ -23,22 +22,19 @@ from pelton.config.bounds import Bounds
 from pelton.config.calls import check_call
 from pelton.config.settings import Settings, check_one_process, settings_from
 from pelton.config.units import format_seconds
-from pelton.config.worker_kinds import kind_of, self_call_of
-from pelton.edge.settings import front_edge
+from pelton.config.worker_kinds import kind_of
 from pelton.exceptions import ConfigError, EndedError, StartError
 from pelton.front.running import Running
+from pelton.front.settings import front_settings
 from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
-from pelton.logs.statsd import front_statsd
 from pelton.net.opened import open_all
 from pelton.observe.inspector import Inspector
 from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
-from pelton.reloader.waiting_room import waiting_room
-from pelton.sizing.limits import bounded, usable_processors
-from pelton.static.compression import compression_of
+from pelton.sizing.limits import bounded
 from pelton.static.flask_folders import static_folders
-from pelton.static.settings import AUTO, front_files, front_named_files
+from pelton.static.settings import AUTO
 from pelton.tls.certificates import certificates_of
 from pelton.tls.material import has_certificates
 from pelton.version import VERSION
@@ -108,18 +104,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
         opened = open_all(settings)
         undo.callback(opened.close)
         counts = undo.enter_context(LevelCounts(settings, opened.statsd))
-        settings = replace(
-            settings,
-            access_log_descriptor=opened.access_log,
-            **front_statsd(settings, opened.statsd),
-            self_call=self_call_of(settings),
-            **waiting_room(settings.bind),
-            processors=usable_processors(settings),
-            static_files=front_files(settings),
-            named_files=front_named_files(settings),
-            edge_rules=front_edge(settings),
-            compression=compression_of(settings),
-        )
+        settings = front_settings(settings, opened)
         try:
             link = _engine.Link(kind_of(settings).permits(settings))
             certificates = certificates_of(settings, opened)

@@ -39,6 +39,14 @@ pub enum Length {
     Chunked,
 }
 
+impl Length {
+    /// Whether nothing of the request follows its head.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        matches!(self, Length::None | Length::Exact(0))
+    }
+}
+
 /// One field line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {

@@ -23,6 +23,7 @@ from pelton.config.settings import Settings
 from pelton.config.units import format_bytes, format_seconds
 from pelton.exceptions import PeltonError
 from pelton.observe.client import ask_json, find_server
+from pelton.process.resources import throttled
 from pelton.sizing.limits import thread_bounds, worker_bounds
 from pelton.version import VERSION
 
@@ -100,9 +101,9 @@ def _machine() -> Iterator[Finding]:
         yield doubtful(
             f"Processes wait for memory {pressure:.0f} % of the time.", "Fewer workers, or more memory."
         )
-    throttled = _throttled()
-    if throttled is not None:
-        periods, held = throttled
+    quota = throttled()
+    if quota is not None:
+        periods, held = quota
         if periods and held / periods > 0.05:
             yield doubtful(
                 f"The cgroup's processor quota stopped it in {held / periods:.0%} of its periods.",
@@ -118,19 +119,6 @@ def _pressure(what: str) -> float | None:
         return float(next(one for one in first if one.startswith("avg60=")).removeprefix("avg60="))
     except (OSError, StopIteration, ValueError):
         return None
-
-
-def _throttled() -> tuple[int, int] | None:
-    try:
-        path = Path("/proc/self/cgroup").read_text().strip().rpartition(":")[2]
-        for place in (Path(f"/sys/fs/cgroup{path}/cpu.stat"), Path("/sys/fs/cgroup/cpu.stat")):
-            if place.exists():
-                fields = dict(line.split() for line in place.read_text().splitlines())
-                if "nr_periods" in fields:
-                    return int(fields["nr_periods"]), int(fields["nr_throttled"])
-    except (OSError, ValueError):
-        pass
-    return None
 
 
 def _sizes(settings: Settings) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from click.shell_completion import CompletionItem
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
-from pelton.cli.observing import COMMANDS
+from pelton.cli.observing import COMMANDS, admin_option
 from pelton.cli.options import (
     Command,
     option_for_all_of_the_help,
@@ -414,14 +414,6 @@ _DEPLOYED = ("systemd", "docker", "compose", "kubernetes", "nginx", "haproxy", "
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
-def _admin_option() -> click.Option:
-    return click.Option(
-        ["--admin"],
-        metavar="ADDRESS",
-        help="The server's --admin-bind address (host:port, unix:/path); else the one that runs.",
-    )
-
-
 _COMMANDS: dict[str, click.Command] = {
     "config": _command(_config, "config"),
     "check": _command(_check, "check"),
@@ -460,7 +452,7 @@ _COMMANDS: dict[str, click.Command] = {
     **COMMANDS,
     "maintenance": Command(
         "maintenance",
-        params=[click.Argument(["state"], type=click.Choice(["on", "off"])), _admin_option()],
+        params=[click.Argument(["state"], type=click.Choice(["on", "off"])), admin_option()],
         callback=_maintenance,
         help=_maintenance.__doc__,
         context_settings=_CONTEXT_SETTINGS,
@@ -471,7 +463,7 @@ _COMMANDS: dict[str, click.Command] = {
             click.Argument(["path"], metavar="[PATH]", required=False),
             click.Option(["--tag"], metavar="TAG", help="Those whose Cache-Tag has this tag."),
             click.Option(["--all", "everything"], is_flag=True, help="All."),
-            _admin_option(),
+            admin_option(),
         ],
         callback=_purge,
         help=_purge.__doc__,

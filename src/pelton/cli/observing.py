@@ -35,14 +35,18 @@ def _reported(function: Callable[_P, None]) -> Callable[_P, None]:
     return command
 
 
-def _asked() -> list[click.Parameter]:
+def admin_option() -> click.Option:
     """How a server is named."""
+    return click.Option(
+        ["--admin"],
+        metavar="ADDRESS",
+        help="An --admin-bind address of the server (host:port, unix:/path); else the one that runs.",
+    )
+
+
+def _asked() -> list[click.Parameter]:
     return [
-        click.Option(
-            ["--admin"],
-            metavar="ADDRESS",
-            help="An --admin-bind address of the server (host:port, unix:/path); else the one that runs.",
-        ),
+        admin_option(),
         click.Option(["--pid"], type=int, help="Which of several servers, by the pid of what was started."),
     ]
 

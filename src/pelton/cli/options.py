@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
 import click
@@ -126,21 +127,11 @@ _BARE: Final = {flag: row.bare for row in TABLE for flag in row.flags if row.bar
 
 
 def _without_ambiguity(arguments: Sequence[str]) -> Iterator[str]:
-    rest = iter(arguments)
-    for one in rest:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for one, following in zip_longest(arguments[:end], arguments[1:end], fillvalue=""):
         words = _BARE.get(one)
-        if words is None:
-            yield one
-            if one == "--":
-                yield from rest
-            continue
-        value = next(rest, None)
-        if value is not None and set(value.split(",")) <= set(words):
-            yield f"{one}={value}"
-            continue
-        yield f"{one}={words[0]}"
-        if value is not None:
-            yield from _without_ambiguity([value, *rest])
+        yield one if words is None or set(following.split(",")) <= set(words) else f"{one}={words[0]}"
+    yield from arguments[end:]
 
 
 class Command(click.Command):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pelton.config.units import parse_seconds
 from pelton.exceptions import ConfigError
 
-_RULE = r"(?:(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]+) +)?(?P<path>/[^=?#]*)"
+# A method, or the name of a field (RFC 9110 section 5.6.2).
+TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_RULE = rf"(?:(?P<method>{TOKEN}) +)?(?P<path>/[^=?#]*)"
 _PATH = re.compile(_RULE)
 _LIMIT = re.compile(_RULE + r" *= *(?P<count>[1-9][0-9]{0,8})(?P<rest>(?: *,[^,]+)*)")
 _NUMBER = re.compile("0|[1-9][0-9]{0,8}")

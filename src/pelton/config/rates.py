@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from pelton.config.path_rules import TOKEN
 from pelton.exceptions import ConfigError
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _FORM = re.compile(r"(?P<path>/[^=?#]*)=(?P<count>[1-9][0-9]*)/(?P<unit>[a-z]+)(?P<rest>(?:,[^,]+)*)")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = re.compile(TOKEN)
 # What a 32-bit number holds; nobody means more.
 _MOST = 2**32 - 1
 

@@ -49,6 +49,16 @@ def attribute(owner: object, name: str) -> object:
     return found
 
 
+def of_thread(ident: int, name: str) -> object:
+    """An attribute of the `threading.Thread` of this ident, as it is stored; or MISSING.
+
+    Without the lock that `threading.enumerate` takes: it may be what everybody waits for. And as it is
+    stored, because a subclass may have a property there.
+    """
+    thread = getattr(threading, "_active", {}).get(ident)
+    return MISSING if thread is None else attribute(thread, name)
+
+
 def described(value: object) -> str:
     """Locks as Python shows them, anything else by its class and address."""
     kind = type(value)

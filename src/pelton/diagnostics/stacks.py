@@ -18,7 +18,7 @@ from types import CodeType, FrameType
 from typing import Final, TypeVar
 
 from pelton.diagnostics.holders import Holder, holders_of
-from pelton.diagnostics.reading import MISSING, attribute, described
+from pelton.diagnostics.reading import MISSING, described, of_thread
 from pelton.diagnostics.waits import Wait, wait_of
 
 LOGGER = logging.getLogger("pelton")
@@ -166,10 +166,7 @@ def _unmoved(frames: dict[int, FrameType], waits: dict[int, tuple[Wait, Holder]]
 
 
 def _name(ident: int) -> str:
-    # Without the lock that `threading.enumerate` takes: it may be what everybody waits for. And as it is
-    # stored, because a subclass may have a property there.
-    thread = getattr(threading, "_active", {}).get(ident)
-    name = MISSING if thread is None else attribute(thread, "_name")
+    name = of_thread(ident, "_name")
     return f'thread "{_clean(name)}"' if type(name) is str else f"thread {ident}"
 
 

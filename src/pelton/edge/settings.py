@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pelton.config.path_rules import TOKEN
 from pelton.exceptions import ConfigError
 from pelton.static.media_types import media_types
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # A page that explains an error is small; all of them stay in memory.
 MOST_PAGE_BYTES: Final = 1 << 20
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN: Final = re.compile(TOKEN)
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 # What says how a message is framed and how its connection goes on: the front decides those.
 _FRAMING: Final = frozenset(

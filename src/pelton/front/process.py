@@ -19,21 +19,15 @@ from typing import Any, NamedTuple
 
 from pelton import _engine
 from pelton.config.settings import Settings
-from pelton.config.worker_kinds import self_call_of
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
-from pelton.edge.settings import front_edge
 from pelton.exceptions import ConfigError, PeltonError
+from pelton.front.settings import front_settings
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
-from pelton.logs.statsd import front_statsd
 from pelton.net.opened import Opened
 from pelton.observe.admin import Admin
 from pelton.process.control_socket import Line, LineClosedError, Message
-from pelton.reloader.waiting_room import waiting_room
-from pelton.sizing.limits import usable_processors
-from pelton.static.compression import compression_of
-from pelton.static.settings import front_files, front_named_files
 from pelton.tls.certificates import Certificates, certificates_of
 from pelton.tls.material import BadCertificateError, explained
 
@@ -76,18 +70,7 @@ def run(
     try:
         certificates = certificates_of(settings, opened)
         front = _engine.Front(
-            replace(
-                settings,
-                access_log_descriptor=opened.access_log,
-                **front_statsd(settings, opened.statsd),
-                self_call=self_call_of(settings),
-                **waiting_room(settings.bind),
-                processors=usable_processors(settings),
-                static_files=front_files(settings),
-                named_files=front_named_files(settings),
-                edge_rules=front_edge(settings),
-                compression=compression_of(settings),
-            ),
+            front_settings(settings, opened),
             opened.described,
             None,
             bodies=descriptors.bodies,

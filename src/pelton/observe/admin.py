@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from pelton.observe import metrics, page
-from pelton.observe.profiling import Profile, collapsed, speedscope, svg
+from pelton.observe.profiling import MOST_SECONDS, Profile, collapsed, speedscope, svg
 from pelton.observe.state import merged_samples, place_requests, state_of
 from pelton.observe.workers import Tells, Workers
 from pelton.process.native_threads import NativeThread
@@ -154,7 +154,7 @@ class Admin:
         return Reply.of_json(merged_samples([one for _, one in told]))
 
     def _profile(self, question: Question) -> Reply:
-        seconds = min(max(_number(question.value("seconds", "10"), 10.0), 0.1), 300.0)
+        seconds = min(max(_number(question.value("seconds", "10"), 10.0), 0.1), MOST_SECONDS)
         rate = int(_number(question.value("rate", "50"), 50))
         state = self._known(question)
         asked = {"do": "profile", "seconds": seconds, "rate": rate}

@@ -107,7 +107,7 @@ class Channel:
                 except Exception as error:
                     LOGGER.debug("A question could not be answered.", exc_info=True)
                     told = {"error": f"{type(error).__name__}: {error}"}
-                _send_all(end, json.dumps(told).encode() + b"\n")
+                end.sendall(json.dumps(told).encode() + b"\n")
         except (OSError, ValueError):
             # Whoever asked has gone, or asked nonsense.
             pass
@@ -141,7 +141,7 @@ def ask(number: int, pid: int, question: Question, seconds: float = _SECONDS) ->
         end.connect(_name(number))
         if not _is_ours(end, pid):
             raise PermissionError("another process has the worker's name")
-        _send_all(end, json.dumps(question).encode() + b"\n")
+        end.sendall(json.dumps(question).encode() + b"\n")
         told = json.loads(_read_line(end, _MOST_REPLY))
     except ValueError as error:
         raise OSError(f"the worker tells nonsense: {error}") from None
@@ -162,7 +162,3 @@ def _read_line(end: Any, most: int) -> bytes:
         if len(data) > most:
             raise OSError("more was sent than may be")
     return bytes(data[:-1])
-
-
-def _send_all(end: Any, data: bytes) -> None:
-    end.sendall(data)

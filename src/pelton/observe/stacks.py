@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Final
 
 from pelton.diagnostics.holders import holders_of
-from pelton.diagnostics.reading import MISSING, attribute, described
+from pelton.diagnostics.reading import MISSING, described, of_thread
 from pelton.diagnostics.waits import Wait, wait_of
 
 # Of one stack, the innermost.
@@ -72,16 +72,14 @@ def _source(file: str, line: int) -> str:
 
 
 def thread_name(ident: int) -> str:
-    """As the application has named it; without the lock that `threading.enumerate` takes."""
-    thread = getattr(threading, "_active", {}).get(ident)
-    name = MISSING if thread is None else attribute(thread, "_name")
+    """As the application has named it."""
+    name = of_thread(ident, "_name")
     return name if type(name) is str else str(ident)
 
 
 def native_id(ident: int) -> int | None:
     """The system's number of a thread, where `threading` knows it."""
-    thread = getattr(threading, "_active", {}).get(ident)
-    found = MISSING if thread is None else attribute(thread, "_native_id")
+    found = of_thread(ident, "_native_id")
     return found if type(found) is int else None
 
 

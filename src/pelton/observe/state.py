@@ -6,7 +6,6 @@ documented shape of ``/state`` (docs/seeing.md). Pure but for /proc; any thread.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pelton.process.resources import memory_of
 from pelton.version import VERSION
 
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,30 +29,23 @@ class Process:
     threads: int = 0
     cpu_seconds: float = 0.0
     age_seconds: float = 0.0
-    open_files: int = 0
 
 
-def process_of(pid: int, *, counts_files: bool = False) -> Process:
-    """Look at it now. ``counts_files``: also how many descriptors it has open, which takes longer."""
+def process_of(pid: int) -> Process:
+    """Look at it now."""
     folder = Path("/proc") / str(pid)
     try:
         fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-        resident = int((folder / "statm").read_text().split()[1])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
         # Counted from the third field of proc(5), the state.
         user, system, threads, start = (int(fields[at]) for at in (11, 12, 17, 19))
     except (OSError, ValueError, IndexError):
         return Process()
-    files = 0
-    if counts_files:
-        with contextlib.suppress(OSError):
-            files = sum(1 for _ in (folder / "fd").iterdir())
     return Process(
-        memory_bytes=resident * _PAGE,
+        memory_bytes=memory_of(pid) or 0,
         threads=threads,
         cpu_seconds=(user + system) / _TICKS,
         age_seconds=max(0.0, uptime - start / _TICKS),
-        open_files=files,
     )
 
 

@@ -128,6 +128,16 @@ def idle_time(root: Path = _ROOT) -> float | None:
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
+def throttled(root: Path = _ROOT) -> tuple[int, int] | None:
+    """Periods of this process's processor quota so far, and in how many it was met; None without a quota."""
+    for directory in _groups(root, "cpu"):
+        lines = (line.partition(" ") for line in _read(directory / "cpu.stat").splitlines())
+        fields = {name: int(value) for name, _, value in lines if value.isdigit()}
+        if "nr_periods" in fields and "nr_throttled" in fields:
+            return fields["nr_periods"], fields["nr_throttled"]
+    return None
+
+
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """The directories whose limits hold for this process, from its own group up to the outermost visible."""
     mounts = root / "sys" / "fs" / "cgroup"

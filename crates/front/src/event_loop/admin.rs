@@ -12,7 +12,7 @@ use pelton_link::request::RequestView;
 
 use crate::control::Told;
 use crate::event_loop::EventLoop;
-use crate::event_loop::health::REASONS;
+use crate::event_loop::health::tell_sized;
 use crate::exchange::{ExchangeId, State};
 use crate::metrics::histogram::{BOUNDS_US, Histogram};
 use crate::metrics::json::Json;
@@ -132,7 +132,7 @@ impl EventLoop {
         json.name("permits").value(self.dispatch.permits());
         json.name("backlog").value(self.listeners.waiting());
         json.name("workers").open('[');
-        for (_, worker) in self.dispatch.workers().filter(|(_, worker)| !worker.is_dead) {
+        for worker in self.dispatch.living() {
             self.tell_worker(&mut json, worker);
         }
         json.close(']').close('}');
@@ -145,13 +145,7 @@ impl EventLoop {
         json.open('{').name("number").value(worker.number).name("pid").value(worker.pid);
         json.name("retiring").value(worker.is_retiring).name("most_threads").value(worker.threads);
         json.name("running").value(worker.in_use().saturating_sub(waiting)).name("waiting").value(waiting);
-        let sized = worker.end.sized();
-        if sized.decided_ms > 0 {
-            json.name("threads").value(sized.threads);
-            json.name("computing").value(f64::from(sized.computing) / 1000.0);
-            let reason = REASONS.get(sized.reason as usize).copied().unwrap_or("unknown");
-            json.name("reason").string(reason.as_bytes());
-        }
+        tell_sized(json, &worker.end.sized());
         json.name("requests").open('[');
         for (slot, place) in worker.used_slots().filter(|(_, place)| !place.is_done).take(MOST_RUNNING) {
             let started = worker.end.started_ms(u32::from(slot));

@@ -60,15 +60,13 @@ impl EventLoop {
         if !self.saturation.wants_sample(self.now_ms) {
             return;
         }
-        let living = || self.dispatch.workers().filter(|(_, worker)| !worker.is_dead);
         let sample = Sample {
             permits: self.dispatch.permits(),
             running: self.dispatch.slots_in_use(),
             queued_ms: self.dispatch.oldest_queued_ms().map_or(0, |since| self.now_ms.saturating_sub(since)),
-            computed_us: living().filter_map(|(_, worker)| process_cpu_us(worker.pid)).sum(),
+            computed_us: self.dispatch.living().filter_map(|worker| process_cpu_us(worker.pid)).sum(),
             // Numbers only grow, and none is used twice.
-            workers: living()
-                .map(|(_, worker)| worker.number)
+            workers: (self.dispatch.living().map(|worker| worker.number))
                 .fold(0, |all: u64, one| all.wrapping_mul(31).wrapping_add(one)),
         };
         self.saturation.take(self.now_ms, sample);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pelton_http::caching::status::{CacheStatus, Forwarded, write_cache_status};
 use pelton_http::caching::{RequestDirectives, Reuse, invalidates, reuse};
-use pelton_http::{ContentCoding, Field, Known, Length, Span, Version};
+use pelton_http::{ContentCoding, Field, Known, Span, Version};
 
 use crate::cache::page_ranges::PageRanges;
 use crate::cache::recorder::{Asked, Capture, Invalidator, Kept, News, OwnField, Recorder, is_not_modified};
@@ -51,8 +51,7 @@ impl EventLoop {
             self.add_filter(id, Box::new(watch));
             return false;
         }
-        let is_plain =
-            matches!(self.head.length, Length::None | Length::Exact(0)) && !self.head.asks_for_websocket;
+        let is_plain = self.head.length.is_empty() && !self.head.asks_for_websocket;
         if !is_plain || !matches!(method, b"GET" | b"HEAD") {
             return false;
         }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 
-use pelton_http::{Known, Length};
+use pelton_http::Known;
 
 use crate::connection::ConnectionId;
 use crate::event_loop::EventLoop;
@@ -24,7 +24,7 @@ use crate::transport::tls::Step;
 /// Up to here a file is copied behind its head: one system call less, and one packet, for less than the time of that.
 const COPIED: u64 = 32 * 1024;
 /// How often a file that is being written is looked at before the client is told to come again.
-const TRIES: usize = 3;
+pub(crate) const TRIES: usize = 3;
 
 /// What a helper has done.
 #[derive(Debug)]
@@ -62,10 +62,10 @@ impl EventLoop {
                 field.value.of(bytes).windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"))
             })
         };
-        let now_ns = i128::from(self.unix_ms_at_start + self.now_ms) * 1_000_000;
+        let now_ns = self.unix_ns();
         let path = head.path.of(bytes);
         let named = self.static_files.look_up(path, head.path_encoded, takes_html, self.now_ms, now_ns);
-        let keeps_connection = matches!(self.head.length, Length::None | Length::Exact(0));
+        let keeps_connection = self.head.length.is_empty();
         let text = |status, detail: &str| Response::text(status, detail, keeps_connection);
         let with = |mut response: Response, name: &'static [u8], value: Vec<u8>| {
             response.fields.push((name.into(), value.into()));
@@ -125,7 +125,7 @@ impl EventLoop {
                 self.shared.counters.files_sent.up();
                 return true;
             }
-            let now_ns = i128::from(self.unix_ms_at_start + self.now_ms) * 1_000_000;
+            let now_ns = self.unix_ns();
             match self.static_files.look_again(&found, self.now_ms, now_ns) {
                 Named::File(again) => found = again,
                 _ => return false,
@@ -155,23 +155,17 @@ impl EventLoop {
         if !sent.is_unchanged() {
             return false;
         }
+        // Of several ranges the type is another one than that of the file.
+        let is_multipart = matches!(plan.body, Body::Parts(..));
+        let is_said = |name: &[u8]| !is_multipart || !name.eq_ignore_ascii_case(b"content-type");
+        let said_fields = said.fields.iter().filter(|(name, _)| is_said(name));
         let mut fields: Vec<Field<'static>> = Vec::with_capacity(8 + said.fields.len());
         for (name, value) in plan.fields(&found.files, &said.media_type) {
-            let is_said = |(one, _): &Field<'static>| one.eq_ignore_ascii_case(name);
-            // Of several ranges the type is another one.
-            let is_special = matches!(plan.body, Body::Parts(..)) && name == b"Content-Type";
-            if is_special || !said.fields.iter().any(is_said) {
+            if !said_fields.clone().any(|(one, _)| one.eq_ignore_ascii_case(name)) {
                 fields.push((name.into(), value.to_vec().into()));
             }
         }
-        let has_type = |fields: &[Field<'static>]| fields.iter().any(|(name, _)| &**name == b"Content-Type");
-        let is_multipart = matches!(plan.body, Body::Parts(..)) && has_type(&fields);
-        fields.extend(
-            said.fields
-                .iter()
-                .filter(|(name, _)| !is_multipart || !name.eq_ignore_ascii_case(b"content-type"))
-                .cloned(),
-        );
+        fields.extend(said_fields.cloned());
         let part = |range: &Range<u64>| Part::File(plan.file.sent(), range.start, range.end - range.start);
         let body = match (plan.body, copy) {
             (Body::Nothing, _) => VecDeque::new(),

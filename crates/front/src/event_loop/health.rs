@@ -5,20 +5,20 @@
 
 use std::fmt::Write;
 
-use pelton_http::Length;
 use pelton_http::target::percent_decode;
 use pelton_link::coarse_ms;
 
 use crate::control::Command;
 use crate::event_loop::EventLoop;
 use crate::exchange::ExchangeId;
+use crate::metrics::json::Json;
 use crate::notices::Level;
 use crate::response::own::Response;
 use crate::transport::listener::Role;
 
 const JSON: &[u8] = b"application/json";
 /// Why a worker has as many threads as it has, in the order of `Why` in `src/pelton/sizing/policy.py`.
-pub(crate) const REASONS: [&str; 9] =
+const REASONS: [&str; 9] =
     ["steady", "needed", "passing", "computing", "same", "memory", "bound", "calm", "ahead"];
 
 impl EventLoop {
@@ -38,7 +38,7 @@ impl EventLoop {
             self.look_at_load();
         }
         let is_read = method == b"GET" || method == b"HEAD";
-        let keeps_connection = matches!(self.head.length, Length::None | Length::Exact(0));
+        let keeps_connection = self.head.length.is_empty();
         let line = |status, text: &str| Response::line(status, JSON, text, keeps_connection);
         let is_check = is_read && matches!(wanted, Some(b"/livez" | b"/readyz" | b"/saturation"));
         if is_admin
@@ -103,36 +103,25 @@ impl EventLoop {
     /// How many threads each worker has and why, as a JSON object.
     fn sizing(&self) -> String {
         let now = coarse_ms();
-        let mut text = String::from("{\"workers\":[");
-        for (index, (_, worker)) in self.dispatch.workers().filter(|(_, worker)| !worker.is_dead).enumerate()
-        {
+        let mut json = Json::default();
+        json.open('{').name("workers").open('[');
+        for worker in self.dispatch.living() {
             let waiting = worker.end.waiting();
-            let running = worker.in_use().saturating_sub(waiting);
-            // Writing into a String cannot fail.
-            let _ = write!(
-                text,
-                "{}{{\"number\":{},\"pid\":{},\"most\":{},\"running\":{running},\"waiting\":{waiting}",
-                if index == 0 { "" } else { "," },
-                worker.number,
-                worker.pid,
-                worker.threads,
-            );
+            json.open('{').name("number").value(worker.number).name("pid").value(worker.pid);
+            json.name("most").value(worker.threads);
+            json.name("running")
+                .value(worker.in_use().saturating_sub(waiting))
+                .name("waiting")
+                .value(waiting);
             let sized = worker.end.sized();
-            if sized.decided_ms > 0 {
-                let reason = REASONS.get(sized.reason as usize).copied().unwrap_or("unknown");
-                let _ = write!(
-                    text,
-                    ",\"threads\":{},\"computing\":{:.3},\"reason\":\"{reason}\",\
-                     \"decided_seconds_ago\":{:.3}",
-                    sized.threads,
-                    f64::from(sized.computing) / 1000.0,
-                    now.saturating_sub(sized.decided_ms) as f64 / 1000.0,
-                );
+            if tell_sized(&mut json, &sized) {
+                let age = now.saturating_sub(sized.decided_ms);
+                json.name("decided_seconds_ago").value(age as f64 / 1000.0);
             }
-            text.push('}');
+            json.close('}');
         }
-        let _ = write!(text, "],\"queue\":{}}}", self.dispatch.queued());
-        text
+        json.close(']').name("queue").value(self.dispatch.queued()).close('}');
+        json.into_text()
     }
 
     /// How much is in use, as a JSON object; an autoscaler takes the number `saturation` as it is.
@@ -151,7 +140,7 @@ impl EventLoop {
         let dispatch = &self.dispatch;
         let now = coarse_ms();
         let (mut ready, mut retiring, mut free, mut running) = (0, 0, 0, 0);
-        for (_, worker) in dispatch.workers().filter(|(_, worker)| !worker.is_dead) {
+        for worker in dispatch.living() {
             running += worker.in_use();
             if worker.is_retiring {
                 retiring += 1;
@@ -183,6 +172,18 @@ impl EventLoop {
         );
         (is_ready, text)
     }
+}
+
+/// What has been decided about a worker's threads; false where nothing has been yet.
+pub(crate) fn tell_sized(json: &mut Json, sized: &pelton_link::Sized) -> bool {
+    if sized.decided_ms == 0 {
+        return false;
+    }
+    json.name("threads").value(sized.threads);
+    json.name("computing").value(f64::from(sized.computing) / 1000.0);
+    let reason = REASONS.get(sized.reason as usize).copied().unwrap_or("unknown");
+    json.name("reason").string(reason.as_bytes());
+    true
 }
 
 fn seconds(ms: Option<u64>) -> f64 {

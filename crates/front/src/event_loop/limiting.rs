@@ -1,7 +1,5 @@
 //! Requests of clients that ask too often are refused, with the time at which they may ask again. Runs on the front's thread.
 
-use pelton_http::Length;
-
 use crate::event_loop::EventLoop;
 use crate::exchange::ExchangeId;
 use crate::rate_limits::table::Verdict;
@@ -27,7 +25,7 @@ impl EventLoop {
         ];
         // The names in a structured field are printable ASCII (RFC 8941 section 3.3.3).
         fields.retain(|(_, value)| value.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
-        let received_whole = matches!(head.length, Length::None | Length::Exact(0));
+        let received_whole = head.length.is_empty();
         let mut response = Response::text(429, "You have asked too often. Try again later.", received_whole);
         response.fields.extend(
             fields.into_iter().map(|(name, value)| (name.as_bytes().into(), value.into_bytes().into())),

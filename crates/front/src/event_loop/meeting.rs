@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use pelton_http::conditions::is_condition;
-use pelton_http::{Known, Length, Version};
+use pelton_http::{Known, Version};
 
 use crate::event_loop::EventLoop;
 use crate::exchange::{Asked, ExchangeId};
@@ -61,7 +61,7 @@ impl EventLoop {
     fn turn_away(&self, client: &Peer, bytes: &[u8]) -> Option<Response> {
         let edge = &self.settings.edge;
         let address = client.address.map(|(ip, _)| ip);
-        let received_whole = matches!(self.head.length, Length::None | Length::Exact(0));
+        let received_whole = self.head.length.is_empty();
         if !edge.allows(self.head.path.of(bytes), address) {
             self.shared.counters.requests_forbidden.up();
             return Some(Response::text(403, "This is not for your network.", received_whole));

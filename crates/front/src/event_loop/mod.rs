@@ -480,6 +480,11 @@ impl EventLoop {
         self.unix_ms_at_start + self.now_ms
     }
 
+    /// The same in nanoseconds, as files have it.
+    pub(crate) fn unix_ns(&self) -> i128 {
+        i128::from(self.unix_ms()) * 1_000_000
+    }
+
     fn read_clocks(&mut self) {
         let now_us = fine_us();
         self.turn_us = now_us - self.started_us;

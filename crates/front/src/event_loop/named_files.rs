@@ -9,7 +9,7 @@ use pelton_http::conditions::{Validators, date};
 use pelton_link::{HeadView, Progress, Why, fine_us};
 
 use crate::event_loop::EventLoop;
-use crate::event_loop::files::{Said, random};
+use crate::event_loop::files::{Said, TRIES, random};
 use crate::event_loop::receive::Turn;
 use crate::exchange::ExchangeId;
 use crate::notices::Level;
@@ -25,8 +25,6 @@ const SENDFILE: &[u8] = b"x-sendfile";
 /// Said by the front, of what it sends.
 const REPLACED: [&[u8]; 5] =
     [b"content-length", b"content-range", b"accept-ranges", b"transfer-encoding", b"content-md5"];
-/// See [`EventLoop::send_found`].
-const TRIES: usize = 3;
 
 /// The head of an application's response that names a file.
 #[derive(Debug)]
@@ -85,7 +83,7 @@ impl EventLoop {
         } else {
             self.dispatch.abandon(place, Why::Gone, self.now_ms);
         }
-        let now_ns = i128::from(self.unix_ms_at_start + self.now_ms) * 1_000_000;
+        let now_ns = self.unix_ns();
         let found = if named.is_path {
             self.named_files.look_up_file(&named.name, self.now_ms, now_ns)
         } else {
@@ -150,7 +148,7 @@ impl EventLoop {
                 self.shared.counters.files_sent.up();
                 return;
             }
-            let now_ns = i128::from(self.unix_ms_at_start + self.now_ms) * 1_000_000;
+            let now_ns = self.unix_ns();
             match self.named_files.look_again(&found, self.now_ms, now_ns) {
                 Named::File(again) => found = again,
                 _ => break,

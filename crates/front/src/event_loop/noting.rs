@@ -164,7 +164,7 @@ impl EventLoop {
         let Some(statsd) = &mut self.statsd else { return };
         let queued = self.dispatch.queued() as u64;
         let levels = Levels {
-            workers: self.dispatch.workers().filter(|(_, worker)| !worker.is_dead).count() as u64,
+            workers: self.dispatch.living().count() as u64,
             backlog: queued + self.listeners.waiting(),
             queued,
             running: self.dispatch.slots_in_use() as u64,

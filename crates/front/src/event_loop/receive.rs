@@ -253,13 +253,12 @@ impl EventLoop {
         connection.requests = connection.requests.saturating_add(1);
         let most = self.settings.requests_per_connection;
         let may_go_on = most == 0 || connection.requests < most;
-        let is_special = self.settings.health_path.is_some()
-            || connection.role != Role::Application
-            || !self.challenges.is_empty();
+        let (role, is_tls) = (connection.role, connection.peer.is_tls);
+        let is_special = self.may_be_ours(role);
         let exchange = self.exchanges.get_mut(exchange_id)?;
         exchange.version = self.head.version;
         exchange.is_head = self.head.method.of(bytes) == b"HEAD";
-        exchange.is_tls = connection.peer.is_tls;
+        exchange.is_tls = is_tls;
         exchange.keep_alive = self.head.keep_alive && !self.draining && may_go_on;
         if is_special && self.answer_by_role(exchange_id, bytes) {
             return Some(0);
@@ -283,6 +282,12 @@ impl EventLoop {
         let taken = self.collect(id, exchange_id, all, after);
         self.identified = identified;
         taken
+    }
+
+    /// Whether requests on a listener of this role may be the front's own affair.
+    #[inline]
+    pub(crate) fn may_be_ours(&self, role: Role) -> bool {
+        self.settings.health_path.is_some() || role != Role::Application || !self.challenges.is_empty()
     }
 
     /// Who has sent the request whose head is in `self.head`, a trusted proxy's word included. An error: it was refused.

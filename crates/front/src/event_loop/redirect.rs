@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use pelton_http::{Known, Length};
+use pelton_http::Known;
 
 use crate::event_loop::EventLoop;
 use crate::exchange::ExchangeId;
@@ -56,7 +56,7 @@ impl EventLoop {
     }
 
     fn has_no_body(&self) -> bool {
-        matches!(self.head.length, Length::None | Length::Exact(0))
+        self.head.length.is_empty()
     }
 
     /// Where the request would be right; with a port where it is not the one that the client has used.

@@ -140,6 +140,11 @@ impl Dispatch {
         self.workers.iter().enumerate().filter_map(|(seat, worker)| Some((seat as u16, worker.as_ref()?)))
     }
 
+    /// Those of them that have not died.
+    pub fn living(&self) -> impl Iterator<Item = &Worker> {
+        self.present().filter(|worker| !worker.is_dead)
+    }
+
     /// The seat of the worker with the supervisor's `number`.
     pub fn seat_of(&self, number: u64) -> Option<u16> {
         self.workers().find(|(_, worker)| worker.number == number).map(|(seat, _)| seat)

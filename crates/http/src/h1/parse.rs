@@ -265,7 +265,7 @@ fn conclude(found: &Findings, is_get: bool, limits: &Limits, head: &mut Head) ->
     // RFC 9112 section 9.3: close wins; 1.1 persists by default, 1.0 only if asked.
     head.keep_alive = !found.close && (head.version == Version::Http11 || found.keep_alive);
     // Without content there is nothing to wait for (RFC 9110 section 10.1.1 forbids clients to ask then).
-    let has_body = !matches!(head.length, Length::None | Length::Exact(0));
+    let has_body = !head.length.is_empty();
     head.expect_continue = found.expect_continue && has_body;
     // RFC 9110 section 7.8: without the token in Connection, or in a version below 1.1, Upgrade means nothing. With a body, or with `close`,
     // it could be kept to; but where two readers may differ on what follows the head, the bytes are not given to anybody else.

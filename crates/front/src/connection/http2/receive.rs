@@ -20,7 +20,6 @@ use crate::exchange::{Exchange, ExchangeId, State};
 use crate::memory;
 use crate::notices::Level;
 use crate::scheduling::ask::Load;
-use crate::transport::listener::Role;
 
 impl EventLoop {
     /// A connection that speaks HTTP/2 from its first byte on; `input` is what of it has come.
@@ -250,9 +249,7 @@ impl EventLoop {
 
     fn begin_request(&mut self, id: ConnectionId, exchange_id: ExchangeId, bytes: &[u8], ended: bool) {
         let Some(connection) = self.connections.get(id) else { return };
-        let is_special = self.settings.health_path.is_some()
-            || connection.role != Role::Application
-            || !self.challenges.is_empty();
+        let is_special = self.may_be_ours(connection.role);
         if let Some(exchange) = self.exchanges.get_mut(exchange_id) {
             exchange.is_head = self.head.method.of(bytes) == b"HEAD";
             exchange.is_tls = connection.peer.is_tls;
