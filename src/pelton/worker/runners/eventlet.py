@@ -11,11 +11,13 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError
 from pelton.process import native_threads as _before_patching  # noqa: F401  (it keeps the originals)
 from pelton.worker.runners.base import Runner
+from pelton.worker.runners.eventlet_locks import SharedRLock, share
 from pelton.worker.runners.green import GreenRunner, GreenWorker
 from pelton.worker.runners.hub import Greenlet, Turn
 from pelton.worker.wsgi.client_socket import build_on
@@ -29,7 +31,7 @@ if importlib.util.find_spec("eventlet") is None:
 with warnings.catch_warnings():
     # It warns of itself, in more lines and without an alternative; the runner says it once.
     warnings.simplefilter("ignore")
-    from eventlet import hubs, monkey_patch, patcher
+    from eventlet import hubs, monkey_patch, patcher, sleep
 
 import greenlet
 
@@ -48,9 +50,15 @@ def prepare(settings: Settings) -> None:
         monkey_patch()
     finally:
         logging.lastResort = standard
+    _share_locks()
     for record in collected.records:
         is_proxy = record.exc_info is not None and isinstance(record.exc_info[1], RuntimeError)
         LOGGER.log(logging.DEBUG if is_proxy else logging.WARNING, "eventlet: %s", record.getMessage())
+
+
+def _share_locks() -> None:
+    # A thread has a hub once it has asked for one, and asking would make one.
+    share(partial(SharedRLock, lambda: getattr(hubs._threadlocal, "hub", None), sleep))
 
 
 class _Collected(logging.StreamHandler):  # type: ignore[type-arg]
@@ -73,6 +81,8 @@ def eventlet(worker: GreenWorker, settings: Settings) -> Runner:
             "requests.",
             "Begin the program, before all other imports, with: import eventlet; eventlet.monkey_patch()",
         )
+    # Where the application has patched for itself, before pelton was there.
+    _share_locks()
     # Only now: it is built on what the patching has put in place.
     from pelton.worker.runners.eventlet_socket import EventletClientSocket
 
