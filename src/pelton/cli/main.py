@@ -22,10 +22,11 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from pelton.cli.administration import COMMANDS as ADMINISTRATION
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
-from pelton.cli.observing import COMMANDS, admin_option
+from pelton.cli.observing import COMMANDS as OBSERVING
 from pelton.cli.options import (
     Command,
     option_for_all_of_the_help,
@@ -190,43 +191,6 @@ def _deploy(kind: str, target: str | None, output: Path | None, config: str | No
             )
         place.write_text(file.text, encoding="utf-8")
         click.echo(f"{place} is written.")
-
-
-def _purge(path: str | None, tag: str | None, everything: bool, admin: str | None) -> None:
-    """Forget kept responses of a running server, by PATH or by tag.
-
-    PATH includes the query; with * at its end it means all that begin so.
-
-    The server is named by one of its --admin-bind addresses, or found where only one runs.
-    """
-    from pelton.cli.administration import purge
-
-    if not (path or tag or everything):
-        _exit_with(ConfigError("Nothing is named.", "Write a PATH, --tag TAG, or --all."), _USAGE)
-    try:
-        from pelton.observe.client import find_server
-
-        count = purge(find_server(admin), path, tag)
-    except PeltonError as error:
-        _exit_with(error, _FAILED)
-    click.echo(f"{count} {'response is' if count == 1 else 'responses are'} forgotten.")
-
-
-def _maintenance(state: str, admin: str | None) -> None:
-    """Begin (on) or end (off) maintenance of a running server.
-
-    Everybody but --maintenance-allow gets 503 with Retry-After meanwhile; health checks go on. Restarting the
-    server ends it.
-    """
-    from pelton.cli.administration import maintain
-
-    try:
-        from pelton.observe.client import find_server
-
-        maintain(find_server(admin), begins=state == "on")
-    except PeltonError as error:
-        _exit_with(error, _FAILED)
-    click.echo(f"Maintenance is {state}.")
 
 
 def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
@@ -449,26 +413,8 @@ _COMMANDS: dict[str, click.Command] = {
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
         context_settings=_CONTEXT_SETTINGS,
     ),
-    **COMMANDS,
-    "maintenance": Command(
-        "maintenance",
-        params=[click.Argument(["state"], type=click.Choice(["on", "off"])), admin_option()],
-        callback=_maintenance,
-        help=_maintenance.__doc__,
-        context_settings=_CONTEXT_SETTINGS,
-    ),
-    "purge": Command(
-        "purge",
-        params=[
-            click.Argument(["path"], metavar="[PATH]", required=False),
-            click.Option(["--tag"], metavar="TAG", help="Those whose Cache-Tag has this tag."),
-            click.Option(["--all", "everything"], is_flag=True, help="All."),
-            admin_option(),
-        ],
-        callback=_purge,
-        help=_purge.__doc__,
-        context_settings=_CONTEXT_SETTINGS,
-    ),
+    **OBSERVING,
+    **ADMINISTRATION,
     "migrate": Command(
         "migrate",
         params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],
