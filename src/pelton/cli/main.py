@@ -16,6 +16,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -348,7 +349,7 @@ class _Main(Command):
     ) -> click.Context:
         if args and args[0] in _COMMANDS:
             name, *rest = args
-            return _COMMANDS[name].make_context(f"{info_name} {name}", rest, parent, **extra)
+            return _COMMANDS[name]().make_context(f"{info_name} {name}", rest, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -356,7 +357,7 @@ class _Main(Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands (as the first word)"):
-            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in _COMMANDS.items()])
+            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in commands().items()])
 
 
 def _command(callback: Callable[..., None], name: str) -> Command:
@@ -378,11 +379,16 @@ _DEPLOYED = ("systemd", "docker", "compose", "kubernetes", "nginx", "haproxy", "
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
-_COMMANDS: dict[str, click.Command] = {
-    "config": _command(_config, "config"),
-    "check": _command(_check, "check"),
-    "tls-report": _command(_tls_report, "tls-report"),
-    "run": Command(
+def _made(command: click.Command) -> click.Command:
+    return command
+
+
+# Made when one is asked for: each has an option for every setting, which takes long at every start.
+_COMMANDS: dict[str, Callable[[], click.Command]] = {
+    "config": lambda: _command(_config, "config"),
+    "check": lambda: _command(_check, "check"),
+    "tls-report": lambda: _command(_tls_report, "tls-report"),
+    "run": lambda: Command(
         "run",
         params=[
             click.Option(["-m", "module"], is_flag=True, help="Run a module, as python -m does."),
@@ -396,7 +402,7 @@ _COMMANDS: dict[str, click.Command] = {
         # What follows the script's name is the script's, even --help.
         context_settings={**_CONTEXT_SETTINGS, "allow_interspersed_args": False},
     ),
-    "deploy": Command(
+    "deploy": lambda: Command(
         "deploy",
         params=[
             click.Argument(["kind"], metavar="KIND", type=click.Choice(_DEPLOYED)),
@@ -413,9 +419,8 @@ _COMMANDS: dict[str, click.Command] = {
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
         context_settings=_CONTEXT_SETTINGS,
     ),
-    **OBSERVING,
-    **ADMINISTRATION,
-    "migrate": Command(
+    **{name: partial(_made, one) for name, one in {**OBSERVING, **ADMINISTRATION}.items()},
+    "migrate": lambda: Command(
         "migrate",
         params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],
         callback=_migrate,
@@ -428,7 +433,7 @@ _COMMANDS: dict[str, click.Command] = {
 
 def commands() -> dict[str, click.Command]:
     """The commands by the word that names them."""
-    return dict(_COMMANDS)
+    return {name: make() for name, make in _COMMANDS.items()}
 
 
 main = _Main(
