@@ -24,6 +24,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pelton.cli.administration import COMMANDS as ADMINISTRATION
+from pelton.cli.auditing import COMMANDS as AUDITING
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
@@ -419,7 +420,7 @@ _COMMANDS: dict[str, Callable[[], click.Command]] = {
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
         context_settings=_CONTEXT_SETTINGS,
     ),
-    **{name: partial(_made, one) for name, one in {**OBSERVING, **ADMINISTRATION}.items()},
+    **{name: partial(_made, one) for name, one in {**OBSERVING, **ADMINISTRATION, **AUDITING}.items()},
     "migrate": lambda: Command(
         "migrate",
         params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],
