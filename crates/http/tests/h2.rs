@@ -318,6 +318,7 @@ fn frames_that_end_a_connection() {
         (vec![frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff])], Fault::Window),
         (vec![frame(PRIORITY_UPDATE, 0, 1, &[0; 4])], Fault::Frame),
         (vec![frame(PRIORITY_UPDATE, 0, 0, &[0; 3])], Fault::FrameSize),
+        (vec![frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\0u=1")], Fault::Frame),
         (vec![get.clone(), frame(RST_STREAM, 0, 1, &[0; 4]), data(1, b"x", 0)], Fault::Closed),
     ] {
         assert_eq!(fault(frames.clone()), wanted, "{frames:?}");
@@ -335,6 +336,28 @@ fn frames_that_end_a_connection() {
         let run = cut_with(wrong, &Limits::default(), &Bounds::default());
         assert_eq!(run.seen, [Seen::Failed(Fault::Preface)]);
         assert_eq!(run.kinds(), [SETTINGS, WINDOW_UPDATE, GOAWAY]);
+    }
+}
+
+/// Sections 5.4.2, 6.3 and 6.9: they end their stream, and the connection's other streams go on.
+#[test]
+fn faults_of_one_stream() {
+    for (wrong, code) in [
+        (frame(WINDOW_UPDATE, 0, 1, &[0; 4]), 1),
+        (frame(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff]), 3),
+        (frame(PRIORITY, 0, 1, b"\0\0\0\x01\0"), 1),
+        (frame(PRIORITY, 0, 1, &[0; 4]), 6),
+        (data(1, b"x", 0), 5),
+    ] {
+        let get = |id| headers(id, &GET, END_STREAM | END_HEADERS);
+        let run = every_cut(&wire([get(1), wrong.clone(), get(3)]));
+        assert!(
+            matches!(run.seen[..], [Seen::Head(1, true, _), Seen::Reset(1), Seen::Head(3, true, _)]),
+            "{:?}",
+            run.seen
+        );
+        let resets: Vec<_> = run.frames().into_iter().filter(|one| one.kind == RST_STREAM).collect();
+        assert_eq!(resets.iter().map(|one| one.payload.clone()).collect::<Vec<_>>(), [vec![0, 0, 0, code]]);
     }
 }
 
@@ -417,7 +440,13 @@ fn resets_that_the_client_causes() {
         frame[5..9].copy_from_slice(&id.to_be_bytes());
         frame
     };
-    for fault in [overflow, data(0, b"x", 0), headers(0, &[(":method", "GET")], END_STREAM | END_HEADERS)] {
+    for fault in [
+        overflow,
+        data(0, b"x", 0),
+        headers(0, &[(":method", "GET")], END_STREAM | END_HEADERS),
+        frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
+        frame(PRIORITY, 0, 0, &[0; 4]),
+    ] {
         let is_head = fault[3] == HEADERS;
         let cycle = |id: u32| {
             let head = if is_head { Vec::new() } else { headers(id, &GET, END_STREAM | END_HEADERS) };
