@@ -134,7 +134,7 @@ builtins.held, builtins.let_go = NativeEvent(), NativeEvent()
     "second",
     [
         "eventlet.spawn(let_go.set); import shared",
-        # Two threads, neither of which has a hub: the second one waits when the first goes on, or comes later.
+        # Two threads, neither of which has a hub; the second one waits for the first.
         "import time\n"
         "second = NativeThread(lambda: __import__('shared'), name='second'); second.start()\n"
         "while '_wait' not in [one.f_code.co_name for one in sys._current_frames().values()]:\n"
