@@ -16,16 +16,19 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
+from pelton.cli.administration import COMMANDS as ADMINISTRATION
+from pelton.cli.auditing import COMMANDS as AUDITING
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
-from pelton.cli.observing import COMMANDS, admin_option
+from pelton.cli.observing import COMMANDS as OBSERVING
 from pelton.cli.options import (
     Command,
     option_for_all_of_the_help,
@@ -198,43 +201,6 @@ def _deploy(
         click.echo(f"{place} is written.")
 
 
-def _purge(path: str | None, tag: str | None, everything: bool, admin: str | None) -> None:
-    """Forget kept responses of a running server, by PATH or by tag.
-
-    PATH includes the query; with * at its end it means all that begin so.
-
-    The server is named by one of its --admin-bind addresses, or found where only one runs.
-    """
-    from pelton.cli.administration import purge
-
-    if not (path or tag or everything):
-        _exit_with(ConfigError("Nothing is named.", "Write a PATH, --tag TAG, or --all."), _USAGE)
-    try:
-        from pelton.observe.client import find_server
-
-        count = purge(find_server(admin), path, tag)
-    except PeltonError as error:
-        _exit_with(error, _FAILED)
-    click.echo(f"{count} {'response is' if count == 1 else 'responses are'} forgotten.")
-
-
-def _maintenance(state: str, admin: str | None) -> None:
-    """Begin (on) or end (off) maintenance of a running server.
-
-    Everybody but --maintenance-allow gets 503 with Retry-After meanwhile; health checks go on. Restarting the
-    server ends it.
-    """
-    from pelton.cli.administration import maintain
-
-    try:
-        from pelton.observe.client import find_server
-
-        maintain(find_server(admin), begins=state == "on")
-    except PeltonError as error:
-        _exit_with(error, _FAILED)
-    click.echo(f"Maintenance is {state}.")
-
-
 def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
     """Run a script as python does; its app.run() is served by pelton.
 
@@ -398,7 +364,7 @@ class _Main(Command):
     ) -> click.Context:
         if args and args[0] in _COMMANDS:
             name, *rest = args
-            return _COMMANDS[name].make_context(f"{info_name} {name}", rest, parent, **extra)
+            return _COMMANDS[name]().make_context(f"{info_name} {name}", rest, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -406,7 +372,7 @@ class _Main(Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands (as the first word)"):
-            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in _COMMANDS.items()])
+            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in commands().items()])
 
 
 def _command(callback: Callable[..., None], name: str) -> Command:
@@ -431,11 +397,16 @@ _DEPLOYED = ("systemd", "docker", "compose", "kubernetes", "nginx", "haproxy", "
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
-_COMMANDS: dict[str, click.Command] = {
-    "config": _command(_config, "config"),
-    "check": _command(_check, "check"),
-    "tls-report": _command(_tls_report, "tls-report"),
-    "run": Command(
+def _made(command: click.Command) -> click.Command:
+    return command
+
+
+# Made when one is asked for: each has an option for every setting, which takes long at every start.
+_COMMANDS: dict[str, Callable[[], click.Command]] = {
+    "config": lambda: _command(_config, "config"),
+    "check": lambda: _command(_check, "check"),
+    "tls-report": lambda: _command(_tls_report, "tls-report"),
+    "run": lambda: Command(
         "run",
         params=[
             click.Option(["-m", "module"], is_flag=True, help="Run a module, as python -m does."),
@@ -449,7 +420,7 @@ _COMMANDS: dict[str, click.Command] = {
         # What follows the script's name is the script's, even --help.
         context_settings={**_CONTEXT_SETTINGS, "allow_interspersed_args": False},
     ),
-    "deploy": Command(
+    "deploy": lambda: Command(
         "deploy",
         params=[
             click.Argument(["kind"], metavar="KIND", type=click.Choice(_DEPLOYED)),
@@ -466,27 +437,8 @@ _COMMANDS: dict[str, click.Command] = {
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
         context_settings=_CONTEXT_SETTINGS,
     ),
-    **COMMANDS,
-    "maintenance": Command(
-        "maintenance",
-        params=[click.Argument(["state"], type=click.Choice(["on", "off"])), admin_option()],
-        callback=_maintenance,
-        help=_maintenance.__doc__,
-        context_settings=_CONTEXT_SETTINGS,
-    ),
-    "purge": Command(
-        "purge",
-        params=[
-            click.Argument(["path"], metavar="[PATH]", required=False),
-            click.Option(["--tag"], metavar="TAG", help="Those whose Cache-Tag has this tag."),
-            click.Option(["--all", "everything"], is_flag=True, help="All."),
-            admin_option(),
-        ],
-        callback=_purge,
-        help=_purge.__doc__,
-        context_settings=_CONTEXT_SETTINGS,
-    ),
-    "migrate": Command(
+    **{name: partial(_made, one) for name, one in {**OBSERVING, **ADMINISTRATION, **AUDITING}.items()},
+    "migrate": lambda: Command(
         "migrate",
         params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],
         callback=_migrate,
@@ -499,7 +451,7 @@ _COMMANDS: dict[str, click.Command] = {
 
 def commands() -> dict[str, click.Command]:
     """The commands by the word that names them."""
-    return dict(_COMMANDS)
+    return {name: make() for name, make in _COMMANDS.items()}
 
 
 main = _Main(
