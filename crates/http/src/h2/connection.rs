@@ -839,7 +839,7 @@ impl Connection {
 
     /// The client has broken a rule on one stream. Where there is none any more, the frame was one without use.
     fn break_stream(&mut self, id: u32, code: ErrorCode, now_ms: u64) -> Outcome {
-        if !self.streams.get(id).is_some_and(|stream| !stream.is_reset) {
+        if self.streams.get(id).is_none_or(|stream| stream.is_reset) {
             return self.afford(Fault::OtherFrames, now_ms).map(|()| None);
         }
         self.caused += 1;
