@@ -409,6 +409,50 @@ fn floods_have_an_end() {
     }
 }
 
+/// Go's client, with much on its way in buffers of sockets, opens its windows for each 4 KiB that it reads, long after that was sent. Clients of
+/// server-sent events do it for each event.
+#[test]
+fn windows_opened_for_what_was_read_are_no_flood() {
+    let open = [1u32, 0].map(|id| frame(WINDOW_UPDATE, 0, id, &[0x10, 0, 0, 0]));
+    for (size, count) in [(16_384, 400), (20, 2000)] {
+        let mut peer = Peer::new(&Limits::default(), &Bounds::default());
+        peer.feed(&wire([headers(1, &GET, END_STREAM | END_HEADERS), open.concat()]));
+        peer.respond(1, 200, &[]).unwrap();
+        for _ in 0..count {
+            peer.connection.set_waiting(1, true);
+            peer.send(1, &vec![b'x'; size], false);
+        }
+        let one = [1u32, 0].map(|id| frame(WINDOW_UPDATE, 0, id, &[0, 0, 0, 8])).concat();
+        let per_frame = if size > 4096 { 4 } else { 1 };
+        peer.feed(&one.repeat(count * per_frame));
+        assert!(!matches!(peer.run.seen.last(), Some(Seen::Failed(_))), "{size}");
+        // What nothing explains has its end as before.
+        for _ in 0..70 {
+            peer.feed(&one.repeat(1000));
+        }
+        assert_eq!(peer.run.seen.last(), Some(&Seen::Failed(Fault::WindowUpdates)));
+    }
+}
+
+/// A window that is opened byte by byte explains no update of it.
+#[test]
+fn dribbled_windows_are_a_flood() {
+    let mut peer = Peer::new(&Limits::default(), &Bounds::default());
+    peer.feed(&wire([
+        frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1]),
+        headers(1, &GET, END_STREAM | END_HEADERS),
+    ]));
+    peer.respond(1, 200, &[]).unwrap();
+    for _ in 0..Bounds::default().control_frames * 3 + 20 {
+        peer.connection.set_waiting(1, true);
+        if peer.connection.may_send(1) > 0 {
+            peer.send(1, b"x", false);
+        }
+        peer.feed(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]));
+    }
+    assert_eq!(peer.run.seen.last(), Some(&Seen::Failed(Fault::WindowUpdates)));
+}
+
 /// CVE-2023-44487: open, reset, open, reset. A stream counts until its exchange is over.
 #[test]
 fn rapid_resets() {

@@ -33,6 +33,11 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const EARNING: usize = 1024;
 /// Frames without use that a request earns.
 const REQUEST_EARNS: usize = 4;
+/// The most updates of windows that are remembered as explained: what is on its way to a client can be megabytes in buffers of sockets, and some
+/// clients say of each piece that they read, for the stream and for the connection, that there is room again.
+pub(crate) const MOST_UPDATES: u32 = 64 * 1024;
+/// Bytes of data sent that explain one update.
+pub(crate) const UPDATE_BYTES: usize = 512;
 
 /// The answer to "what comes next".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +147,8 @@ pub struct Connection {
     room: Room,
     resets: Budget,
     pub(crate) frames: Budget,
+    /// WINDOW_UPDATE frames that the data sent explains, beside the budget: they come when the client has read, all at once.
+    pub(crate) updates: u32,
     pub(crate) leaving: Leaving,
     pub(crate) out: Vec<u8>,
     /// Data frames sent.
@@ -174,6 +181,7 @@ impl Connection {
             room,
             resets: Budget::new(bounds.resets, now_ms),
             frames: Budget::new(bounds.control_frames, now_ms),
+            updates: 0,
             leaving: Leaving::No,
             out,
             turns: 0,
@@ -807,7 +815,10 @@ impl Connection {
             return Err(Fault::FrameSize);
         }
         let increment = i64::from(number(payload) & MAX_31);
-        self.afford(Fault::WindowUpdates, now_ms)?;
+        match self.updates.checked_sub(1) {
+            Some(left) => self.updates = left,
+            None => self.afford(Fault::WindowUpdates, now_ms)?,
+        }
         if frame.stream == 0 {
             if increment == 0 {
                 return Err(Fault::Increment);
