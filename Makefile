@@ -11,6 +11,8 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_QUIET := 1
 # One version look-up less, and no advice to upgrade.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, every server that a test starts would compile all of pelton again: half of its start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build run simulate test test-rust test-python check lint lint-rust lint-python test-rust-compiled format bench instructions wheels docs fuzz fuzz-short clean

@@ -1,9 +1,7 @@
-"""The version as a text. Imports nothing of pelton, so every part of it can name the version."""
+"""The version as a text. Imports nothing, so every part of pelton can name it, and no start waits for it."""
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
-try:
-    VERSION = version("pelton")
-except PackageNotFoundError:
-    # A source tree on the path without an installation: there is no version to know.
-    VERSION = "0+unknown"
+# That of Cargo.toml, which is the distribution's, too: a test compares them. Asking the installed
+# distribution for it (`importlib.metadata`) would be a sixth of what a start imports.
+VERSION: Final = "0.1.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import struct
 import threading
 from collections.abc import Iterable, Iterator
@@ -157,6 +158,20 @@ def test_a_window_that_stays_closed_ends_its_stream(serve: Serve) -> None:
         assert client.status[quick] == "200"
     server.wait_for_counter("closed_write_timeout", 3)
     server.wait_until_idle()
+
+
+def test_who_has_ended_opens_no_window_any_more(serve: Serve) -> None:
+    """Nothing can be written that would show that nobody reads: the end of what the client says is enough."""
+    server = served(serve, response_file_bytes=0, response_buffer_bytes=65536, threads=2)
+    with connected(server, {SettingCodes.INITIAL_WINDOW_SIZE: 0}) as client:
+        stalled = [client.ask("/large") for _ in range(2)]
+        while not all(stream in client.status for stream in stalled):
+            client.receive()
+        client.socket.shutdown(socket.SHUT_WR)
+        client.wait_for_end()
+        assert client.ended == set()
+    server.wait_until_idle()
+    assert server.ask(request()).status == 200
 
 
 def test_a_dribbled_window_is_too_slow(serve: Serve) -> None:

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_version() -> None:
     result = invoke("--version")
     assert (result.exit_code, result.output) == (0, f"pelton {VERSION}\n")
+
+
+def test_the_version_is_the_one_that_is_built() -> None:
+    cargo = Path(__file__).parents[2] / "Cargo.toml"
+    assert tomllib.loads(cargo.read_text())["workspace"]["package"]["version"] == VERSION
 
 
 def test_the_first_view_of_the_help_is_short() -> None:

@@ -22,6 +22,20 @@ _FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Options of programs that stand in the same lines.
 _FOREIGN = {"--help", "--app", "--debug", "--insecure", "--output", "--host", "--port", "--version"}
 
+# Flask's, Python's, the debugger's; uWSGI's, as an example.
+_FOREIGN_IN_MESSAGES = {
+    *(
+        "--help",
+        "--app",
+        "--cert",
+        "--debug",
+        "--without-threads",
+        "--check-hash-based-pycs",
+        "--http",
+        "--debugger",
+    ),
+}
+
 
 def blocks(page: Path, language: str) -> Iterator[str]:
     for found in _FENCE.finditer(page.read_text(encoding="utf-8")):
@@ -54,6 +68,17 @@ def test_options_of_our_commands_exist(page: Path) -> None:
         if command.split()[0] == "pelton" and "migrate" not in command:
             named = set(re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", command))
             assert named <= known | _FOREIGN, command
+
+
+def test_options_that_messages_advise_exist() -> None:
+    known = known_options() | _FOREIGN_IN_MESSAGES
+    source = ROOT / "src/pelton"
+    for module in sorted(source.rglob("*.py")):
+        if module.relative_to(source).parts[0] not in ("compat", "deploy"):
+            named = set(
+                re.findall(r"(?<![\w-])--[a-z](?:-?[a-z0-9])+(?![\w{-])", module.read_text(encoding="utf-8"))
+            )
+            assert named <= known, f"{module}: {named - known}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

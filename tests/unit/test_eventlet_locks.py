@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,14 +55,18 @@ assert done.wait_with_hub(10)
 """
 
 
-def run(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", BEGINNING + code],
+def run_all(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", BEGINNING + code, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
+
+
+def run(code: str, *arguments: str) -> str:
+    done = run_all(code, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -110,3 +115,48 @@ with seen.lock:
     print(len(told))
 """
     assert run(code) == "1\n"
+
+
+MODULE = """
+held.set()
+let_go.wait(10)
+"""
+
+IMPORTED_AT_ONCE = """
+import sys, builtins
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+builtins.held, builtins.let_go = NativeEvent(), NativeEvent()
+"""
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "eventlet.spawn(let_go.set); import shared",
+        # Two threads, neither of which has a hub; the second one waits for the first.
+        "import time\n"
+        "second = NativeThread(lambda: __import__('shared'), name='second'); second.start()\n"
+        "while '_wait' not in [one.f_code.co_name for one in sys._current_frames().values()]:\n"
+        "    time.sleep(0.001)\n"
+        "let_go.set(); second.join(10); assert not second.is_alive()",
+    ],
+    ids=["greenlet", "thread"],
+)
+def test_a_module_is_imported_by_two_at_once(tmp_path: Path, second: str) -> None:
+    (tmp_path / "shared.py").write_text(MODULE)
+    code = f"""
+{IMPORTED_AT_ONCE}
+first = NativeThread(lambda: __import__("shared"), name="first")
+first.start()
+assert held.wait(10)
+{second}
+first.join(10)
+print("imported", "shared" in sys.modules)
+"""
+    assert run(code, str(tmp_path)) == "imported True\n"
+
+
+def test_the_end_of_the_interpreter_takes_down_handlers_in_silence() -> None:
+    done = run_all("logger.handlers.clear(); held = [seen]; held.append(held)")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -159,7 +159,7 @@ def _time_outs(settings: Settings) -> Iterator[Finding]:
             f"keep_alive_seconds is {format_seconds(settings.keep_alive_seconds)}: behind a balancer that "
             "keeps idle connections longer, now and then a request meets a closed one (502). Longer are: "
             f"{', '.join(short)}.",
-            "Behind one of them set it higher than the balancer's, for example --keep-alive-seconds 75.",
+            "Behind one of them set it higher than the balancer's, for example --keep-alive 75.",
         )
     if not settings.request_timeout:
         yield doubtful(

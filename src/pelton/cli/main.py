@@ -16,16 +16,19 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
+from pelton.cli.administration import COMMANDS as ADMINISTRATION
+from pelton.cli.auditing import COMMANDS as AUDITING
 from pelton.cli.configuration import Configuration, read_configuration
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
-from pelton.cli.observing import COMMANDS, admin_option
+from pelton.cli.observing import COMMANDS as OBSERVING
 from pelton.cli.options import (
     Command,
     option_for_all_of_the_help,
@@ -40,7 +43,8 @@ from pelton.config.sources import ENV_FILE_VARIABLE, PORT_VARIABLE, WORKERS_VARI
 from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.load_watch import LoadWatch
 from pelton.exceptions import ConfigError, PeltonError, StartError
-from pelton.loader import ApplicationError, Target, load_application, parse_target
+from pelton.loader import ApplicationError, Mounts, Target, load_application, parse_targets
+from pelton.loader.mounts import check_mount
 from pelton.process.daemon import begin
 from pelton.process.first import leave_first_place
 from pelton.process.systemd import inherited_descriptors
@@ -51,12 +55,14 @@ _STARTED_IN = "PELTON_STARTED_IN"
 _FAILED, _USAGE, _NO_APPLICATION = 1, 2, 3
 
 
-def _serve(target: str | None, config: str | None, **given: Any) -> None:
+def _serve(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     """Serve a WSGI application.
 
     MODULE is a module name (shop, shop.wsgi) or a file (path/to/shop.py). APP is a variable in it (app), an
     attribute of one (site.wsgi), or a call that makes one (create_app(), create_app("test")). Without APP,
     pelton looks for app, application, the only application in the module, create_app() and make_app().
+
+    Several applications have a PLACE each, a path or a host: pelton main shop=/shop admin=admin.example.com.
     """
     try:
         found, settings = _configured(config, given)
@@ -75,7 +81,7 @@ def _serve(target: str | None, config: str | None, **given: Any) -> None:
         _exit_with(error, _FAILED)
 
 
-def _config(target: str | None, config: str | None, **given: Any) -> None:
+def _config(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     """Show each setting: its value, where that comes from, and what it means.
 
     Takes the same options as serving, and reads the same files and variables. Nothing is started.
@@ -85,16 +91,15 @@ def _config(target: str | None, config: str | None, **given: Any) -> None:
     except ConfigError as error:
         _exit_with(error, _USAGE)
     click.echo(configuration_text(found.resolved), color=_colour())
-    application = target or found.target
-    if application:
-        click.echo(f"Application: {application}")
+    if words := _words(target, found):
+        click.echo(f"Application: {' '.join(words)}")
     for note in found.notes:
         click.echo(f"Note: {note}")
     for warning in found.warnings:
         click.echo(f"Warning: {warning}")
 
 
-def _check(target: str | None, config: str | None, **given: Any) -> None:
+def _check(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     """Check everything that can be checked without serving; the exit code is 0 if pelton could start.
 
     Takes the same options as serving: are the settings right, are the addresses free, can files be read and
@@ -102,7 +107,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
     """
     try:
         found, settings = _configured(config, given)
-        parsed = _target(target, found) if target or found.target else None
+        parsed = _target(target, found) if _words(target, found) else None
     except ConfigError as error:
         _exit_with(error, _USAGE)
     from pelton.cli import checks
@@ -133,7 +138,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
         sys.exit(_FAILED)
 
 
-def _tls_report(target: str | None, config: str | None, **given: Any) -> None:
+def _tls_report(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     """Print what a scanner of TLS would find: versions, cipher suites, certificates, dates.
 
     Takes the same options as serving, and reads the same files. Nothing is started.
@@ -164,7 +169,9 @@ def _migrate(argument: tuple[str, ...]) -> None:
         _exit_with(error, _USAGE)
 
 
-def _deploy(kind: str, target: str | None, output: Path | None, config: str | None, **given: Any) -> None:
+def _deploy(
+    kind: str, target: tuple[str, ...], output: Path | None, config: str | None, **given: Any
+) -> None:
     """Write the files that run this application on a machine, from the settings that are in effect.
 
     KIND is what they are for. Takes the same options as serving. Without --output they are printed.
@@ -176,7 +183,9 @@ def _deploy(kind: str, target: str | None, output: Path | None, config: str | No
         _target(target, found)
     except ConfigError as error:
         _exit_with(error, _USAGE)
-    files = TARGETS[kind](Facts(target or found.target or "", Path.cwd(), settings, found.resolved))
+    files = TARGETS[kind](
+        Facts(target or tuple(filter(None, [found.target])), Path.cwd(), settings, found.resolved)
+    )
     for file in files:
         if output is None:
             click.echo(f"# {file.name}\n{file.text}")
@@ -190,43 +199,6 @@ def _deploy(kind: str, target: str | None, output: Path | None, config: str | No
             )
         place.write_text(file.text, encoding="utf-8")
         click.echo(f"{place} is written.")
-
-
-def _purge(path: str | None, tag: str | None, everything: bool, admin: str | None) -> None:
-    """Forget kept responses of a running server, by PATH or by tag.
-
-    PATH includes the query; with * at its end it means all that begin so.
-
-    The server is named by one of its --admin-bind addresses, or found where only one runs.
-    """
-    from pelton.cli.administration import purge
-
-    if not (path or tag or everything):
-        _exit_with(ConfigError("Nothing is named.", "Write a PATH, --tag TAG, or --all."), _USAGE)
-    try:
-        from pelton.observe.client import find_server
-
-        count = purge(find_server(admin), path, tag)
-    except PeltonError as error:
-        _exit_with(error, _FAILED)
-    click.echo(f"{count} {'response is' if count == 1 else 'responses are'} forgotten.")
-
-
-def _maintenance(state: str, admin: str | None) -> None:
-    """Begin (on) or end (off) maintenance of a running server.
-
-    Everybody but --maintenance-allow gets 503 with Retry-After meanwhile; health checks go on. Restarting the
-    server ends it.
-    """
-    from pelton.cli.administration import maintain
-
-    try:
-        from pelton.observe.client import find_server
-
-        maintain(find_server(admin), begins=state == "on")
-    except PeltonError as error:
-        _exit_with(error, _FAILED)
-    click.echo(f"Maintenance is {state}.")
 
 
 def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) -> None:
@@ -280,11 +252,19 @@ def _directory_of_the_start() -> Path:
     return Path(os.environ.get(_STARTED_IN, directory))
 
 
-def _target(target: str | None, found: Configuration) -> Target:
-    chosen = target or found.target
-    if chosen is None:
+def _words(target: tuple[str, ...], found: Configuration) -> list[str]:
+    """All applications, with their places. Words of the command count in the place of what a file names."""
+    words = list(target or ([found.target] if found.target else ()))
+    return [*words, *(word for word in found.settings.mount if word not in words)]
+
+
+def _target(target: tuple[str, ...], found: Configuration) -> Target | Mounts:
+    words = _words(target, found)
+    if not words:
         raise ConfigError("No application is named.", "Write for example: pelton shop:app")
-    return parse_target(chosen)
+    for word in found.settings.mount:
+        check_mount(word)
+    return parse_targets(words)
 
 
 def _working_directory() -> Path:
@@ -295,7 +275,7 @@ def _working_directory() -> Path:
     return directory
 
 
-def _serve_checked(target: Target, settings: Settings, found: Configuration) -> None:
+def _serve_checked(target: Target | Mounts, settings: Settings, found: Configuration) -> None:
     if not settings.workers or settings.reload:
         # A supervisor is a good process 1 itself.
         leave_first_place()
@@ -384,7 +364,7 @@ class _Main(Command):
     ) -> click.Context:
         if args and args[0] in _COMMANDS:
             name, *rest = args
-            return _COMMANDS[name].make_context(f"{info_name} {name}", rest, parent, **extra)
+            return _COMMANDS[name]().make_context(f"{info_name} {name}", rest, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -392,13 +372,16 @@ class _Main(Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands (as the first word)"):
-            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in _COMMANDS.items()])
+            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in commands().items()])
 
 
 def _command(callback: Callable[..., None], name: str) -> Command:
     return Command(
         name,
-        params=[click.Argument(["target"], metavar="[MODULE[:APP]]", required=False), *_common_options()],
+        params=[
+            click.Argument(["target"], metavar="[MODULE[:APP][=PLACE]]", nargs=-1),
+            *_common_options(),
+        ],
         callback=callback,
         help=callback.__doc__,
         context_settings=_CONTEXT_SETTINGS,
@@ -414,11 +397,16 @@ _DEPLOYED = ("systemd", "docker", "compose", "kubernetes", "nginx", "haproxy", "
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
-_COMMANDS: dict[str, click.Command] = {
-    "config": _command(_config, "config"),
-    "check": _command(_check, "check"),
-    "tls-report": _command(_tls_report, "tls-report"),
-    "run": Command(
+def _made(command: click.Command) -> click.Command:
+    return command
+
+
+# Made when one is asked for: each has an option for every setting, which takes long at every start.
+_COMMANDS: dict[str, Callable[[], click.Command]] = {
+    "config": lambda: _command(_config, "config"),
+    "check": lambda: _command(_check, "check"),
+    "tls-report": lambda: _command(_tls_report, "tls-report"),
+    "run": lambda: Command(
         "run",
         params=[
             click.Option(["-m", "module"], is_flag=True, help="Run a module, as python -m does."),
@@ -432,11 +420,11 @@ _COMMANDS: dict[str, click.Command] = {
         # What follows the script's name is the script's, even --help.
         context_settings={**_CONTEXT_SETTINGS, "allow_interspersed_args": False},
     ),
-    "deploy": Command(
+    "deploy": lambda: Command(
         "deploy",
         params=[
             click.Argument(["kind"], metavar="KIND", type=click.Choice(_DEPLOYED)),
-            click.Argument(["target"], metavar="[MODULE[:APP]]", required=False),
+            click.Argument(["target"], metavar="[MODULE[:APP][=PLACE]]", nargs=-1),
             click.Option(
                 ["-o", "--output"],
                 type=click.Path(file_okay=False, path_type=Path),
@@ -449,27 +437,8 @@ _COMMANDS: dict[str, click.Command] = {
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
         context_settings=_CONTEXT_SETTINGS,
     ),
-    **COMMANDS,
-    "maintenance": Command(
-        "maintenance",
-        params=[click.Argument(["state"], type=click.Choice(["on", "off"])), admin_option()],
-        callback=_maintenance,
-        help=_maintenance.__doc__,
-        context_settings=_CONTEXT_SETTINGS,
-    ),
-    "purge": Command(
-        "purge",
-        params=[
-            click.Argument(["path"], metavar="[PATH]", required=False),
-            click.Option(["--tag"], metavar="TAG", help="Those whose Cache-Tag has this tag."),
-            click.Option(["--all", "everything"], is_flag=True, help="All."),
-            admin_option(),
-        ],
-        callback=_purge,
-        help=_purge.__doc__,
-        context_settings=_CONTEXT_SETTINGS,
-    ),
-    "migrate": Command(
+    **{name: partial(_made, one) for name, one in {**OBSERVING, **ADMINISTRATION, **AUDITING}.items()},
+    "migrate": lambda: Command(
         "migrate",
         params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],
         callback=_migrate,
@@ -482,13 +451,13 @@ _COMMANDS: dict[str, click.Command] = {
 
 def commands() -> dict[str, click.Command]:
     """The commands by the word that names them."""
-    return dict(_COMMANDS)
+    return {name: make() for name, make in _COMMANDS.items()}
 
 
 main = _Main(
     "pelton",
     params=[
-        _Target(["target"], metavar="MODULE[:APP]", required=False),
+        _Target(["target"], metavar="MODULE[:APP][=PLACE]", nargs=-1),
         *_common_options(),
         click.Option(
             ["-v", "--version"],

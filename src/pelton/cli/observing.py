@@ -23,7 +23,9 @@ _FAILED = 1
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-def _reported(function: Callable[_P, None]) -> Callable[_P, None]:
+def reported(function: Callable[_P, None]) -> Callable[_P, None]:
+    """An error of pelton's is printed, and ends the command with exit code 1."""
+
     @wraps(function)
     def command(*arguments: _P.args, **named: _P.kwargs) -> None:
         try:
@@ -35,18 +37,14 @@ def _reported(function: Callable[_P, None]) -> Callable[_P, None]:
     return command
 
 
-def admin_option() -> click.Option:
-    """How a server is named."""
-    return click.Option(
-        ["--admin"],
-        metavar="ADDRESS",
-        help="An --admin-bind address of the server (host:port, unix:/path); else the one that runs.",
-    )
-
-
-def _asked() -> list[click.Parameter]:
+def server_options() -> list[click.Parameter]:
+    """How a running server is named."""
     return [
-        admin_option(),
+        click.Option(
+            ["--admin"],
+            metavar="ADDRESS",
+            help="An --admin-bind address of the server (host:port, unix:/path); else the one that runs.",
+        ),
         click.Option(["--pid"], type=int, help="Which of several servers, by the pid of what was started."),
     ]
 
@@ -54,7 +52,7 @@ def _asked() -> list[click.Parameter]:
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, of the shape in docs/seeing.md.")
 
 
-@_reported
+@reported
 def _dump(admin: str | None, pid: int | None, as_json: bool, everything: bool) -> None:
     """Print where every thread of a running server is, what it waits for, and who holds that.
 
@@ -67,7 +65,7 @@ def _dump(admin: str | None, pid: int | None, as_json: bool, everything: bool) -
     click.echo(json.dumps(told) if as_json else dump_text(told, everything=everything))
 
 
-@_reported
+@reported
 def _profile(
     admin: str | None,
     pid: int | None,
@@ -91,7 +89,7 @@ def _profile(
     click.echo(f"{output} is written.", err=True)
 
 
-@_reported
+@reported
 def _top(admin: str | None, pid: int | None, as_json: bool, once: bool, interval: float) -> None:
     """Show what a running server does now: rates, times, queue, workers, routes, running requests.
 
@@ -121,7 +119,7 @@ def _top(admin: str | None, pid: int | None, as_json: bool, once: bool, interval
     show(address, interval)
 
 
-@_reported
+@reported
 def _doctor(admin: str | None, pid: int | None, as_json: bool, config: str | None) -> None:
     """Look at what a server here lives with: versions, limits, cgroup, kernel, time-outs, drivers, proxies.
 
@@ -142,10 +140,11 @@ def _doctor(admin: str | None, pid: int | None, as_json: bool, config: str | Non
         sys.exit(_FAILED)
 
 
-def _observing(name: str, callback: Callable[..., None], *params: click.Parameter) -> Command:
+def for_running_server(name: str, callback: Callable[..., None], *params: click.Parameter) -> Command:
+    """A command that asks a running server."""
     return Command(
         name,
-        params=[*_asked(), *params],
+        params=[*params, *server_options()],
         callback=callback,
         help=callback.__doc__,
         context_settings=_CONTEXT_SETTINGS,
@@ -153,13 +152,13 @@ def _observing(name: str, callback: Callable[..., None], *params: click.Paramete
 
 
 COMMANDS = {
-    "dump": _observing(
+    "dump": for_running_server(
         "dump",
         _dump,
         _JSON,
         click.Option(["--all", "everything"], is_flag=True, help="Also threads that do nothing."),
     ),
-    "profile": _observing(
+    "profile": for_running_server(
         "profile",
         _profile,
         click.Option(
@@ -179,7 +178,7 @@ COMMANDS = {
             ["-o", "--output"], type=click.Path(dir_okay=False, path_type=Path), help="Where to write it."
         ),
     ),
-    "top": _observing(
+    "top": for_running_server(
         "top",
         _top,
         _JSON,
@@ -192,7 +191,7 @@ COMMANDS = {
             help="Seconds between two looks.",
         ),
     ),
-    "doctor": _observing(
+    "doctor": for_running_server(
         "doctor", _doctor, _JSON, click.Option(["-c", "--config"], metavar="FILE", help="As for serving.")
     ),
 }

@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from pelton.config.bounds import Bounds
@@ -168,6 +167,9 @@ def kind_of(settings: Settings) -> Kind:
     name = ALIASES.get(settings.worker_kind, settings.worker_kind)
     if name in KINDS:
         return KINDS[name]
+    # Only here: its import takes longer than most of what a start needs.
+    from importlib.metadata import entry_points
+
     others = {one.name: one for one in entry_points(group=ENTRY_POINTS)}
     if name in others:
         try:

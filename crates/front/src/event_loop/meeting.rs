@@ -99,12 +99,16 @@ impl EventLoop {
     fn keep_all_asked(&mut self, id: ExchangeId, bytes: &[u8]) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let mut asked = Asked::default();
-        let is_read = matches!(self.head.method.of(bytes), b"GET" | b"HEAD");
+        let method = self.head.method.of(bytes);
+        let is_read = matches!(method, b"GET" | b"HEAD");
         for field in &self.head.fields {
             let value = field.value.of(bytes);
             if field.known == Known::Accept && asked.accept.is_empty() {
                 asked.accept = value.to_vec();
-            } else if is_read && is_condition(field.known) {
+            } else if is_read
+                && is_condition(field.known)
+                && (method == b"GET" || field.known != Known::Range)
+            {
                 asked.conditions.push((field.known, value.to_vec()));
             }
         }

@@ -11,13 +11,12 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Callable
-from functools import partial
 
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError
 from pelton.process import native_threads as _before_patching  # noqa: F401  (it keeps the originals)
 from pelton.worker.runners.base import Runner
-from pelton.worker.runners.eventlet_locks import SharedRLock, share
+from pelton.worker.runners.eventlet_locks import Waiting, share
 from pelton.worker.runners.green import GreenRunner, GreenWorker
 from pelton.worker.runners.hub import Greenlet, Turn
 from pelton.worker.wsgi.client_socket import build_on
@@ -58,7 +57,7 @@ def prepare(settings: Settings) -> None:
 
 def _share_locks() -> None:
     # A thread has a hub once it has asked for one, and asking would make one.
-    share(partial(SharedRLock, lambda: getattr(hubs._threadlocal, "hub", None), sleep))
+    share(Waiting(lambda: getattr(hubs._threadlocal, "hub", None), sleep))
 
 
 class _Collected(logging.StreamHandler):  # type: ignore[type-arg]

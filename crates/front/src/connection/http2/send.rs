@@ -10,6 +10,7 @@ use pelton_http::h2::ErrorCode;
 use pelton_http::{Encoded, ResponseContext, ResponseError};
 
 use super::WIRE;
+use super::receive::http2_exchanges;
 use crate::connection::close::CloseReason;
 use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
@@ -220,8 +221,24 @@ impl EventLoop {
         }
     }
 
+    /// The client has closed its side, so no window will open any more: what waits for one is given up.
+    fn drop_what_cannot_move(&mut self, id: ConnectionId) {
+        for exchange_id in http2_exchanges(self, id) {
+            let Some(exchange) = self.exchanges.get(exchange_id) else { continue };
+            let stream = exchange.stream;
+            if self.http2(id).is_some_and(|http2| http2.session.is_stalled(stream)) {
+                self.drop_stream(exchange_id, CloseReason::ByClientEarly);
+                self.again.push(id);
+            }
+        }
+    }
+
     /// Everything is sent: what becomes of the connection.
     fn end_if_over(&mut self, id: ConnectionId) -> Turn {
+        let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
+        if connection.transport.peer_done() && !connection.transport.is_readable() {
+            self.drop_what_cannot_move(id);
+        }
         let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
         let Driver::Http2(http2) = &mut connection.driver else { return Turn::Wait };
         let is_quiet = http2.streams.is_empty();

@@ -1,0 +1,109 @@
+"""The command ``pelton audit``. Owns its options and how findings are printed. Main thread.
+
+Exit codes: 0 nothing unsafe was found; 1 something was; 2 wrong arguments; 3 no application.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from pelton.cli.options import Command
+from pelton.exceptions import ConfigError
+from pelton.loader import ApplicationError, parse_target
+
+_UNSAFE, _USAGE, _NO_APPLICATION = 1, 2, 3
+
+
+def _audit(target: str, request: tuple[str, ...], file: Path | None, rounds: int, as_json: bool) -> None:
+    """Run an application with requests, and say what makes it unsafe with threads or processes.
+
+    It is called directly, without a server: state that requests change, differences between requests alone
+    and at once, threads and connections made before a fork, files that several workers would write. What the
+    requests do is done: use a database for tests.
+
+    Without requests, GET of each rule of a Flask application that needs no values is sent.
+    """
+    from pelton.audit.audit import audit
+    from pelton.audit.finding import Finding
+    from pelton.audit.requests import parse, read
+
+    directory = Path.cwd()
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+    found: list[Finding] = []
+    try:
+        requests = [*map(parse, request), *(read(file) if file else ())]
+        for finding in audit(parse_target(target), directory, requests, rounds=rounds):
+            found.append(finding)
+            if not as_json:
+                _print(finding)
+    except ApplicationError as error:
+        _end(str(error), error.traceback or "", _NO_APPLICATION)
+    except ConfigError as error:
+        _end(str(error), "", _USAGE)
+    unsafe = sum(finding.is_unsafe for finding in found)
+    if as_json:
+        click.echo(json.dumps({"unsafe": unsafe, "findings": [finding.told() for finding in found]}))
+    else:
+        click.echo(f"{unsafe} unsafe, {len(found) - unsafe} to know.")
+    # Threads of the application need not end by themselves.
+    sys.stdout.flush()
+    os._exit(_UNSAFE if unsafe else 0)
+
+
+def _print(finding: object) -> None:
+    from pelton.audit.finding import Finding
+
+    assert isinstance(finding, Finding)
+    mark, colour = ("✗", "red") if finding.is_unsafe else ("!", "yellow")
+    place = f"  {finding.where}" if finding.where else ""
+    click.echo(f"{click.style(mark, fg=colour)} {finding.kind.value}: {finding.name}{place}")
+    click.echo(f"    {finding.reason}")
+    click.echo(f"    Seen with {finding.request}. {finding.instead}")
+
+
+def _end(message: str, traceback: str, code: int) -> None:
+    if traceback:
+        click.echo(traceback.rstrip() + "\n", err=True)
+    click.echo(f"{click.style('Error:', fg='red')} {message}", err=True)
+    sys.exit(code)
+
+
+COMMANDS = {
+    "audit": Command(
+        "audit",
+        params=[
+            click.Argument(["target"], metavar="MODULE[:APP]"),
+            click.Option(
+                ["--request"],
+                multiple=True,
+                metavar="REQUEST",
+                help="One request: [METHOD] PATH [BODY], for example 'POST /login name=a'. Repeatable.",
+            ),
+            click.Option(
+                ["--requests", "file"],
+                type=click.Path(dir_okay=False, path_type=Path),
+                metavar="FILE",
+                help="A file of them: one a line, an access log, or a HAR file.",
+            ),
+            click.Option(
+                ["--rounds"],
+                type=click.IntRange(1, 10_000),
+                default=20,
+                show_default=True,
+                help="How often each request is sent at the same time as the others.",
+            ),
+            click.Option(
+                ["--json", "as_json"], is_flag=True, help="Print JSON, of the shape in docs/thread-safety.md."
+            ),
+        ],
+        callback=_audit,
+        help=_audit.__doc__,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    ),
+}
