@@ -30,6 +30,7 @@ from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.net.opened import open_all
 from pelton.observe.inspector import Inspector
+from pelton.process.heaps import keep_one_heap_if_limited
 from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.sizing.limits import bounded
@@ -99,6 +100,8 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             f"app is not callable: {app!r}. Pass the application object itself, such as Flask(__name__)."
         )
     check_one_process(settings)
+    if owns_process:
+        keep_one_heap_if_limited()
     settings = bounded(settings)
     with contextlib.ExitStack() as undo:
         opened = open_all(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,24 @@ def test_descriptors(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_address_space(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, resource.RLIMIT_AS, 1 << 30)
     found = thread_bounds(settings_from({}), root)
-    assert 40 < found.most < 100
+    assert 60 < found.most < 120
     assert found.why == "address space (RLIMIT_AS, 1GiB)"
+    # In half as much there are still some more than there must be.
+    limited(monkeypatch, resource.RLIMIT_AS, 512 << 20)
+    assert 20 < thread_bounds(settings_from({}), root).most < 40
+
+
+def test_connections_of_greenlets_fit_into_the_address_space(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    greenlets = settings_from({"worker_kind": "gevent"})
+    assert bounded(greenlets).worker_connections == 1000
+    limited(monkeypatch, resource.RLIMIT_AS, 512 << 20)
+    assert 200 < bounded(greenlets).worker_connections < 300
+    assert "instead of 1000" in caplog.text
+    assert bounded(replace(greenlets, worker_connections=50)).worker_connections == 50
+    # The front sees those of all workers.
+    assert bounded(replace(greenlets, workers=2)).worker_connections < 100
 
 
 def test_connections(root: Path) -> None:

@@ -175,7 +175,7 @@ class _Front:
             )
             for prefix, folder in fields["static"]:
                 self._front.mount(prefix, os.fsencode(folder))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError) as error:
             # Without the front's trust it gets no requests; the supervisor finds out by itself only if told.
             self._log.write(f"Worker {fields['worker']} cannot be added: {error}.")
             self._tell("refused", fields["worker"])

@@ -7,6 +7,7 @@ workers agree; and by ``pelton config``.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import sys
@@ -19,6 +20,7 @@ from typing import Final, NamedTuple
 from pelton.config.bounds import Bounds
 from pelton.config.settings import Settings
 from pelton.config.units import format_bytes
+from pelton.config.worker_kinds import Concurrency, kind_of
 from pelton.exceptions import ConfigError
 from pelton.process.resources import (
     MEMORY_OF_A_WORKER,
@@ -28,6 +30,8 @@ from pelton.process.resources import (
     processors,
     tasks_of_user,
 )
+
+LOGGER = logging.getLogger("pelton")
 
 # A thread that pulls and one that watches it: the scheduler of `crates/link` needs both.
 LEAST: Final = 2
@@ -43,7 +47,8 @@ MEMORY_OF_A_THREAD: Final = 512 * 1024
 # Of its slots (two for each thread), which are address space until they are used.
 _ADDRESSES_OF_A_THREAD: Final = 2 * 448 * 1024
 _DEFAULT_STACK: Final = 8 * 1024 * 1024
-_ADDRESSES_OF_A_PROCESS: Final = 512 * 1024 * 1024
+# Measured, with one heap for all threads (`process.heaps`): 190 MB with Flask and pelton's own threads.
+_ADDRESSES_OF_A_PROCESS: Final = 256 * 1024 * 1024
 # A running request can have a connection, a file for its body and one for its response; the same again is
 # left for connections that wait.
 _DESCRIPTORS_OF_A_THREAD: Final = 6
@@ -92,11 +97,31 @@ def thread_bounds(settings: Settings, root: Path = Path("/")) -> ThreadBounds:
 
 def bounded(settings: Settings) -> Settings:
     """The same with numbers in the place of ``auto``, as every process of this server shall use them."""
+    settings = _fitting(settings)
     if not isinstance(settings.threads, Bounds):
         thread_bounds(settings)
         return settings
     found = thread_bounds(settings)
     return replace(settings, threads=Bounds(found.least, found.most), threads_bound=found.why)
+
+
+def _fitting(settings: Settings) -> Settings:
+    """With no more connections for each worker of greenlets than a front's address space has slots for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if kind_of(settings).concurrency is not Concurrency.CONNECTIONS or soft == resource.RLIM_INFINITY:
+        return settings
+    # It has the slots of all workers, and of one that replaces another.
+    links = 1 if settings.workers == 0 else worker_bounds(settings).most + 1
+    most = max(LEAST, (soft - _ADDRESSES_OF_A_PROCESS) // (links * _ADDRESSES_OF_A_THREAD))
+    if settings.worker_connections <= most:
+        return settings
+    LOGGER.warning(
+        "worker_connections: %d instead of %d, since no more fit into the address space (RLIMIT_AS, %s).",
+        most,
+        settings.worker_connections,
+        format_bytes(soft),
+    )
+    return replace(settings, worker_connections=most)
 
 
 class WorkerBounds(NamedTuple):

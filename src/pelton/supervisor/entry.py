@@ -22,6 +22,7 @@ from pelton.logs.unwaited import leave_to_loop
 from pelton.net.opened import Opened, open_all
 from pelton.observe.runtime import runtime_folder, with_own_socket
 from pelton.process.daemon import drop_privileges
+from pelton.process.heaps import keep_one_heap_if_limited
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
 from pelton.sizing.limits import bounded
@@ -43,6 +44,7 @@ def serve(target: Target | Mounts, directory: Path, settings: Settings) -> int:
     ``directory``: what paths in ``target`` are relative to.
     """
     leave_to_loop()
+    keep_one_heap_if_limited()
     succession = inherited_succession()
     if succession.bind:
         settings = replace(settings, bind=succession.bind)

@@ -76,6 +76,11 @@ impl Affinity {
         self.waiting.len()
     }
 
+    /// Those that wait.
+    pub fn all(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter().map(|(_, waiting)| waiting)
+    }
+
     /// When the one that came first began to wait.
     pub fn oldest_ms(&self) -> Option<u64> {
         self.waiting.iter().map(|(_, waiting)| waiting.since_ms).min()

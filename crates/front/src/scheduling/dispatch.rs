@@ -9,7 +9,8 @@
 //! Some paths have limits of their own, or go first (`path_limits`).
 //! A request for a WebSocket stays for long where it goes, on a thread of its own: so the WebSockets that a worker has count against it there.
 //!
-//! What is in slots and in the queue together is bounded by `threads + queue_length`.
+//! What is in slots and in the queue together is bounded by `threads + queue_length`. Those that go first have places of their own in the queue, as many
+//! again: they would be of no use if they were refused just when others wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -214,9 +215,11 @@ impl Dispatch {
         self.queue.len() + self.affinity.waiting()
     }
 
-    /// Whether the queue has room.
-    pub fn has_room(&self) -> bool {
+    /// Whether the queue has room for one more, which goes before others or does not.
+    #[inline]
+    pub(super) fn has_room(&self, is_first: bool) -> bool {
         self.slots_in_use() + self.queued() < self.permits().saturating_add(self.queue_length)
+            || (is_first && self.queue.partition_point(Waiting::is_first) < self.queue_length)
     }
 
     /// When the first of the queue began to wait.

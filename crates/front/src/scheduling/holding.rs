@@ -9,6 +9,7 @@ use pelton_link::{BodyPool, BodyWindow, Errand};
 use crate::exchange::ExchangeId;
 use crate::exchange::spool::SpoolFile;
 use crate::scheduling::path_limits::LimitNumber;
+use crate::scheduling::placing::NOT_FIRST;
 
 /// What a request needs besides its record, kept until no worker can ask for it any more.
 #[derive(Debug, Default)]
@@ -66,6 +67,14 @@ pub struct Waiting {
     pub record: Vec<u8>,
     /// What belongs to it.
     pub holding: Holding,
+}
+
+impl Waiting {
+    /// Whether it goes before those that do not.
+    #[inline]
+    pub(super) fn is_first(&self) -> bool {
+        self.turn < NOT_FIRST
+    }
 }
 
 /// What the front remembers of a slot.

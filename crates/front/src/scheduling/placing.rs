@@ -140,15 +140,16 @@ impl Dispatch {
                 return self.paths.room(class.limit).map(Some).ok_or(Dispatched::PathFull);
             }
         }
-        if self.has_room() { Ok(None) } else { Err(Dispatched::Full) }
+        if self.has_room(class.is_first) { Ok(None) } else { Err(Dispatched::Full) }
     }
 
-    /// Requests under a limit that are with workers or in the queue.
+    /// Requests under a limit that are with workers, in the queue, or wait for one certain worker.
     #[cold]
     fn on_their_way(&self, limit: LimitNumber) -> usize {
         let used = self.present().flat_map(|worker| worker.used_slots());
         let with_workers = used.filter(|(_, slot)| !slot.is_done && slot.holding.limit == limit).count();
-        with_workers + self.queue.iter().filter(|waiting| waiting.holding.limit == limit).count()
+        let waiting = self.queue.iter().chain(self.affinity.all());
+        with_workers + waiting.filter(|waiting| waiting.holding.limit == limit).count()
     }
 
     /// Puts a request into the queue, where it belongs by its turn.
@@ -167,8 +168,11 @@ impl Dispatch {
         for (limit, count) in self.paths.with_waiting() {
             for _ in self.on_their_way(limit)..count {
                 let Some(waiting) = self.paths.next(limit) else { break };
-                // From here on it waits for a thread like any other.
-                self.line_up(Waiting { since_ms: now_ms, ..waiting });
+                // From here on it waits for a thread like any other, or for its own worker.
+                let waiting = Waiting { since_ms: now_ms, ..waiting };
+                for waiting in self.affinity.keep(vec![waiting], &self.workers) {
+                    self.line_up(waiting);
+                }
             }
         }
     }

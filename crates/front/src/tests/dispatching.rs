@@ -42,7 +42,7 @@ impl Scene {
         scene
     }
 
-    fn add(&mut self, threads: usize) {
+    pub(super) fn add(&mut self, threads: usize) {
         let memory = link_memory(threads).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let end = FrontEnd::join(&memory, OwnedFd::from(ours), threads).unwrap();

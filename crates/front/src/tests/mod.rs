@@ -3,6 +3,7 @@
 mod affinity;
 mod dispatching;
 mod offers;
+mod path_limits;
 mod self_calls;
 mod silence;
 mod windows;
