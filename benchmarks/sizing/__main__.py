@@ -31,13 +31,16 @@ def arguments() -> argparse.Namespace:
 def play(scene: Scene, chosen: argparse.Namespace) -> list[str]:
     """The lines of its table."""
     fixed = [int(one) for one in chosen.fixed] if chosen.fixed else servers.FIXED
-    every = [servers.pelton(), *(servers.pelton("--threads", str(one)) for one in fixed)]
+    every = [
+        servers.pelton(*scene.default),
+        *(servers.pelton(*scene.fixed, "--threads", str(one)) for one in fixed),
+    ]
     if not chosen.no_peers:
         every += servers.PEERS
     lines, figures = [], {}
     for server in every:
         python = chosen.pelton_python if server.is_pelton else chosen.peers_python
-        with servers.running(server, python) as started:
+        with servers.running(server, python, scene.address_space_mib) as started:
             figure = scene.figure(started.port, chosen.seconds)
             threads, memory = started.cost()
             later = ""

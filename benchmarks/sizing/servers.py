@@ -80,12 +80,13 @@ class Started:
 
 
 @contextlib.contextmanager
-def running(server: Server, python: Path) -> Iterator[Started]:
-    """Start it, wait until it serves, end it."""
+def running(server: Server, python: Path, address_space_mib: int = 0) -> Iterator[Started]:
+    """Start it, wait until it serves, end it. ``address_space_mib``: of each process; 0: no limit."""
     port = free_port()
     words = [word.format(port=port) for word in server.module]
+    limit = ("sh", "-c", f'ulimit -v {address_space_mib * 1024} && exec "$@"', "sh")
     process = subprocess.Popen(
-        [str(python), "-m", *words],
+        [*(limit if address_space_mib else ()), str(python), "-m", *words],
         cwd=ROOT,
         start_new_session=True,
         stdout=subprocess.DEVNULL,

@@ -29,7 +29,9 @@ MODES: dict[str, tuple[str, ...]] = {
     "workers": ("--workers", "2", "--threads", "4"),
     "preload": ("--workers", "2", "--threads", "4", "--preload"),
     "gevent": ("--workers", "2", "-k", "gevent"),
+    "eventlet": ("--workers", "2", "-k", "eventlet"),
     "asyncio": ("--workers", "2", "--threads", "4", "-k", "asyncio"),
+    "tornado": ("--workers", "2", "--threads", "4", "-k", "tornado"),
 }
 CLIENTS = 16
 SAMPLE_SECONDS = 5.0
@@ -90,7 +92,7 @@ def server(
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while b"listens on" not in log.read_bytes():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"it did not start:\n{log.read_text(errors='replace')}")
@@ -108,12 +110,12 @@ def server(
         process.wait()
 
 
-def soak(mode: str, python: Path, minutes: float, folder: Path) -> bool:
+def soak(mode: str, python: Path, minutes: float, folder: Path, how_many: int) -> bool:
     """Whether all is well; says what it saw."""
     options, log, samples = MODES[mode], folder / f"{mode}.log", Samples()
     reloads = 0
     with server(python, options, log) as (process, port):
-        clients = Clients(port, CLIENTS)
+        clients = Clients(port, how_many)
         try:
             began = time.monotonic()
             next_reload = began + RELOAD_SECONDS
@@ -144,7 +146,7 @@ def soak(mode: str, python: Path, minutes: float, folder: Path) -> bool:
         print(f"  {name}: {middle:.1f} in the second third, {last:.1f} in the last: {verdict}")
     for text, count in clients.errors.most_common(5):
         print(f"  ERROR {count} x {text}")
-    for line in complaints[:5]:
+    for line in complaints[:20]:
         print(f"  log: {line}")
     if died is not None or code != 0:
         print(f"  it ended {'by itself ' if died is not None else ''}with code {code}")
@@ -158,12 +160,18 @@ def main() -> None:
     parser.add_argument(
         "--modes", type=names, default=list(MODES), metavar="A,B", help=f"of {', '.join(MODES)}"
     )
+    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"at once (default {CLIENTS})")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the servers' logs there")
     parser.add_argument("--pelton-python", type=Path, default=PELTON_PYTHON)
     chosen = parser.parse_args()
     if unknown := sorted(set(chosen.modes) - set(MODES)):
         sys.exit(f"no mode called {', '.join(unknown)}; there are {', '.join(MODES)}")
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
-        fine = [soak(mode, chosen.pelton_python, chosen.minutes, Path(name)) for mode in chosen.modes]
+        folder = chosen.logs or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        fine = [
+            soak(mode, chosen.pelton_python, chosen.minutes, folder, chosen.clients) for mode in chosen.modes
+        ]
     sys.exit(0 if all(fine) else 1)
 
 

@@ -225,6 +225,92 @@ def test_who_waits_for_what_may_not_be_kept_goes_on_alone(server: Server, applic
     assert application.calls["/a"] == 5
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("Cache-Control", "max-age=60"), ("Vary", "Cookie")],
+        [("Cache-Control", "no-cache"), ("ETag", '"a"')],
+        [("Cache-Control", "max-age=0"), ("ETag", '"a"')],
+    ],
+)
+def test_what_is_kept_for_others_makes_no_line_of_those_who_have_waited(
+    server: Server, application: Application, fields: list[Field]
+) -> None:
+    first, others = Gate(), Gate()
+    application.gates["/a"] = first
+    application.responses["/a"] = ("200 OK", fields, b"mine")
+
+    def one(number: int) -> None:
+        server.connect().ask(request("GET", "/a", [("Cookie", f"user={number}")]))
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: server.counter("cache_waits") == 4, "four wait for the first one")
+    application.gates["/a"] = others
+    first.open()
+    others.wait_for(4)
+    others.open()
+    for thread in threads:
+        thread.join(20)
+    assert application.calls["/a"] == 5
+
+
+def test_a_stale_page_is_sent_at_once_and_fetched_anew_behind_the_client(
+    server: Server, ask: Ask, application: Application
+) -> None:
+    while_revalidating = [("Cache-Control", "max-age=10, stale-while-revalidate=1000"), ("Age", "60")]
+    application.responses["/a"] = ("200 OK", while_revalidating, b"old")
+    assert ask("/a").body == b"old"
+    gate = application.gates["/a"] = Gate()
+    # The application is held, and the client has its response; so have those that come meanwhile.
+    stale = ask("/a")
+    assert (stale.body, stale.get("Cache-Status")) == (b"old", "pelton; hit; ttl=-50")
+    gate.wait_for()
+    assert ask("/a").body == b"old"
+    assert ask("/a", method="HEAD").status == 200
+    assert application.calls["/a"] == 2
+    assert application.seen[-1]["REQUEST_METHOD"] == "GET"
+    assert application.seen[-1]["REMOTE_ADDR"] == application.seen[0]["REMOTE_ADDR"]
+    application.responses["/a"] = ("200 OK", [("Cache-Control", "max-age=60")], b"x" * 100_000)
+    gate.open()
+    eventually(lambda: ask("/a").body == b"x" * 100_000, "the new page is kept")
+    assert (application.calls["/a"], server.counter("cache_revalidations")) == (2, 1)
+    server.wait_for_counter("connections_open", 1)
+
+
+def test_a_stale_page_that_must_not_be_kept_any_more_is_forgotten(ask: Ask, application: Application) -> None:
+    while_revalidating = [("Cache-Control", "max-age=10, stale-while-revalidate=1000"), ("Age", "60")]
+    application.responses["/a"] = ("200 OK", while_revalidating, b"old")
+    ask("/a")
+    application.responses["/a"] = ("500 Oops", [], b"broken")
+    assert [ask("/a").body for _ in range(3)] == [b"old"] * 3
+    application.responses["/a"] = ("200 OK", [("Cache-Control", "private")], b"mine")
+    eventually(lambda: ask("/a").body == b"mine", "the old page is gone")
+
+
+def test_each_response_of_the_application_says_why_it_is_not_from_the_cache(
+    ask: Ask, application: Application
+) -> None:
+    application.responses["/private"] = ("200 OK", [("Cache-Control", "private"), ("Cache-Tag", "t")], b"")
+    for target, fields, method, why in [
+        ("/private", (), "GET", "uri-miss"),
+        ("/private", (), "GET", "uri-miss"),
+        ("/a", (("Range", "bytes=0-1"),), "GET", "bypass"),
+        ("/a", (), "HEAD", "bypass"),
+        ("/private", (), "POST", "method"),
+    ]:
+        got = ask(target, *fields, method=method)
+        assert (got.get("Cache-Status"), got.get("Cache-Tag")) == (f"pelton; fwd={why}", None)
+
+
+def test_a_reload_asks_the_application(ask: Ask) -> None:
+    assert [ask("/a").body, ask("/a").body] == [b"/a 1"] * 2
+    assert ask("/a", ("Cache-Control", "max-age=0")).body == b"/a 2"
+    part = ask("/a", ("Range", "bytes=0-1"), method="HEAD")
+    assert (part.status, part.get("Content-Range")) == (200, None)
+
+
 def test_a_client_that_leaves_does_not_take_the_others_along(
     server: Server, application: Application
 ) -> None:

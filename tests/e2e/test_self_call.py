@@ -245,3 +245,35 @@ def test_embedded_it_helps_requests_and_no_other_part_of_the_process(
     gate.open()
     assert [held.response().status, waiting.response().status] == [200, 200]
     server.wait_for_counter("permits_lent", 1)
+
+
+def test_who_calls_cannot_be_found_out_and_the_server_goes_on(
+    serve: Serve, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = queue.Queue[int]()
+
+    def without_memory(*_: Any, **__: Any) -> dict[int, int]:
+        asked.put(1)
+        raise MemoryError
+
+    monkeypatch.setattr("pelton.front.running.owners", without_memory)
+    app = Flask(__name__)
+
+    @app.get("/hold")
+    def hold() -> str:
+        gate.hold()
+        return "held"
+
+    @app.get("/inner")
+    def inner() -> str:
+        return "inner"
+
+    server = serve(app, threads=1)
+    held, waiting = server.connect(), server.connect()
+    held.send(request(target="/hold"))
+    gate.wait_for()
+    waiting.send(request(target="/inner"))
+    asked.get(timeout=DEADLINE)
+    gate.open()
+    assert [held.response().status, waiting.response().status] == [200, 200]
+    assert server.ask(request(target="/inner")).body == b"inner"

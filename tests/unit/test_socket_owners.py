@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -30,14 +31,17 @@ HERE = ("127.0.0.1", 8080)
 
 @pytest.mark.skipif(sys.byteorder != "little", reason="the tables above are of such a machine")
 def test_tables_as_the_kernel_writes_them() -> None:
-    assert sockets_in(TCP, {7: (("127.0.0.1", 40_000), HERE)}) == {"101": 7}
+    assert sockets_in(TCP.splitlines(), {7: (("127.0.0.1", 40_000), HERE)}) == {"101": 7}
     # In TIME_WAIT it is nobody's; the next one is not there.
-    assert sockets_in(TCP, {7: (("127.0.0.1", 40_001), HERE), 8: (("127.0.0.1", 40_009), HERE)}) == {}
-    assert sockets_in(TCP, {7: (HERE, ("127.0.0.1", 40_000))}) == {"102": 7}
-    assert sockets_in(TCP6, {1: (("::1", 40_002), ("::1", 8080))}) == {"201": 1}
+    assert (
+        sockets_in(TCP.splitlines(), {7: (("127.0.0.1", 40_001), HERE), 8: (("127.0.0.1", 40_009), HERE)})
+        == {}
+    )
+    assert sockets_in(TCP.splitlines(), {7: (HERE, ("127.0.0.1", 40_000))}) == {"102": 7}
+    assert sockets_in(TCP6.splitlines(), {1: (("::1", 40_002), ("::1", 8080))}) == {"201": 1}
     # A client that speaks IPv4 by an IPv6 socket.
-    assert sockets_in(TCP6, {2: (("127.0.0.1", 40_003), HERE)}) == {"202": 2}
-    assert sockets_in("", {2: (HERE, HERE)}) == {}
+    assert sockets_in(TCP6.splitlines(), {2: (("127.0.0.1", 40_003), HERE)}) == {"202": 2}
+    assert sockets_in([], {2: (HERE, HERE)}) == {}
 
 
 def test_descendants() -> None:
@@ -111,3 +115,13 @@ def test_a_connection_of_a_child(pair: tuple[socket.socket, socket.socket]) -> N
         assert owners([(6, child.pid, None)], [me], with_children=False) == {}
         assert owners([(6, child.pid, None)], [child.pid], with_children=False) == {6: child.pid}
         child.communicate(b"\n")
+
+
+def test_a_table_is_read_piece_by_piece() -> None:
+    # Where memory is limited there may be none for a table of many sockets.
+    tracemalloc.start()
+    try:
+        owners([(1, None, (HERE, ("127.0.0.1", 9)))], [os.getpid()], with_children=False)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()

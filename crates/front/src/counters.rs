@@ -222,6 +222,8 @@ counters! {
     cache_misses,
     /// Requests that waited for another one's response.
     cache_waits,
+    /// Kept responses that were sent stale and fetched anew without a client.
+    cache_revalidations,
     /// Bytes in the response cache now.
     cache_bytes,
     /// Responses in it now.

@@ -107,7 +107,7 @@ pub fn parse_content_length(value: &[u8]) -> Option<u64> {
 
 /// The members of a comma-separated list without white space around them; empty members are left out, as
 /// RFC 9110 section 5.6.1.2 asks of recipients.
-pub(crate) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 

@@ -318,6 +318,7 @@ fn frames_that_end_a_connection() {
         (vec![frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff])], Fault::Window),
         (vec![frame(PRIORITY_UPDATE, 0, 1, &[0; 4])], Fault::Frame),
         (vec![frame(PRIORITY_UPDATE, 0, 0, &[0; 3])], Fault::FrameSize),
+        (vec![frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\0u=1")], Fault::Frame),
         (vec![get.clone(), frame(RST_STREAM, 0, 1, &[0; 4]), data(1, b"x", 0)], Fault::Closed),
     ] {
         assert_eq!(fault(frames.clone()), wanted, "{frames:?}");
@@ -335,6 +336,45 @@ fn frames_that_end_a_connection() {
         let run = cut_with(wrong, &Limits::default(), &Bounds::default());
         assert_eq!(run.seen, [Seen::Failed(Fault::Preface)]);
         assert_eq!(run.kinds(), [SETTINGS, WINDOW_UPDATE, GOAWAY]);
+    }
+}
+
+/// Sections 5.4.2, 6.3 and 6.9: they end their stream, and the connection's other streams go on.
+#[test]
+fn faults_of_one_stream() {
+    for (wrong, code) in [
+        (frame(WINDOW_UPDATE, 0, 1, &[0; 4]), 1),
+        (frame(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff]), 3),
+        (frame(PRIORITY, 0, 1, b"\0\0\0\x01\0"), 1),
+        (frame(PRIORITY, 0, 1, &[0; 4]), 6),
+        (data(1, b"x", 0), 5),
+    ] {
+        let get = |id| headers(id, &GET, END_STREAM | END_HEADERS);
+        let run = every_cut(&wire([get(1), wrong.clone(), get(3)]));
+        assert!(
+            matches!(run.seen[..], [Seen::Head(1, true, _), Seen::Reset(1), Seen::Head(3, true, _)]),
+            "{:?}",
+            run.seen
+        );
+        let resets: Vec<_> = run.frames().into_iter().filter(|one| one.kind == RST_STREAM).collect();
+        assert_eq!(resets.iter().map(|one| one.payload.clone()).collect::<Vec<_>>(), [vec![0, 0, 0, code]]);
+    }
+}
+
+/// Whether the response was quicker than the fault must not decide whether it has a consequence.
+#[test]
+fn faults_of_a_stream_that_is_over_end_the_connection() {
+    for (wrong, fault) in [
+        (frame(WINDOW_UPDATE, 0, 1, &[0; 4]), Fault::Increment),
+        (frame(PRIORITY, 0, 1, b"\0\0\0\x01\0"), Fault::Dependency),
+        (frame(PRIORITY, 0, 1, &[0; 4]), Fault::FrameSize),
+    ] {
+        let mut peer = Peer::new(&Limits::default(), &Bounds::default());
+        peer.feed(&wire([headers(1, &GET, END_STREAM | END_HEADERS)]));
+        peer.respond(1, 204, &[]).unwrap();
+        peer.connection.release(1);
+        peer.feed(&wrong);
+        assert_eq!(peer.run.seen.last(), Some(&Seen::Failed(fault)));
     }
 }
 
@@ -386,6 +426,50 @@ fn floods_have_an_end() {
     }
 }
 
+/// Go's client, with much on its way in buffers of sockets, opens its windows for each 4 KiB that it reads, long after that was sent. Clients of
+/// server-sent events do it for each event.
+#[test]
+fn windows_opened_for_what_was_read_are_no_flood() {
+    let open = [1u32, 0].map(|id| frame(WINDOW_UPDATE, 0, id, &[0x10, 0, 0, 0]));
+    for (size, count) in [(16_384, 400), (20, 2000)] {
+        let mut peer = Peer::new(&Limits::default(), &Bounds::default());
+        peer.feed(&wire([headers(1, &GET, END_STREAM | END_HEADERS), open.concat()]));
+        peer.respond(1, 200, &[]).unwrap();
+        for _ in 0..count {
+            peer.connection.set_waiting(1, true);
+            peer.send(1, &vec![b'x'; size], false);
+        }
+        let one = [1u32, 0].map(|id| frame(WINDOW_UPDATE, 0, id, &[0, 0, 0, 8])).concat();
+        let per_frame = if size > 4096 { 4 } else { 1 };
+        peer.feed(&one.repeat(count * per_frame));
+        assert!(!matches!(peer.run.seen.last(), Some(Seen::Failed(_))), "{size}");
+        // What nothing explains has its end as before.
+        for _ in 0..70 {
+            peer.feed(&one.repeat(1000));
+        }
+        assert_eq!(peer.run.seen.last(), Some(&Seen::Failed(Fault::WindowUpdates)));
+    }
+}
+
+/// A window that is opened byte by byte explains no update of it.
+#[test]
+fn dribbled_windows_are_a_flood() {
+    let mut peer = Peer::new(&Limits::default(), &Bounds::default());
+    peer.feed(&wire([
+        frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1]),
+        headers(1, &GET, END_STREAM | END_HEADERS),
+    ]));
+    peer.respond(1, 200, &[]).unwrap();
+    for _ in 0..Bounds::default().control_frames * 3 + 20 {
+        peer.connection.set_waiting(1, true);
+        if peer.connection.may_send(1) > 0 {
+            peer.send(1, b"x", false);
+        }
+        peer.feed(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]));
+    }
+    assert_eq!(peer.run.seen.last(), Some(&Seen::Failed(Fault::WindowUpdates)));
+}
+
 /// CVE-2023-44487: open, reset, open, reset. A stream counts until its exchange is over.
 #[test]
 fn rapid_resets() {
@@ -417,7 +501,13 @@ fn resets_that_the_client_causes() {
         frame[5..9].copy_from_slice(&id.to_be_bytes());
         frame
     };
-    for fault in [overflow, data(0, b"x", 0), headers(0, &[(":method", "GET")], END_STREAM | END_HEADERS)] {
+    for fault in [
+        overflow,
+        data(0, b"x", 0),
+        headers(0, &[(":method", "GET")], END_STREAM | END_HEADERS),
+        frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
+        frame(PRIORITY, 0, 0, &[0; 4]),
+    ] {
         let is_head = fault[3] == HEADERS;
         let cycle = |id: u32| {
             let head = if is_head { Vec::new() } else { headers(id, &GET, END_STREAM | END_HEADERS) };

@@ -20,12 +20,12 @@ from pelton.cli.findings import Finding, doubtful, fault, good
 from pelton.config.bounds import Bounds
 from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError
-from pelton.loader import ApplicationError, Target, load_application
+from pelton.loader import ApplicationError, Mounts, Target, load_application
 from pelton.process.daemon import variables_of
 from pelton.sizing.limits import thread_bounds
 
 
-def check_application(target: Target, directory: Path, settings: Settings) -> list[Finding]:
+def check_application(target: Target | Mounts, directory: Path, settings: Settings) -> list[Finding]:
     """Import the application and look at its pools of connections."""
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -57,7 +57,7 @@ def _ended(code: int) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
-def _look(target: Target, directory: Path, settings: Settings) -> Iterator[Finding]:
+def _look(target: Target | Mounts, directory: Path, settings: Settings) -> Iterator[Finding]:
     os.environ.update(variables_of(settings))
     for entry in settings.python_path:
         sys.path[:0] = [str(Path(one).absolute()) for one in entry.split(",") if one]

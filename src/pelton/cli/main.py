@@ -43,7 +43,8 @@ from pelton.config.sources import ENV_FILE_VARIABLE, PORT_VARIABLE, WORKERS_VARI
 from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.load_watch import LoadWatch
 from pelton.exceptions import ConfigError, PeltonError, StartError
-from pelton.loader import ApplicationError, Target, load_application, parse_target
+from pelton.loader import ApplicationError, Mounts, Target, load_application, parse_targets
+from pelton.loader.mounts import check_mount
 from pelton.process.daemon import begin
 from pelton.process.first import leave_first_place
 from pelton.process.systemd import inherited_descriptors
@@ -54,12 +55,14 @@ _STARTED_IN = "PELTON_STARTED_IN"
 _FAILED, _USAGE, _NO_APPLICATION = 1, 2, 3
 
 
-def _serve(target: str | None, config: str | None, **given: Any) -> None:
+def _serve(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     """Serve a WSGI application.
 
     MODULE is a module name (shop, shop.wsgi) or a file (path/to/shop.py). APP is a variable in it (app), an
     attribute of one (site.wsgi), or a call that makes one (create_app(), create_app("test")). Without APP,
     pelton looks for app, application, the only application in the module, create_app() and make_app().
+
+    Several applications have a PLACE each, a path or a host: pelton main shop=/shop admin=admin.example.com.
     """
     try:
         found, settings = _configured(config, given)
@@ -78,7 +81,7 @@ def _serve(target: str | None, config: str | None, **given: Any) -> None:
         _exit_with(error, _FAILED)
 
 
-def _config(target: str | None, config: str | None, **given: Any) -> None:
+def _config(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     """Show each setting: its value, where that comes from, and what it means.
 
     Takes the same options as serving, and reads the same files and variables. Nothing is started.
@@ -88,16 +91,15 @@ def _config(target: str | None, config: str | None, **given: Any) -> None:
     except ConfigError as error:
         _exit_with(error, _USAGE)
     click.echo(configuration_text(found.resolved), color=_colour())
-    application = target or found.target
-    if application:
-        click.echo(f"Application: {application}")
+    if words := _words(target, found):
+        click.echo(f"Application: {' '.join(words)}")
     for note in found.notes:
         click.echo(f"Note: {note}")
     for warning in found.warnings:
         click.echo(f"Warning: {warning}")
 
 
-def _check(target: str | None, config: str | None, **given: Any) -> None:
+def _check(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     """Check everything that can be checked without serving; the exit code is 0 if pelton could start.
 
     Takes the same options as serving: are the settings right, are the addresses free, can files be read and
@@ -105,7 +107,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
     """
     try:
         found, settings = _configured(config, given)
-        parsed = _target(target, found) if target or found.target else None
+        parsed = _target(target, found) if _words(target, found) else None
     except ConfigError as error:
         _exit_with(error, _USAGE)
     from pelton.cli import checks
@@ -136,7 +138,7 @@ def _check(target: str | None, config: str | None, **given: Any) -> None:
         sys.exit(_FAILED)
 
 
-def _tls_report(target: str | None, config: str | None, **given: Any) -> None:
+def _tls_report(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     """Print what a scanner of TLS would find: versions, cipher suites, certificates, dates.
 
     Takes the same options as serving, and reads the same files. Nothing is started.
@@ -167,7 +169,9 @@ def _migrate(argument: tuple[str, ...]) -> None:
         _exit_with(error, _USAGE)
 
 
-def _deploy(kind: str, target: str | None, output: Path | None, config: str | None, **given: Any) -> None:
+def _deploy(
+    kind: str, target: tuple[str, ...], output: Path | None, config: str | None, **given: Any
+) -> None:
     """Write the files that run this application on a machine, from the settings that are in effect.
 
     KIND is what they are for. Takes the same options as serving. Without --output they are printed.
@@ -179,7 +183,9 @@ def _deploy(kind: str, target: str | None, output: Path | None, config: str | No
         _target(target, found)
     except ConfigError as error:
         _exit_with(error, _USAGE)
-    files = TARGETS[kind](Facts(target or found.target or "", Path.cwd(), settings, found.resolved))
+    files = TARGETS[kind](
+        Facts(target or tuple(filter(None, [found.target])), Path.cwd(), settings, found.resolved)
+    )
     for file in files:
         if output is None:
             click.echo(f"# {file.name}\n{file.text}")
@@ -246,11 +252,19 @@ def _directory_of_the_start() -> Path:
     return Path(os.environ.get(_STARTED_IN, directory))
 
 
-def _target(target: str | None, found: Configuration) -> Target:
-    chosen = target or found.target
-    if chosen is None:
+def _words(target: tuple[str, ...], found: Configuration) -> list[str]:
+    """All applications, with their places. Words of the command count in the place of what a file names."""
+    words = list(target or ([found.target] if found.target else ()))
+    return [*words, *(word for word in found.settings.mount if word not in words)]
+
+
+def _target(target: tuple[str, ...], found: Configuration) -> Target | Mounts:
+    words = _words(target, found)
+    if not words:
         raise ConfigError("No application is named.", "Write for example: pelton shop:app")
-    return parse_target(chosen)
+    for word in found.settings.mount:
+        check_mount(word)
+    return parse_targets(words)
 
 
 def _working_directory() -> Path:
@@ -261,7 +275,7 @@ def _working_directory() -> Path:
     return directory
 
 
-def _serve_checked(target: Target, settings: Settings, found: Configuration) -> None:
+def _serve_checked(target: Target | Mounts, settings: Settings, found: Configuration) -> None:
     if not settings.workers or settings.reload:
         # A supervisor is a good process 1 itself.
         leave_first_place()
@@ -364,7 +378,10 @@ class _Main(Command):
 def _command(callback: Callable[..., None], name: str) -> Command:
     return Command(
         name,
-        params=[click.Argument(["target"], metavar="[MODULE[:APP]]", required=False), *_common_options()],
+        params=[
+            click.Argument(["target"], metavar="[MODULE[:APP][=PLACE]]", nargs=-1),
+            *_common_options(),
+        ],
         callback=callback,
         help=callback.__doc__,
         context_settings=_CONTEXT_SETTINGS,
@@ -407,7 +424,7 @@ _COMMANDS: dict[str, Callable[[], click.Command]] = {
         "deploy",
         params=[
             click.Argument(["kind"], metavar="KIND", type=click.Choice(_DEPLOYED)),
-            click.Argument(["target"], metavar="[MODULE[:APP]]", required=False),
+            click.Argument(["target"], metavar="[MODULE[:APP][=PLACE]]", nargs=-1),
             click.Option(
                 ["-o", "--output"],
                 type=click.Path(file_okay=False, path_type=Path),
@@ -440,7 +457,7 @@ def commands() -> dict[str, click.Command]:
 main = _Main(
     "pelton",
     params=[
-        _Target(["target"], metavar="MODULE[:APP]", required=False),
+        _Target(["target"], metavar="MODULE[:APP][=PLACE]", nargs=-1),
         *_common_options(),
         click.Option(
             ["-v", "--version"],

@@ -18,13 +18,13 @@ from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.load_watch import LoadWatch
 from pelton.exceptions import ConfigError
 from pelton.front.running import Running
-from pelton.loader import Target, load_application
+from pelton.loader import Mounts, Target, load_application
 from pelton.net.opened import open_all
 
 LOGGER = logging.getLogger("pelton")
 
 
-def serve_reloading(target: Target, directory: Path, settings: Settings) -> int:
+def serve_reloading(target: Target | Mounts, directory: Path, settings: Settings) -> int:
     """Serve until the end; returns the exit code. Raises PeltonError."""
     if settings.workers:
         raise ConfigError("reload: it serves in one process.", "Leave --workers or --reload out.")

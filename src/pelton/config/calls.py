@@ -41,6 +41,8 @@ def check_call(settings: Settings, *, serves_alone: bool) -> None:
                 f"{row.name} means nothing in a call.",
                 _INSTEAD.get(row.name, "It is the command's."),
             )
+        if row.name == "mount":
+            raise ConfigError("mount means nothing in a call.", "Werkzeug's DispatcherMiddleware does it.")
         if row.name in _MESSAGES and not serves_alone:
             if row.name == "log_syslog" and settings.access_log == "syslog":
                 # It says where to.

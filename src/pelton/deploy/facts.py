@@ -37,7 +37,8 @@ class File:
 class Facts:
     """The application and its settings, as far as deployment is concerned."""
 
-    target: str
+    # As they are written; none where --mount says all.
+    targets: tuple[str, ...]
     directory: Path
     settings: Settings
     resolved: Resolved
@@ -45,7 +46,8 @@ class Facts:
     @property
     def name(self) -> str:
         """A short name for units, images and upstreams: the module's first part."""
-        module = self.target.partition(":")[0]
+        words = self.targets or self.settings.mount or ("",)
+        module = words[0].partition("=")[0].partition(":")[0]
         stem = Path(module).stem if "/" in module else module.partition(".")[0]
         return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "app"
 
@@ -56,7 +58,7 @@ class Facts:
 
     def command(self, executable: str, *binds: str, extra: tuple[str, ...] = ()) -> list[str]:
         """The command line that starts it with the settings that somebody has made."""
-        words = [executable, self.target]
+        words = [executable, *self.targets]
         for bind in binds:
             words += ["--bind", bind]
         for row in TABLE:

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Final
 
 _PROC: Final = Path("/proc")
-# Of each table; a line has about 150 bytes, so this is 100,000 sockets.
-_MOST_TABLE: Final = 16 * 1024 * 1024
+_MOST_SOCKETS: Final = 100_000
 _MOST_DESCRIPTORS: Final = 100_000
 _MOST_PROCESSES: Final = 20_000
 # The columns of /proc/net/tcp: local address, remote address, inode.
@@ -85,20 +84,22 @@ def _inodes(wanted: Mapping[int, tuple[Address, Address]]) -> dict[str, int]:
     inodes: dict[str, int] = {}
     if wanted:
         for table in ("tcp", "tcp6"):
-            with contextlib.suppress(OSError), (_PROC / "net" / table).open("rb") as file:
-                inodes |= sockets_in(file.read(_MOST_TABLE).decode("ascii", "replace"), wanted)
+            # Line by line: where memory is limited there may be none for a table of many sockets.
+            path = _PROC / "net" / table
+            with contextlib.suppress(OSError), path.open(encoding="ascii", errors="replace") as lines:
+                inodes |= sockets_in(islice(lines, _MOST_SOCKETS), wanted)
     return inodes
 
 
-def sockets_in(table: str, wanted: Mapping[int, tuple[Address, Address]]) -> dict[str, int]:
-    """The lines of ``/proc/net/tcp`` or ``tcp6`` with these addresses (local, remote): number by inode."""
+def sockets_in(lines: Iterable[str], wanted: Mapping[int, tuple[Address, Address]]) -> dict[str, int]:
+    """Those of ``/proc/net/tcp`` or ``tcp6`` with these addresses (local, remote): number by inode."""
     ends = {
         (_end(local, mapped), _end(remote, mapped)): number
         for number, (local, remote) in wanted.items()
         for mapped in (False, True)
     }
     found = {}
-    for line in table.splitlines()[1:]:
+    for line in lines:
         columns = line.split()
         if len(columns) > _INODE:
             number = ends.get((columns[_LOCAL], columns[_REMOTE]))

@@ -23,6 +23,7 @@ from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
 from pelton.exceptions import ConfigError, PeltonError
 from pelton.front.settings import front_settings
+from pelton.front.surviving import surviving
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
 from pelton.net.opened import Opened
@@ -202,12 +203,13 @@ class _Front:
         """Runs on "pelton-notices"."""
         levels = logging.getLevelNamesMapping()
         while (notice := self._front.next_notice()) is not None:
-            if notice.message:
-                LOGGER.log(levels[notice.level.upper()], "%s", notice.message)
-            if notice.event == "waiting":
-                self._look_at(notice)
-            if (asked := notice.asked) is not None:
-                self._admin.ask(asked)
+            with surviving():
+                if notice.message:
+                    LOGGER.log(levels[notice.level.upper()], "%s", notice.message)
+                if notice.event == "waiting":
+                    self._look_at(notice)
+                if (asked := notice.asked) is not None:
+                    self._admin.ask(asked)
             if notice.event is not None and notice.worker is not None:
                 self._tell(notice.event, notice.worker)
         self._front.join()

@@ -21,6 +21,7 @@ from pelton.config.address import TcpAddress
 from pelton.config.settings import Settings
 from pelton.diagnostics.socket_owners import owners
 from pelton.exceptions import PeltonError
+from pelton.front.surviving import surviving
 from pelton.logs.access import open_access_log_of
 from pelton.logs.level_counts import LevelCounts
 from pelton.net.listeners import Listener
@@ -254,18 +255,8 @@ class Running:
         """Runs on "pelton-notices"."""
         try:
             while (notice := self._front.next_notice()) is not None:
-                if notice.message:
-                    more = ""
-                    if notice.event == "stuck":
-                        more = (
-                            "; its thread is lost for others. With --workers the process would be replaced."
-                        )
-                    level = logging.getLevelNamesMapping()[notice.level.upper()]
-                    LOGGER.log(level, "%s%s", notice.message, more)
-                if notice.event == "waiting":
-                    self._look_at(notice)
-                if (asked := notice.asked) is not None:
-                    self._admin.ask(asked)
+                with surviving():
+                    self._heed(notice)
             self._front.join()
         finally:
             # Without a front no request comes any more, so a drained worker needs no stop() to come to its
@@ -273,6 +264,18 @@ class Running:
             self._runner.stop()
             self._ended.set()
             self._when_ended()
+
+    def _heed(self, notice: _engine.Notice) -> None:
+        if notice.message:
+            more = ""
+            if notice.event == "stuck":
+                more = "; its thread is lost for others. With --workers the process would be replaced."
+            level = logging.getLevelNamesMapping()[notice.level.upper()]
+            LOGGER.log(level, "%s%s", notice.message, more)
+        if notice.event == "waiting":
+            self._look_at(notice)
+        if (asked := notice.asked) is not None:
+            self._admin.ask(asked)
 
     def _look_at(self, notice: _engine.Notice) -> None:
         """Which of the requests that wait were made by requests of this process."""

@@ -110,7 +110,12 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
         "pelton_cache_requests_total",
         "Requests that met the response cache, by the result.",
         "result",
-        {"hit": "cache_hits", "miss": "cache_misses", "wait": "cache_waits"},
+        {
+            "hit": "cache_hits",
+            "miss": "cache_misses",
+            "wait": "cache_waits",
+            "revalidate": "cache_revalidations",
+        },
     ),
     ("pelton_cache_evictions_total", "Responses that made room in the cache.", "", {"": "cache_evictions"}),
     ("pelton_static_files_sent_total", "Static files sent by the front.", "", {"": "files_sent"}),

@@ -15,6 +15,10 @@ _RULE_END = "/<path:filename>"
 def static_folders(application: Any) -> list[tuple[str, str]]:
     """Paths of requests and folders; none for what is not Flask's, or has no such folder."""
     found: dict[str, str] = {}
+    # Of several applications (`pelton.loader.mounts`) those under a host have none here: paths have no hosts.
+    for place, mounted in getattr(application, "mounted", ()):
+        if not place.host:
+            found |= {place.path + path: folder for path, folder in static_folders(mounted)}
     for rule in _rules(application):
         owner = _owner(application, str(rule.endpoint))
         folder = getattr(owner, "static_folder", None)

@@ -16,7 +16,7 @@ from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import kind_of
 from pelton.exceptions import ConfigError, PeltonError, StartError
-from pelton.loader import ApplicationError, Target
+from pelton.loader import ApplicationError, Mounts, Target
 from pelton.logs.level_counts import LevelCounts
 from pelton.logs.unwaited import leave_to_loop
 from pelton.net.opened import Opened, open_all
@@ -37,7 +37,7 @@ from pelton.version import VERSION
 LOGGER = logging.getLogger("pelton")
 
 
-def serve(target: Target, directory: Path, settings: Settings) -> int:
+def serve(target: Target | Mounts, directory: Path, settings: Settings) -> int:
     """Serve with worker processes until the end; returns the exit code. Raises PeltonError.
 
     ``directory``: what paths in ``target`` are relative to.
@@ -77,7 +77,7 @@ def _check_certificates(settings: Settings, opened: Opened) -> None:
 
 
 def _supervise(
-    target: Target,
+    target: Target | Mounts,
     directory: Path,
     settings: Settings,
     rules: Rules,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pelton.config.settings import Settings
-from pelton.loader import Target
+from pelton.loader import Mounts, Target
 from pelton.net.opened import Opened
 
 # Its random name has to be drawn in the supervisor, before anything is forked.
@@ -45,7 +45,7 @@ class RealPrograms:
     """Those of pelton. ``settings`` are the front's; ``supervisor``: its pid."""
 
     def __init__(
-        self, target: Target, directory: Path, settings: Settings, opened: Opened, supervisor: int
+        self, target: Target | Mounts, directory: Path, settings: Settings, opened: Opened, supervisor: int
     ) -> None:
         self._target = target
         self._directory = directory

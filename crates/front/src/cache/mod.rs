@@ -46,22 +46,36 @@ impl Cache {
         }
     }
 
+    /// What a request's fetch is told apart by: its target, and what it has in the fields by which the kept variants of that differ, so
+    /// that nobody waits for a response that is somebody else's.
+    pub(crate) fn key<'r>(
+        &self,
+        target: &[u8],
+        request: impl Iterator<Item = (&'r [u8], &'r [u8])> + Clone,
+    ) -> Box<[u8]> {
+        let mut key = target.to_vec();
+        if let Some(newest) = self.store.newest(target) {
+            newest.selection.append_values(request, &mut key);
+        }
+        key.into()
+    }
+
     /// A fetch begins. Its end is told through the inbox, whatever happens.
-    pub(crate) fn begin_fetch(&mut self, target: &[u8]) -> FetchId {
+    pub(crate) fn begin_fetch(&mut self, target: &[u8], key: Box<[u8]>) -> FetchId {
         self.serials += 1;
         let serial = self.serials;
-        self.fetches.entry(target.into()).or_insert(Fetch { serial, waiters: Vec::new() });
-        FetchId { target: target.into(), serial }
+        self.fetches.entry(key.clone()).or_insert(Fetch { serial, waiters: Vec::new() });
+        FetchId { target: target.into(), key, serial }
     }
 
     /// Whether somebody fetches this.
-    pub(crate) fn is_fetched(&self, target: &[u8]) -> bool {
-        self.fetches.contains_key(target)
+    pub(crate) fn is_fetched(&self, key: &[u8]) -> bool {
+        self.fetches.contains_key(key)
     }
 
     /// Waits for a fetch that is under way. False: there is none, or so many wait already.
-    pub(crate) fn wait(&mut self, target: &[u8], id: ExchangeId, most: usize) -> bool {
-        match self.fetches.get_mut(target) {
+    pub(crate) fn wait(&mut self, key: &[u8], id: ExchangeId, most: usize) -> bool {
+        match self.fetches.get_mut(key) {
             Some(fetch) if fetch.waiters.len() < most => {
                 fetch.waiters.push(id);
                 true
@@ -72,9 +86,9 @@ impl Cache {
 
     /// The fetch has ended; gives who has waited for it.
     pub(crate) fn end_fetch(&mut self, fetch: &FetchId) -> Vec<ExchangeId> {
-        match self.fetches.get(&fetch.target) {
+        match self.fetches.get(&fetch.key) {
             Some(present) if present.serial == fetch.serial => {
-                self.fetches.remove(&fetch.target).map(|fetch| fetch.waiters).unwrap_or_default()
+                self.fetches.remove(&fetch.key).map(|fetch| fetch.waiters).unwrap_or_default()
             }
             _ => Vec::new(),
         }

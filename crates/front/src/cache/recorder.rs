@@ -3,6 +3,7 @@
 //! Owns the decision at the head, and the copy of the body. What came of it is told through the cache's inbox, which the event loop
 //! reads in the same turn; a recorder that is dropped before the end says so, too. Runs on the front's thread.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pelton_http::caching::status::{CacheStatus, Forwarded, write_cache_status};
@@ -11,6 +12,7 @@ use pelton_http::caching::{
     survives_validation, tags,
 };
 use pelton_http::conditions::{Outcome, Validators, date, evaluate};
+use pelton_http::header_policy::{list_members, parse_content_length};
 use pelton_http::{ContentCoding, Known};
 
 use crate::cache::store::{Coded, Entry, EntryId};
@@ -28,8 +30,8 @@ pub(crate) enum News {
     Stored { fetch: FetchId, entry: Box<Entry> },
     /// What is kept is still right, with another head.
     Validated { fetch: FetchId, id: EntryId, fields: Vec<OwnField>, lifetime: Lifetime, age: Age },
-    /// It may not be kept.
-    NotStored { fetch: FetchId },
+    /// It may not be kept; neither may what it was to take the place of, if that is named.
+    NotStored { fetch: FetchId, outdated: Option<EntryId> },
     /// It has no end, or none that anybody will see.
     Abandoned { fetch: FetchId },
     /// This is what a kept response has become by compression.
@@ -38,10 +40,11 @@ pub(crate) enum News {
     Changed { targets: Vec<Box<[u8]>> },
 }
 
-/// Names one fetch: its target, and a number unlike those of others.
+/// Names one fetch: its target, what it is told apart by (`Cache::key`), and a number unlike those of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FetchId {
     pub(crate) target: Box<[u8]>,
+    pub(crate) key: Box<[u8]>,
     pub(crate) serial: u64,
 }
 
@@ -108,6 +111,8 @@ pub(crate) struct Recorder {
     pub(crate) asked: Asked,
     pub(crate) kept: Option<Kept>,
     pub(crate) most_bytes: usize,
+    /// What was kept, once the application has said something else than that it is still right, and has not failed.
+    outdated: Option<EntryId>,
     state: State,
     has_told: bool,
 }
@@ -120,7 +125,8 @@ impl Recorder {
         kept: Option<Kept>,
         most_bytes: usize,
     ) -> Self {
-        Recorder { inbox, fetch, asked, kept, most_bytes, state: State::Waiting, has_told: false }
+        let state = State::Waiting;
+        Recorder { inbox, fetch, asked, kept, most_bytes, outdated: None, state, has_told: false }
     }
 
     fn tell(&mut self, news: News) {
@@ -130,8 +136,8 @@ impl Recorder {
     }
 
     fn not_stored(&mut self) {
-        let fetch = self.fetch.clone();
-        self.tell(News::NotStored { fetch });
+        let (fetch, outdated) = (self.fetch.clone(), self.outdated);
+        self.tell(News::NotStored { fetch, outdated });
     }
 
     fn status(&self, of_application: Option<u16>, stored: bool) -> Vec<u8> {
@@ -235,17 +241,23 @@ impl Filter for Recorder {
             if head.status == 304 || (has_failed && stands_in(&kept.lifetime, age, &self.asked.directives)) {
                 return self.replace(head, kept);
             }
+            self.outdated = (head.status < 500).then_some(kept.id);
         }
-        let length = head.find(b"content-length").and_then(pelton_http::header_policy::parse_content_length);
+        let length = head.find(b"content-length").and_then(parse_content_length);
         let is_too_large = length.is_some_and(|length| length > self.most_bytes as u64);
         let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));
         let storable = self.storable(head.status, fields).filter(|_| !is_too_large);
         let is_stored = storable.is_some();
         if let Some(storable) = storable {
+            // RFC 9111 section 3.1: what `Connection` names concerns this one response.
+            let of_connection = |name: &[u8]| {
+                let all = head.fields.iter().filter(|(one, _)| one.eq_ignore_ascii_case(b"connection"));
+                all.flat_map(|(_, value)| list_members(value)).any(|one| one.eq_ignore_ascii_case(name))
+            };
             let mut fields: Vec<OwnField> = head
                 .fields
                 .iter()
-                .filter(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"))
+                .filter(|(name, _)| !name.eq_ignore_ascii_case(b"content-length") && !of_connection(name))
                 .map(|(name, value)| (name.as_ref().into(), value.as_ref().into()))
                 .collect();
             self.add_date(&mut fields);
@@ -331,6 +343,10 @@ pub(crate) struct Invalidator {
 
 impl Filter for Invalidator {
     fn head(&mut self, head: &mut Head<'_>) -> bool {
+        if head.status < 200 {
+            return false;
+        }
+        say_forwarded(head, Forwarded::Method);
         if (200..400).contains(&head.status) {
             let mut targets = vec![self.target.clone()];
             for name in [&b"location"[..], b"content-location"] {
@@ -350,6 +366,43 @@ impl Invalidator {
         let path = value.strip_prefix(&*self.origin).unwrap_or(value);
         (path.starts_with(b"/") && !path.starts_with(b"//")).then_some(path)
     }
+}
+
+/// Says why the cache had no part in a response, and hides what is meant for it only.
+#[derive(Debug)]
+pub(crate) struct Bypass(pub(crate) Forwarded);
+
+impl Filter for Bypass {
+    fn head(&mut self, head: &mut Head<'_>) -> bool {
+        if head.status >= 200 {
+            say_forwarded(head, self.0);
+        }
+        false
+    }
+}
+
+fn say_forwarded(head: &mut Head<'_>, why: Forwarded) {
+    let mut value = Vec::new();
+    write_cache_status(&mut value, &CacheStatus { forwarded: Some(why), ..CacheStatus::default() });
+    head.remove(b"cache-tag");
+    head.fields.push((b"Cache-Status"[..].into(), value.into()));
+}
+
+/// Lets nothing of a body pass: nobody reads it. `Recorder` stands before it.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    /// The other end of the connection; closed with the exchange.
+    pub(crate) _other_end: OwnedFd,
+}
+
+impl Filter for Unread {
+    fn head(&mut self, head: &mut Head<'_>) -> bool {
+        head.remove(b"content-length");
+        head.known_length = None;
+        true
+    }
+
+    fn body(&mut self, _piece: &[u8], _out: &mut Vec<u8>) {}
 }
 
 /// Watches a kept response on its way through the compression, so that the next client gets what comes out of it now.

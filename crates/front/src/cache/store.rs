@@ -165,6 +165,19 @@ impl Store {
         self.kept.get(id.place).filter(|kept| kept.serial == id.serial).map(|kept| &kept.entry)
     }
 
+    /// The newest response to a target, whatever it was selected by.
+    pub(crate) fn newest(&self, target: &[u8]) -> Option<&Entry> {
+        let place = self.by_target.get(target)?.last()?;
+        self.kept.get(*place).map(|kept| &kept.entry)
+    }
+
+    /// Forgets one response.
+    pub(crate) fn forget(&mut self, id: EntryId) {
+        if self.get(id).is_some() {
+            self.remove(id.place);
+        }
+    }
+
     /// Keeps a response, in the place of the one that the same requests have selected so far. None: it is too large.
     pub(crate) fn insert(&mut self, mut entry: Entry) -> Option<EntryId> {
         entry.tags.truncate(MOST_TAGS);

@@ -8,7 +8,7 @@ use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Driver};
 use crate::event_loop::EventLoop;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, ExchangeId};
 use crate::memory;
 use crate::notices::Level;
 use crate::response::own::OwnResponse;
@@ -170,8 +170,13 @@ impl EventLoop {
         }
     }
 
-    /// Takes a connection in.
-    pub(crate) fn adopt(&mut self, transport: Transport, peer: Peer, listener: ListenerKind) -> ConnectionId {
+    /// Puts a connection into the tables, with the exchange of its first request. None: the poller cannot take it.
+    pub(crate) fn take_in(
+        &mut self,
+        transport: Transport,
+        peer: Peer,
+        listener: ListenerKind,
+    ) -> Option<(ConnectionId, ExchangeId)> {
         let raw = transport.raw();
         let exchange = self.exchanges.insert(Exchange::new(ConnectionId::nobody(), self.backlog.clone()));
         let driver = match listener.protocol {
@@ -189,13 +194,24 @@ impl EventLoop {
             self.connections.remove(id);
             self.exchanges.remove(exchange);
             self.shared.counters.accept_failures.up();
-            return id;
+            return None;
         }
+        Some((id, exchange))
+    }
+
+    /// Takes a client's connection in. None: the poller cannot take it.
+    pub(crate) fn adopt(
+        &mut self,
+        transport: Transport,
+        peer: Peer,
+        listener: ListenerKind,
+    ) -> Option<ConnectionId> {
+        let (id, exchange) = self.take_in(transport, peer, listener)?;
         self.shared.counters.connections_accepted.up();
         let is_shaking = self.connections.get(id).is_some_and(|connection| connection.transport.is_shaking());
         if is_shaking {
             if !self.admit_handshake(id) {
-                return id;
+                return Some(id);
             }
         } else {
             // A connection that never says anything has no more time than one that is slow with its head.
@@ -205,12 +221,12 @@ impl EventLoop {
             self.shared.counters.connections_refused.up();
             if is_shaking {
                 self.close(id, CloseReason::HandshakeRefused);
-                return id;
+                return Some(id);
             }
             self.respond_itself(exchange, OwnResponse::TooManyConnections);
             self.drive(id);
         }
-        id
+        Some(id)
     }
 
     /// Counts a connection for its address; false when that has too many. Clients of unix sockets and of admin listeners and trusted proxies have

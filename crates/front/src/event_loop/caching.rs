@@ -8,22 +8,30 @@ use std::sync::Arc;
 use pelton_http::caching::status::{CacheStatus, Forwarded, write_cache_status};
 use pelton_http::caching::{RequestDirectives, Reuse, invalidates, reuse};
 use pelton_http::{ContentCoding, Field, Known, Span, Version};
+use socket2::{Domain, Socket, Type};
 
 use crate::cache::page_ranges::PageRanges;
-use crate::cache::recorder::{Asked, Capture, Invalidator, Kept, News, OwnField, Recorder, is_not_modified};
+use crate::cache::recorder::{
+    Asked, Bypass, Capture, Invalidator, Kept, News, OwnField, Recorder, Unread, is_not_modified,
+};
 use crate::cache::store::{Entry, EntryId, Found};
+use crate::connection::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::exchange::{ExchangeId, Pending, State};
 use crate::response::filters::{self, Filter, Filters, Head};
 use crate::response::own::{Part, Response};
 use crate::scheduling::ask::Load;
+use crate::transport::Transport;
+use crate::transport::listener::{ListenerKind, Protocol, Role};
 
 /// What is to become of a request.
 enum Way {
-    /// To the application; the cache has nothing to do with it.
-    Around,
+    /// To the application; the cache has nothing to do with it, and why.
+    Around(Forwarded),
     /// From the cache.
     Hit(EntryId),
+    /// The same, and it is fetched anew behind the client's back.
+    HitAndFetch(EntryId),
     /// Somebody fetches it already.
     Wait,
     /// To the application, and its response is recorded.
@@ -44,7 +52,7 @@ impl EventLoop {
     ) -> bool {
         let method = self.head.method.of(bytes);
         let Some(cache) = &mut self.cache else { return false };
-        let (target, origin) = key_of(&self.head, bytes, is_tls);
+        let (target, origin) = target_of(&self.head, bytes, is_tls);
         if invalidates(method) {
             let watch =
                 Invalidator { inbox: cache.inbox.clone(), target: target.into(), origin: origin.into() };
@@ -56,10 +64,19 @@ impl EventLoop {
             return false;
         }
         let request = self.directives(bytes);
-        match self.way(&target, method == b"HEAD", &request, bytes) {
-            Way::Around => false,
+        match self.way(&target, method == b"HEAD", &request, bytes, false) {
+            Way::Around(why) => {
+                self.add_filter(id, Box::new(Bypass(why)));
+                false
+            }
             Way::Hit(entry) => {
                 self.respond_from_cache(id, entry, bytes, false);
+                true
+            }
+            Way::HitAndFetch(entry) => {
+                let connection = self.exchanges.get(id).map(|exchange| exchange.connection);
+                self.respond_from_cache(id, entry, bytes, false);
+                self.fetch_beside(connection, &target, entry, request, bytes);
                 true
             }
             Way::Wait => self.wait_for_fetch(id, &target, bytes),
@@ -88,11 +105,20 @@ impl EventLoop {
         RequestDirectives::read(all(Known::CacheControl), all(Known::Pragma).next())
     }
 
-    fn way(&mut self, target: &[u8], is_head: bool, request: &RequestDirectives, bytes: &[u8]) -> Way {
+    /// `has_waited`: it has had to do with somebody else's fetch already, and does not wait for another one of the same page.
+    fn way(
+        &mut self,
+        target: &[u8],
+        is_head: bool,
+        request: &RequestDirectives,
+        bytes: &[u8],
+        has_waited: bool,
+    ) -> Way {
         let now = self.now_ms / 1000;
-        let Some(cache) = &mut self.cache else { return Way::Around };
+        let Some(cache) = &mut self.cache else { return Way::Around(Forwarded::Bypass) };
         let fields = self.head.fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes)));
-        let found = cache.store.find(target, fields);
+        let found = cache.store.find(target, fields.clone());
+        let is_fetched = cache.is_fetched(&cache.key(target, fields));
         let entry = match found {
             Found::Entry(id) => cache.store.get(id).map(|entry| (id, entry)),
             Found::OtherVariants | Found::Nothing => None,
@@ -104,26 +130,33 @@ impl EventLoop {
                 return Way::Refuse;
             }
             // What the client says of its own copy or of parts is between it and the application, unless something is kept.
-            if is_head || is_partial || request.no_store || cache.is_passed(target, now) {
-                return Way::Around;
-            }
-            if cache.is_fetched(target) {
-                return Way::Wait;
+            if is_head || is_partial || request.no_store {
+                return Way::Around(Forwarded::Bypass);
             }
             let why = if found == Found::Nothing { Forwarded::UriMiss } else { Forwarded::VaryMiss };
+            if cache.is_passed(target, now) {
+                return Way::Around(why);
+            }
+            if is_fetched {
+                return Way::Wait;
+            }
             return Way::Fetch(why, None);
         };
-        let is_fetched = cache.is_fetched(target);
+        // The response to one request is never fresh for another one: nobody waits for it.
+        let is_shareable = !request.no_cache
+            && request.max_age != Some(0)
+            && !entry.lifetime.always_validated
+            && entry.lifetime.fresh > 0;
         let why =
             if request.no_cache || request.max_age.is_some() { Forwarded::Request } else { Forwarded::Stale };
         match reuse(&entry.lifetime, entry.age.at(now), request) {
             Reuse::Fresh => Way::Hit(id),
-            // One request waits for the application, all others get what is there.
-            Reuse::WhileRevalidating if is_fetched => Way::Hit(id),
-            _ if request.only_if_cached => Way::Refuse,
-            _ if is_head || request.no_store => Way::Around,
-            Reuse::Validate if is_fetched && !request.no_cache => Way::Wait,
-            Reuse::WhileRevalidating | Reuse::Validate => Way::Fetch(why, Some(id)),
+            Reuse::WhileRevalidating if is_fetched || is_head => Way::Hit(id),
+            Reuse::WhileRevalidating => Way::HitAndFetch(id),
+            Reuse::Validate if request.only_if_cached => Way::Refuse,
+            Reuse::Validate if is_head || request.no_store => Way::Around(why),
+            Reuse::Validate if is_fetched && is_shareable && !has_waited => Way::Wait,
+            Reuse::Validate => Way::Fetch(why, Some(id)),
         }
     }
 
@@ -168,6 +201,10 @@ impl EventLoop {
 
     /// The ranges of a kept page that are wanted, if they are.
     fn part_of(&self, entry: &Entry, bytes: &[u8]) -> Option<PageRanges> {
+        // Ranges are defined for GET only (RFC 9110 section 14.2).
+        if self.head.method.of(bytes) != b"GET" {
+            return None;
+        }
         let fields = self.head.fields.iter().map(|field| (field.known, field.value.of(bytes)));
         PageRanges::of(entry.status, &entry.fields, entry.body.len(), fields)
     }
@@ -216,7 +253,8 @@ impl EventLoop {
     /// Holds the request back until the fetch that is under way has ended.
     fn wait_for_fetch(&mut self, id: ExchangeId, target: &[u8], bytes: &[u8]) -> bool {
         let most = self.settings.queue_length.max(1);
-        let is_waiting = self.cache.as_mut().is_some_and(|cache| cache.wait(target, id, most));
+        let key = self.fetch_key(target, bytes);
+        let is_waiting = self.cache.as_mut().is_some_and(|cache| cache.wait(&key, id, most));
         let Some(exchange) = self.exchanges.get_mut(id).filter(|_| is_waiting) else { return false };
         exchange.pending = Some(Box::new(Pending {
             head: self.head.clone(),
@@ -232,6 +270,53 @@ impl EventLoop {
         true
     }
 
+    fn fetch_key(&self, target: &[u8], bytes: &[u8]) -> Box<[u8]> {
+        let fields = self.head.fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes)));
+        self.cache.as_ref().map_or_else(Box::default, |cache| cache.key(target, fields))
+    }
+
+    /// What is kept has been sent to a client on `of`, and is fetched anew by a request that has no client: it stands in the table like any other,
+    /// with all bounds and clocks, and whatever is sent to it goes nowhere. (RFC 5861 section 3.)
+    fn fetch_beside(
+        &mut self,
+        of: Option<ConnectionId>,
+        target: &[u8],
+        entry: EntryId,
+        request: RequestDirectives,
+        bytes: &[u8],
+    ) {
+        if self.draining {
+            return;
+        }
+        let Some(peer) = of.and_then(|id| self.connections.get(id)).map(|connection| connection.peer) else {
+            return;
+        };
+        let listener = of.and_then(|id| self.connections.get(id)).map_or(0, |connection| connection.listener);
+        // Whoever wants to know why it cannot be: there is no descriptor left, and the next request tries again.
+        let Ok((ours, other_end)) = Socket::pair(Domain::UNIX, Type::STREAM.nonblocking(), None) else {
+            return;
+        };
+        let kind =
+            ListenerKind { number: listener, role: Role::Application, protocol: Protocol::Http1, tls: false };
+        let Some((connection, id)) = self.take_in(Transport::plain(ours), peer, kind) else { return };
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.version = Version::Http11;
+            exchange.is_tls = peer.is_tls;
+            exchange.keep_alive = false;
+            exchange.received_whole = true;
+            let unread = Unread { _other_end: other_end.into() };
+            exchange.filters.get_or_insert_default().add(Box::new(unread));
+        }
+        self.shared.counters.cache_revalidations.up();
+        // The client's own head is still needed by its response.
+        let head = self.head.clone();
+        let mut changed = Vec::new();
+        self.fetch(id, target, Forwarded::Stale, Some(entry), request, bytes, &mut changed);
+        self.submit(id, &changed, Load::Inline(&[]));
+        self.head = head;
+        self.again.push(connection);
+    }
+
     /// The request goes to the application, and a recorder stands behind it. What is kept and stale is validated by its own tag or date.
     #[allow(clippy::too_many_arguments, reason = "one value for each thing that was found out")]
     fn fetch(
@@ -244,6 +329,7 @@ impl EventLoop {
         bytes: &[u8],
         changed: &mut Vec<u8>,
     ) {
+        let key = self.fetch_key(target, bytes);
         let asked = Asked {
             fields: (self.head.fields.iter())
                 .map(|field| (field.name.of(bytes).into(), field.value.of(bytes).into()))
@@ -296,7 +382,7 @@ impl EventLoop {
             *changed = seen;
         }
         let Some(cache) = &mut self.cache else { return };
-        let fetch = cache.begin_fetch(target);
+        let fetch = cache.begin_fetch(target, key);
         let most = cache.store.most_body_bytes();
         let recorder = Recorder::new(cache.inbox.clone(), fetch, asked, kept, most);
         self.shared.counters.cache_misses.up();
@@ -329,7 +415,10 @@ impl EventLoop {
                     cache.store.freshen(id, fields, lifetime, age);
                     (cache.end_fetch(&fetch), false)
                 }
-                News::NotStored { fetch } => {
+                News::NotStored { fetch, outdated } => {
+                    if let Some(id) = outdated {
+                        cache.store.forget(id);
+                    }
                     cache.pass(&fetch.target, now);
                     (cache.end_fetch(&fetch), true)
                 }
@@ -368,7 +457,12 @@ impl EventLoop {
         let Pending { head, bytes, .. } = *pending;
         let before = std::mem::replace(&mut self.head, head);
         let mut changed = Vec::new();
-        let has_response = !alone && self.look_again(id, is_tls, &bytes, &mut changed);
+        let has_response = if alone {
+            self.add_filter(id, Box::new(Bypass(Forwarded::UriMiss)));
+            false
+        } else {
+            self.look_again(id, is_tls, &bytes, &mut changed)
+        };
         if !has_response {
             let bytes = if changed.is_empty() { &bytes } else { &changed };
             self.submit(id, bytes, Load::Inline(&[]));
@@ -378,13 +472,19 @@ impl EventLoop {
     }
 
     fn look_again(&mut self, id: ExchangeId, is_tls: bool, bytes: &[u8], changed: &mut Vec<u8>) -> bool {
-        let (target, _) = key_of(&self.head, bytes, is_tls);
+        let (target, _) = target_of(&self.head, bytes, is_tls);
         let request = self.directives(bytes);
-        if let Way::Hit(entry) = self.way(&target, false, &request, bytes) {
-            self.respond_from_cache(id, entry, bytes, true);
-            return true;
+        match self.way(&target, false, &request, bytes, true) {
+            Way::Hit(entry) | Way::HitAndFetch(entry) => {
+                self.respond_from_cache(id, entry, bytes, true);
+                true
+            }
+            Way::Fetch(why, Some(entry)) => {
+                self.fetch(id, &target, why, Some(entry), request, bytes, changed);
+                false
+            }
+            _ => self.look_in_cache(id, is_tls, bytes, changed),
         }
-        self.look_in_cache(id, is_tls, bytes, changed)
     }
 
     /// Forgets kept responses: by `target` (a path with its query; with `*` at its end all that begin so), by `tag`, or all. Gives how many.
@@ -427,7 +527,7 @@ fn append(bytes: &mut Vec<u8>, piece: &[u8]) -> Span {
 }
 
 /// What responses are kept under: scheme, authority, path and query. And the first two alone.
-fn key_of(head: &pelton_http::Head, bytes: &[u8], is_tls: bool) -> (Vec<u8>, Vec<u8>) {
+fn target_of(head: &pelton_http::Head, bytes: &[u8], is_tls: bool) -> (Vec<u8>, Vec<u8>) {
     let mut origin = if is_tls { b"https://".to_vec() } else { b"http://".to_vec() };
     origin.extend(head.authority.of(bytes).iter().map(u8::to_ascii_lowercase));
     let path = head.path.of(bytes);

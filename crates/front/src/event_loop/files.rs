@@ -115,7 +115,10 @@ impl EventLoop {
     /// Sends a file, or says that there is nothing new in it. False: it has changed whenever it was looked at.
     fn send_found(&mut self, id: ExchangeId, bytes: &[u8], mut found: FoundFile, whole: bool) -> bool {
         for _ in 0..TRIES {
-            let fields = self.head.fields.iter().map(|field| (field.known, field.value.of(bytes)));
+            // Ranges are defined for GET only (RFC 9110 section 14.2).
+            let has_ranges = self.head.method.of(bytes) == b"GET";
+            let fields = self.head.fields.iter().filter(|field| has_ranges || field.known != Known::Range);
+            let fields = fields.map(|field| (field.known, field.value.of(bytes)));
             let (media_type, cache_control) = self.static_files.described(&found);
             let plan = Plan::new(fields, &found.files, media_type, None, random);
             let cache_control = cache_control.filter(|_| plan.status < 400);

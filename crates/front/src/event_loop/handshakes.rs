@@ -31,6 +31,8 @@ pub struct Handshakes {
     begun: HashMap<Box<[u8]>, u64>,
     window_ends_ms: u64,
     tell_at_ms: u64,
+    /// Of its own, so that failures, which are told of at another level, hide no mistake of a user.
+    tell_of_tls_at_ms: u64,
 }
 
 impl EventLoop {
@@ -148,8 +150,8 @@ impl EventLoop {
     pub(crate) fn tell_of_tls(&mut self, id: ConnectionId) {
         self.shared.counters.tls_on_plain.up();
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if self.now_ms >= self.handshakes.tell_at_ms {
-            self.handshakes.tell_at_ms = self.now_ms + TELL_EVERY_MS;
+        if self.now_ms >= self.handshakes.tell_of_tls_at_ms {
+            self.handshakes.tell_of_tls_at_ms = self.now_ms + TELL_EVERY_MS;
             let client = String::from_utf8_lossy(connection.peer.text()).into_owned();
             self.shared.notices.post(
                 Level::Info,

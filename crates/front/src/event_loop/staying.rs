@@ -32,8 +32,9 @@ impl EventLoop {
                 && let Ok(transport) = listener.transport(socket, None)
             {
                 let kind = listener.kind;
-                let id = self.adopt(transport, Peer::new(&address), kind);
-                if let Some(connection) = self.connections.get_mut(id) {
+                if let Some(id) = self.adopt(transport, Peer::new(&address), kind)
+                    && let Some(connection) = self.connections.get_mut(id)
+                {
                     connection.fresh = false;
                     self.set_connection_deadline(id, self.settings.keep_alive_time);
                 }

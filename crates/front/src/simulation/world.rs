@@ -263,7 +263,10 @@ impl World {
         let wire = Arc::new(Mutex::new(Wire { room, ..Wire::default() }));
         let client = Client::new(&mut self.random, first_id, self.shape, Arc::clone(&wire));
         let kind = ListenerKind { number: 0, role: Role::Application, protocol: Protocol::Http1, tls: false };
-        let id = self.front.adopt(Transport::memory(wire), Peer::unknown(), kind);
+        let id = self
+            .front
+            .adopt(Transport::memory(wire), Peer::unknown(), kind)
+            .unwrap_or_else(ConnectionId::nobody);
         self.clients.push((id, client));
     }
 

@@ -80,6 +80,13 @@ impl ResponseDirectives {
         found
     }
 
+    /// Reads all `CDN-Cache-Control` values of a response, whose directives are for caches like this one and count in the place of
+    /// `Cache-Control` and `Expires` (RFC 9213 section 2.2). None where there is none, or what is there is no Structured Field: then those count.
+    pub fn read_targeted<'f>(values: impl Iterator<Item = &'f [u8]> + Clone) -> Option<Self> {
+        let has_any = values.clone().any(|value| !value.trim_ascii().is_empty());
+        (has_any && values.clone().all(is_dictionary)).then(|| Self::read(values))
+    }
+
     /// Whether it must not be used stale, for whatever reason (RFC 9111 section 4.2.4).
     pub fn forbids_stale(&self) -> bool {
         self.must_revalidate || self.proxy_revalidate || self.no_cache || self.s_maxage.is_some()
@@ -127,6 +134,37 @@ pub fn seconds(text: &[u8]) -> Option<u64> {
     let value =
         text.iter().fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     Some(value.min(MOST_SECONDS))
+}
+
+/// Whether a value is a dictionary of Structured Fields (RFC 9651 section 3.2) with members of the types that directives have: a key alone,
+/// or one with a number, a token or a text. A time as a text is of the wrong type.
+fn is_dictionary(value: &[u8]) -> bool {
+    let mut rest = value;
+    while !rest.is_empty() {
+        let end = member_end(rest);
+        let (member, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        rest = after.get(1..).unwrap_or_default();
+        // Parameters say nothing here.
+        let bare = member.trim_ascii().split(|byte| *byte == b';').next().unwrap_or_default();
+        let mut parts = bare.splitn(2, |byte| *byte == b'=');
+        let key = parts.next().unwrap_or_default();
+        let is_key = key.first().is_some_and(|byte| byte.is_ascii_lowercase() || *byte == b'*')
+            && key.iter().all(|byte| {
+                byte.is_ascii_lowercase()
+                    || byte.is_ascii_digit()
+                    || matches!(byte, b'_' | b'-' | b'.' | b'*')
+            });
+        let is_item = parts.next().is_none_or(|item| match key {
+            b"max-age" | b"s-maxage" | b"stale-while-revalidate" | b"stale-if-error" => {
+                !item.is_empty() && item.iter().all(u8::is_ascii_digit)
+            }
+            _ => item.first().is_some_and(u8::is_ascii_graphic),
+        });
+        if !is_key || !is_item {
+            return false;
+        }
+    }
+    true
 }
 
 /// The longest name of a directive that means something here.
@@ -214,6 +252,27 @@ mod tests {
         // What stands in quotes is no directive.
         assert_eq!(response("ext=\"a, max-age=9, b\"").max_age, None);
         assert_eq!(response("ext=\"a\\\", max-age=9").max_age, None);
+    }
+
+    #[test]
+    fn what_is_said_to_caches_like_this_one() {
+        let read = |text: &'static str| ResponseDirectives::read_targeted(std::iter::once(text.as_bytes()));
+        assert_eq!(read("max-age=60, foo;a=1, bar=\"x, y\"").and_then(|found| found.max_age), Some(60));
+        assert!(read("private").is_some_and(|found| found.private));
+        for text in [
+            "",
+            " ",
+            "max-age=60, &&&&&",
+            "max-age=\"60\"",
+            "max-age =60",
+            "max-age= 60",
+            "Max-Age=60",
+            "=1",
+            "a=",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(ResponseDirectives::read_targeted(std::iter::empty()), None);
     }
 
     #[test]

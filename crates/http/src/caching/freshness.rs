@@ -79,7 +79,8 @@ where
             .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     };
-    let said = ResponseDirectives::read(all(b"cache-control"));
+    let targeted = ResponseDirectives::read_targeted(all(b"cdn-cache-control"));
+    let said = targeted.unwrap_or_else(|| ResponseDirectives::read(all(b"cache-control")));
     let ignores_no_store = said.must_understand && is_understood(response.status);
     if request.no_store || said.private || (said.no_store && !ignores_no_store) {
         return None;
@@ -99,7 +100,8 @@ where
     }
     let generated = all(b"date").next().and_then(date).unwrap_or(response.unix_now);
     let has_validator = all(b"etag").next().is_some() || all(b"last-modified").next().is_some();
-    let fresh = match (said.s_maxage.or(said.max_age), all(b"expires").next()) {
+    let fresh = match (said.s_maxage.or(said.max_age), all(b"expires").next().filter(|_| targeted.is_none()))
+    {
         (Some(seconds), _) => seconds,
         // A date that cannot be read is in the past (section 5.3).
         (None, Some(expires)) => date(expires).unwrap_or(0).saturating_sub(generated).min(MOST_SECONDS),
@@ -140,7 +142,9 @@ pub enum Reuse {
 
 /// Whether a kept response may be used for a request.
 pub fn reuse(lifetime: &Lifetime, age: u64, request: &RequestDirectives) -> Reuse {
-    if lifetime.always_validated || request.no_cache || request.max_age.is_some_and(|most| age > most) {
+    // Who accepts no age at all wants to hear it from the origin: a reload in a browser says that.
+    let is_too_old = request.max_age.is_some_and(|most| most == 0 || age > most);
+    if lifetime.always_validated || request.no_cache || is_too_old {
         return Reuse::Validate;
     }
     let needed = age.saturating_add(request.min_fresh.unwrap_or(0));
@@ -190,6 +194,17 @@ mod tests {
 
     fn fresh(fields: &[(&str, &str)]) -> Option<u64> {
         stored(200, fields).map(|stored| stored.lifetime.fresh)
+    }
+
+    #[test]
+    fn directives_for_such_caches_count_in_the_place_of_all_others() {
+        let both = |targeted, general| fresh(&[("CDN-Cache-Control", targeted), ("Cache-Control", general)]);
+        assert_eq!(both("max-age=5", "no-store"), Some(5));
+        assert_eq!(both("no-store", "max-age=60"), None);
+        assert_eq!(both("max-age=5", "max-age=60"), Some(5));
+        assert_eq!(both("max-age=\"5\"", "max-age=60"), Some(60));
+        let expires = "Mon, 07 Nov 1994 08:49:37 GMT";
+        assert_eq!(fresh(&[("CDN-Cache-Control", "max-age=0"), ("Expires", expires)]), None);
     }
 
     #[test]

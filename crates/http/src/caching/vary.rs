@@ -44,6 +44,20 @@ impl Selection {
         self.fields.iter().all(|(name, value)| *normalised(name, request.clone()) == **value)
     }
 
+    /// Appends what another request has in the selecting fields: the same bytes for requests that select the same response.
+    pub fn append_values<'r>(
+        &self,
+        request: impl Iterator<Item = (&'r [u8], &'r [u8])> + Clone,
+        out: &mut Vec<u8>,
+    ) {
+        for (name, _) in &self.fields {
+            // A byte that no field has.
+            out.push(0);
+            out.extend_from_slice(name);
+            out.extend_from_slice(&normalised(name, request.clone()));
+        }
+    }
+
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
         self.fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum()

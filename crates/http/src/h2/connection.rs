@@ -33,6 +33,11 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const EARNING: usize = 1024;
 /// Frames without use that a request earns.
 const REQUEST_EARNS: usize = 4;
+/// The most updates of windows that are remembered as explained: what is on its way to a client can be megabytes in buffers of sockets, and some
+/// clients say of each piece that they read, for the stream and for the connection, that there is room again.
+pub(crate) const MOST_UPDATES: u32 = 64 * 1024;
+/// Bytes of data sent that explain one update.
+pub(crate) const UPDATE_BYTES: usize = 512;
 
 /// The answer to "what comes next".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +147,8 @@ pub struct Connection {
     room: Room,
     resets: Budget,
     pub(crate) frames: Budget,
+    /// WINDOW_UPDATE frames that the data sent explains, beside the budget: they come when the client has read, all at once.
+    pub(crate) updates: u32,
     pub(crate) leaving: Leaving,
     pub(crate) out: Vec<u8>,
     /// Data frames sent.
@@ -174,6 +181,7 @@ impl Connection {
             room,
             resets: Budget::new(bounds.resets, now_ms),
             frames: Budget::new(bounds.control_frames, now_ms),
+            updates: 0,
             leaving: Leaving::No,
             out,
             turns: 0,
@@ -380,8 +388,7 @@ impl Connection {
                 let is_wanted = stream.refused.is_none() && !stream.is_reset;
                 if let Some(code) = code {
                     self.skip_data(frame.stream, left, length);
-                    self.caused_reset(frame.stream, code, now_ms)?;
-                    return Ok(Some(Event::Reset { stream: frame.stream }));
+                    return self.break_stream(frame.stream, code, Fault::Closed, now_ms);
                 }
                 is_wanted
             }
@@ -699,8 +706,12 @@ impl Connection {
     fn priority(&mut self, frame: FrameHead, payload: &[u8], now_ms: u64) -> Outcome {
         match frame.stream {
             0 => Err(Fault::Frame),
-            _ if frame.length != 5 => Err(Fault::FrameSize),
-            id if number(payload) & MAX_31 == id => Err(Fault::Dependency),
+            id if frame.length != 5 => {
+                self.break_stream(id, ErrorCode::FrameSizeError, Fault::FrameSize, now_ms)
+            }
+            id if number(payload) & MAX_31 == id => {
+                self.break_stream(id, ErrorCode::ProtocolError, Fault::Dependency, now_ms)
+            }
             _ => self.afford(Fault::OtherFrames, now_ms).map(|()| None),
         }
     }
@@ -711,8 +722,13 @@ impl Connection {
             return Err(Fault::Frame);
         }
         let (id, value) = payload.split_at_checked(4).ok_or(Fault::FrameSize)?;
+        let id = number(id) & MAX_31;
+        // Nothing has the number 0, and nothing is pushed.
+        if id.is_multiple_of(2) {
+            return Err(Fault::Frame);
+        }
         self.afford(Fault::OtherFrames, now_ms)?;
-        if let Some(stream) = self.streams.get(number(id) & MAX_31) {
+        if let Some(stream) = self.streams.get(id) {
             stream.urgency = urgency(value);
         }
         Ok(None)
@@ -800,11 +816,14 @@ impl Connection {
             return Err(Fault::FrameSize);
         }
         let increment = i64::from(number(payload) & MAX_31);
-        if increment == 0 {
-            return Err(Fault::Increment);
+        match self.updates.checked_sub(1) {
+            Some(left) => self.updates = left,
+            None => self.afford(Fault::WindowUpdates, now_ms)?,
         }
-        self.afford(Fault::WindowUpdates, now_ms)?;
         if frame.stream == 0 {
+            if increment == 0 {
+                return Err(Fault::Increment);
+            }
             self.window += increment;
             return if self.window > i64::from(MAX_31) {
                 Err(Fault::Window)
@@ -814,29 +833,34 @@ impl Connection {
         }
         match self.streams.know(frame.stream) {
             Known::Idle => Err(Fault::Frame),
+            _ if increment == 0 => {
+                self.break_stream(frame.stream, ErrorCode::ProtocolError, Fault::Increment, now_ms)
+            }
             Known::Open(place) => {
                 let Some(stream) = self.streams.list.get_mut(place).filter(|stream| !stream.is_reset) else {
                     return Ok(None);
                 };
                 stream.window += increment;
-                if stream.window > i64::from(MAX_31) {
-                    self.caused_reset(frame.stream, ErrorCode::FlowControlError, now_ms)?;
-                    return Ok(Some(Event::Reset { stream: frame.stream }));
+                if stream.window <= i64::from(MAX_31) {
+                    return Ok(Some(Event::Windows));
                 }
-                Ok(Some(Event::Windows))
+                self.break_stream(frame.stream, ErrorCode::FlowControlError, Fault::Window, now_ms)
             }
             Known::Closed { .. } | Known::Skipped => Ok(None),
         }
     }
 
-    /// The client has broken a rule on one stream.
-    fn caused_reset(&mut self, id: u32, code: ErrorCode, now_ms: u64) -> Result<(), Fault> {
+    /// The client has broken a rule on one stream. Where there is none to reset (it has not begun, or is over), the connection bears it.
+    fn break_stream(&mut self, id: u32, code: ErrorCode, otherwise: Fault, now_ms: u64) -> Outcome {
+        if self.streams.get(id).is_none_or(|stream| stream.is_reset) {
+            return Err(otherwise);
+        }
         self.caused += 1;
         if !self.resets.take(now_ms) {
             return Err(Fault::CausedResets);
         }
         self.reset(id, code);
-        Ok(())
+        Ok(Some(Event::Reset { stream: id }))
     }
 
     /// `count` bytes of a stream's body are consumed: the client may send as many more.

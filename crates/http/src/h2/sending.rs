@@ -4,7 +4,7 @@
 //! caller puts the bytes behind it. How much may go is asked with [`Connection::may_send`]; whose turn it is, with
 //! [`Connection::next_sender`].
 
-use super::connection::{Connection, Leaving};
+use super::connection::{Connection, Leaving, MOST_UPDATES, UPDATE_BYTES};
 use super::frame::{self, ErrorCode, MAX_31, flag, kind};
 use super::hpack::encode::NO_TABLE;
 use super::response::encode_head;
@@ -99,7 +99,12 @@ impl Connection {
         entry.local_done = ends;
         entry.turn = turn;
         self.window -= count as i64;
-        self.frames.earn(count / 512);
+        // A frame that is small because the application says little is acknowledged like any other (server-sent events); one that is
+        // small because the window is explains nothing, or a window opened byte by byte would pay for itself.
+        let whole = if entry.window > 0 && self.window > 0 { 2 } else { 0 };
+        let explained = u32::try_from(count / UPDATE_BYTES).unwrap_or(u32::MAX).saturating_add(whole);
+        self.updates = self.updates.saturating_add(explained).min(MOST_UPDATES);
+        self.frames.earn(count / UPDATE_BYTES);
         frame::write_head(&mut self.out, count, kind::DATA, if ends { flag::END_STREAM } else { 0 }, stream);
     }
 

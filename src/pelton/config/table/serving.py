@@ -25,6 +25,15 @@ class Serving:
         more="A host name stands for all of its addresses, localhost usually for two. Sockets that systemd "
         "passes are used where this setting is not given.",
     )  # fmt: skip
+    mount: tuple[str, ...] = setting(
+        (),
+        Unit.TEXT, Group.SERVING, Part.WORKER, "--mount",
+        help="One more application, and where it is: admin:app=/admin or admin:app=admin.example.com. May be "
+        "repeated.",
+        reason="A server has one application.",
+        more="The same as another word of the command: pelton shop admin=/admin. A path moves from PATH_INFO "
+        "to SCRIPT_NAME. The application without a place gets what is left. site.md has the rules.",
+    )  # fmt: skip
     threads: int | Bounds = setting(  # noqa: RUF009  (as all others; what it returns is a field)
         AUTOMATIC,
         Unit.BOUNDS, Group.SERVING, Part.WORKER, "--threads",
