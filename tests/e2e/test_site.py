@@ -70,6 +70,35 @@ def test_pages_for_errors_by_what_the_client_likes(serve: Serve, tmp_path: Path)
     assert (refused.status, refused.body) == (431, b"<h1>no</h1>")
 
 
+def test_pages_for_failures_of_the_application(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "p.html").write_text("<h1>oops</h1>", encoding="utf-8")
+    (tmp_path / "p.json").write_text('{"oops": 1}', encoding="utf-8")
+
+    def failing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        status = environ["PATH_INFO"][1:]
+        fields = [("Content-Type", "text/plain"), ("ETag", '"a"'), ("X-Own", "1"), ("Content-Length", "3000")]
+        start_response(f"{status} Any", fields)
+        return [b"x" * 1000, b"y" * 1000, b"z" * 1000]
+
+    pages = tuple(f"500={tmp_path}/p.{kind}" for kind in ("html", "json"))
+    own = asking(serve(failing, error_page=pages))
+    assert own("/500").body[:1] == b"x"
+    for more in ({}, {"compress": "gzip"}, {"cache_bytes": "1MiB"}):
+        ask = asking(serve(failing, error_page=pages, error_page_for_application=True, **more))
+        page = ask("/500", ("Accept", "text/html"), ("Accept-Encoding", "gzip"))
+        assert (page.status, page.body, page.get("X-Own"), page.get("ETag")) == (
+            500,
+            b"<h1>oops</h1>",
+            "1",
+            None,
+        )
+        assert page.get("Content-Type") == "text/html; charset=utf-8"
+        assert ask("/500", ("Accept", "application/json")).body == b'{"oops": 1}'
+        assert ask("/500", method="HEAD").body == b""
+        for status in ("200", "503"):
+            assert ask(f"/{status}").body[:1] == b"x"
+
+
 def test_maintenance(serve: Serve, tmp_path: Path) -> None:
     admin = tmp_path / "admin"
     server = serve(

@@ -7,7 +7,9 @@ from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
+from click.testing import CliRunner
 
+from pelton.cli.main import main
 from pelton.exceptions import ConfigError
 from pelton.loader import Mounts, load_application, parse_targets
 from pelton.loader.mounts import Mounted, Place, check_mount
@@ -127,3 +129,17 @@ def test_loaded_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "/shop/static": str(tmp_path / "static"),
         "/static": str(tmp_path / "static"),
     }
+
+
+def test_the_command_takes_several_words_and_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(main, ["config", "main", "shop=/shop", "--mount", "admin=admin.example.com"])
+    assert "Application: main shop=/shop admin=admin.example.com\n" in shown.output
+    (tmp_path / "pelton.toml").write_text('mount = ["shop=/shop"]\n', encoding="utf-8")
+    assert "Application: main shop=/shop\n" in CliRunner().invoke(main, ["config", "main"]).output
+    assert "Application: shop=/shop\n" in CliRunner().invoke(main, ["config"]).output
+    for words in (["a", "b"], ["a", "--mount", "b"], ["a=/x", "--mount", "b=/x"]):
+        refused = CliRunner().invoke(main, words)
+        assert (refused.exit_code, "Error: " in refused.output) == (2, True), words

@@ -361,6 +361,23 @@ fn faults_of_one_stream() {
     }
 }
 
+/// Whether the response was quicker than the fault must not decide whether it has a consequence.
+#[test]
+fn faults_of_a_stream_that_is_over_end_the_connection() {
+    for (wrong, fault) in [
+        (frame(WINDOW_UPDATE, 0, 1, &[0; 4]), Fault::Increment),
+        (frame(PRIORITY, 0, 1, b"\0\0\0\x01\0"), Fault::Dependency),
+        (frame(PRIORITY, 0, 1, &[0; 4]), Fault::FrameSize),
+    ] {
+        let mut peer = Peer::new(&Limits::default(), &Bounds::default());
+        peer.feed(&wire([headers(1, &GET, END_STREAM | END_HEADERS)]));
+        peer.respond(1, 204, &[]).unwrap();
+        peer.connection.release(1);
+        peer.feed(&wrong);
+        assert_eq!(peer.run.seen.last(), Some(&Seen::Failed(fault)));
+    }
+}
+
 #[test]
 fn what_is_unknown_is_ignored() {
     let run = every_cut(&wire([

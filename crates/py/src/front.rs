@@ -132,6 +132,7 @@ fn edge_of(settings: &Bound<'_, PyAny>) -> PyResult<EdgeSettings> {
         access: access.collect::<PyResult<_>>()?,
         maintenance_allow: network_of(&from.getattr("maintenance_allow")?.extract::<String>()?)?,
         error_pages: pages.collect(),
+        pages_for_application: from.getattr("pages_for_application")?.extract()?,
         response_fields: changes.then_some(rules),
         hidden_fields: names("hidden_fields")?,
         canonical_host: from.getattr("canonical_host")?.extract()?,

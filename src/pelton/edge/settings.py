@@ -51,6 +51,7 @@ class EdgeRules:
     access: tuple[tuple[str, str, bool], ...]
     maintenance_allow: str
     error_pages: tuple[tuple[int, str, bytes], ...]
+    pages_for_application: bool
     removed_fields: tuple[str, ...]
     default_fields: tuple[tuple[str, str], ...]
     set_fields: tuple[tuple[str, str], ...]
@@ -82,6 +83,7 @@ def front_edge(settings: Settings) -> EdgeRules:
             _network("maintenance_allow", text)[0] for text in settings.maintenance_allow
         ),
         error_pages=tuple(_page(text) for text in settings.error_page),
+        pages_for_application=settings.error_page_for_application,
         removed_fields=removed + (_NAMING_FILES if settings.sendfile_root else ()),
         default_fields=SECURITY_FIELDS if settings.security_headers else (),
         set_fields=_pairs(settings.response_header),

@@ -9,7 +9,7 @@ use pelton_http::target::percent_decode;
 use pelton_http::{TrustedProxies, media};
 
 use crate::event_loop::upload::lies_below;
-use crate::response::filters::Head;
+use crate::response::filters::{Filter, Head};
 
 /// All of them; see the settings table for the meaning of each.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub struct EdgeSettings {
     pub maintenance_allow: TrustedProxies,
     /// Pages in the place of the front's own explanations.
     pub error_pages: Vec<ErrorPage>,
+    /// Whether they also take the place of the application's own failures (5xx).
+    pub pages_for_application: bool,
     /// What is changed in the heads of responses; None: nothing.
     pub response_fields: Option<FieldRules>,
     /// Names of fields that the application never sees, in lower case.
@@ -84,6 +86,20 @@ impl EdgeSettings {
         !names_allowed
     }
 
+    /// What shows a client with this `Accept` the pages for the application's failures; None where there are none.
+    pub(crate) fn page_of_failure(&self, accept: &[u8]) -> Option<PageOfFailure> {
+        if !self.pages_for_application {
+            return None;
+        }
+        let mut pages: Vec<ErrorPage> = Vec::new();
+        for page in self.error_pages.iter().filter(|page| page.status >= 500) {
+            if pages.iter().all(|other| other.status != page.status) {
+                pages.extend(self.page(page.status, accept).cloned());
+            }
+        }
+        (!pages.is_empty()).then_some(PageOfFailure { pages, chosen: None })
+    }
+
     /// The page for a status that a client with this `Accept` likes best.
     pub(crate) fn page(&self, status: u16, accept: &[u8]) -> Option<&ErrorPage> {
         let fitting = || self.error_pages.iter().filter(|page| page.status == status);
@@ -115,6 +131,50 @@ fn normal(path: &[u8]) -> Vec<u8> {
     }
     made
 }
+
+/// Puts a page in the place of what the application says of its own failure.
+#[derive(Debug)]
+pub(crate) struct PageOfFailure {
+    /// Those that this client would get: the best one for each status.
+    pub(crate) pages: Vec<ErrorPage>,
+    /// The one that is sent.
+    pub(crate) chosen: Option<Arc<[u8]>>,
+}
+
+impl Filter for PageOfFailure {
+    fn head(&mut self, head: &mut Head<'_>) -> bool {
+        let Some(page) = self.pages.iter().find(|page| page.status == head.status) else { return false };
+        for name in OF_A_BODY {
+            head.remove(name);
+        }
+        head.fields.push((b"Content-Type"[..].into(), page.media_type.clone().into()));
+        head.fields.push((b"Cache-Control"[..].into(), b"no-store"[..].into()));
+        head.known_length = Some(page.body.len() as u64);
+        self.chosen = Some(Arc::clone(&page.body));
+        true
+    }
+
+    fn body(&mut self, _piece: &[u8], _out: &mut Vec<u8>) {}
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if let Some(page) = self.chosen.take() {
+            out.extend_from_slice(&page);
+        }
+    }
+}
+
+/// Fields about the body that is not sent.
+const OF_A_BODY: [&[u8]; 9] = [
+    b"content-type",
+    b"content-length",
+    b"content-encoding",
+    b"content-language",
+    b"content-disposition",
+    b"cache-control",
+    b"accept-ranges",
+    b"etag",
+    b"last-modified",
+];
 
 impl FieldRules {
     /// Changes a head.

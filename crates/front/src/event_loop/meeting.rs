@@ -118,6 +118,9 @@ impl EventLoop {
     /// The application's response may be compressed on its way.
     #[inline]
     pub(crate) fn add_compression(&mut self, id: ExchangeId, bytes: &[u8]) {
+        if self.settings.edge.pages_for_application {
+            self.add_page_of_failure(id);
+        }
         if let Some(compression) = &self.compression
             && let Some(exchange) = self.exchanges.get_mut(id)
             // A client of 1.0 could not tell the end of what is not chunked.
@@ -126,6 +129,16 @@ impl EventLoop {
             let fields = self.head.fields.iter().filter(|field| field.known == Known::AcceptEncoding);
             let filter = compression.filter(fields.map(|field| field.value.of(bytes)));
             exchange.filters.get_or_insert_default().add(filter);
+        }
+    }
+
+    /// The application's own failures get a page of the settings. Before any compression.
+    #[cold]
+    fn add_page_of_failure(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let accept = exchange.asked.as_deref().map_or(&b""[..], |asked| &asked.accept);
+        if let Some(filter) = self.settings.edge.page_of_failure(accept) {
+            exchange.filters.get_or_insert_default().add(Box::new(filter));
         }
     }
 

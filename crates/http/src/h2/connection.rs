@@ -388,7 +388,7 @@ impl Connection {
                 let is_wanted = stream.refused.is_none() && !stream.is_reset;
                 if let Some(code) = code {
                     self.skip_data(frame.stream, left, length);
-                    return self.break_stream(frame.stream, code, now_ms);
+                    return self.break_stream(frame.stream, code, Fault::Closed, now_ms);
                 }
                 is_wanted
             }
@@ -706,12 +706,13 @@ impl Connection {
     fn priority(&mut self, frame: FrameHead, payload: &[u8], now_ms: u64) -> Outcome {
         match frame.stream {
             0 => Err(Fault::Frame),
-            // A stream that has not begun cannot be reset.
-            id if frame.length != 5 && self.streams.know(id) == Known::Idle => Err(Fault::FrameSize),
-            id if frame.length != 5 => self.break_stream(id, ErrorCode::FrameSizeError, now_ms),
-            id if number(payload) & MAX_31 != id => self.afford(Fault::OtherFrames, now_ms).map(|()| None),
-            id if self.streams.know(id) == Known::Idle => Err(Fault::Dependency),
-            id => self.break_stream(id, ErrorCode::ProtocolError, now_ms),
+            id if frame.length != 5 => {
+                self.break_stream(id, ErrorCode::FrameSizeError, Fault::FrameSize, now_ms)
+            }
+            id if number(payload) & MAX_31 == id => {
+                self.break_stream(id, ErrorCode::ProtocolError, Fault::Dependency, now_ms)
+            }
+            _ => self.afford(Fault::OtherFrames, now_ms).map(|()| None),
         }
     }
 
@@ -832,26 +833,27 @@ impl Connection {
         }
         match self.streams.know(frame.stream) {
             Known::Idle => Err(Fault::Frame),
+            _ if increment == 0 => {
+                self.break_stream(frame.stream, ErrorCode::ProtocolError, Fault::Increment, now_ms)
+            }
             Known::Open(place) => {
                 let Some(stream) = self.streams.list.get_mut(place).filter(|stream| !stream.is_reset) else {
                     return Ok(None);
                 };
                 stream.window += increment;
-                let code = match stream.window {
-                    _ if increment == 0 => ErrorCode::ProtocolError,
-                    window if window > i64::from(MAX_31) => ErrorCode::FlowControlError,
-                    _ => return Ok(Some(Event::Windows)),
-                };
-                self.break_stream(frame.stream, code, now_ms)
+                if stream.window <= i64::from(MAX_31) {
+                    return Ok(Some(Event::Windows));
+                }
+                self.break_stream(frame.stream, ErrorCode::FlowControlError, Fault::Window, now_ms)
             }
             Known::Closed { .. } | Known::Skipped => Ok(None),
         }
     }
 
-    /// The client has broken a rule on one stream. Where there is none any more, the frame was one without use.
-    fn break_stream(&mut self, id: u32, code: ErrorCode, now_ms: u64) -> Outcome {
+    /// The client has broken a rule on one stream. Where there is none to reset (it has not begun, or is over), the connection bears it.
+    fn break_stream(&mut self, id: u32, code: ErrorCode, otherwise: Fault, now_ms: u64) -> Outcome {
         if self.streams.get(id).is_none_or(|stream| stream.is_reset) {
-            return self.afford(Fault::OtherFrames, now_ms).map(|()| None);
+            return Err(otherwise);
         }
         self.caused += 1;
         if !self.resets.take(now_ms) {

@@ -44,7 +44,15 @@ class Site:
         " also for one status: .html and .json, chosen by Accept.",
         reason="A line of text explains enough.",
         more="Such as 403, 404 (static files), 413, 429, 502, 503, 504. Responses of the application are its "
-        "own. Read once, at the start; a page has 1 MiB at most.",
+        "own, unless --error-page-for-application says otherwise. Read once, at the start; a page has "
+        "1 MiB at most.",
+    )  # fmt: skip
+    error_page_for_application: bool = setting(
+        False,
+        Unit.FLAG, Group.SITE, Part.FRONT, "--error-page-for-application",
+        help="Pages for 500 and above also take the place of what the application says with these statuses.",
+        reason="What an application says of its failure may be meant for its clients.",
+        more="The status stays, and all fields but those about the body.",
     )  # fmt: skip
     security_headers: bool = setting(
         False,
