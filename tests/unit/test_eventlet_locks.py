@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,11 @@ BEGINNING = """
 import logging
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import KINDS
+from pelton.logs.formats import ForPeople
+from pelton.logs.outputs import StandardError
 early = logging.StreamHandler()
+own = StandardError(ForPeople())
+logging.getLogger("pelton").addHandler(own)
 KINDS["eventlet"].prepare(Settings())
 import eventlet, threading
 from pelton.process.native_threads import NativeEvent, NativeThread
@@ -71,7 +74,9 @@ def run(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("lock", ["seen.lock", "logging._lock", "early.lock", "threading._active_limbo_lock"])
+@pytest.mark.parametrize(
+    "lock", ["seen.lock", "logging._lock", "early.lock", "own.lock", "threading._active_limbo_lock"]
+)
 def test_a_greenlet_gets_a_lock_that_a_thread_had(lock: str) -> None:
     assert run(f"lock = {lock}\n{THREAD_HAS_IT}\nwith lock:\n    print('got it')") == "got it\n"
 
@@ -115,46 +120,6 @@ with seen.lock:
     print(len(told))
 """
     assert run(code) == "1\n"
-
-
-MODULE = """
-held.set()
-let_go.wait(10)
-"""
-
-IMPORTED_AT_ONCE = """
-import sys, builtins
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-builtins.held, builtins.let_go = NativeEvent(), NativeEvent()
-"""
-
-
-@pytest.mark.parametrize(
-    "second",
-    [
-        "eventlet.spawn(let_go.set); import shared",
-        # Two threads, neither of which has a hub; the second one waits for the first.
-        "import time\n"
-        "second = NativeThread(lambda: __import__('shared'), name='second'); second.start()\n"
-        "while '_wait' not in [one.f_code.co_name for one in sys._current_frames().values()]:\n"
-        "    time.sleep(0.001)\n"
-        "let_go.set(); second.join(10); assert not second.is_alive()",
-    ],
-    ids=["greenlet", "thread"],
-)
-def test_a_module_is_imported_by_two_at_once(tmp_path: Path, second: str) -> None:
-    (tmp_path / "shared.py").write_text(MODULE)
-    code = f"""
-{IMPORTED_AT_ONCE}
-first = NativeThread(lambda: __import__("shared"), name="first")
-first.start()
-assert held.wait(10)
-{second}
-first.join(10)
-print("imported", "shared" in sys.modules)
-"""
-    assert run(code, str(tmp_path)) == "imported True\n"
 
 
 def test_the_end_of_the_interpreter_takes_down_handlers_in_silence() -> None:

@@ -34,8 +34,7 @@ def original(name: str, module: Any = _thread) -> Any:
 _start_new_thread = original("start_new_thread")
 allocate_lock = original("allocate_lock")
 get_ident: Callable[[], int] = original("get_ident")
-# Held for moments in which nothing of the application runs: so a greenlet that holds it is never switched.
-NativeRLock = original("RLock")
+_RLock = original("RLock")
 # gevent's closes a descriptor when its loop has come round, which may be never: whoever waits at the other
 # end would not learn of it.
 close: Callable[[int], None] = original("close", os)
@@ -46,6 +45,40 @@ read: Callable[[int, int], bytes] = original("read", os)
 def is_patched() -> bool:
     """Whether the application's threads are greenlets."""
     return _thread.start_new_thread is not _start_new_thread
+
+
+class NativeRLock:
+    """As `threading.RLock`, of real threads.
+
+    Held for moments in which nothing of the application runs: so a greenlet that holds it is never switched.
+    The lock itself is out of the reach of ``vars``: eventlet looks for all locks that there are when it
+    patches, and puts its own into their places, on which threads and greenlets wait for each other for ever.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = _RLock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it, once more where this thread has it; False where it was not to be had in time."""
+        taken: bool = self._lock.acquire(blocking, timeout)
+        return taken
+
+    def release(self) -> None:
+        """Give it back, once for each time that it was taken."""
+        self._lock.release()
+
+    def __enter__(self) -> bool:
+        taken: bool = self._lock.acquire()
+        return taken
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def _at_fork_reinit(self) -> None:
+        # `logging` calls it in a forked child.
+        self._lock._at_fork_reinit()
 
 
 class NativeEvent:

@@ -1,21 +1,19 @@
-"""Locks that greenlets of eventlet and real threads may both take: what `logging` and imports get.
+"""Locks that greenlets of eventlet and real threads may both take: what `logging` gets.
 
 Owns the locks, and the places of the standard library where they stand. Why: eventlet makes locks that only
-greenlets of one thread can share. Pelton's own threads (the watch, the reports) write to the log and import,
-too. Where one of them holds a lock of eventlet's kind while a greenlet or another thread waits for it, that
-one is never woken: release starts a timer in a hub of the wrong thread. Any thread.
+greenlets of one thread can share. Pelton's own threads (the watch, the reports) write to the log, too. Where
+one of them holds a lock of eventlet's kind while a greenlet or another thread waits for it, that one is never
+woken: release starts a timer in a hub of the wrong thread. Any thread.
 """
 
 from __future__ import annotations
 
-import _frozen_importlib
-import _thread
 import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, Final
 
 import greenlet
@@ -144,7 +142,7 @@ def _current() -> greenlet.greenlet | None:
 
 
 def share(waiting: Waiting) -> None:
-    """Give the log and the imports of this process locks that wait so.
+    """Give the log of this process locks that wait so.
 
     Of `logging`: its own, those of handlers, and those of handlers to come. Also the one under which
     `threading` keeps its list: what a thread of pelton's is called stands there.
@@ -163,11 +161,3 @@ def share(waiting: Waiting) -> None:
         if handler is not None and handler.lock is not None:
             handler.lock = SharedRLock(waiting)
     threading._active_limbo_lock = SharedRLock(waiting)  # type: ignore[attr-defined]
-    # Each import holds a lock of its module; who imports is told by `get_ident`, which stays eventlet's.
-    _frozen_importlib._thread = SimpleNamespace(  # type: ignore[attr-defined]
-        **{
-            **vars(_thread),
-            "allocate_lock": lambda: SharedLock(waiting),
-            "RLock": lambda: SharedRLock(waiting),
-        }
-    )
