@@ -13,7 +13,7 @@ from typing import Self
 
 from pelton.config.settings import Settings
 from pelton.logs.statsd import OFF, prefix_of
-from pelton.process.native_threads import NativeRLock
+from pelton.process.native_threads import NativeRLock, write
 
 # What pelton logs on; filters belong to one logger, not to those below it.
 _LOGGERS = ("pelton", "pelton.request")
@@ -57,7 +57,7 @@ class LevelCounts(logging.Filter):
             # Nobody may be listening, or have room.
             with self._lock, suppress(OSError):
                 if self._descriptor != OFF:
-                    os.write(self._descriptor, line.encode())
+                    write(self._descriptor, line.encode())
         return True
 
 

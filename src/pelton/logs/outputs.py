@@ -19,7 +19,7 @@ from pelton.exceptions import ConfigError, StartError
 from pelton.logs.formats import Form, ForPeople, in_one_line
 from pelton.logs.journal import SOCKET, Journal
 from pelton.logs.unwaited import UnwaitedWriter
-from pelton.process.native_threads import NativeRLock
+from pelton.process.native_threads import NativeRLock, write
 from pelton.process.trusted_files import give, open_trusted
 
 # As syslog and the journal number them.
@@ -169,7 +169,7 @@ class File(Output):
             self._follow()
             line = (self.form.text(record) + "\n").encode("utf-8", "backslashreplace")
             if self.writer is None:
-                os.write(self._descriptor, line)
+                write(self._descriptor, line)
             else:
                 self.writer.write(line)
         except Exception:

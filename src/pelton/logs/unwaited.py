@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
-from pelton.process.native_threads import original, start_unknown_thread
+from pelton.process.native_threads import original, start_unknown_thread, write
 
 # Of what waits; a message that alone is larger is taken when nothing else waits.
 MOST: Final = 256 * 1024
@@ -140,7 +140,7 @@ class UnwaitedWriter:
                 if self._is_socket:
                     written += self._send(piece)
                 else:
-                    written += os.write(self._descriptor, piece)
+                    written += write(self._descriptor, piece)
             except BlockingIOError:
                 break
         return written

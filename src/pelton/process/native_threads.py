@@ -40,6 +40,8 @@ _RLock = original("RLock")
 close: Callable[[int], None] = original("close", os)
 # eventlet's waits where there is nothing to read, also of what was set not to wait.
 read: Callable[[int, int], bytes] = original("read", os)
+# eventlet's lets other greenlets run first, also where there is room: not under a lock of this module's.
+write: Callable[[int, bytes], int] = original("write", os)
 
 
 def is_patched() -> bool:

@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from pelton._engine import KeptDescriptor, own_signal
-from pelton.process.native_threads import allocate_lock, is_patched, read
+from pelton.process.native_threads import allocate_lock, is_patched, read, write
 from pelton.process.readiness import wait_readable
 
 # No signal has this number.
@@ -93,7 +93,7 @@ class Signals:
         """Let a present or the next `wait` return None. From any thread."""
         with self._closing:
             if self._writer >= 0:
-                os.write(self._writer, _WAKE)
+                write(self._writer, _WAKE)
 
     def leave_to_parent(self) -> None:
         """In a child just forked, with all signals still blocked: handlers and pipe are the parent's."""
