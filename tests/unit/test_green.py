@@ -337,6 +337,23 @@ def test_a_front_that_is_gone_is_not_listened_to(worker: Worker, hub: HandHub, r
     assert list(runner.join(0)) == []
 
 
+def test_a_hub_that_ends_while_it_is_being_stopped(
+    worker: Worker, hub: HandHub, runner: GreenRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.push(quick)
+    hub.rounds()
+
+    def meanwhile() -> None:
+        # Another thread stops it, too, and the hub comes to its end before this one has gone on.
+        monkeypatch.undo()
+        runner.stop()
+        hub.rounds()
+
+    monkeypatch.setattr(runner._relay, "end", meanwhile)
+    runner.stop()
+    assert list(runner.join(0)) == []
+
+
 def test_before_the_start(worker: Worker, hub: HandHub) -> None:
     made = GreenRunner(worker, lambda: hub, "green", connections=3, block_seconds=0)
     made.stop()

@@ -125,21 +125,24 @@ class GreenRunner:
         if self._blocking is not None:
             self._blocking.stop()
         self._worker.stop()
-        if self._calls is not None:
+        if (calls := self._calls) is not None:
             # The hub may not come to run any more; what is logged must not wait for it.
             self._relay.end()
-            self._calls.post(self._wind_up)
+            calls.post(self._wind_up)
 
     def join(self, timeout: float) -> list[Straggler]:
         """Wait at most ``timeout`` seconds for all greenlets; returns those that still run."""
-        if self._calls is None:
+        if (calls := self._calls) is None:
             return []
         # A request may itself stop pelton: its greenlet cannot wait for its own end.
         is_here = get_ident() == self._thread
         own = self._hub.current() if is_here else None
         ended = NativeEvent()
         self._ends.append((sum(one is own for one in self._greenlets.values()), ended))
-        self._calls.post(self._tell_ends)
+        calls.post(self._tell_ends)
+        if self._calls is None:
+            # Everything ended meanwhile, and the call is not made any more.
+            ended.set()
         if is_here:
             ended.wait_with_hub(timeout)
         else:
@@ -166,9 +169,9 @@ class GreenRunner:
             found.append(self.stack_in_hub(seat))
             known.set()
 
-        if self._calls is None:
+        if (calls := self._calls) is None:
             return None
-        self._calls.post(look)
+        calls.post(look)
         known.wait(_PATIENCE)
         return found[0] if found else None
 
@@ -187,16 +190,16 @@ class GreenRunner:
             if greenlet is not None:
                 greenlet.throw(exception)
 
-        if self._calls is not None:
-            self._calls.post(throw)
+        if (calls := self._calls) is not None:
+            calls.post(throw)
 
     def next_round(self) -> NativeEvent:
         """Happens when the hub next comes to run."""
         comes = NativeEvent()
-        if self._calls is None:
+        if (calls := self._calls) is None:
             comes.set()
         else:
-            self._calls.post(comes.set)
+            calls.post(comes.set)
         return comes
 
     # In the hub.
@@ -256,6 +259,8 @@ class GreenRunner:
             self._end_bell = _nothing
             self._calls.close()
             self._calls = None
+            for _, ended in self._ends:
+                ended.set()
 
     # On the serving greenlets.
 
@@ -276,8 +281,8 @@ class GreenRunner:
 
     def _make_room(self) -> None:
         # From any thread: the application may use the socket on one of its own.
-        if self._calls is not None:
-            self._calls.post(self._turn.start)
+        if (calls := self._calls) is not None:
+            calls.post(self._turn.start)
 
     def _rest(self, asleep: bool) -> bool:
         if self._stopped:
