@@ -9,12 +9,16 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pelton.cli.options import Command
 from pelton.exceptions import ConfigError
 from pelton.loader import ApplicationError, parse_target
+
+if TYPE_CHECKING:
+    from pelton.audit.finding import Finding
 
 _UNSAFE, _USAGE, _NO_APPLICATION = 1, 2, 3
 
@@ -29,7 +33,6 @@ def _audit(target: str, request: tuple[str, ...], file: Path | None, rounds: int
     Without requests, GET of each rule of a Flask application that needs no values is sent.
     """
     from pelton.audit.audit import audit
-    from pelton.audit.finding import Finding
     from pelton.audit.requests import parse, read
 
     directory = Path.cwd()
@@ -56,10 +59,7 @@ def _audit(target: str, request: tuple[str, ...], file: Path | None, rounds: int
     os._exit(_UNSAFE if unsafe else 0)
 
 
-def _print(finding: object) -> None:
-    from pelton.audit.finding import Finding
-
-    assert isinstance(finding, Finding)
+def _print(finding: Finding) -> None:
     mark, colour = ("✗", "red") if finding.is_unsafe else ("!", "yellow")
     place = f"  {finding.where}" if finding.where else ""
     click.echo(f"{click.style(mark, fg=colour)} {finding.kind.value}: {finding.name}{place}")

@@ -37,8 +37,8 @@ class Waiting:
     sleep: Callable[[float], object]
 
 
-class SharedLock:
-    """As `threading.Lock`. Waiters are not in a line."""
+class SharedRLock:
+    """As `threading.RLock`; its owner is a greenlet, or a thread without any. Waiters are not in a line."""
 
     def __init__(self, waiting: Waiting) -> None:
         self._waiting = waiting
@@ -47,57 +47,7 @@ class SharedLock:
     def _at_fork_reinit(self) -> None:
         # `logging` calls it in a forked child, where whoever had it may not be any more.
         self._lock = allocate_lock()
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take it; False where it was not to be had in time."""
-        return self._lock.acquire(False) or (blocking and self._wait(timeout))
-
-    def release(self) -> None:
-        """Give it back, whoever has taken it."""
-        self._lock.release()
-
-    def locked(self) -> bool:
-        """Whether somebody has it."""
-        taken: bool = self._lock.locked()
-        return taken
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-    def _wait(self, timeout: float) -> bool:
-        hub = self._waiting.hub()
-        if hub is None:
-            taken: bool = self._lock.acquire(True, timeout)
-            return taken
-        if hub.greenlet is greenlet.getcurrent():
-            # It cannot let others go on. A thread will release it; a greenlet of this hub never would.
-            if self._lock.acquire(True, _HUB_PATIENCE_SECONDS):
-                return True
-            raise RuntimeError("the hub waits for a lock that one of its greenlets may have")
-        deadline = None if timeout < 0 else time.monotonic() + timeout
-        while not self._lock.acquire(False):
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            self._waiting.sleep(_LOOK_SECONDS)
-        return True
-
-
-class SharedRLock:
-    """As `threading.RLock`; its owner is a greenlet, or a thread without any."""
-
-    def __init__(self, waiting: Waiting) -> None:
-        self._lock = SharedLock(waiting)
         self._owner: greenlet.greenlet | None = None
-        self._count = 0
-
-    def _at_fork_reinit(self) -> None:
-        self._lock._at_fork_reinit()
-        self._owner = None
         self._count = 0
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -106,7 +56,7 @@ class SharedRLock:
         if current is None:
             return True
         if self._owner is not current:
-            if not self._lock.acquire(blocking, timeout):
+            if not self._lock.acquire(False) and not (blocking and self._wait(current, timeout)):
                 return False
             self._owner = current
         self._count += 1
@@ -131,6 +81,23 @@ class SharedRLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def _wait(self, current: greenlet.greenlet, timeout: float) -> bool:
+        hub = self._waiting.hub()
+        if hub is None:
+            taken: bool = self._lock.acquire(True, timeout)
+            return taken
+        if hub.greenlet is current:
+            # It cannot let others go on. A thread will release it; a greenlet of this hub never would.
+            if self._lock.acquire(True, _HUB_PATIENCE_SECONDS):
+                return True
+            raise RuntimeError("the hub waits for a lock that one of its greenlets may have")
+        deadline = None if timeout < 0 else time.monotonic() + timeout
+        while not self._lock.acquire(False):
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            self._waiting.sleep(_LOOK_SECONDS)
+        return True
 
 
 def _current() -> greenlet.greenlet | None:
