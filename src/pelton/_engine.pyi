@@ -560,9 +560,9 @@ class Worker:
         threads beyond those that were planned. Raises ValueError when there is no such number or it is used.
         """
     def observe(
-        self, timeout: float, patience: float, tick: float, expected: int
+        self, timeout: float, patience: float, foresight: float, tick: float, expected: int
     ) -> tuple[int, int, int, int, float, float, float]:
-        """Wait until all threads are at requests while another one has waited for ``patience``.
+        """Wait until all threads have been at requests for ``foresight``, or one has waited for ``patience``.
 
         Returns after ``timeout`` seconds at the latest. ``tick``: how often is looked while nothing tells.
         ``expected``: so many threads there are or will be in a moment; those that are missing count as idle.

@@ -137,18 +137,20 @@ impl Worker {
         }
     }
 
-    /// Wait until all threads are at requests while another one has waited for `patience`, or for `timeout`; what is seen then.
+    /// Wait until all threads have been at requests for `foresight`, or another one has waited for `patience`, or for `timeout`.
     fn observe(
         &self,
         py: Python<'_>,
         timeout: f64,
         patience: f64,
+        foresight: f64,
         tick: f64,
         expected: u32,
     ) -> PyResult<Observed> {
-        let [timeout, patience, tick] = [timeout_of(timeout)?, timeout_of(patience)?, timeout_of(tick)?];
+        let [timeout, patience] = [timeout_of(timeout)?, timeout_of(patience)?];
+        let [foresight, tick] = [timeout_of(foresight)?, timeout_of(tick)?];
         let (crowding, delayed, seen_at) = py.detach(|| {
-            let seen = self.scheduler.observe(&Wanted { patience, tick, timeout, expected });
+            let seen = self.scheduler.observe(&Wanted { patience, foresight, tick, timeout, expected });
             (seen, run_delay(), Instant::now())
         });
         let Crowding { threads, idle, most_busy, waiting, head_age } = crowding;
