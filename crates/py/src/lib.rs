@@ -29,6 +29,7 @@ mod names;
 mod overdue;
 mod pauses;
 mod process;
+mod rate;
 mod request;
 mod responder;
 mod route;
@@ -42,6 +43,7 @@ pub use desk::Desk;
 pub use front::{Front, Notice};
 pub use link::Link;
 pub use overdue::Overdue;
+pub use rate::Rate;
 pub use worker::Worker;
 
 use pyo3::prelude::*;
@@ -58,6 +60,8 @@ mod engine {
     use super::Notice;
     #[pymodule_export]
     use super::Overdue;
+    #[pymodule_export]
+    use super::Rate;
     #[pymodule_export]
     use super::SocketOffer;
     #[pymodule_export]
