@@ -245,10 +245,10 @@ impl Environs {
 
 /// What is left to the client, where that is limited.
 #[inline]
-fn put_rate(environ: &Bound<'_, PyDict>, told: Option<Told>, callables: &Callables) -> PyResult<()> {
+fn put_rate(environ: &Bound<'_, PyDict>, told: Option<Box<Told>>, callables: &Callables) -> PyResult<()> {
     let Some(told) = told else { return Ok(()) };
     let py = environ.py();
-    environ.set_item(intern!(py, "pelton.rate"), Bound::new(py, Rate::new(py, &callables.responder, told))?)
+    environ.set_item(intern!(py, "pelton.rate"), Bound::new(py, Rate::new(py, &callables.responder, *told))?)
 }
 
 /// With a builder that nobody uses afterwards.
@@ -257,7 +257,7 @@ fn build_alone<'py>(
     worker: &Worker,
     request: &RequestView<'_>,
     input: Option<&Bound<'py, Input>>,
-) -> PyResult<(Bound<'py, PyDict>, Option<Told>)> {
+) -> PyResult<(Bound<'py, PyDict>, Option<Box<Told>>)> {
     let mut builder = new_builder(py, worker)?;
     let environ = builder.build(py, request, input)?;
     Ok((environ, builder.rate.take()))

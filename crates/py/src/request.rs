@@ -65,7 +65,7 @@ pub(crate) struct EnvironBuilder {
     values: Vec<Option<Py<PyString>>>,
     ports: Vec<(u16, Option<Py<PyString>>)>,
     /// What the last request said of its client's rate; taken by whoever makes an object of it.
-    pub(crate) rate: Option<Told>,
+    pub(crate) rate: Option<Box<Told>>,
 }
 
 struct Warm {
@@ -192,7 +192,7 @@ impl EnvironBuilder {
                 }
             }
             if known == Known::Variable && name == RATE {
-                self.rate = Told::parse(value);
+                self.rate = Told::parse(value).map(Box::new);
                 continue;
             }
             if known == Known::Variable {

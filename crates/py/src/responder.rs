@@ -289,7 +289,7 @@ impl Responder {
         }
         let mut answer = self.try_enter(py)?;
         loop {
-            if !answer.taken.as_ref().is_some_and(|taken| (taken.slot(), taken.generation()) == request) {
+            if answer.taken.as_ref().is_none_or(|taken| (taken.slot(), taken.generation()) != request) {
                 return Err(Fault::Over);
             }
             if answer.put_spending(&self.end, cost)? {

@@ -299,6 +299,11 @@ impl EventLoop {
         let kind =
             ListenerKind { number: listener, role: Role::Application, protocol: Protocol::Http1, tls: false };
         let Some((connection, id)) = self.take_in(Transport::plain(ours), peer, kind) else { return };
+        if let Some(connection) = self.connections.get_mut(connection) {
+            // As the client's, whatever this one is made of.
+            connection.peer = peer;
+            connection.awaits_proxy_header = false;
+        }
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.version = Version::Http11;
             exchange.is_tls = peer.is_tls;
