@@ -692,8 +692,8 @@ class Rate:
         """Spend so much more. False, and nothing is spent, where it is more than what is left. 0 only looks.
 
         Asks the front, which counts for all workers. Raises RuntimeError when the request is over, or has
-        asked some two thousand times before its response; BrokenPipeError when nobody waits for its response any more;
-        OverflowError for a count below 0.
+        asked some two thousand times before its response; BrokenPipeError when nobody waits for that any
+        more; OverflowError for a count below 0.
         """
 
 @final
