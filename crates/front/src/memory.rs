@@ -81,6 +81,7 @@ mod tests {
         grow(&mut bytes, 2).unwrap();
         assert_eq!(bytes, b"abcd\0\0");
         assert!(has_headroom());
+        assert!(has_room_for(4096));
         assert_eq!(reserve(&mut bytes, usize::MAX / 2).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
         assert_eq!(bytes.len(), 6);
     }

@@ -52,7 +52,7 @@ pub use population::{Crowding, Wanted};
 pub use pulse::{Sized, Why};
 use region::Region;
 pub use scheduler::{SPARE_THREADS, Scheduler, Seat, Wake};
-pub use spare::Errand;
+pub use spare::SelfCall;
 pub use spending::Spent;
 pub use streaming::{BodyEnd, BodyReader, BodyTicket, BodyWindow, Miscounted, Portion};
 pub use waiting_room::WaitingRoom;
