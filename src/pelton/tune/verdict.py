@@ -175,12 +175,8 @@ def findings(
             reason = f"{failed} requests had no response with {one.setting}."
             yield Finding("no-response", str(one.setting), reason)
         law = one.law
-        if (
-            law is not None
-            and law.kappa > 0
-            and law.peak is not None
-            and law.peak < one.steps[-1].concurrency
-        ):
+        is_slower = one.steps[-1].per_second < _SLOWER * one.best
+        if is_slower and law is not None and law.peak is not None:
             reason = f"More than {law.peak:.0f} requests at once make it slower (kappa {law.kappa:.2g})."
             yield Finding("retrograde", str(one.setting), reason)
     busiest = max(step.generator_share for one in series for step in one.steps)
