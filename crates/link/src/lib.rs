@@ -51,7 +51,7 @@ pub use population::{Crowding, Wanted};
 pub use pulse::{Sized, Why};
 use region::Region;
 pub use scheduler::{SPARE_THREADS, Scheduler, Seat, Wake};
-pub use spare::Errand;
+pub use spare::SelfCall;
 pub use streaming::{BodyEnd, BodyReader, BodyTicket, BodyWindow, Miscounted, Portion};
 pub use waiting_room::WaitingRoom;
 pub use wake::{Doorbell, Sharing};

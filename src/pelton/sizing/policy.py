@@ -24,7 +24,7 @@ of which watches (see crates/link/src/scheduler.rs).
 # Why not otherwise
 The age of the queue's head is a fact: somebody waits, and nobody serves him. Throughput as the signal (hill
 climbing) needs a change to see its effect, which drowns in noise where requests differ; so does a gradient of
-the latency, which one lucky sample sends down. Both were tried by others and given up. The gates are facts,
+the latency, which one quick sample sends down. Both were tried by others and given up. The gates are facts,
 too: the threads' processor clocks, and whether the interpreter's lock could be had.
 """
 
