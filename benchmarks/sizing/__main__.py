@@ -40,13 +40,18 @@ def play(scene: Scene, chosen: argparse.Namespace) -> list[str]:
     lines, figures = [], {}
     for server in every:
         python = chosen.pelton_python if server.is_pelton else chosen.peers_python
-        with servers.running(server, python, scene.address_space_mib) as started:
-            figure = scene.figure(started.port, chosen.seconds)
-            threads, memory = started.cost()
-            later = ""
-            if server is every[0] and chosen.calm:
-                time.sleep(chosen.calm)
-                later = f", {started.cost()[0]} after {chosen.calm:g} s"
+        try:
+            with servers.running(server, python, scene.address_space_mib) as started:
+                figure = scene.figure(started.port, chosen.seconds)
+                threads, memory = started.cost()
+                later = ""
+                if server is every[0] and chosen.calm:
+                    time.sleep(chosen.calm)
+                    later = f", {started.cost()[0]} after {chosen.calm:g} s"
+        except servers.DoesNotServeError:
+            lines.append(f"| {server.name} | does not serve | | |")
+            print(scene.name, lines[-1], flush=True)
+            continue
         figures[server.name] = (figure, server)
         lines.append(f"| {server.name} | {figure:.4g} {scene.unit} | {threads}{later} | {memory // 1024} |")
         print(scene.name, lines[-1], flush=True)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,10 @@ from benchmarks.peers import HOST, ROOT, free_port
 TARGET = "benchmarks.sizing.app:app"
 FIXED = (1, 4, 8, 16, 64, 200)
 READY = 60.0
+
+
+class DoesNotServeError(Exception):
+    """It ended, or took too long: with what the scene leaves to it, so many threads cannot be."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,9 @@ def running(server: Server, python: Path, address_space_mib: int = 0) -> Iterato
             try:
                 urllib.request.urlopen(f"http://{HOST}:{port}/quick", timeout=5).read()
                 break
-            except OSError:
+            except OSError as error:
                 if process.poll() is not None or time.monotonic() > end:
-                    sys.exit(f"{server.name} does not serve")
+                    raise DoesNotServeError(server.name) from error
                 time.sleep(0.05)
         yield Started(process, port)
     finally:

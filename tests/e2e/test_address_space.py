@@ -53,6 +53,28 @@ def test_the_server_outlives_what_it_has_no_memory_for(
     assert server.process.poll() is None
 
 
+LINES = """
+def app(environ, start_response):
+    line = environ["wsgi.input"].readline() if environ["PATH_INFO"] == "/line" else b""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % len(line)]
+"""
+
+
+def test_a_line_that_is_too_long_for_memory_is_an_error_of_its_request(
+    live: StartLive, tmp_path: Path
+) -> None:
+    (tmp_path / "lines.py").write_text(LINES)
+    server = live("lines:app", "--workers", "0", "--max-body", "1GiB", directory=tmp_path)
+    assert server.ask(request()).status == 200
+    limit = _address_space(server) + LEFT
+    resource.prlimit(server.pid, resource.RLIMIT_AS, (limit, limit))
+    large = server.ask(request("POST", "/line", body=b"x" * (3 * LEFT)))
+    assert large.status == 500
+    server.log.wait_for("MemoryError")
+    assert server.ask(request("POST", "/line", body=b"x" * 10)).body == b"10"
+
+
 def _address_space(server: Live) -> int:
     found = re.search(r"^VmSize:\s+(\d+) kB", Path(f"/proc/{server.pid}/status").read_text(), re.M)
     assert found is not None

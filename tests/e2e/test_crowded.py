@@ -83,6 +83,12 @@ def test_health_is_answered_where_descriptors_are_few(live: StartLive, tmp_path:
         prefix=["sh", "-c", 'ulimit -n 128; exec "$@"', "sh"],
     )
     server.ready_workers(1)
+    # Half of the descriptors are for connections; with the reserve of a large server there were 16.
+    kept = [server.connect() for _ in range(50)]
+    for _ in range(2):
+        assert [client.ask(QUICK).status for client in kept] == [200] * 50
+    for client in kept:
+        client.close()
     clients = [server.connect().send(QUICK[:-1]) for _ in range(200)]
     for _ in range(3):
         with Client(f"unix:{tmp_path / 'a'}") as admin:

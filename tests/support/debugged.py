@@ -25,7 +25,7 @@ class Debugged(RealPrograms):
             number,
             line,
             LinkEnd(*link),
-            self._surroundings(settings),
+            self._inherited(settings),
             lambda: debugger.wrap(load(), evalex=True, worker_number=number),
         )
 

@@ -186,7 +186,7 @@ class Worker:
         if not is_full or self._full_since is None:
             self._full_since = self.now if is_full else None
         full_for = 0.0 if self._full_since is None else self.now - self._full_since
-        is_due = head_age >= policy.PATIENCE if self.ready else full_for >= policy.PATIENCE
+        is_due = head_age >= policy.PATIENCE if self.ready else full_for >= policy.FORESIGHT
         is_urgent = is_due and self.now >= self._held_until
         if self.now < self._look_at and not is_urgent:
             return

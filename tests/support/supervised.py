@@ -119,8 +119,8 @@ class Deaf(Parts):
         return 0
 
 
-class Wishful(Parts):
-    """The second worker takes SIGTERM for a wish while the supervisor believes that it still loads."""
+class TakesSignals(Parts):
+    """The second worker takes SIGTERM for a request to end while the supervisor believes it still loads."""
 
     def __init__(self, heard: Path) -> None:
         super().__init__(heard)
@@ -202,7 +202,7 @@ PLAYS: dict[str, tuple[type[Parts], Callable[[], None]]] = {
     "no-memory": (NoMemory, ask_for_the_end),
     "curious": (Curious, ask_for_the_end),
     "deaf": (Deaf, lambda: None),
-    "wishful": (Wishful, ask_for_the_end),
+    "takes-signals": (TakesSignals, ask_for_the_end),
     "numb": (Numb, lambda: None),
     "babbling": (Babbling, ask_for_the_end),
     "unseen": (Parts, end_unseen),

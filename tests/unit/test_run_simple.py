@@ -23,7 +23,7 @@ from pelton.config import worker_kinds
 from pelton.config.bounds import AUTOMATIC
 from pelton.development import installation, settings
 from pelton.development.application import PassedThrough, PassedThroughAnswer, Wrapping
-from pelton.development.end import Why, Wish, leave
+from pelton.development.end import EndRequest, Why, leave
 from pelton.development.port_in_use import explained
 from pelton.development.run_simple import Concurrency, bind_of, overridden, run_simple
 from pelton.exceptions import AddressInUseError, ConfigError, StartError
@@ -323,11 +323,11 @@ def test_other_applications_are_let_through() -> None:
 
 
 def test_the_first_wish_counts() -> None:
-    wish, woken = Wish(), []
-    wish.end(Why.CHANGED)
-    wish.end(Why.RAISED)
-    assert wish.why is Why.CHANGED
-    wish.heard_by(lambda: woken.append(1))
+    end_request, woken = EndRequest(), []
+    end_request.end(Why.CHANGED)
+    end_request.end(Why.RAISED)
+    assert end_request.why is Why.CHANGED
+    end_request.heard_by(lambda: woken.append(1))
     assert woken == [1]
 
 

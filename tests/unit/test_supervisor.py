@@ -51,7 +51,7 @@ def test_the_last_word_of_a_process_is_heard_before_its_end() -> None:
 
 
 def test_a_worker_that_has_just_loaded_is_not_left_to_be_killed() -> None:
-    outcome, _ = play("wishful")
+    outcome, _ = play("takes-signals")
     assert outcome["code"] == 0
     assert {"do": "stop", "heard by": 2} in outcome["heard"]
 

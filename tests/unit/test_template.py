@@ -11,7 +11,7 @@ import pytest
 from pelton.config.settings import Settings
 from pelton.process.control_socket import Line, Message
 from pelton.worker import template
-from pelton.worker.process import Surroundings
+from pelton.worker.process import Inherited
 
 
 @pytest.mark.parametrize("works", [0, 1])
@@ -29,7 +29,7 @@ def test_no_descriptors_for_a_fork(monkeypatch: pytest.MonkeyPatch, works: int) 
     message = Message({"do": "fork", "worker": 7}, (os.open(os.devnull, os.O_RDONLY),))
     before = len(list(Path("/proc/self/fd").iterdir()))
     monkeypatch.setattr(os, "pipe", short)
-    template._fork_worker(theirs, Surroundings(Settings(), (), os.getppid()), None, message)
+    template._fork_worker(theirs, Inherited(Settings(), (), os.getppid()), None, message)
     told = ours.receive()
     assert told is not None
     assert told.fields == {"event": "unforked", "worker": 7, "why": "[Errno 24] Too many open files"}

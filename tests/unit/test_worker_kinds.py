@@ -27,7 +27,7 @@ KIND = Kind(
     concurrency=Concurrency.ONE,
     runner="made_up_kinds:runner",
     preparation="made_up_kinds:prepare",
-    surroundings="made_up_kinds:surround",
+    wrapper="made_up_kinds:wrap",
 )
 NO_KIND = object()
 
@@ -36,7 +36,7 @@ def prepare(settings):
     prepared.append(settings.worker_kind)
 
 
-def surround(application, settings):
+def wrap(application, settings):
     def around(environ, start_response):
         return [b"around ", *application(environ, start_response)]
 

@@ -19,7 +19,7 @@ mod event_loop;
 mod exchange;
 mod forwarding;
 mod helpers;
-mod memory;
+pub mod memory;
 mod metrics;
 mod notices;
 mod obituary;

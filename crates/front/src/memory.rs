@@ -5,6 +5,7 @@
 //! connection are not asked for one by one: [`has_headroom`] is, before a connection is taken in.
 
 use std::io;
+use std::sync::OnceLock;
 
 /// So much has to be free for another connection: many times what one needs before its first request.
 const HEADROOM: usize = 64 * 1024;
@@ -34,8 +35,25 @@ pub fn copy(bytes: &[u8]) -> io::Result<Vec<u8>> {
 
 /// Whether there is memory for the small things of another connection.
 pub fn has_headroom() -> bool {
+    is_there(HEADROOM)
+}
+
+/// Whether a library that cannot be refused memory may ask for so many bytes together. Looks only where the address
+/// space is limited; `ulimit -v` holds from a process's start.
+pub fn has_room_for(bytes: usize) -> bool {
+    static IS_LIMITED: OnceLock<bool> = OnceLock::new();
+    !IS_LIMITED.get_or_init(is_limited) || is_there(bytes)
+}
+
+fn is_limited() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call only writes `limit`.
+    unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) != 0 || limit.rlim_cur != libc::RLIM_INFINITY }
+}
+
+fn is_there(bytes: usize) -> bool {
     let mut probe: Vec<u8> = Vec::new();
-    let is_there = probe.try_reserve_exact(HEADROOM).is_ok();
+    let is_there = probe.try_reserve_exact(bytes).is_ok();
     // Without this the compiler sees that nobody uses the memory, and asks for none.
     std::hint::black_box(probe.as_ptr());
     is_there
@@ -48,7 +66,8 @@ pub fn refused() -> io::Error {
 
 #[inline]
 fn reserve(to: &mut Vec<u8>, more: usize) -> io::Result<()> {
-    to.try_reserve(more).map_err(|_| refused())
+    // Twice as much as there is may be too much where what is asked for is not.
+    to.try_reserve(more).or_else(|_| to.try_reserve_exact(more)).map_err(|_| refused())
 }
 
 #[cfg(test)]
@@ -62,6 +81,7 @@ mod tests {
         grow(&mut bytes, 2).unwrap();
         assert_eq!(bytes, b"abcd\0\0");
         assert!(has_headroom());
+        assert!(has_room_for(4096));
         assert_eq!(reserve(&mut bytes, usize::MAX / 2).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
         assert_eq!(bytes.len(), 6);
     }

@@ -1,11 +1,11 @@
 //! Descriptors that travel beside a record or an answer: a spooled body's file, a file to send.
 //!
-//! A record or a frame can only carry a number, the *token*. The file itself is laid on the receiver's [`Shelf`] under it: directly where both
+//! A record or a frame can only carry a number, the *token*. The file itself is laid on the receiver's [`ReceivedFiles`] under it: directly where both
 //! ends live in one process, over a socket (SOCK_SEQPACKET, SCM_RIGHTS) between processes. Each file is named by token, slot and
 //! generation, so that one which nobody fetched is never mistaken for that of a later request: it is dropped as soon as it is found out.
 //!
 //! Nothing here blocks; a full socket is an error, and the giver finds another way. What arrives is not trusted: malformed packets are
-//! closed and dropped, and a shelf holds at most [`PER_SLOT`] files per slot. Any thread may call; the sockets' order does not matter.
+//! closed and dropped, and each end keeps at most [`PER_SLOT`] files per slot. Any thread may call; the sockets' order does not matter.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ use crate::layout::Phase;
 use crate::wake::Doorbell;
 use crate::worker_end::{Taken, WorkerEnd};
 
-/// An honest end sends one file per request; a second one is there for luck, a third drives the first out.
+/// An honest end sends one file per request; a second one is margin, a third drives the first out.
 const PER_SLOT: usize = 2;
 /// How many packets one look at the socket reads: more than fit into it, so only a peer that goes on sending meets this bound.
 const PACKETS: usize = 4096;
@@ -48,13 +48,13 @@ pub(crate) struct Entry {
 
 /// Files that have arrived and were not fetched.
 #[derive(Default)]
-struct Shelf {
+struct ReceivedFiles {
     /// How many, so that the usual request, which has none, takes no lock.
     count: AtomicUsize,
     entries: Mutex<Vec<Entry>>,
 }
 
-impl Shelf {
+impl ReceivedFiles {
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,8 +89,8 @@ impl Shelf {
 }
 
 enum Way {
-    /// The other end's shelf, in this process.
-    Shelf(Arc<Shelf>),
+    /// The other end's received files, in this process.
+    Direct(Arc<ReceivedFiles>),
     /// Connected to the other end's process; not for children that are forked.
     Socket(KeptFd),
 }
@@ -108,7 +108,7 @@ struct Found {
 
 /// One end's means to give and to take files.
 pub(crate) struct Post {
-    own: Arc<Shelf>,
+    own: Arc<ReceivedFiles>,
     way: Way,
     next: AtomicU64,
     /// What wakes the worker, once it has asked for that (see `bell`). Within one process the same for both ends; between processes this end's own.
@@ -126,12 +126,12 @@ impl fmt::Debug for Post {
 impl Post {
     /// The two ends within one process.
     pub(crate) fn pair() -> (Post, Post) {
-        let shelves: [Arc<Shelf>; 2] = Default::default();
-        let [front, worker] = shelves;
+        let both: [Arc<ReceivedFiles>; 2] = Default::default();
+        let [front, worker] = both;
         let bell = Arc::default();
-        let post = |own: &Arc<Shelf>, other: &Arc<Shelf>| Post {
+        let post = |own: &Arc<ReceivedFiles>, other: &Arc<ReceivedFiles>| Post {
             own: Arc::clone(own),
-            way: Way::Shelf(Arc::clone(other)),
+            way: Way::Direct(Arc::clone(other)),
             next: AtomicU64::new(1),
             bell: Arc::clone(&bell),
             either: OnceLock::new(),
@@ -159,9 +159,9 @@ impl Post {
     ) -> io::Result<u64> {
         let token = self.next.fetch_add(1, Ordering::Relaxed);
         match &self.way {
-            Way::Shelf(shelf) => {
+            Way::Direct(received) => {
                 let file = own(file)?;
-                shelf.put(&mut shelf.lock(), Entry { owner, token, file });
+                received.put(&mut received.lock(), Entry { owner, token, file });
             }
             Way::Socket(socket) => send(socket.as_fd(), owner, token, file.as_fd())?,
         }
@@ -181,7 +181,7 @@ impl Post {
         }
     }
 
-    /// Empties the socket into the shelf, and tells what else was found there.
+    /// Empties the socket into the received files, and tells what else was found there.
     fn empty(&self, entries: &mut Vec<Entry>, is_live: impl Fn(Owner) -> bool) -> Found {
         let mut found = Found::default();
         let Way::Socket(socket) = &self.way else { return found };
@@ -231,7 +231,7 @@ impl Post {
         }
         let bell = self.bell.get().ok_or_else(missing)?.as_fd();
         match &self.way {
-            Way::Shelf(_) => Ok(bell.as_raw_fd()),
+            Way::Direct(_) => Ok(bell.as_raw_fd()),
             Way::Socket(socket) => {
                 if self.either.get().is_none() {
                     let _ = self.either.set(either_of(socket.as_fd(), bell)?.into());
@@ -249,7 +249,7 @@ impl Post {
                 // SAFETY: one readable byte, a live descriptor.
                 retried(|| unsafe { libc::send(socket.as_raw_fd(), ptr::from_ref(&RING).cast(), 1, flags) });
             }
-            Way::Shelf(_) => self.ring_ourselves(),
+            Way::Direct(_) => self.ring_ourselves(),
         }
     }
 
@@ -260,12 +260,12 @@ impl Post {
         }
     }
 
-    /// Makes our descriptor unreadable again; what else lies in it goes to the shelf. False where the other end is closed.
+    /// Makes our descriptor unreadable again; what else lies in it goes to the received files. False where the other end is closed.
     pub(crate) fn silence(&self, is_live: impl Fn(Owner) -> bool) -> bool {
         if let Some(bell) = self.bell.get() {
             bell.silence();
         }
-        if matches!(self.way, Way::Shelf(_)) {
+        if matches!(self.way, Way::Direct(_)) {
             return true;
         }
         // Who looks for a file that got lost misses it.
@@ -275,7 +275,7 @@ impl Post {
     /// The slot's request is over: what was not fetched will not be.
     pub(crate) fn forget(&self, slot: u32) {
         self.own.retain(|owner| owner.slot != slot);
-        if let Way::Shelf(other) = &self.way {
+        if let Way::Direct(other) = &self.way {
             other.retain(|owner| owner.slot != slot);
         }
     }

@@ -129,8 +129,8 @@ impl Population {
         Crowding { threads, idle, most_busy: threads.saturating_sub(least_idle), waiting, head_age }
     }
 
-    /// Sleeps until no thread has been idle for `patience`, and every request that waits has waited for as long; or until `timeout` is
-    /// over. While fewer than `expected` threads have come, those that are missing count as idle. `queue` gives how many requests were
+    /// Sleeps until no thread has been idle for `foresight` and nobody waits, or a request has waited for `patience` although no thread
+    /// is idle; or until `timeout` is over. While fewer than `expected` threads have come, those that are missing count as idle. `queue` gives how many requests were
     /// ever handed over and ever taken.
     /// `is_over` ends the wait. For one observer at a time.
     pub(crate) fn observe(
@@ -160,7 +160,7 @@ impl Population {
             };
             full_since = if is_full { full_since.or(Some(now)) } else { None };
             let is_due = match waiting {
-                0 => full_since.is_some_and(|since| now - since >= wanted.patience),
+                0 => full_since.is_some_and(|since| now - since >= wanted.foresight),
                 _ => is_full && age >= wanted.patience,
             };
             if is_due {
@@ -184,8 +184,10 @@ impl Population {
 /// What an observer waits for; see [`Scheduler::observe`](crate::Scheduler::observe).
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// How long all threads have to be at requests, and a request has to wait where one does, before it is told.
+    /// How long a request has to wait, while all threads are at requests, before it is told.
     pub patience: Duration,
+    /// How long all threads have to be at requests, while none waits, before it is told.
+    pub foresight: Duration,
     /// How often it is looked while all threads are at requests.
     pub tick: Duration,
     /// When it returns in any case.

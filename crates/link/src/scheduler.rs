@@ -55,7 +55,7 @@ const PULL_BELOW: u32 = ONE * 2 / 10;
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 const PROBE_SLOWNESS: u32 = EAGER_ABOVE - 1;
 
-/// Threads there can be at the same time beyond those that were planned: for each request that leaves its thread's duty (a WebSocket), and for
+/// Threads there can be at the same time beyond those that were planned: for each request that stays on its thread (a WebSocket), and for
 /// each permit that is lent.
 pub const SPARE_THREADS: usize = 4096;
 

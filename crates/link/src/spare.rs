@@ -19,7 +19,7 @@ use crate::worker_end::{Taken, WorkerEnd};
 
 /// What a spare thread is to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errand {
+pub struct SelfCall {
     /// Only to report that it waits, and who for: its record is a copy, nobody wants an answer.
     pub is_report: bool,
     /// The port at the client's end of its connection, which is a socket of this worker; 0 where there is none (a unix socket).
@@ -29,15 +29,15 @@ pub struct Errand {
 const SERVE: u32 = 1 << 16;
 const REPORT: u32 = 1 << 17;
 
-impl Errand {
+impl SelfCall {
     fn word(self) -> u32 {
         (if self.is_report { REPORT } else { SERVE }) | u32::from(self.caller_port)
     }
 
-    fn of(word: u32) -> Option<Errand> {
+    fn of(word: u32) -> Option<SelfCall> {
         match word & !0xFFFF {
             SERVE | REPORT => {
-                Some(Errand { is_report: word & REPORT != 0, caller_port: (word & 0xFFFF) as u16 })
+                Some(SelfCall { is_report: word & REPORT != 0, caller_port: (word & 0xFFFF) as u16 })
             }
             _ => None,
         }
@@ -51,8 +51,8 @@ impl FrontEnd {
     }
 
     /// Hands a claimed and filled slot to a thread that the worker is to make for it, and wakes its watch.
-    pub fn submit_spare(&mut self, slot: u32, record_len: usize, errand: Errand) {
-        self.make_ready(slot, record_len, errand.word());
+    pub fn submit_spare(&mut self, slot: u32, record_len: usize, self_call: SelfCall) {
+        self.make_ready(slot, record_len, self_call.word());
         let pulse = &self.control().pulse.0;
         pulse.spares.fetch_add(1, Ordering::SeqCst);
         pulse.alarm.fetch_add(1, Ordering::SeqCst);
@@ -67,7 +67,7 @@ impl WorkerEnd {
     }
 
     /// Takes a request that was handed to a spare thread, if one has not been taken or taken back.
-    pub fn take_spare(&self) -> Option<(Taken, Errand)> {
+    pub fn take_spare(&self) -> Option<(Taken, SelfCall)> {
         if self.is_severed() {
             return None;
         }
@@ -77,8 +77,8 @@ impl WorkerEnd {
             if Phase::of(state) != Some(Phase::Ready) {
                 return None;
             }
-            let errand = Errand::of(words.asker.0.spare.load(Ordering::Relaxed))?;
-            Some((self.begin(slot, (state >> 32) as u32)?, errand))
+            let self_call = SelfCall::of(words.asker.0.spare.load(Ordering::Relaxed))?;
+            Some((self.begin(slot, (state >> 32) as u32)?, self_call))
         })
     }
 }

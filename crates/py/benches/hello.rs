@@ -68,7 +68,7 @@ fn main() {
 
 fn measure(py: Python<'_>, stage: &mut Stage, fields: &[(&str, &str)], rounds: usize) -> Duration {
     let mut spent = Duration::ZERO;
-    stage.with_desk(py, |stage, desk| {
+    stage.with_runner(py, |stage, runner| {
         for round in 0..rounds {
             for at in 0..BATCH {
                 // As a load generator does: some connections, one client.
@@ -77,7 +77,7 @@ fn measure(py: Python<'_>, stage: &mut Stage, fields: &[(&str, &str)], rounds: u
             }
             let began = Instant::now();
             while let Some(taken) = stage.end().take() {
-                desk.run_guarded(taken).unwrap();
+                runner.run_guarded(taken).unwrap();
             }
             spent += began.elapsed();
             stage.drop_answers();

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use pelton_front::memory;
 use pelton_link::request::BodyView;
 use pelton_link::{BodyArena, CHUNK_BYTES};
 
@@ -112,7 +113,7 @@ impl Body {
             let piece = piece.get(..limit).unwrap_or(piece);
             let end = memchr::memchr(b'\n', piece);
             let piece = end.and_then(|end| piece.get(..=end)).unwrap_or(piece);
-            line.extend_from_slice(piece);
+            memory::append(line, piece)?;
             let read = piece.len();
             self.at += read as u64;
             limit -= read;

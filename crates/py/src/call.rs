@@ -1,6 +1,6 @@
 //! The course of one call: the application, the pieces of its answer, `close()`, and the end.
 //!
-//! What a step means is in `responder` and `input`; `desk` prepares a call and cleans up behind it. Its promises are in the head of `desk`.
+//! What a step means is in `responder` and `input`; `request_runner` prepares a call and cleans up behind it. Its promises are in the head of `request_runner`.
 //! Runs on the thread or greenlet of the request.
 
 use std::cell::Cell;

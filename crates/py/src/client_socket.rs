@@ -19,7 +19,7 @@ use pyo3::types::PyDict;
 use crate::front::timeout_of;
 use crate::responder::Responder;
 
-/// Whether a serving thread leaves its duty because the request that it runs has become something else.
+/// Whether a serving thread is to leave because the request that it runs has become something else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Departing {
     #[default]
@@ -30,8 +30,8 @@ enum Departing {
     Yes,
 }
 
-/// The duty of one serving thread: what has to happen for it to be free for something else.
-pub(crate) struct Duty {
+/// Who replaces a serving thread whose request keeps it: what has to happen for it to be free for something else.
+pub(crate) struct Replacement {
     /// Where it has a seat, which another thread is to take; None for greenlets, which stay: there are as many as are needed.
     seat: Option<(Arc<Scheduler>, usize)>,
     /// Finds a replacement; the runner's.
@@ -40,10 +40,10 @@ pub(crate) struct Duty {
     decided: Condvar,
 }
 
-impl Duty {
+impl Replacement {
     pub(crate) fn new(seat: Option<(Arc<Scheduler>, usize)>, on_departure: Py<PyAny>) -> Arc<Self> {
         let (departing, decided) = (Mutex::default(), Condvar::new());
-        Arc::new(Duty { seat, on_departure, departing, decided })
+        Arc::new(Replacement { seat, on_departure, departing, decided })
     }
 
     fn lock(&self) -> MutexGuard<'_, Departing> {
@@ -93,16 +93,16 @@ pub struct SocketOffer {
     end: Arc<WorkerEnd>,
     responder: Py<Responder>,
     is_taken: AtomicBool,
-    duty: Option<Arc<Duty>>,
+    replacement: Option<Arc<Replacement>>,
 }
 
 #[pymethods]
 impl SocketOffer {
     /// Make the socket the application's for good.
     fn take(&self, py: Python<'_>) -> PyResult<()> {
-        if let Some(duty) = &self.duty {
+        if let Some(replacement) = &self.replacement {
             // Before the request is let go of, or its thread could miss that it is to leave.
-            let mut departing = duty.lock();
+            let mut departing = replacement.lock();
             if *departing != Departing::No {
                 return Err(PyConnectionError::new_err("the socket has been taken before"));
             }
@@ -112,9 +112,9 @@ impl SocketOffer {
         if taken.is_ok() {
             self.is_taken.store(true, Ordering::Relaxed);
         }
-        match (&self.duty, &taken) {
-            (Some(duty), Ok(())) => duty.leave(py),
-            (Some(duty), Err(_)) => duty.decide(Departing::No),
+        match (&self.replacement, &taken) {
+            (Some(replacement), Ok(())) => replacement.leave(py),
+            (Some(replacement), Err(_)) => replacement.decide(Departing::No),
             (None, _) => {}
         }
         taken.map_err(PyConnectionError::new_err)
@@ -171,33 +171,34 @@ fn is_closed(descriptor: RawFd, timeout: Duration) -> bool {
 }
 
 /// A request whose client's socket lies in its environ. Its end, however it comes, is told to the object that made the socket.
-pub(crate) struct Visit<'py> {
+pub(crate) struct OfferedSocket<'py> {
     sockets: Bound<'py, PyAny>,
     socket: Bound<'py, PyAny>,
     offer: Bound<'py, SocketOffer>,
 }
 
-impl<'py> Visit<'py> {
+impl<'py> OfferedSocket<'py> {
     /// Puts the socket into the environ; None where there is no room for another one.
     pub(crate) fn begin(
         sockets: &Bound<'py, PyAny>,
         environ: &Bound<'py, PyDict>,
         descriptor: OwnedFd,
         responder: &Py<Responder>,
-        duty: Option<Arc<Duty>>,
+        replacement: Option<Arc<Replacement>>,
     ) -> PyResult<Option<Self>> {
         let py = sockets.py();
         let end = Arc::clone(responder.get().link_end());
         let is_taken = AtomicBool::new(false);
-        let offer = Bound::new(py, SocketOffer { end, responder: responder.clone_ref(py), is_taken, duty })?;
+        let offer =
+            Bound::new(py, SocketOffer { end, responder: responder.clone_ref(py), is_taken, replacement })?;
         // From here on the descriptor is Python's, also where it fails.
         let descriptor = descriptor.into_raw_fd();
         let socket = sockets.call_method1(intern!(py, "offer"), (environ, descriptor, &offer))?;
-        Ok((!socket.is_none()).then(|| Visit { sockets: sockets.clone(), socket, offer }))
+        Ok((!socket.is_none()).then(|| OfferedSocket { sockets: sockets.clone(), socket, offer }))
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for OfferedSocket<'_> {
     fn drop(&mut self) {
         let py = self.sockets.py();
         if let Err(error) = self.sockets.call_method1(intern!(py, "end"), (&self.socket,)) {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::client_socket::Duty;
-use crate::desk::Desk;
+use crate::client_socket::Replacement;
+use crate::request_runner::RequestRunner;
 use crate::worker::Worker;
 
 /// How long a greenlet goes on with quick requests before the others, timers and sockets have their turn. Some ten to a hundred of them: a turn
@@ -29,14 +29,14 @@ impl Worker {
         rest: &Bound<'_, PyAny>,
         on_departure: Py<PyAny>,
     ) -> PyResult<()> {
-        let mut desk = Desk::of_greenlet(py, self, seat)?;
-        desk.set_duty(Duty::new(None, on_departure));
+        let mut runner = RequestRunner::of_greenlet(py, self, seat)?;
+        runner.set_replacement(Replacement::new(None, on_departure));
         loop {
             let began = Instant::now();
             while !self.is_stopping()
                 && let Some(taken) = self.end.take()
             {
-                desk.run_guarded(taken)?;
+                runner.run_guarded(taken)?;
                 self.leave_if_foreign(py);
                 if began.elapsed() >= SLICE {
                     break;

@@ -12,9 +12,10 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pelton_front::memory;
 use pelton_link::Origin;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyBufferError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -52,7 +53,7 @@ impl Input {
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         if self.is_streamed() {
-            return Ok(PyBytes::new(py, &self.stream_bytes(py, limit(size), Enough::All)?));
+            return copied(py, &self.stream_bytes(py, limit(size), Enough::All)?);
         }
         let wanted = self.with_body(0, |body| Ok(usize::try_from(body.left()).unwrap_or(usize::MAX)))?;
         let wanted = limit(size).min(wanted);
@@ -72,7 +73,7 @@ impl Input {
     #[pyo3(signature = (size=None, /))]
     fn read1<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         if self.is_streamed() {
-            return Ok(PyBytes::new(py, &self.stream_bytes(py, limit(size), Enough::Something)?));
+            return copied(py, &self.stream_bytes(py, limit(size), Enough::Something)?);
         }
         self.read(py, size)
     }
@@ -88,7 +89,8 @@ impl Input {
             self.stream_bytes(py, buffer.len_bytes(), Enough::All)?
         } else {
             let left = self.with_body(0, |body| Ok(usize::try_from(body.left()).unwrap_or(usize::MAX)))?;
-            let mut bytes = vec![0; left.min(buffer.len_bytes())];
+            let mut bytes = Vec::new();
+            memory::grow(&mut bytes, left.min(buffer.len_bytes())).map_err(unread)?;
             let read = self.read_into(py, &mut bytes)?;
             bytes.truncate(read);
             bytes
@@ -102,7 +104,7 @@ impl Input {
     /// One line with its end, or its first `size` bytes.
     #[pyo3(signature = (size=None, /))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.line(py, limit(size))?))
+        copied(py, &self.line(py, limit(size))?)
     }
 
     /// All lines that are left; with a positive `hint` no more once they have that many bytes together.
@@ -116,7 +118,7 @@ impl Input {
             if line.is_empty() {
                 return Ok(lines);
             }
-            lines.append(PyBytes::new(py, &line))?;
+            lines.append(copied(py, &line)?)?;
             total += line.len();
             if hint.is_some_and(|hint| total >= hint) {
                 return Ok(lines);
@@ -134,7 +136,7 @@ impl Input {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let line = self.line(py, usize::MAX)?;
-        Ok((!line.is_empty()).then(|| PyBytes::new(py, &line)))
+        if line.is_empty() { Ok(None) } else { copied(py, &line).map(Some) }
     }
 }
 
@@ -171,7 +173,7 @@ impl Input {
         match &mut *self.lock() {
             Content::Empty => Ok(nothing),
             Content::Body(body) if body.is_shared() && !self.origin.is_here() => Err(foreign()),
-            Content::Body(body) => Ok(use_body(body)?),
+            Content::Body(body) => use_body(body).map_err(unread),
             // Whether it is one is asked before, and does not change except to Detached.
             Content::Stream(_) => Ok(nothing),
             Content::Detached => Err(over()),
@@ -195,6 +197,7 @@ impl Input {
             match got {
                 Got::All => return Ok(()),
                 Got::Broken(how) => return Err(incomplete(how)),
+                Got::NoMemory => return Err(no_memory()),
                 Got::Wait(end, ticket) if self.pauses.must_pause(py) => {
                     if end.is_body_quiet(&ticket) {
                         self.pauses.pause(py, ticket.slot()).unwrap_or(Ok(()))?;
@@ -245,6 +248,23 @@ fn over() -> PyErr {
     PyValueError::new_err("I/O operation on closed file: the request of this wsgi.input is over")
 }
 
+/// Why a body that has come could not be read.
+fn unread(error: io::Error) -> PyErr {
+    if error.kind() == io::ErrorKind::OutOfMemory { no_memory() } else { error.into() }
+}
+
+fn no_memory() -> PyErr {
+    PyMemoryError::new_err("there is no memory for so much of the request's body")
+}
+
+/// As an object of Python's; MemoryError where there is no room for it, which `PyBytes::new` would panic about.
+fn copied<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bytes.len(), |place| {
+        place.copy_from_slice(bytes);
+        Ok(())
+    })
+}
+
 /// None and negative sizes mean "everything".
 fn limit(size: Option<isize>) -> usize {
     size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX))
@@ -269,5 +289,5 @@ fn new_bytes(
         (object.cast_into_unchecked::<PyBytes>(), std::slice::from_raw_parts_mut(start, length))
     };
     let filled = fill(place);
-    Ok(if filled < length { PyBytes::new(py, place.get(..filled).unwrap_or_default()) } else { bytes })
+    if filled < length { copied(py, place.get(..filled).unwrap_or_default()) } else { Ok(bytes) }
 }

@@ -4,7 +4,7 @@
 //! mapped in both directions. Decisions about protocol, queues and time are made in `pelton_front`, about threads in
 //! `pelton_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
-//! Reading order: `worker` (the loop of a thread), `desk` and `call` (one request from slot to slot), `request` and `names` (environ), `start_response`,
+//! Reading order: `worker` (the loop of a thread), `request_runner` and `call` (one request from slot to slot), `request` and `names` (environ), `start_response`,
 //! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `fork`, for children that come back; `client_socket` for WebSockets; `green` and
 //! `pauses`, for greenlets; `client_gone`, and
 //! `interrupt` and `overdue`, for requests whose answer nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
@@ -15,7 +15,6 @@ mod builtin;
 mod call;
 mod client_gone;
 mod client_socket;
-mod desk;
 mod errors;
 mod file_wrapper;
 mod fork;
@@ -29,7 +28,9 @@ mod names;
 mod overdue;
 mod pauses;
 mod process;
+mod rate;
 mod request;
+mod request_runner;
 mod responder;
 mod route;
 mod start_response;
@@ -38,10 +39,11 @@ mod tls;
 mod worker;
 
 pub use client_socket::SocketOffer;
-pub use desk::Desk;
 pub use front::{Front, Notice};
 pub use link::Link;
 pub use overdue::Overdue;
+pub use rate::Rate;
+pub use request_runner::RequestRunner;
 pub use worker::Worker;
 
 use pyo3::prelude::*;
@@ -58,6 +60,8 @@ mod engine {
     use super::Notice;
     #[pymodule_export]
     use super::Overdue;
+    #[pymodule_export]
+    use super::Rate;
     #[pymodule_export]
     use super::SocketOffer;
     #[pymodule_export]

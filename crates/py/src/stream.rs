@@ -3,8 +3,10 @@
 //! Nothing here waits: what has not come is a ticket to wait with, so that the caller can let go of its lock first. A [`Stream`] is the
 //! right to read the slot's window, so it must be closed before the slot is let go.
 
+use std::io;
 use std::sync::Arc;
 
+use pelton_front::memory;
 use pelton_link::{BodyEnd, BodyReader, BodyTicket, Portion, WorkerEnd};
 
 /// See the module's head.
@@ -23,6 +25,8 @@ pub(crate) enum Got {
     Wait(Arc<WorkerEnd>, BodyTicket),
     /// The rest never will.
     Broken(BodyEnd),
+    /// There is no memory for what has come.
+    NoMemory,
 }
 
 impl Stream {
@@ -34,13 +38,12 @@ impl Stream {
     pub(crate) fn read(&mut self, limit: usize, place: &mut Vec<u8>) -> Got {
         while place.len() < limit {
             let wanted = limit - place.len();
-            match self.next(|bytes| {
+            let read = self.next(|bytes| {
                 let piece = bytes.get(..wanted).unwrap_or(bytes);
-                place.extend_from_slice(piece);
-                piece.len()
-            }) {
-                Ok(_) => {}
-                Err(how) => return how,
+                memory::append(place, piece).map(|()| piece.len())
+            });
+            if let Err(how) = read {
+                return how;
             }
         }
         Got::All
@@ -50,24 +53,23 @@ impl Stream {
     pub(crate) fn read_line(&mut self, limit: usize, line: &mut Vec<u8>) -> Got {
         while line.len() < limit && line.last() != Some(&b'\n') {
             let wanted = limit - line.len();
-            match self.next(|bytes| {
+            let read = self.next(|bytes| {
                 let piece = bytes.get(..wanted).unwrap_or(bytes);
                 let end = memchr::memchr(b'\n', piece);
                 let piece = end.and_then(|end| piece.get(..=end)).unwrap_or(piece);
-                line.extend_from_slice(piece);
-                piece.len()
-            }) {
-                Ok(_) => {}
-                Err(how) => return how,
+                memory::append(line, piece).map(|()| piece.len())
+            });
+            if let Err(how) = read {
+                return how;
             }
         }
         Got::All
     }
 
     /// Lets `copy` have the next bytes, which are those that it says it took; or says why there are none.
-    fn next(&mut self, copy: impl FnOnce(&[u8]) -> usize) -> Result<usize, Got> {
+    fn next(&mut self, copy: impl FnOnce(&[u8]) -> io::Result<usize>) -> Result<(), Got> {
         let count = match self.end.peek_body(&self.reader) {
-            Portion::Bytes(bytes) => copy(bytes),
+            Portion::Bytes(bytes) => copy(bytes).map_err(|_| Got::NoMemory)?,
             Portion::NotYet => {
                 let ticket = self.end.await_body(&mut self.reader);
                 return Err(Got::Wait(Arc::clone(&self.end), ticket));
@@ -76,7 +78,7 @@ impl Stream {
             Portion::End(how) => return Err(Got::Broken(how)),
         };
         self.end.consume_body(&mut self.reader, count);
-        Ok(count)
+        Ok(())
     }
 
     /// The slot whose news are worth another look.

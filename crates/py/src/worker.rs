@@ -1,6 +1,6 @@
 //! The class `Worker`: the loop in which a thread takes requests and runs them.
 //!
-//! Owns what all threads of a worker share. Which thread takes when is the scheduler's business, what happens to a request is `desk`'s.
+//! Owns what all threads of a worker share. Which thread takes when is the scheduler's business, what happens to a request is `request_runner`'s.
 //! `serve` runs on threads that Python made, never on the main thread, so signals are not its concern; `next_overdue` on the watch's own.
 
 use std::ffi::c_ulong;
@@ -9,13 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pelton_link::{Crowding, Errand, Scheduler, Seat, Taken, Wake, Wanted, WorkerEnd};
+use pelton_link::{Crowding, Scheduler, Seat, SelfCall, Taken, Wake, Wanted, WorkerEnd};
 use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
-use crate::client_socket::Duty;
-use crate::desk::Desk;
+use crate::client_socket::Replacement;
 use crate::fork::end_child;
 use crate::front::timeout_of;
 use crate::interrupt::Watched;
@@ -23,6 +22,7 @@ use crate::link::Link;
 use crate::overdue::{Overdue, named};
 use crate::pauses::Pauses;
 use crate::request::EnvironBuilder;
+use crate::request_runner::RequestRunner;
 
 /// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub struct Worker {
     /// Whether the front is told which route has answered.
     tells_routes: AtomicBool,
     clocks: Mutex<Clocks>,
-    /// What the desks of all greenlets build environs with, one at a time; see `desk`.
+    /// What the request runners of all greenlets build environs with, one at a time; see `request_runner`.
     pub(crate) environ_builder: Mutex<Option<EnvironBuilder>>,
 }
 
@@ -114,7 +114,7 @@ impl Worker {
             return Err(PyValueError::new_err(format!("there is no free seat for thread {thread}")));
         };
         if once {
-            let result = self.run_errand(py);
+            let result = self.serve_self_call(py);
             self.leave_if_foreign(py);
             self.scheduler.leave(seat);
             return result;
@@ -137,18 +137,20 @@ impl Worker {
         }
     }
 
-    /// Wait until all threads are at requests while another one has waited for `patience`, or for `timeout`; what is seen then.
+    /// Wait until all threads have been at requests for `foresight`, or another one has waited for `patience`, or for `timeout`.
     fn observe(
         &self,
         py: Python<'_>,
         timeout: f64,
         patience: f64,
+        foresight: f64,
         tick: f64,
         expected: u32,
     ) -> PyResult<Observed> {
-        let [timeout, patience, tick] = [timeout_of(timeout)?, timeout_of(patience)?, timeout_of(tick)?];
+        let [timeout, patience] = [timeout_of(timeout)?, timeout_of(patience)?];
+        let [foresight, tick] = [timeout_of(foresight)?, timeout_of(tick)?];
         let (crowding, delayed, seen_at) = py.detach(|| {
-            let seen = self.scheduler.observe(&Wanted { patience, tick, timeout, expected });
+            let seen = self.scheduler.observe(&Wanted { patience, foresight, tick, timeout, expected });
             (seen, run_delay(), Instant::now())
         });
         let Crowding { threads, idle, most_busy, waiting, head_age } = crowding;
@@ -311,15 +313,18 @@ impl Worker {
     }
 
     fn serve_in(&self, py: Python<'_>, seat: &mut Seat, on_departure: Option<Py<PyAny>>) -> PyResult<Leave> {
-        let mut desk = Desk::new(py, self)?;
+        let mut runner = RequestRunner::new(py, self)?;
         self.scheduler.enter(seat);
         if let Some(on_departure) = on_departure {
-            desk.set_duty(Duty::new(Some((Arc::clone(&self.scheduler), seat.number())), on_departure));
+            runner.set_replacement(Replacement::new(
+                Some((Arc::clone(&self.scheduler), seat.number())),
+                on_departure,
+            ));
         }
         loop {
             // The GIL is held all the time, also between requests; other threads get it when the interpreter yields.
             while let Some(taken) = self.scheduler.try_take(seat) {
-                let departs = desk.run_guarded(taken)?;
+                let departs = runner.run_guarded(taken)?;
                 self.leave_if_foreign(py);
                 if departs {
                     return Ok(Leave::ForASocket);
@@ -337,18 +342,18 @@ impl Worker {
     }
 
     /// Runs a request for which a permit was lent, or reports one that waits; nothing, if it has been taken back meanwhile.
-    fn run_errand(&self, py: Python<'_>) -> PyResult<()> {
-        let Some((taken, errand)) = self.end.take_spare() else { return Ok(()) };
+    fn serve_self_call(&self, py: Python<'_>) -> PyResult<()> {
+        let Some((taken, self_call)) = self.end.take_spare() else { return Ok(()) };
         // First the log: as long as the called request does not run, its caller waits and can be found.
-        if let Err(error) = self.report_self_call(py, &taken, errand) {
+        if let Err(error) = self.report_self_call(py, &taken, self_call) {
             error.write_unraisable(py, Some(self.observer.bind(py)));
         }
-        if errand.is_report {
+        if self_call.is_report {
             self.end.finish(taken, true);
             return Ok(());
         }
-        match Desk::new(py, self) {
-            Ok(mut desk) => desk.run_guarded(taken).map(|_has_left| ()),
+        match RequestRunner::new(py, self) {
+            Ok(mut runner) => runner.run_guarded(taken).map(|_has_left| ()),
             Err(error) => {
                 self.end.finish(taken, true);
                 Err(error)
@@ -356,10 +361,10 @@ impl Worker {
         }
     }
 
-    fn report_self_call(&self, py: Python<'_>, taken: &Taken, errand: Errand) -> PyResult<()> {
+    fn report_self_call(&self, py: Python<'_>, taken: &Taken, self_call: SelfCall) -> PyResult<()> {
         let called = self.end.request(taken).map(|request| named(&request)).unwrap_or_default();
         let running = self.watched.running(py, &self.end);
-        let arguments = (called, errand.caller_port, !errand.is_report, running);
+        let arguments = (called, self_call.caller_port, !self_call.is_report, running);
         self.observer.bind(py).call_method1("called_itself", arguments).map(drop)
     }
 

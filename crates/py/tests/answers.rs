@@ -294,9 +294,9 @@ def app(environ, start_response):
 ";
         let mut stage = Stage::new(py, source);
         let slots = [(); 3].map(|()| stage.submit(&Request::get("/")));
-        stage.with_desk(py, |stage, desk| {
+        stage.with_runner(py, |stage, runner| {
             for slot in slots {
-                desk.run_guarded(stage.end().take().unwrap()).unwrap();
+                runner.run_guarded(stage.end().take().unwrap()).unwrap();
                 let answer = stage.read_finished(slot);
                 assert_eq!((&*answer.body, answer.fields.len()), (&b"x"[..], 0));
             }
@@ -315,9 +315,9 @@ fn kept_callables_are_told_apart_whichever_is_kept() {
         Python::attach(|py| {
             let mut stage = Stage::new(py, &source);
             let slots = [(); 4].map(|()| stage.submit(&Request::get("/")));
-            stage.with_desk(py, |stage, desk| {
+            stage.with_runner(py, |stage, runner| {
                 for slot in slots {
-                    desk.run_guarded(stage.end().take().unwrap()).unwrap();
+                    runner.run_guarded(stage.end().take().unwrap()).unwrap();
                     stage.read_finished(slot);
                 }
             });
@@ -455,9 +455,9 @@ def app(environ, start_response):
 ";
         let mut stage = Stage::new(py, source);
         let slots = [(); 3].map(|()| stage.submit(&Request::get("/")));
-        stage.with_desk(py, |stage, desk| {
+        stage.with_runner(py, |stage, runner| {
             for slot in slots {
-                desk.run_guarded(stage.end().take().unwrap()).unwrap();
+                runner.run_guarded(stage.end().take().unwrap()).unwrap();
                 stage.read_finished(slot);
             }
         });

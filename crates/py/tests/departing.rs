@@ -243,10 +243,10 @@ identities = set()
 
 fn run(stage: &mut Stage, py: Python<'_>, paths: &[&str]) {
     let slots: Vec<u32> = paths.iter().map(|path| stage.submit(&Request::get(path))).collect();
-    stage.with_desk(py, |stage, desk| {
+    stage.with_runner(py, |stage, runner| {
         for slot in slots {
             let taken = stage.end().take().unwrap();
-            desk.run_guarded(taken).unwrap();
+            runner.run_guarded(taken).unwrap();
             stage.read_finished(slot);
         }
     });

@@ -81,12 +81,12 @@ fn nothing_of_a_request_is_left_in_the_next() {
             assert!(!after.contains_key("HTTP_HOST"));
             assert_eq!((&*after["REMOTE_PORT"], &*after["REMOTE_ADDR"]), ("", ""));
         }
-        // The same on one desk, where the caches are.
+        // The same in one runner, where the caches are.
         let slots = [&rich, &poor, &rich, &poor].map(|request| (stage.submit(request), request));
-        stage.with_desk(py, |stage, desk| {
+        stage.with_runner(py, |stage, runner| {
             for (slot, request) in slots {
                 let taken = stage.end().take().unwrap();
-                desk.run_guarded(taken).unwrap();
+                runner.run_guarded(taken).unwrap();
                 stage.read_finished(slot);
                 let seen: HashMap<String, String> = stage.eval(py, "seen");
                 assert_eq!(seen["SERVER_PORT"], if request.listener == 1 { "9000" } else { "8000" });

@@ -42,7 +42,7 @@ class Kind:
     ``name`` is what the log calls it. ``runner`` names a function, as ``module:function``, that makes the
     runner over a native worker: ``(worker, settings) -> Runner``, not started. ``preparation`` names another,
     ``(settings) -> None``: the first act of the process that will load the application, before anything of
-    that is imported; it raises ConfigError where something is missing, with what to install. ``surroundings``
+    that is imported; it raises ConfigError where something is missing, with what to install. ``wrapper``
     names one that is called with the loaded application, ``(application, settings) -> application``: what it
     returns is called instead. ``library``: the package that has to be installed for it.
     """
@@ -51,7 +51,7 @@ class Kind:
     concurrency: Concurrency
     runner: str
     preparation: str | None = None
-    surroundings: str | None = None
+    wrapper: str | None = None
     library: str | None = None
     # Whether a request can be lent a permit beyond those: the runner has ``add_thread``.
     lends: bool = False
@@ -99,12 +99,12 @@ class Kind:
         if self.preparation is not None:
             _function(self.preparation)(settings)
 
-    def surround(self, application: Application, settings: Settings) -> Application:
+    def wrap(self, application: Application, settings: Settings) -> Application:
         """What is called for each request: the application, or what the kind puts around it."""
-        if self.surroundings is None:
+        if self.wrapper is None:
             return application
-        surrounded: Application = _function(self.surroundings)(application, settings)
-        return surrounded
+        wrapped: Application = _function(self.wrapper)(application, settings)
+        return wrapped
 
     def build(self, worker: _engine.Worker, settings: Settings) -> Runner:
         """The runner, not started."""
@@ -139,7 +139,7 @@ def _on_loop(name: str, *, library: str | None) -> Kind:
         concurrency=Concurrency.THREADS,
         runner=f"{_RUNNERS}.{name}:runner",
         preparation=f"{_RUNNERS}.{name}:prepare",
-        surroundings=f"{_RUNNERS}.{name}:surround",
+        wrapper=f"{_RUNNERS}.{name}:wrap",
         library=library,
         lends=True,
     )
@@ -164,7 +164,12 @@ ALIASES: Final = {"gthread": "threads", "gevent_wsgi": "gevent", "gevent_pywsgi"
 
 def kind_of(settings: Settings) -> Kind:
     """The kind that ``settings.worker_kind`` names. Raises ConfigError when there is none of that name."""
-    name = ALIASES.get(settings.worker_kind, settings.worker_kind)
+    return kind_named(settings.worker_kind)
+
+
+def kind_named(name: str) -> Kind:
+    """The same for a name."""
+    name = ALIASES.get(name, name)
     if name in KINDS:
         return KINDS[name]
     # Only here: its import takes longer than most of what a start needs.

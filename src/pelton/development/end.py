@@ -1,6 +1,6 @@
 """Why a development server ends, and what its caller makes of that.
 
-Owns the wish to end that comes from other threads (a changed file, an exception that is let through). Any
+Owns the request to end that comes from other threads (a changed file, an exception that is let through). Any
 thread; `leave` on the one that called ``run_simple``.
 """
 
@@ -29,7 +29,7 @@ class Why(enum.Enum):
     ENDED = "it ended by itself"
 
 
-class Wish:
+class EndRequest:
     """May be asked to end at any time, also before anybody serves."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Serves an application in this process, until Ctrl-C, SIGTERM or a wish.
+"""Serves an application in this process, until Ctrl-C, SIGTERM or another request to end.
 
 Owns the signals while it serves, as far as the program has no handlers of its own. On another thread than the
 main one there are none, and it serves until the program ends.
@@ -19,7 +19,7 @@ from pelton.config.address import Address
 from pelton.config.settings import Settings
 from pelton.development.access_lines import FORM, AccessLines
 from pelton.development.application import PassedThrough
-from pelton.development.end import Why, Wish
+from pelton.development.end import EndRequest, Why
 from pelton.front.running import Running
 from pelton.process.signals import Signals, on_main_thread
 
@@ -27,14 +27,19 @@ Announce = Callable[[Iterable[Address]], object]
 
 
 def serve_alone(
-    application: Any, settings: Settings, announce: Announce, wish: Wish, *, passes_errors: bool = False
+    application: Any,
+    settings: Settings,
+    announce: Announce,
+    end_request: EndRequest,
+    *,
+    passes_errors: bool = False,
 ) -> Why:
     """Serve until the end; ``announce`` is called once, with the addresses, when connections are accepted.
 
     ``passes_errors``: the first exception of the application ends it, and is raised here. Raises
     PeltonError when it cannot start.
     """
-    passed = PassedThrough(application, lambda: wish.end(Why.RAISED)) if passes_errors else None
+    passed = PassedThrough(application, lambda: end_request.end(Why.RAISED)) if passes_errors else None
     with contextlib.ExitStack() as stack:
         lines = None
         if settings.access_log is None:
@@ -49,7 +54,7 @@ def serve_alone(
         running = start_with(passed or application, settings)
         stack.callback(running.stop)
         announce([one.address for one in running.listeners])
-        why = _wait(running, wish, signals)
+        why = _wait(running, end_request, signals)
         if why is not Why.RAISED:
             _drain(running, signals)
     if why is Why.RAISED and passed is not None and passed.error is not None:
@@ -63,7 +68,7 @@ def _signals() -> Signals:
     return Signals([signal.SIGINT] if ours else [], unclaimed=[signal.SIGTERM])
 
 
-def _wait(running: Running, wish: Wish, signals: Signals | None) -> Why:
+def _wait(running: Running, end_request: EndRequest, signals: Signals | None) -> Why:
     asked = threading.Event()
 
     def wake() -> None:
@@ -75,15 +80,15 @@ def _wait(running: Running, wish: Wish, signals: Signals | None) -> Why:
         running.wait()
         wake()
 
-    wish.heard_by(wake)
+    end_request.heard_by(wake)
     threading.Thread(target=tell_end, name="pelton-end", daemon=True).start()
     while True:
         if signals is None:
             asked.wait()
         elif (received := signals.wait()) is not None:
             return Why.INTERRUPTED if received == signal.SIGINT else Why.TERMINATED
-        if wish.why is not None:
-            return wish.why
+        if end_request.why is not None:
+            return end_request.why
         if running.wait(0):
             return Why.ENDED
 

@@ -18,7 +18,7 @@ from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import kind_of
 from pelton.development.access_lines import FORM, AccessLines
-from pelton.development.end import Why, Wish
+from pelton.development.end import EndRequest, Why
 from pelton.development.one_process import Announce
 from pelton.exceptions import ConfigError
 from pelton.net.opened import Opened, open_all
@@ -35,7 +35,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
 def serve_with_processes(
-    application_of: Callable[[int], Any], settings: Settings, announce: Announce, wish: Wish
+    application_of: Callable[[int], Any], settings: Settings, announce: Announce, end_request: EndRequest
 ) -> Why:
     """Serve until the end; as `pelton.development.one_process.serve_alone`.
 
@@ -57,7 +57,7 @@ def serve_with_processes(
         opened = open_all(settings)
         stack.callback(opened.close)
         # The supervisor understands signals only, and this one asks it to let requests finish.
-        wish.heard_by(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        end_request.heard_by(lambda: os.kill(os.getpid(), signal.SIGTERM))
         programs = _Programs(application_of, settings, opened, lines, os.getpid())
 
         def begun() -> None:
@@ -75,10 +75,10 @@ def serve_with_processes(
             owns_process=False,
         ).run()
         # Once more: one that comes from now on is the program's own.
-        wish.heard_by(lambda: None)
+        end_request.heard_by(lambda: None)
     if end.what or end.traceback:
         raise error_of(end)
-    return wish.why or signals.why
+    return end_request.why or signals.why
 
 
 def check_kind(settings: Settings) -> None:
@@ -146,9 +146,9 @@ class _Programs:
 
         ``settings``: if not those of the start.
         """
-        from pelton.worker.process import LinkEnd, Surroundings, run
+        from pelton.worker.process import Inherited, LinkEnd, run
 
-        around = Surroundings(settings or self._settings, self._opened.listeners, self._supervisor)
+        around = Inherited(settings or self._settings, self._opened.listeners, self._supervisor)
         return run(number, line, LinkEnd(*link), around, lambda: self._application_of(number))
 
     def template(self, line: Line, settings: Settings | None = None) -> NoReturn:

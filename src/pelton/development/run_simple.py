@@ -22,7 +22,7 @@ from pelton.config.sources import BY_NAME
 from pelton.config.worker_kinds import kind_of
 from pelton.development import debugger, messages
 from pelton.development.application import Wrapping
-from pelton.development.end import Why, Wish, leave
+from pelton.development.end import EndRequest, Why, leave
 from pelton.development.port_in_use import explained
 from pelton.development.settings import (
     chosen,
@@ -186,7 +186,7 @@ def _serve(
     *,
     passes_errors: bool,
 ) -> Why:
-    wish = Wish()
+    end_request = EndRequest()
 
     def announce(addresses: Iterable[Address]) -> None:
         if not is_reloaded_child():
@@ -196,19 +196,21 @@ def _serve(
 
     def changed(path: str) -> None:
         LOGGER.info(" * Detected change in %r, reloading", path)
-        wish.end(Why.CHANGED)
+        end_request.end(Why.CHANGED)
 
     if not settings.workers:
         from pelton.development.one_process import serve_alone
 
         return serve_alone(
-            wrapping.around(application), settings, announce, wish, passes_errors=passes_errors
+            wrapping.around(application), settings, announce, end_request, passes_errors=passes_errors
         )
     from pelton.development.processes import serve_with_processes
 
     if wrapping.use_debugger:
         debugger.prepare()
-    return serve_with_processes(lambda number: wrapping.around(application, number), settings, announce, wish)
+    return serve_with_processes(
+        lambda number: wrapping.around(application, number), settings, announce, end_request
+    )
 
 
 def _supervise(settings: Settings, options: Any, mode: messages.Mode) -> int:

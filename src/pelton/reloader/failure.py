@@ -87,6 +87,6 @@ def error_of_script(name: str) -> str:
 
 
 if __name__ == "__main__":
-    # Until it serves, a wish to end is simply the end.
+    # Until it serves, being asked to end is simply the end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main(int(sys.argv[1])))

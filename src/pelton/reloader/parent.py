@@ -200,7 +200,7 @@ class _Parent:
                 continue
             if deadline is None:
                 deadline = time.monotonic() + _LONGEST_END
-                # It has had the terminal's SIGINT, too; one of each kind is the same wish.
+                # It has had the terminal's SIGINT, too; one of each kind is the same request.
                 child.send_signal(signal.SIGTERM)
             else:
                 if not asked:

@@ -18,7 +18,7 @@ from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
 from pelton.process.resources import memory_left
 from pelton.sizing.contention import Common, common_wait
-from pelton.sizing.policy import LOOK_FROM, PATIENCE, Decision, Need, Observation, Why, decide
+from pelton.sizing.policy import FORESIGHT, LOOK_FROM, PATIENCE, Decision, Need, Observation, Why, decide
 
 LOGGER = logging.getLogger("pelton")
 
@@ -44,9 +44,9 @@ class SizedWorker(Protocol):
     """The part of the native worker that is used here."""
 
     def observe(
-        self, timeout: float, patience: float, tick: float, expected: int
+        self, timeout: float, patience: float, foresight: float, tick: float, expected: int
     ) -> tuple[int, int, int, int, float, float, float]:
-        """Wait until all threads have been at requests for ``patience``, and whoever waits for as long."""
+        """Wait until all threads have been at requests for ``foresight``, or one waited for ``patience``."""
 
     def dismiss(self, count: int) -> None:
         """Let so many threads return that have nothing to do."""
@@ -139,7 +139,7 @@ class Keeper:
 
     def _turn(self, expected: int) -> int:
         """Observe, decide, do; gives how many threads there are or will be in a moment."""
-        values = self._worker.observe(_LOOK, PATIENCE, _TICK, expected)
+        values = self._worker.observe(_LOOK, PATIENCE, FORESIGHT, _TICK, expected)
         if self._ended.is_set():
             return expected
         now = self._clock()

@@ -15,8 +15,8 @@ quick. Not when it would not help:
 - most threads wait for one and the same thing, of which there is no more;
 - memory or the bounds do not allow it.
 
-*A few more* when all threads have been at requests for as long and nobody waits yet: whoever comes next finds
-a thread. The same gates hold.
+*A few more* when all threads have been at requests for `FORESIGHT` and nobody waits yet: whoever comes next
+finds a thread, and while a load grows, the next few do. The same gates hold.
 
 *Fewer* when nobody needed them for `CALM`: down to what was needed at most in that time and a few more, one
 of which watches (see crates/link/src/scheduler.rs).
@@ -24,7 +24,7 @@ of which watches (see crates/link/src/scheduler.rs).
 # Why not otherwise
 The age of the queue's head is a fact: somebody waits, and nobody serves him. Throughput as the signal (hill
 climbing) needs a change to see its effect, which drowns in noise where requests differ; so does a gradient of
-the latency, which one lucky sample sends down. Both were tried by others and given up. The gates are facts,
+the latency, which one quick sample sends down. Both were tried by others and given up. The gates are facts,
 too: the threads' processor clocks, and whether the interpreter's lock could be had.
 """
 
@@ -37,6 +37,9 @@ from typing import Final
 # How long a request waits before threads are made for it. Long beside what a scheduler needs to find a
 # blocked thread (0.2 ms) and as long as a thread may keep the interpreter; short beside what people notice.
 PATIENCE: Final = 0.005
+# How long all threads have to be at requests, while nobody waits, before a few more are made. Shorter, since
+# whoever comes in that time waits for `PATIENCE`, and threads that are not needed end after a minute.
+FORESIGHT: Final = 0.002
 # At most so many times as many threads as there are, from `PASSING` on: one hiccup of a server with two
 # threads makes six more, and not hundreds; a burst of 500 takes three steps. Each step waits until its
 # threads have come, which takes some milliseconds, or a tenth of a second where others have the processors.
@@ -65,6 +68,10 @@ CALM: Final = 60.0
 # requests that run goes up and down, which is less than in proportion to it.
 SPARE: Final = 4
 MOST_SPARE: Final = 8
+# Where threads were made less than this ago, or never, the load grows: `MOST_SPARE` are made ahead at once.
+# With one or two at a time each step leaves some requests waiting for `PATIENCE`: with 150 requests a second,
+# every tenth of which waits for a second, these were more than 1 %, so that the 99th percentile was theirs.
+GROWING: Final = 1.0
 # How the minute is divided.
 _STRETCH: Final = 5.0
 # Left free below the memory limit, after the new threads.
@@ -117,6 +124,8 @@ class Need:
     stretches: tuple[tuple[float, int], ...] = ()
     short_since: float | None = None
     """Since when requests wait although the threads are taken; None: they do not."""
+    grew_at: float | None = None
+    """When threads were made for the last time."""
 
     def with_busy(self, busy: int, now: float) -> Need:
         """The same, with what is seen now and without what is too old."""
@@ -126,7 +135,15 @@ class Need:
             kept[-1] = (began, max(most, busy))
         else:
             kept.append((now, busy))
-        return Need(tuple(kept), self.short_since)
+        return replace(self, stretches=tuple(kept))
+
+    def is_growing(self, now: float) -> bool:
+        """Whether the load is one that has just begun, or grows."""
+        return self.grew_at is None or now - self.grew_at < GROWING
+
+    def is_calm(self, now: float) -> bool:
+        """Whether the last threads were made so long ago that some of them may go."""
+        return self.grew_at is None or now - self.grew_at >= CALM
 
     @property
     def most(self) -> int:
@@ -154,7 +171,11 @@ def spare(busy: int) -> int:
 
 def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> tuple[Decision, Need]:
     """How many threads there should be between ``least`` and ``most``; and what to remember."""
-    need = need.with_busy(seen.most_busy, now)
+    decision, need = _decide(seen, need.with_busy(seen.most_busy, now), least, most, now)
+    return decision, replace(need, grew_at=now) if decision.permits > seen.threads else need
+
+
+def _decide(seen: Observation, need: Need, least: int, most: int, now: float) -> tuple[Decision, Need]:
     if seen.head_age >= PATIENCE:
         since = now if need.short_since is None else need.short_since
         step = PASSING if seen.threads < PASSING else seen.threads * STEP
@@ -163,13 +184,13 @@ def decide(seen: Observation, need: Need, least: int, most: int, now: float) -> 
         return decision, replace(need, short_since=since if decision.holds else None)
     need = replace(need, short_since=None)
     if seen.is_full and seen.threads >= least:
-        more = _more(seen, seen.threads + spare(seen.threads), most, now, now)
-        ahead = more.permits > seen.threads
-        return Decision(more.permits, Why.AHEAD if ahead else Why.STEADY), need
-    wanted = min(most, max(least, need.most + spare(need.most)))
+        few = MOST_SPARE if need.is_growing(now) else spare(seen.threads)
+        more = _more(seen, seen.threads + few, most, now, now)
+        return Decision(more.permits, Why.AHEAD if more.permits > seen.threads else Why.STEADY), need
     if seen.threads < least:
         return Decision(least, Why.STEADY), need
-    if wanted < seen.threads:
+    wanted = min(most, max(least, need.most + spare(need.most)))
+    if wanted < seen.threads and need.is_calm(now):
         return Decision(wanted, Why.CALM), need
     return Decision(seen.threads, Why.STEADY), need
 

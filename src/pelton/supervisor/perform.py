@@ -1,7 +1,7 @@
 """Carries out the plan's actions: forks, messages, signals, files.
 
-Owns the crew and what is listened on. Decides nothing: what an action comes to is told as an event, and what
-fails is an event, too. On the supervisor's only thread.
+Owns the children and what is listened on. Decides nothing: what an action comes to is told as an event, and
+what fails is an event, too. On the supervisor's only thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pelton.process.control_socket import Line
 from pelton.process.forking import fork
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
-from pelton.supervisor.crew import Child, Crew, Front, Worker
+from pelton.supervisor.children import Child, Children, Front, Worker
 from pelton.supervisor.plan import actions as do
 from pelton.supervisor.plan import events as ev
 from pelton.supervisor.programs import Programs
@@ -49,7 +49,7 @@ class Performer:
         happened: Callable[[ev.Event], None],
         announce: Callable[[], None],
     ) -> None:
-        self.crew = Crew()
+        self.children = Children()
         self.successor: Successor | None = None
         self.notifier = notifier
         self.end: do.End | None = None
@@ -94,13 +94,13 @@ class Performer:
                 self._tell_front({"do": "stop"})
             case do.StopWorker(number):
                 # Whether it hears it shows by its end.
-                if (worker := self.crew.workers.get(number)) is not None:
+                if (worker := self.children.workers.get(number)) is not None:
                     worker.send({"do": "stop"})
             case do.SignalWorker(number, signal_number):
-                if (worker := self.crew.workers.get(number)) is not None:
+                if (worker := self.children.workers.get(number)) is not None:
                     if signal_number == SIGTERM:
-                        # One that has just come out of the application's code takes the signal for a wish,
-                        # and would wait for an answer to it until it is killed.
+                        # One that has just come out of the application's code takes the signal for a request
+                        # to end, and would wait for an answer to it until it is killed.
                         worker.send({"do": "stop"})
                     worker.kill(signal_number)
             case _:
@@ -111,16 +111,16 @@ class Performer:
             case do.AskFront():
                 self._tell_front({"do": "answer"})
             case do.DescribeFront():
-                if self.crew.front is not None and self.crew.front.pid is not None:
-                    LOGGER.error("The kernel says of it:\n%s", kernel_view(self.crew.front.pid))
+                if self.children.front is not None and self.children.front.pid is not None:
+                    LOGGER.error("The kernel says of it:\n%s", kernel_view(self.children.front.pid))
             case do.KillFront():
-                if self.crew.front is not None:
-                    self.crew.front.kill(9)
+                if self.children.front is not None:
+                    self.children.front.kill(9)
             case do.StopTemplate(number):
-                if (template := self.crew.templates.get(number)) is not None:
+                if (template := self.children.templates.get(number)) is not None:
                     template.close_line()
             case do.KillTemplate(number, signal_number):
-                if (template := self.crew.templates.get(number)) is not None:
+                if (template := self.children.templates.get(number)) is not None:
                     template.kill(signal_number)
             case do.CloseListeners():
                 self.close_listeners()
@@ -174,10 +174,10 @@ class Performer:
             self._happened(ev.FrontExited(_unstarted(error)))
             return
         front = Front(0, ours, bodies=bodies, doorbell=doorbell, pulse=pulse)
-        self.crew.front = front
+        self.children.front = front
 
         def child() -> int:
-            # These it needs; all others of the crew are closed.
+            # These it needs; all others of the children are closed.
             front.bodies = front.doorbell = front.pulse = -1
             self._leave_to_parent(listens=True)
             return self._programs.front(theirs, bodies, doorbell, pulse)
@@ -187,7 +187,7 @@ class Performer:
             self._happened(ev.FrontForked(front.pid))
         else:
             front.close()
-            self.crew.front = None
+            self.children.front = None
 
     def _start_template(self, number: int, settings: Settings) -> None:
         try:
@@ -196,7 +196,7 @@ class Performer:
             self._happened(ev.TemplateExited(number, _unstarted(error)))
             return
         template = Child(number, ours)
-        self.crew.templates[number] = template
+        self.children.templates[number] = template
 
         def child() -> int:
             self._leave_to_parent(listens=False)
@@ -207,7 +207,7 @@ class Performer:
             self._happened(ev.TemplateForked(number, template.pid))
         else:
             template.close()
-            del self.crew.templates[number]
+            del self.children.templates[number]
 
     def _start_worker(self, number: int, template: int | None, settings: Settings) -> None:
         try:
@@ -216,9 +216,9 @@ class Performer:
             self._happened(ev.WorkerExited(number, _unstarted(error)))
             return
         worker = Worker(number, ours, template=template, permits=kind_of(settings).permits(settings))
-        self.crew.workers[number] = worker
+        self.children.workers[number] = worker
         end = self._new_link(worker)
-        front = self.crew.front
+        front = self.children.front
         if end is None or front is None:
             theirs.close()
             self._unstart_worker(worker, "could not be started: there is no link for it")
@@ -241,13 +241,13 @@ class Performer:
             self.worker_forked(worker, worker.pid)
         else:
             worker.close()
-            del self.crew.workers[number]
+            del self.children.workers[number]
         end.close()
 
     def _fork_from_template(
         self, worker: Worker, number: int, theirs: Line, link: tuple[int, int, int, int]
     ) -> None:
-        template = self.crew.templates.get(number)
+        template = self.children.templates.get(number)
         fields = {"do": "fork", "worker": worker.number}
         if template is None or not template.send(fields, (theirs.fileno(), *link)):
             self._unstart_worker(worker, "could not be forked: the preloading process has ended")
@@ -261,13 +261,13 @@ class Performer:
 
     def unfork(self, number: int, why: str) -> None:
         """A template could not fork it."""
-        worker = self.crew.workers.get(number)
+        worker = self.children.workers.get(number)
         if worker is not None and worker.pid is None:
             self._unstart_worker(worker, why)
 
     def _unstart_worker(self, worker: Worker, why: str) -> None:
         worker.close()
-        del self.crew.workers[worker.number]
+        del self.children.workers[worker.number]
         self._happened(ev.WorkerExited(worker.number, ev.Exit(note=why)))
 
     def _fork(
@@ -288,7 +288,7 @@ class Performer:
 
     def _leave_to_parent(self, *, listens: bool) -> None:
         """In a child: close what is none of its business."""
-        self.crew.close_all()
+        self.children.close_all()
         if self.successor is not None:
             self.successor.close()
         if not listens:
@@ -300,7 +300,7 @@ class Performer:
 
     def _new_link(self, worker: Worker) -> socket.socket | None:
         """Make a link to the present front, keep that end and return the worker's; None: impossible."""
-        if self.crew.front is None:
+        if self.children.front is None:
             return None
         try:
             memory = self._programs.link_memory(worker.permits)
@@ -316,10 +316,10 @@ class Performer:
         return worker_end
 
     def _attach(self, number: int) -> None:
-        worker = self.crew.workers.get(number)
+        worker = self.children.workers.get(number)
         if worker is None:
             return
-        end, front = self._new_link(worker), self.crew.front
+        end, front = self._new_link(worker), self.children.front
         if end is None or front is None:
             # There is no front to attach to, which another event says; the next one tries again.
             self._happened(ev.WorkerAttached(number))
@@ -330,7 +330,7 @@ class Performer:
                 self._happened(ev.WorkerLost(number))
 
     def _add(self, number: int, request_limit: int) -> None:
-        worker = self.crew.workers.get(number)
+        worker = self.children.workers.get(number)
         if worker is None or worker.front_end is None:
             return
         fields = {
@@ -345,7 +345,7 @@ class Performer:
         worker.forget_link()
 
     def _tell_front(self, fields: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
-        front = self.crew.front
+        front = self.children.front
         if front is not None and not front.send(fields, descriptors):
             self._happened(ev.FrontLost())
 
@@ -381,7 +381,7 @@ class Performer:
 
     def status(self) -> str:
         """A line for the service manager."""
-        return f"serves with {len(self.crew.workers)} worker processes"
+        return f"serves with {len(self.children.workers)} worker processes"
 
     def _start_successor(self) -> None:
         self._hooks.succeeding()

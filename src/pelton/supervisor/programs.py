@@ -19,7 +19,7 @@ from pelton.observe import channel as channel
 from pelton.process.control_socket import Line
 
 if TYPE_CHECKING:
-    from pelton.worker.process import Surroundings
+    from pelton.worker.process import Inherited
 
 
 class Programs(Protocol):
@@ -64,13 +64,13 @@ class RealPrograms:
         """See `Programs`."""
         from pelton.worker.process import LinkEnd, run
 
-        return run(number, line, LinkEnd(*link), self._surroundings(settings), self._load)
+        return run(number, line, LinkEnd(*link), self._inherited(settings), self._load)
 
     def template(self, line: Line, settings: Settings) -> int:
         """See `Programs`."""
         from pelton.worker.template import run
 
-        return run(line, self._surroundings(settings), self._load)
+        return run(line, self._inherited(settings), self._load)
 
     def link_memory(self, permits: int) -> int:
         """See `Programs`."""
@@ -90,7 +90,7 @@ class RealPrograms:
 
         return lambda: load_application(self._target, self._directory)
 
-    def _surroundings(self, settings: Settings) -> Surroundings:
-        from pelton.worker.process import Surroundings
+    def _inherited(self, settings: Settings) -> Inherited:
+        from pelton.worker.process import Inherited
 
-        return Surroundings(settings, self._opened.listeners, self._supervisor)
+        return Inherited(settings, self._opened.listeners, self._supervisor)

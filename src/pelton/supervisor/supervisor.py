@@ -27,7 +27,7 @@ from pelton.process.forks import leave_if_child
 from pelton.process.resources import memory_of
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
-from pelton.supervisor.crew import Child, Front, Worker, ended_among, ended_processes
+from pelton.supervisor.children import Child, Front, Worker, ended_among, ended_processes
 from pelton.supervisor.load import Load
 from pelton.supervisor.perform import Performer
 from pelton.supervisor.plan import Rules, State, decide, next_deadline
@@ -108,7 +108,7 @@ class Supervisor:
             happened=self._events.append,
             announce=announce,
         )
-        self._crew = self._performer.crew
+        self._children = self._performer.children
         self._next_measure = time.monotonic() if rules.max_rss_bytes else None
         self._load = None if rules.most_workers is None else Load()
         self._next_watchdog = time.monotonic() if notifier.watchdog_interval is not None else None
@@ -127,7 +127,7 @@ class Supervisor:
                 self._notice()
         finally:
             # In order there is nobody left. Otherwise nothing may be left behind by a fault of ours.
-            self._crew.kill_all()
+            self._children.kill_all()
             self._performer.close_listeners()
             leave_to_loop(False)
 
@@ -148,11 +148,11 @@ class Supervisor:
         # A log that nobody reads is not waited for.
         for descriptor in unwritten():
             poll.register(descriptor, select.POLLOUT)
-        for child in self._crew.all():
+        for child in self._children.all():
             if child.line is not None:
                 poll.register(child.line.fileno(), select.POLLIN)
-        if self._crew.front is not None and self._crew.front.pulse >= 0:
-            poll.register(self._crew.front.pulse, select.POLLIN)
+        if self._children.front is not None and self._children.front.pulse >= 0:
+            poll.register(self._children.front.pulse, select.POLLIN)
         if self._performer.successor is not None and self._performer.successor.fileno() >= 0:
             poll.register(self._performer.successor.fileno(), select.POLLIN)
         times = [next_deadline(self._state), self._next_measure, self._next_watchdog]
@@ -165,7 +165,7 @@ class Supervisor:
         """Turn what has happened into events."""
         write_rest()
         # First of all: with every event it is seen whether the front owes an answer.
-        if self._crew.front is not None and self._crew.front.has_answered():
+        if self._children.front is not None and self._children.front.has_answered():
             self._events.append(ev.FrontAnswered())
         # Before the ends are collected: a SIGCHLD that comes afterwards must stay in the pipe, or it would be
         # read here and the end that it tells of not be looked for until something else happens.
@@ -176,7 +176,7 @@ class Supervisor:
         # A signal to the whole group, as systemd sends it, is told by the workers, too; ours comes first.
         for number in signals:
             self._obey(number)
-        for child in self._crew.all():
+        for child in self._children.all():
             self._listen_to(child)
         self._look_at_successor()
         for pid, how in ended:
@@ -185,7 +185,7 @@ class Supervisor:
         self._events.append(ev.Elapsed())
 
     def _own_pids(self) -> list[int]:
-        return [child.pid for child in self._crew.all() if child.pid is not None]
+        return [child.pid for child in self._children.all() if child.pid is not None]
 
     def _listen_to(self, child: Child) -> None:
         had_line = child.line is not None
@@ -244,7 +244,7 @@ class Supervisor:
             case "failed":
                 self._events.append(ev.TemplateFailed(number, str(fields["what"]), str(fields["traceback"])))
             case "forked":
-                worker = self._crew.workers.get(int(fields["worker"]))
+                worker = self._children.workers.get(int(fields["worker"]))
                 if worker is not None:
                     self._performer.worker_forked(worker, int(fields["pid"]))
             case "unforked":
@@ -253,7 +253,7 @@ class Supervisor:
                 raise ValueError
 
     def _bury(self, pid: int, how: ev.Exit) -> None:
-        child, successor = self._crew.with_pid(pid), self._performer.successor
+        child, successor = self._children.with_pid(pid), self._performer.successor
         if successor is not None and pid == successor.pid:
             successor.forget()
             self._performer.successor = None
@@ -265,16 +265,16 @@ class Supervisor:
         child.close()
         match child:
             case Worker():
-                del self._crew.workers[child.number]
+                del self._children.workers[child.number]
                 self._hooks.died(child.number, pid)
                 self._events.append(ev.WorkerExited(child.number, how))
             case Front():
-                self._crew.front = None
+                self._children.front = None
                 self._events.append(ev.FrontExited(how))
             case _:
-                del self._crew.templates[child.number]
+                del self._children.templates[child.number]
                 self._events.append(ev.TemplateExited(child.number, how))
-                for worker in list(self._crew.workers.values()):
+                for worker in list(self._children.workers.values()):
                     if worker.template == child.number:
                         self._performer.unfork(worker.number, "could not be forked: its template has ended")
 
@@ -298,7 +298,7 @@ class Supervisor:
             self._hooks.reloading()
             return
         if number in (signal.SIGINT, signal.SIGQUIT) and self._hooks.wants_interrupts:
-            for worker in self._crew.workers.values():
+            for worker in self._children.workers.values():
                 worker.kill(number)
         event = _MEANINGS.get(number)
         if event is not None:
@@ -322,12 +322,12 @@ class Supervisor:
         now = time.monotonic()
         if self._next_measure is not None and self._next_measure <= now:
             self._next_measure = now + _MEASURE_EVERY
-            for worker in self._crew.workers.values():
+            for worker in self._children.workers.values():
                 size = memory_of(worker.pid) if worker.pid is not None else None
                 if size is not None:
                     self._events.append(ev.MemoryMeasured(worker.number, size))
         if self._load is not None and self._load.is_due(now):
-            pids = {one.number: one.pid for one in self._crew.workers.values() if one.pid is not None}
+            pids = {one.number: one.pid for one in self._children.workers.values() if one.pid is not None}
             measured = self._load.measure(pids, now)
             if measured is not None:
                 self._events.append(measured)

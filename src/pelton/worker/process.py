@@ -64,7 +64,7 @@ class LinkEnd:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Inherited:
     """What is the same for all workers. ``supervisor``: its pid."""
 
     settings: Settings
@@ -72,7 +72,7 @@ class Surroundings:
     supervisor: int
 
 
-def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Callable[[], Any]) -> int:
+def run(number: int, line: Line, end: LinkEnd, around: Inherited, load: Callable[[], Any]) -> int:
     """Be worker ``number`` until the supervisor says stop, or is gone; returns the exit code.
 
     ``load`` gives the application or raises ApplicationError.
@@ -106,7 +106,7 @@ def run(number: int, line: Line, end: LinkEnd, around: Surroundings, load: Calla
             )
             line.send({"event": "failed", "what": what, "traceback": trace})
             return NO_APPLICATION
-        # From now on SIGTERM is a wish; until now it ended a process that nobody needed yet.
+        # From now on SIGTERM is a request to end; until now it ended a process that nobody needed yet.
         with Signals((signal.SIGTERM,)) as signals:
             folders = static_folders(loaded) if AUTO in around.settings.static else []
             return _Worker(number, line, around, application, folders).serve(end, signals)
@@ -124,7 +124,7 @@ class _Worker:
         self,
         number: int,
         line: Line,
-        around: Surroundings,
+        around: Inherited,
         application: Any,
         folders: Sequence[tuple[str, str]],
     ) -> None:

@@ -30,7 +30,7 @@ from pelton.process.control_socket import Line, LineClosedError, Message, shorte
 from pelton.process.forking import fork
 from pelton.process.forks import leave_if_child
 from pelton.process.native_threads import close
-from pelton.worker.process import FAILED, NO_APPLICATION, LinkEnd, Surroundings
+from pelton.worker.process import FAILED, NO_APPLICATION, Inherited, LinkEnd
 from pelton.worker.process import run as run_worker
 
 LOGGER = logging.getLogger("pelton")
@@ -38,7 +38,7 @@ LOGGER = logging.getLogger("pelton")
 _LONGEST_ERROR = 2_000
 
 
-def run(line: Line, around: Surroundings, load: Callable[[], Any]) -> int:
+def run(line: Line, around: Inherited, load: Callable[[], Any]) -> int:
     """Load the application and fork workers until the supervisor closes its end; returns the exit code."""
     _engine.die_with_parent()
     if os.getppid() != around.supervisor:
@@ -87,7 +87,7 @@ def _warn_of_threads() -> None:
         )
 
 
-def _fork_worker(line: Line, around: Surroundings, application: Any, message: Message) -> None:
+def _fork_worker(line: Line, around: Inherited, application: Any, message: Message) -> None:
     number = message.fields["worker"]
     hooks_of(around.settings).forking(number)
     go_reader = go_writer = pid_reader = pid_writer = -1

@@ -119,7 +119,7 @@ def build_runner(
     ]
     make_room(settings.websocket_threads)
     sockets = ClientSockets(settings.websocket_threads, name)
-    called = kind.surround(application, settings)
+    called = kind.wrap(application, settings)
     self_calls = SelfCallLog(listeners, name=name, permits=kind.permits(settings))
     worker = _engine.Worker(link, called, environs, FileWrapper, LogObserver(self_calls), sockets)
     serving = kind.build(worker, settings)

@@ -10,11 +10,15 @@ use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 use pelton_http::ContentCoding;
 
+use crate::memory;
+
 const GZIP_LEVEL: u32 = 5;
 const BROTLI_QUALITY: i32 = 2;
 const ZSTD_LEVEL: i32 = 3;
 /// Far below what RFC 9659 allows (8 MiB): each stream holds some multiples of it for as long as it lasts.
 const WINDOW_BITS: u8 = 18;
+/// No coding takes more memory than this with its window and level (zstd, the largest, 1.6 MiB).
+const MOST_MEMORY: usize = 4 * 1024 * 1024;
 /// What is collected before it is written on; only of brotli, whose writer has a buffer of its own.
 const BUFFER: usize = 16 * 1024;
 
@@ -40,6 +44,9 @@ impl fmt::Debug for Encoder {
 impl Encoder {
     /// For a body of `length` bytes, if that is known.
     pub fn new(coding: ContentCoding, length: Option<u64>) -> io::Result<Self> {
+        if !memory::has_room_for(MOST_MEMORY) {
+            return Err(memory::refused());
+        }
         Ok(Encoder(match coding {
             ContentCoding::Gzip => Kind::Gzip(GzEncoder::new(Vec::new(), Level::new(GZIP_LEVEL))),
             ContentCoding::Brotli => {

@@ -97,8 +97,11 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 const BELL_EVERY: usize = 32;
 /// The wall clock may be set while we run, and is believed within this.
 const WALL_CLOCK_MS: u64 = 50;
-/// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own.
+/// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own. Half of
+/// all where there are few.
 const RESERVED_DESCRIPTORS: u64 = 128;
+/// However few descriptors there are, so many connections are tried.
+const LEAST_CONNECTIONS: u64 = 16;
 
 /// See the module's head. The parts are open to the other files of this thread: `accept`, `receive`, `respond`, `own_answer`.
 pub(crate) struct EventLoop {
@@ -240,7 +243,9 @@ impl EventLoop {
         let named_files = StaticFiles::new(std::mem::take(&mut settings.named_files))?;
         if settings.max_connections == 0 {
             let most_files = static_files.most_open() + named_files.most_open();
-            let room = descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS + most_files as u64).max(16);
+            let limit = descriptor_limit();
+            let reserved = RESERVED_DESCRIPTORS.min(limit / 2) + most_files as u64;
+            let room = limit.saturating_sub(reserved).max(LEAST_CONNECTIONS);
             settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
         }
         let limits = Limits {

@@ -1,7 +1,7 @@
 //! Looks at requests that wait for a permit, asks whether the application itself made them, and lends them one (see `scheduling::self_call`,
 //! which has the reasons and the bounds). Runs on the front's thread.
 
-use pelton_link::Errand;
+use pelton_link::SelfCall;
 
 use crate::event_loop::EventLoop;
 use crate::exchange::State;
@@ -115,8 +115,8 @@ impl EventLoop {
             exchange.become_state(State::Queued);
         }
         let Some(connection) = self.connection_of(id) else { return };
-        let errand = Errand { is_report: false, caller_port: connection.transport.peer_port() };
-        match self.dispatch.place_spare(seat, waiting, errand, self.now_ms) {
+        let self_call = SelfCall { is_report: false, caller_port: connection.transport.peer_port() };
+        match self.dispatch.place_spare(seat, waiting, self_call, self.now_ms) {
             Ok((id, place)) => {
                 self.shared.counters.permits_lent.up();
                 self.placed(id, place);
@@ -138,9 +138,9 @@ impl EventLoop {
         self.make_room(seat);
         let Some(copy) = self.dispatch.copy_of(number) else { return };
         let Some(connection) = self.connection_of(copy.id) else { return };
-        let errand = Errand { is_report: true, caller_port: connection.transport.peer_port() };
+        let self_call = SelfCall { is_report: true, caller_port: connection.transport.peer_port() };
         // Where there is no slot there is no report.
-        let _ = self.dispatch.place_spare(seat, copy, errand, self.now_ms);
+        let _ = self.dispatch.place_spare(seat, copy, self_call, self.now_ms);
     }
 
     /// A worker that is alone may have all of its slots full of requests that wait.

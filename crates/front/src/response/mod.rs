@@ -20,6 +20,7 @@ use crate::connection::close::CloseReason;
 use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
+use crate::event_loop::limiting::spend_more;
 use crate::event_loop::named_files::{NamedFile, named_file};
 use crate::event_loop::receive::Turn;
 use crate::exchange::output::Flushed;
@@ -179,6 +180,11 @@ impl EventLoop {
                     pass.file(exchange, wire, (token, offset, len))
                 }
                 Ok(Some(Frame::Lent { token, len })) => pass.loan(exchange, wire, link.take_loan(token), len),
+                Ok(Some(Frame::Spend(cost))) => {
+                    let spent = spend_more(&mut self.rate_limits, exchange.spender, cost, self.turn_us);
+                    link.tell_spent(slot, &cursor, spent);
+                    continue;
+                }
             };
             if taken.is_err() {
                 return Ok(Err(Damaged));

@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use pelton_link::{BodyPool, BodyWindow, Errand};
+use pelton_link::{BodyPool, BodyWindow, SelfCall};
 
 use crate::exchange::ExchangeId;
 use crate::exchange::spool::SpoolFile;
@@ -106,7 +106,7 @@ pub struct Placing {
     /// See [`Waiting`].
     pub since_ms: u64,
     /// For a spare thread.
-    pub errand: Option<Errand>,
+    pub self_call: Option<SelfCall>,
     /// See [`Waiting`].
     pub holding: Holding,
 }

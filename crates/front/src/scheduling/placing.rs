@@ -84,7 +84,7 @@ impl Dispatch {
         if let Some(seat) = seat
             && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
         {
-            let request = Placing { id, turn, since_ms: now_ms, errand: None, holding };
+            let request = Placing { id, turn, since_ms: now_ms, self_call: None, holding };
             holding = match worker.place(request, now_ms, fill) {
                 Ok(slot) => {
                     self.in_use += 1;

@@ -3,7 +3,7 @@
 //! A view that asks its own server for something waits for an answer that nobody can make, because it keeps the thread for it. What waits for
 //! longer than a moment and comes from this machine is therefore looked at, once: the embedding process is asked whether the other end of the
 //! connection is a socket of one of the workers ([`LocalCalls`]; this thread must not read `/proc`). If it is, the request goes past the
-//! queue to a spare thread of that worker (see `pelton_link::Errand`), with a permit beyond the worker's own that ends with it.
+//! queue to a spare thread of that worker (see `pelton_link::SelfCall`), with a permit beyond the worker's own that ends with it.
 //!
 //! Nothing of this is on the way of a request that does not wait. Bounds: so many requests in a question; a question each
 //! [`FIRST_MS`] at most, and ever more rarely, down to one each [`LAST_MS`], while the answer is no (a proxy on the same machine in front of a
@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use pelton_link::{Errand, Phase};
+use pelton_link::{Phase, SelfCall};
 
 use crate::exchange::ExchangeId;
 use crate::scheduling::dispatch::{Dispatch, Place};
@@ -187,11 +187,11 @@ impl Dispatch {
         &mut self,
         seat: u16,
         waiting: Waiting,
-        errand: Errand,
+        self_call: SelfCall,
         now_ms: u64,
     ) -> Result<(ExchangeId, Place), Waiting> {
         let Some(worker) = self.worker(seat) else { return Err(waiting) };
-        let (id, slot) = worker.place_waiting(waiting, now_ms, Some(errand))?;
+        let (id, slot) = worker.place_waiting(waiting, now_ms, Some(self_call))?;
         self.in_use += 1;
         Ok((id, Place { seat, slot }))
     }

@@ -3,7 +3,7 @@
 //! Must not know connections' states or HTTP. `dispatch` chooses between workers; here is only what concerns one of them.
 
 use pelton_link::{
-    BodyEnd, BodyPool, BodyWindow, Errand, Frame, FrontEnd, Phase, REQUEST_BYTES, Why, request,
+    BodyEnd, BodyPool, BodyWindow, Frame, FrontEnd, Phase, REQUEST_BYTES, SelfCall, Why, request,
 };
 
 use crate::exchange::ExchangeId;
@@ -164,10 +164,10 @@ impl Worker {
         now_ms: u64,
         fill: impl FnOnce(&mut [u8], Option<u64>, &Holding) -> Result<usize, E>,
     ) -> Result<u16, (Option<E>, Holding)> {
-        let Placing { id, turn, since_ms, errand, mut holding } = request;
-        let claimed = if errand.is_some() { self.end.claim_spare() } else { self.end.claim() };
+        let Placing { id, turn, since_ms, self_call, mut holding } = request;
+        let claimed = if self_call.is_some() { self.end.claim_spare() } else { self.end.claim() };
         let Some(slot) = claimed else { return Err((None, holding)) };
-        let is_report = errand.is_some_and(|errand| errand.is_report);
+        let is_report = self_call.is_some_and(|self_call| self_call.is_report);
         let token = match holding.travelling() {
             None => None,
             Some(file) => match self.end.give_file(slot, file) {
@@ -194,7 +194,7 @@ impl Worker {
                         overdue_since: None,
                         turn,
                         since_ms,
-                        is_spare: errand.is_some(),
+                        is_spare: self_call.is_some(),
                         holding,
                     };
                 }
@@ -204,11 +204,11 @@ impl Worker {
                 self.in_use += 1;
                 self.busy += 1;
                 self.left = self.left.map(|left| left.saturating_sub(u64::from(!is_report)));
-                match errand {
+                match self_call {
                     None => self.end.submit(slot, len),
-                    Some(errand) => {
+                    Some(self_call) => {
                         self.spare += 1;
-                        self.end.submit_spare(slot, len, errand);
+                        self.end.submit_spare(slot, len, self_call);
                     }
                 }
                 Ok(slot as u16)
@@ -225,10 +225,10 @@ impl Worker {
         &mut self,
         waiting: Waiting,
         now_ms: u64,
-        errand: Option<Errand>,
+        self_call: Option<SelfCall>,
     ) -> Result<(ExchangeId, u16), Waiting> {
         let Waiting { id, turn, since_ms, record, holding } = waiting;
-        let request = Placing { id, turn, since_ms, errand, holding };
+        let request = Placing { id, turn, since_ms, self_call, holding };
         let placed = self.place(request, now_ms, |area, token, _| {
             area.get_mut(..record.len()).ok_or(())?.copy_from_slice(&record);
             if let Some(token) = token {
@@ -402,7 +402,7 @@ impl Worker {
             match frame {
                 Frame::File { token, .. } => tokens.push(token),
                 Frame::Lent { token, .. } => drop(self.end.take_loan(token)),
-                Frame::Head(_) | Frame::Data(..) => {}
+                Frame::Head(_) | Frame::Data(..) | Frame::Spend(_) => {}
             }
         }
         for token in tokens {

@@ -1,6 +1,6 @@
 //! Permits beyond a worker's own: who is looked at, who takes what is lent, and that everything is as before afterwards.
 
-use pelton_link::{Errand, Taken};
+use pelton_link::{SelfCall, Taken};
 
 use super::dispatching::Scene;
 use crate::exchange::ExchangeId;
@@ -9,8 +9,8 @@ use crate::scheduling::placing::NOT_FIRST;
 use crate::scheduling::self_call::SelfCalls;
 use crate::scheduling::stuck::STALL_MS;
 
-const LENT: Errand = Errand { is_report: false, caller_port: 40_000 };
-const REPORT: Errand = Errand { is_report: true, caller_port: 40_000 };
+const LENT: SelfCall = SelfCall { is_report: false, caller_port: 40_000 };
+const REPORT: SelfCall = SelfCall { is_report: true, caller_port: 40_000 };
 
 fn placed(dispatched: Dispatched) -> Place {
     match dispatched {
@@ -28,12 +28,12 @@ fn numbers(scene: &Scene, after: u64, until_ms: u64) -> Vec<u64> {
     found.into_iter().map(|(number, _)| number).collect()
 }
 
-fn lend(scene: &mut Scene, number: u64, seat: u16, errand: Errand, now_ms: u64) -> Place {
-    let waiting = match errand.is_report {
+fn lend(scene: &mut Scene, number: u64, seat: u16, self_call: SelfCall, now_ms: u64) -> Place {
+    let waiting = match self_call.is_report {
         true => scene.dispatch.copy_of(number | NOT_FIRST),
         false => scene.dispatch.extract(number | NOT_FIRST),
     };
-    let (id, place) = scene.dispatch.place_spare(seat, waiting.unwrap(), errand, now_ms).unwrap();
+    let (id, place) = scene.dispatch.place_spare(seat, waiting.unwrap(), self_call, now_ms).unwrap();
     assert_eq!(id, ExchangeId::from_token(number as usize - 1));
     place
 }

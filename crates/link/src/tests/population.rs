@@ -9,7 +9,8 @@ use super::{PATIENCE, link};
 use crate::{Crowding, Scheduler, Wanted};
 
 fn wanted(expected: u32, timeout: Duration) -> Wanted {
-    Wanted { patience: Duration::from_millis(1), tick: Duration::from_micros(200), timeout, expected }
+    let short = Duration::from_millis(1);
+    Wanted { patience: short, foresight: short, tick: Duration::from_micros(200), timeout, expected }
 }
 
 /// Looks until the condition holds.

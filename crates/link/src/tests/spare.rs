@@ -5,15 +5,15 @@ use std::thread;
 
 use super::{PATIENCE, joined, push, write_request};
 use crate::request::BodyParts;
-use crate::{AnswerHead, Errand, FrontEnd, WorkerEnd};
+use crate::{AnswerHead, FrontEnd, SelfCall, WorkerEnd};
 
 const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
-const LENT: Errand = Errand { is_report: false, caller_port: 40_000 };
+const LENT: SelfCall = SelfCall { is_report: false, caller_port: 40_000 };
 
-fn push_spare(front: &mut FrontEnd, name: &str, errand: Errand) -> u32 {
+fn push_spare(front: &mut FrontEnd, name: &str, self_call: SelfCall) -> u32 {
     let slot = front.claim_spare().unwrap();
     let len = write_request(front, slot, name, BodyParts::None);
-    front.submit_spare(slot, len, errand);
+    front.submit_spare(slot, len, self_call);
     slot
 }
 
@@ -27,8 +27,8 @@ fn it_passes_by_what_waits_and_only_a_spare_thread_takes_it() {
     push(&mut front, "first").unwrap();
     let slot = push_spare(&mut front, "lent", LENT);
     push(&mut front, "second").unwrap();
-    let (taken, errand) = end.take_spare().unwrap();
-    assert_eq!((taken.slot(), errand, &*path_of(&end, &taken)), (slot, LENT, "lent"));
+    let (taken, self_call) = end.take_spare().unwrap();
+    assert_eq!((taken.slot(), self_call, &*path_of(&end, &taken)), (slot, LENT, "lent"));
     assert!(end.take_spare().is_none(), "those in the ring are not for spare threads");
     let others: Vec<_> = std::iter::from_fn(|| end.take()).map(|taken| path_of(&end, &taken)).collect();
     assert_eq!(others, ["first", "second"]);
@@ -59,11 +59,11 @@ fn the_watch_is_woken_and_told_how_many() {
     is_waiting.recv_timeout(PATIENCE).unwrap();
     push_spare(&mut front, "lent", LENT);
     assert_eq!(watch.join().unwrap(), 1);
-    let report = Errand { is_report: true, caller_port: 0 };
+    let report = SelfCall { is_report: true, caller_port: 0 };
     push_spare(&mut front, "report", report);
     assert_eq!(end.spares(), 2);
-    let errands = [end.take_spare().unwrap().1, end.take_spare().unwrap().1];
-    assert!(errands.contains(&LENT) && errands.contains(&report));
+    let self_calls = [end.take_spare().unwrap().1, end.take_spare().unwrap().1];
+    assert!(self_calls.contains(&LENT) && self_calls.contains(&report));
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn taking_and_taking_back_at_the_same_time() {
             let mut had = 0;
             for _ in 0..ROUNDS {
                 start.wait();
-                if let Some((taken, errand)) = end.take_spare() {
-                    assert_eq!((errand, &*path_of(&end, &taken)), (LENT, "lent"));
+                if let Some((taken, self_call)) = end.take_spare() {
+                    assert_eq!((self_call, &*path_of(&end, &taken)), (LENT, "lent"));
                     end.finish(taken, true);
                     had += 1;
                 }

@@ -1,4 +1,4 @@
-//! Plays the front for a worker, on the same thread: submits a request, lets a desk run it, reads the answer.
+//! Plays the front for a worker, on the same thread: submits a request, lets a runner run it, reads the answer.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use _engine::{Desk, Link, Worker};
+use _engine::{Link, RequestRunner, Worker};
 use pelton_http::known::Known;
 use pelton_link::request::{BodyParts, FieldRecord, RequestParts, Span, encode};
 use pelton_link::{
@@ -181,10 +181,10 @@ impl Stage {
         value.extract().map_err(|_| format!("{expression} is {value:?}")).unwrap()
     }
 
-    pub fn with_desk(&mut self, py: Python<'_>, act: impl FnOnce(&mut Self, &mut Desk<'_, '_>)) {
+    pub fn with_runner(&mut self, py: Python<'_>, act: impl FnOnce(&mut Self, &mut RequestRunner<'_, '_>)) {
         let worker = self.worker.clone_ref(py);
-        let mut desk = Desk::new(py, worker.get()).unwrap();
-        act(self, &mut desk);
+        let mut runner = RequestRunner::new(py, worker.get()).unwrap();
+        act(self, &mut runner);
     }
 
     /// Pushes a request to the worker; gives its slot.
@@ -237,9 +237,9 @@ impl Stage {
     /// Runs one request to its end. What the ring cannot hold is not read meanwhile: use `run_beside` for large answers.
     pub fn run(&mut self, py: Python<'_>, request: &Request<'_>) -> Answer {
         let slot = self.submit(request);
-        self.with_desk(py, |stage, desk| {
+        self.with_runner(py, |stage, runner| {
             let taken = stage.end.take().unwrap();
-            desk.run_guarded(taken).unwrap();
+            runner.run_guarded(taken).unwrap();
         });
         self.read_finished(slot)
     }
@@ -283,6 +283,7 @@ impl Stage {
                     let loan = self.half.end.take_loan(token).unwrap();
                     answer.body.extend_from_slice(&(*loan).as_ref()[..len as usize]);
                 }
+                Frame::Spend(_) => panic!("no rate is limited here"),
             }
         }
         self.half.end.consume(slot, cursor, progress);

@@ -198,7 +198,7 @@ class Hooks:
             self._call("worker_exit", self._server, worker)
 
     def _interrupted(self, worker: WorkerView) -> None:
-        # A terminal tells everybody, and so does the supervisor; it is one wish.
+        # A terminal tells everybody, and so does the supervisor; it is one request.
         if worker.alive:
             worker.alive = False
             self._call("worker_int", worker)

@@ -91,8 +91,8 @@ def _about_worker(
         # What the front says may have crossed the worker's end.
         return
     match event:
-        case ev.WorkerForked(_, pid, luck):
-            workers.forked(turn, worker, pid, luck)
+        case ev.WorkerForked(_, pid, jitter_share):
+            workers.forked(turn, worker, pid, jitter_share)
         case ev.WorkerReady():
             workers.ready(turn, worker)
         case ev.WorkerAttached():

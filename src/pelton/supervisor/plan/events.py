@@ -81,11 +81,11 @@ class FrontLost:
 
 @dataclass(frozen=True)
 class WorkerForked:
-    """The process of a worker exists. ``luck``: a random number from 0 up to 1, its share of every jitter."""
+    """The process of a worker exists. ``jitter_share``: by chance from 0 up to 1; its part of each jitter."""
 
     worker: int
     pid: int
-    luck: float
+    jitter_share: float
 
 
 @dataclass(frozen=True)

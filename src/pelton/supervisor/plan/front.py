@@ -49,7 +49,7 @@ def add_worker(turn: Turn, worker: Worker) -> None:
     """Let the front use a worker that is ready; with the first one it accepts connections."""
     state, rules = turn.state, turn.state.rules
     # Spread, or workers that started together would all be replaced together.
-    jitter = int(worker.luck * (rules.max_requests_jitter + 1))
+    jitter = int(worker.jitter_share * (rules.max_requests_jitter + 1))
     turn.do(AddWorker(worker.number, rules.max_requests + jitter if rules.max_requests else 0))
     worker.is_added = True
     if not state.front.is_accepting:

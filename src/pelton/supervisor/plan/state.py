@@ -89,7 +89,7 @@ class Worker:
     born: float
     phase: Phase = Phase.STARTING
     pid: int | None = None
-    luck: float = 0.0
+    jitter_share: float = 0.0
     # Links it was sent after its first and has not confirmed. Until it has, no front may use it.
     attaches: int = 0
     # The present front knows it.

@@ -20,8 +20,8 @@ MOST_FAILURES = 5
 # Who has lived for so long after it became ready has not died of that.
 SETTLED_AFTER = 2.0
 REFUSED_DELAY = 1.0
-# The luckiest worker lives by so much longer than it should: workers that started together must not
-# end together.
+# The worker with the largest share of the jitter lives by so much longer than it should: workers that started
+# together must not end together.
 LIFETIME_SPREAD = 0.1
 # Exit code of a process that cannot load the application, and of the command then.
 NO_APPLICATION = 3
@@ -37,9 +37,9 @@ def start(turn: Turn, generation: int, template: int | None) -> Worker:
     return worker
 
 
-def forked(turn: Turn, worker: Worker, pid: int, luck: float) -> None:
+def forked(turn: Turn, worker: Worker, pid: int, jitter_share: float) -> None:
     """Its pid is known now."""
-    worker.pid, worker.luck = pid, luck
+    worker.pid, worker.jitter_share = pid, jitter_share
     if worker.phase is Phase.DOOMED:
         # The signal found no process when it was decided.
         turn.do(SignalWorker(worker.number, signal.SIGKILL))
@@ -56,7 +56,7 @@ def ready(turn: Turn, worker: Worker) -> None:
     worker.ready_at = turn.now
     state.failures = Failures()
     if state.rules.worker_lifetime:
-        worker.expires = turn.now + state.rules.worker_lifetime * (1 + LIFETIME_SPREAD * worker.luck)
+        worker.expires = turn.now + state.rules.worker_lifetime * (1 + LIFETIME_SPREAD * worker.jitter_share)
     if state.stage is Stage.STARTING:
         state.stage = Stage.SERVING
     if worker.attaches:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pelton.config.settings import Settings
 from pelton.worker.event_loop import EventLoop, begin
 from pelton.worker.runners.base import Runner
-from pelton.worker.runners.on_loop import LoopRunner, surrounded
+from pelton.worker.runners.on_loop import LoopRunner, wrapped
 from pelton.worker.runners.threads import ServingWorker
 
 
@@ -26,11 +26,9 @@ def prepare(settings: Settings) -> None:
         asyncio.set_event_loop(_loop(settings).loop)
 
 
-def surround(
-    application: Callable[..., Iterable[bytes]], settings: Settings
-) -> Callable[..., Iterable[bytes]]:
+def wrap(application: Callable[..., Iterable[bytes]], settings: Settings) -> Callable[..., Iterable[bytes]]:
     """The application for requests that know the loop."""
-    return surrounded(application, _loop(settings))
+    return wrapped(application, _loop(settings))
 
 
 def runner(worker: ServingWorker, settings: Settings) -> Runner:

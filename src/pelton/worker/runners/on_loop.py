@@ -59,7 +59,7 @@ class OnLoop:
         return self._application(environ, start_response)
 
 
-def surrounded(application: Callable[..., Iterable[bytes]], loop: EventLoop) -> OnLoop:
+def wrapped(application: Callable[..., Iterable[bytes]], loop: EventLoop) -> OnLoop:
     """``application`` for such requests."""
     use_the_loop()
     return OnLoop(application, loop)

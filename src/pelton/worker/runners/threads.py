@@ -85,8 +85,8 @@ class ThreadsRunner:
             self._begin(once=False)
 
     def add_thread(self, *, once: bool = False) -> None:
-        """One thread more: because it is needed, for another one that has left its duty, or, with ``once``,
-        for one request that was lent a permit (see `pelton.worker.spare_threads`).
+        """One thread more: because it is needed, for another one that stays with a request, or, with
+        ``once``, for one request that was lent a permit (see `pelton.worker.spare_threads`).
 
         Raises RuntimeError where the system has no thread left. Does nothing after `stop`.
         """

@@ -16,7 +16,7 @@ from pelton.exceptions import ConfigError
 from pelton.loader.candidates import NO_TORNADO, is_tornado
 from pelton.worker.event_loop import EventLoop, begin
 from pelton.worker.runners.base import Runner
-from pelton.worker.runners.on_loop import LoopRunner, surrounded
+from pelton.worker.runners.on_loop import LoopRunner, wrapped
 from pelton.worker.runners.threads import ServingWorker
 
 
@@ -29,13 +29,11 @@ def prepare(settings: Settings) -> None:
         asyncio.set_event_loop(_loop(settings).loop)
 
 
-def surround(
-    application: Callable[..., Iterable[bytes]], settings: Settings
-) -> Callable[..., Iterable[bytes]]:
+def wrap(application: Callable[..., Iterable[bytes]], settings: Settings) -> Callable[..., Iterable[bytes]]:
     """The application for requests that know the IOLoop. Raises ConfigError for tornado's own."""
     if is_tornado(application):
         raise ConfigError("The application is a tornado.web.Application; pelton serves WSGI.", *NO_TORNADO)
-    return surrounded(application, _loop(settings))
+    return wrapped(application, _loop(settings))
 
 
 def runner(worker: ServingWorker, settings: Settings) -> Runner:

@@ -42,7 +42,7 @@ class LogObserver:
             # As it should be, and as often as clients go.
             LOGGER.debug("%s: its client has gone.", _request_line(environ))
         elif isinstance(error, IncompleteBodyError):
-            # The client's fault, or its bad luck.
+            # The client or its network has gone.
             LOGGER.info("%s: was not read to its end: %s.", _request_line(environ), error)
         else:
             LOGGER.error("%s: the application failed.", _request_line(environ), exc_info=error)

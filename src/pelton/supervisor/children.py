@@ -128,7 +128,7 @@ class Worker(Child):
 
 
 @dataclass
-class Crew:
+class Children:
     """All of them, by the plan's numbers."""
 
     front: Front | None = None

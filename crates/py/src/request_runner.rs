@@ -23,9 +23,10 @@ use pyo3::types::PyDict;
 use crate::body::Body;
 use crate::call::Call;
 use crate::client_gone::ClientGone;
-use crate::client_socket::{Duty, Visit};
+use crate::client_socket::{OfferedSocket, Replacement};
 use crate::input::Input;
 use crate::interrupt::Window;
+use crate::rate::{Rate, Told};
 use crate::request::EnvironBuilder;
 use crate::responder::Responder;
 use crate::start_response::Callables;
@@ -41,7 +42,7 @@ enum Environs {
 }
 
 /// What a serving thread, or greenlet, keeps from request to request.
-pub struct Desk<'a, 'py> {
+pub struct RequestRunner<'a, 'py> {
     py: Python<'py>,
     worker: &'a Worker,
     seat: Option<u32>,
@@ -50,31 +51,31 @@ pub struct Desk<'a, 'py> {
     client_gone: ClientGone,
     window: Window<'a>,
     /// Where the thread has something else to do when a client's socket was taken.
-    duty: Option<Arc<Duty>>,
+    replacement: Option<Arc<Replacement>>,
 }
 
-impl<'a, 'py> Desk<'a, 'py> {
-    /// A desk of the calling thread.
+impl<'a, 'py> RequestRunner<'a, 'py> {
+    /// For the calling thread.
     pub fn new(py: Python<'py>, worker: &'a Worker) -> PyResult<Self> {
         let environs = Environs::Own(EnvironBuilder::new(py, &worker.environs)?);
-        Desk::with(py, worker, None, environs)
+        RequestRunner::with(py, worker, None, environs)
     }
 
-    /// A desk of the calling greenlet.
+    /// For the calling greenlet.
     pub(crate) fn of_greenlet(py: Python<'py>, worker: &'a Worker, seat: u32) -> PyResult<Self> {
-        Desk::with(py, worker, Some(seat), Environs::Shared)
+        RequestRunner::with(py, worker, Some(seat), Environs::Shared)
     }
 
     fn with(py: Python<'py>, worker: &'a Worker, seat: Option<u32>, environs: Environs) -> PyResult<Self> {
         let client_gone = new_client_gone(py, worker, &environs)?;
         let callables = new_callables(py, worker, &environs)?;
         let window = worker.watched.window(py, seat);
-        Ok(Desk { py, worker, seat, environs, callables, client_gone, window, duty: None })
+        Ok(RequestRunner { py, worker, seat, environs, callables, client_gone, window, replacement: None })
     }
 
-    /// Lets the thread leave, by `duty`, when a request of it has taken its client's socket.
-    pub(crate) fn set_duty(&mut self, duty: Arc<Duty>) {
-        self.duty = Some(duty);
+    /// Lets the thread leave, and another one take its place, when a request of it has taken its client's socket.
+    pub(crate) fn set_replacement(&mut self, replacement: Arc<Replacement>) {
+        self.replacement = Some(replacement);
     }
 
     /// Runs a request; true when the thread is to leave. A panic ends that request only; afterwards everything that it could have left half
@@ -82,14 +83,18 @@ impl<'a, 'py> Desk<'a, 'py> {
     pub fn run_guarded(&mut self, taken: Taken) -> PyResult<bool> {
         let had_socket = catch_unwind(AssertUnwindSafe(|| self.run(taken)));
         if had_socket.is_err() {
-            let duty = self.duty.take();
+            let replacement = self.replacement.take();
             let environs = match self.environs {
                 Environs::Own(_) => Environs::Own(EnvironBuilder::new(self.py, &self.worker.environs)?),
                 Environs::Shared => Environs::Shared,
             };
-            *self = Desk { duty, ..Desk::with(self.py, self.worker, self.seat, environs)? };
+            *self = RequestRunner {
+                replacement,
+                ..RequestRunner::with(self.py, self.worker, self.seat, environs)?
+            };
         }
-        Ok(had_socket.unwrap_or(true) && self.duty.as_ref().is_some_and(|duty| duty.is_left(self.py)))
+        Ok(had_socket.unwrap_or(true)
+            && self.replacement.as_ref().is_some_and(|replacement| replacement.is_left(self.py)))
     }
 
     /// Gives whether the client's socket was offered.
@@ -103,7 +108,7 @@ impl<'a, 'py> Desk<'a, 'py> {
         responder.begin(taken, is_head);
         let window = &self.window;
         let application = worker.application.bind(py).clone();
-        let mut visit = None;
+        let mut offered = None;
         let mut call = Call {
             py,
             worker,
@@ -132,9 +137,15 @@ impl<'a, 'py> Desk<'a, 'py> {
                 if let (BodyView::Socket(token), Some(sockets)) = (request.body(), &worker.client_sockets) {
                     let (descriptor, sockets) = (responder.take_file(token)?, sockets.bind(py));
                     let responder = &self.callables.responder;
-                    visit = Visit::begin(sockets, &environ, descriptor, responder, self.duty.clone())?;
+                    offered = OfferedSocket::begin(
+                        sockets,
+                        &environ,
+                        descriptor,
+                        responder,
+                        self.replacement.clone(),
+                    )?;
                     call.has_socket = true;
-                    if visit.is_none() {
+                    if offered.is_none() {
                         call.application = sockets.getattr(intern!(py, "refuse"))?;
                     }
                 }
@@ -155,8 +166,8 @@ impl<'a, 'py> Desk<'a, 'py> {
         }
         drop(call);
         // The environ has gone, and what else the application may have kept of the request is not ours.
-        let had_socket = visit.is_some();
-        drop(visit);
+        let had_socket = offered.is_some();
+        drop(offered);
         if !self.callables.are_ours_alone(self.environs.dicts()) {
             match new_callables(py, worker, &self.environs) {
                 Ok(callables) => self.callables = callables,
@@ -201,25 +212,34 @@ impl Environs {
         input: Option<&Bound<'py, Input>>,
         (client_gone, callables): (&ClientGone, &Callables),
     ) -> PyResult<Bound<'py, PyDict>> {
-        let environ = match self {
+        let (environ, rate) = match self {
             // Both functions are in it already.
-            Environs::Own(builder) => return builder.build(py, request, input),
+            Environs::Own(builder) => {
+                let environ = builder.build(py, request, input)?;
+                put_rate(&environ, builder.rate.take(), callables)?;
+                return Ok(environ);
+            }
             Environs::Shared => match worker.environ_builder.try_lock() {
-                Ok(mut builder) => match builder.as_mut() {
-                    Some(builder) => builder.build(py, request, input)?,
-                    None => builder.insert(new_builder(py, worker)?).build(py, request, input)?,
-                },
-                Err(TryLockError::WouldBlock) => new_builder(py, worker)?.build(py, request, input)?,
+                Ok(mut builder) => {
+                    let builder = match builder.as_mut() {
+                        Some(builder) => builder,
+                        None => builder.insert(new_builder(py, worker)?),
+                    };
+                    let environ = builder.build(py, request, input)?;
+                    (environ, builder.rate.take())
+                }
+                Err(TryLockError::WouldBlock) => build_alone(py, worker, request, input)?,
                 // A panic in the middle of it: what it left is not to be used.
                 Err(TryLockError::Poisoned(builder)) => {
                     *builder.into_inner() = None;
                     worker.environ_builder.clear_poison();
-                    new_builder(py, worker)?.build(py, request, input)?
+                    build_alone(py, worker, request, input)?
                 }
             },
         };
         environ.set_item(intern!(py, "pelton.client_gone"), client_gone.function())?;
         environ.set_item(intern!(py, "wsgi.early_hints"), &callables.early_hints)?;
+        put_rate(&environ, rate, callables)?;
         Ok(environ)
     }
 
@@ -231,6 +251,26 @@ impl Environs {
             Environs::Shared => 0,
         }
     }
+}
+
+/// What is left to the client, where that is limited.
+#[inline]
+fn put_rate(environ: &Bound<'_, PyDict>, told: Option<Box<Told>>, callables: &Callables) -> PyResult<()> {
+    let Some(told) = told else { return Ok(()) };
+    let py = environ.py();
+    environ.set_item(intern!(py, "pelton.rate"), Bound::new(py, Rate::new(py, &callables.responder, *told))?)
+}
+
+/// With a builder that nobody uses afterwards.
+fn build_alone<'py>(
+    py: Python<'py>,
+    worker: &Worker,
+    request: &RequestView<'_>,
+    input: Option<&Bound<'py, Input>>,
+) -> PyResult<(Bound<'py, PyDict>, Option<Box<Told>>)> {
+    let mut builder = new_builder(py, worker)?;
+    let environ = builder.build(py, request, input)?;
+    Ok((environ, builder.rate.take()))
 }
 
 /// A builder for any greenlet. The keys are there, so that the copies have the room for them.
