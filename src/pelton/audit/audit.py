@@ -13,10 +13,11 @@ from pelton.audit.files import look_for_files
 from pelton.audit.finding import Finding
 from pelton.audit.interleaving import look_for_interleaving
 from pelton.audit.modules import functions, own_modules, shown
-from pelton.audit.requests import Request, of_rules
 from pelton.audit.source import look_at_source
 from pelton.audit.state import look_for_state
 from pelton.loader import Target, load_application
+from pelton.requests.reading import of_rules
+from pelton.requests.request import Request
 
 
 def audit(target: Target, directory: Path, requests: list[Request], *, rounds: int) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from pelton.audit.requests import Request
+from pelton.requests.request import Request
 
 Application = Callable[..., Any]
 

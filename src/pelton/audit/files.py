@@ -16,7 +16,7 @@ from typing import Any, Final
 from pelton.audit.calling import Application, call
 from pelton.audit.finding import Finding, Kind
 from pelton.audit.modules import where
-from pelton.audit.requests import Request
+from pelton.requests.request import Request
 
 _TIMES: Final = 2
 _WRITING: Final = os.O_WRONLY | os.O_RDWR

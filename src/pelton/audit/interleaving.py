@@ -17,7 +17,7 @@ from typing import Any, Final
 from pelton.audit.calling import Application, Outcome, call
 from pelton.audit.finding import Finding, Kind
 from pelton.audit.modules import is_own
-from pelton.audit.requests import Request
+from pelton.requests.request import Request
 
 _THREADS: Final = 8
 _SWITCH_SECONDS: Final = 1e-5

@@ -31,7 +31,7 @@ from pelton.audit.modules import (
     shown,
     unwrapped,
 )
-from pelton.audit.requests import Request
+from pelton.requests.request import Request
 
 # How often each request is sent: the first makes what is made once.
 _TIMES: Final = 3

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pelton.cli.ending import NO_APPLICATION, USAGE, exit_with, working_directory
 from pelton.cli.options import Command
 from pelton.exceptions import ConfigError
 from pelton.loader import ApplicationError, parse_target
@@ -20,7 +21,7 @@ from pelton.loader import ApplicationError, parse_target
 if TYPE_CHECKING:
     from pelton.audit.finding import Finding
 
-_UNSAFE, _USAGE, _NO_APPLICATION = 1, 2, 3
+_UNSAFE = 1
 
 
 def _audit(target: str, request: tuple[str, ...], file: Path | None, rounds: int, as_json: bool) -> None:
@@ -33,22 +34,21 @@ def _audit(target: str, request: tuple[str, ...], file: Path | None, rounds: int
     Without requests, GET of each rule of a Flask application that needs no values is sent.
     """
     from pelton.audit.audit import audit
-    from pelton.audit.requests import parse, read
+    from pelton.requests.reading import different, read
+    from pelton.requests.request import parse
 
-    directory = Path.cwd()
-    if str(directory) not in sys.path:
-        sys.path.insert(0, str(directory))
+    directory = working_directory()
     found: list[Finding] = []
     try:
-        requests = [*map(parse, request), *(read(file) if file else ())]
+        requests = [*map(parse, request), *(different(read(file)) if file else ())]
         for finding in audit(parse_target(target), directory, requests, rounds=rounds):
             found.append(finding)
             if not as_json:
                 _print(finding)
     except ApplicationError as error:
-        _end(str(error), error.traceback or "", _NO_APPLICATION)
+        exit_with(error, NO_APPLICATION)
     except ConfigError as error:
-        _end(str(error), "", _USAGE)
+        exit_with(error, USAGE)
     unsafe = sum(finding.is_unsafe for finding in found)
     if as_json:
         click.echo(json.dumps({"unsafe": unsafe, "findings": [finding.told() for finding in found]}))
@@ -67,13 +67,6 @@ def _print(finding: Finding) -> None:
     click.echo(f"    Seen with {finding.request}. {finding.instead}")
 
 
-def _end(message: str, traceback: str, code: int) -> None:
-    if traceback:
-        click.echo(traceback.rstrip() + "\n", err=True)
-    click.echo(f"{click.style('Error:', fg='red')} {message}", err=True)
-    sys.exit(code)
-
-
 COMMANDS = {
     "audit": Command(
         "audit",
@@ -89,7 +82,7 @@ COMMANDS = {
                 ["--requests", "file"],
                 type=click.Path(dir_okay=False, path_type=Path),
                 metavar="FILE",
-                help="A file of them: one a line, an access log, or a HAR file.",
+                help="A file of them: one a line, an access log, a HAR file, or an OpenAPI document.",
             ),
             click.Option(
                 ["--rounds"],

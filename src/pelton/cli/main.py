@@ -26,6 +26,7 @@ from click.shell_completion import CompletionItem
 from pelton.cli.administration import COMMANDS as ADMINISTRATION
 from pelton.cli.auditing import COMMANDS as AUDITING
 from pelton.cli.configuration import Configuration, read_configuration
+from pelton.cli.ending import FAILED, NO_APPLICATION, USAGE, colour, exit_with, working_directory
 from pelton.cli.env_file import read_env_file
 from pelton.cli.findings import Verdict, doubtful
 from pelton.cli.observing import COMMANDS as OBSERVING
@@ -38,6 +39,7 @@ from pelton.cli.options import (
     with_bind,
 )
 from pelton.cli.show import configuration_text
+from pelton.cli.tuning import COMMANDS as TUNING
 from pelton.config.settings import Settings, check_one_process
 from pelton.config.sources import ENV_FILE_VARIABLE, PORT_VARIABLE, WORKERS_VARIABLE
 from pelton.config.worker_kinds import kind_of
@@ -52,7 +54,6 @@ from pelton.version import VERSION
 
 LOGGER = logging.getLogger("pelton")
 _STARTED_IN = "PELTON_STARTED_IN"
-_FAILED, _USAGE, _NO_APPLICATION = 1, 2, 3
 
 
 def _serve(target: tuple[str, ...], config: str | None, **given: Any) -> None:
@@ -70,15 +71,15 @@ def _serve(target: tuple[str, ...], config: str | None, **given: Any) -> None:
             check_one_process(settings, found.resolved.sources)
         parsed = _target(target, found)
     except ConfigError as error:
-        _exit_with(error, _USAGE)
+        _exit_with(error, USAGE)
     try:
         _serve_checked(parsed, settings, found)
     except ApplicationError as error:
-        _exit_with(error, _NO_APPLICATION)
+        _exit_with(error, NO_APPLICATION)
     except ConfigError as error:
-        _exit_with(error, _USAGE)
+        _exit_with(error, USAGE)
     except PeltonError as error:
-        _exit_with(error, _FAILED)
+        _exit_with(error, FAILED)
 
 
 def _config(target: tuple[str, ...], config: str | None, **given: Any) -> None:
@@ -89,8 +90,8 @@ def _config(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     try:
         found, _ = _configured(config, given)
     except ConfigError as error:
-        _exit_with(error, _USAGE)
-    click.echo(configuration_text(found.resolved), color=_colour())
+        _exit_with(error, USAGE)
+    click.echo(configuration_text(found.resolved), color=colour())
     if words := _words(target, found):
         click.echo(f"Application: {' '.join(words)}")
     for note in found.notes:
@@ -109,7 +110,7 @@ def _check(target: tuple[str, ...], config: str | None, **given: Any) -> None:
         found, settings = _configured(config, given)
         parsed = _target(target, found) if _words(target, found) else None
     except ConfigError as error:
-        _exit_with(error, _USAGE)
+        _exit_with(error, USAGE)
     from pelton.cli import checks
     from pelton.cli.application_check import check_application
     from pelton.cli.certificates_check import check_certificates
@@ -118,7 +119,7 @@ def _check(target: tuple[str, ...], config: str | None, **given: Any) -> None:
         *checks.check_settings(settings, found.resolved.sources),
         *checks.check_process(settings),
     ]
-    directory = _working_directory()
+    directory = working_directory()
     findings += [
         *checks.check_addresses(settings),
         *checks.check_files(settings),
@@ -130,12 +131,12 @@ def _check(target: tuple[str, ...], config: str | None, **given: Any) -> None:
     if parsed is None:
         findings.append(doubtful("No application was named, so none was imported."))
     for one in findings:
-        colour = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.FAULT: "red"}[one.verdict]
-        click.echo(f"{click.style(one.verdict.value.rjust(5), fg=colour)}  {one.what}", color=_colour())
+        shown = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.FAULT: "red"}[one.verdict]
+        click.echo(f"{click.style(one.verdict.value.rjust(5), fg=shown)}  {one.what}", color=colour())
         for line in one.lines:
-            click.echo(f"       {line}", color=_colour())
+            click.echo(f"       {line}", color=colour())
     if any(one.verdict is Verdict.FAULT for one in findings):
-        sys.exit(_FAILED)
+        sys.exit(FAILED)
 
 
 def _tls_report(target: tuple[str, ...], config: str | None, **given: Any) -> None:
@@ -150,9 +151,9 @@ def _tls_report(target: tuple[str, ...], config: str | None, **given: Any) -> No
         for line in report(settings):
             click.echo(line)
     except ConfigError as error:
-        _exit_with(error, _USAGE)
+        _exit_with(error, USAGE)
     except PeltonError as error:
-        _exit_with(error, _FAILED)
+        _exit_with(error, FAILED)
 
 
 def _migrate(argument: tuple[str, ...]) -> None:
@@ -166,7 +167,7 @@ def _migrate(argument: tuple[str, ...]) -> None:
     try:
         click.echo(migrate(argument[0] if len(argument) == 1 else shlex.join(argument)))
     except PeltonError as error:
-        _exit_with(error, _USAGE)
+        _exit_with(error, USAGE)
 
 
 def _deploy(
@@ -182,7 +183,7 @@ def _deploy(
         found, settings = _configured(config, given)
         _target(target, found)
     except ConfigError as error:
-        _exit_with(error, _USAGE)
+        _exit_with(error, USAGE)
     files = TARGETS[kind](
         Facts(target or tuple(filter(None, [found.target])), Path.cwd(), settings, found.resolved)
     )
@@ -195,7 +196,7 @@ def _deploy(
         if place.exists() and place.read_text(encoding="utf-8") != file.text:
             _exit_with(
                 StartError(f"{place} exists and is different.", "Move it away, or name another folder."),
-                _FAILED,
+                FAILED,
             )
         place.write_text(file.text, encoding="utf-8")
         click.echo(f"{place} is written.")
@@ -214,7 +215,7 @@ def _run(module: bool, script: str, arguments: tuple[str, ...], **given: Any) ->
     try:
         code = (run_module if module else run_script)(script, arguments, settings)
     except ConfigError as error:
-        _exit_with(error, _USAGE)
+        _exit_with(error, USAGE)
     sys.exit(code)
 
 
@@ -267,14 +268,6 @@ def _target(target: tuple[str, ...], found: Configuration) -> Target | Mounts:
     return parse_targets(words)
 
 
-def _working_directory() -> Path:
-    directory = Path.cwd()
-    # As `python` itself, `flask` and gunicorn do; the installed command has its own directory there instead.
-    if str(directory) not in sys.path:
-        sys.path.insert(0, str(directory))
-    return directory
-
-
 def _serve_checked(target: Target | Mounts, settings: Settings, found: Configuration) -> None:
     if not settings.workers or settings.reload:
         # A supervisor is a good process 1 itself.
@@ -287,7 +280,7 @@ def _serve_checked(target: Target | Mounts, settings: Settings, found: Configura
             LOGGER.warning("%s", warning)
         if WORKERS_VARIABLE in found.resolved.sources["workers"]:
             LOGGER.info("%s says how many workers: exactly %s.", WORKERS_VARIABLE, settings.workers)
-    directory = _working_directory()
+    directory = working_directory()
     # Here once, and not in each worker in turn.
     kind_of(settings).require()
     if settings.reload:
@@ -324,19 +317,11 @@ def is_reloaded() -> bool:
 
 
 def _exit_with(error: PeltonError, code: int) -> NoReturn:
-    message = str(error)
     if is_reloaded():
         # The reloader shows it, and goes on when a file is saved; 3 would mean that one has been.
         sys.last_value = error.__cause__ or error
-        code = _FAILED
-    if isinstance(error, ApplicationError) and error.traceback:
-        click.echo(error.traceback.rstrip() + "\n", err=True)
-    click.echo(f"{click.style('Error:', fg='red')} {message}", err=True, color=_colour())
-    sys.exit(code)
-
-
-def _colour() -> bool | None:
-    return False if os.environ.get("NO_COLOR") else None
+        code = FAILED
+    exit_with(error, code)
 
 
 def _show_version(context: click.Context, option: click.Parameter, given: bool) -> None:
@@ -437,7 +422,10 @@ _COMMANDS: dict[str, Callable[[], click.Command]] = {
         help=f"{_deploy.__doc__}\n\nKIND is one of: {', '.join(_DEPLOYED)}.",
         context_settings=_CONTEXT_SETTINGS,
     ),
-    **{name: partial(_made, one) for name, one in {**OBSERVING, **ADMINISTRATION, **AUDITING}.items()},
+    **{
+        name: partial(_made, one)
+        for name, one in {**OBSERVING, **ADMINISTRATION, **AUDITING, **TUNING}.items()
+    },
     "migrate": lambda: Command(
         "migrate",
         params=[click.Argument(["argument"], metavar="WHAT", nargs=-1, required=True)],

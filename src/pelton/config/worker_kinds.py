@@ -164,7 +164,12 @@ ALIASES: Final = {"gthread": "threads", "gevent_wsgi": "gevent", "gevent_pywsgi"
 
 def kind_of(settings: Settings) -> Kind:
     """The kind that ``settings.worker_kind`` names. Raises ConfigError when there is none of that name."""
-    name = ALIASES.get(settings.worker_kind, settings.worker_kind)
+    return kind_named(settings.worker_kind)
+
+
+def kind_named(name: str) -> Kind:
+    """The same for a name."""
+    name = ALIASES.get(name, name)
     if name in KINDS:
         return KINDS[name]
     # Only here: its import takes longer than most of what a start needs.
