@@ -13,6 +13,7 @@ __all__ = [
     "Link",
     "Notice",
     "Overdue",
+    "Rate",
     "SocketOffer",
     "TicketKeys",
     "Tls",
@@ -672,6 +673,27 @@ class SocketOffer:
 
         Waits, without the GIL, ``timeout`` seconds at most. The descriptor must not be closed meanwhile.
         Raises ValueError when ``timeout`` is not a number.
+        """
+
+@final
+class Rate:
+    """``environ["pelton.rate"]``: what is left to the request's client of its limit of rate."""
+
+    @property
+    def limit(self) -> int:
+        """So much can be spent at once by a client that has spent nothing."""
+    @property
+    def remaining(self) -> int:
+        """What is left at once: when the request came, or at the last `spend`."""
+    @property
+    def reset(self) -> int:
+        """Seconds until all of it would be there again; as of then, too."""
+    def spend(self, count: int = 1) -> bool:
+        """Spend so much more. False, and nothing is spent, where it is more than what is left. 0 only looks.
+
+        Asks the front, which counts for all workers. Raises RuntimeError when the request is over, or has
+        asked some two thousand times before its response; BrokenPipeError when nobody waits for that any
+        more; OverflowError for a count below 0.
         """
 
 @final

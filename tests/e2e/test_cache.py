@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from pelton.cli.main import main
+from support.certificates import ask as ask_encrypted
+from support.certificates import connect, context_for, make_files
 from support.client import Client, CutOffError, Response, request
 from support.serving import Serve, Server
 from support.waiting import Gate, eventually
@@ -277,6 +279,23 @@ def test_a_stale_page_is_sent_at_once_and_fetched_anew_behind_the_client(
     eventually(lambda: ask("/a").body == b"x" * 100_000, "the new page is kept")
     assert (application.calls["/a"], server.counter("cache_revalidations")) == (2, 1)
     server.wait_for_counter("connections_open", 1)
+
+
+def test_what_is_fetched_behind_the_client_looks_like_the_clients_request(
+    serve: Serve, application: Application, tmp_path: Path
+) -> None:
+    files = make_files(tmp_path)
+    given = {"certfile": str(files.certificate), "keyfile": str(files.key)}
+    server = serve(application, scheme="https://", cache_bytes="1MiB", **given)
+    while_revalidating = [("Cache-Control", "max-age=10, stale-while-revalidate=1000"), ("Age", "60")]
+    application.responses["/"] = ("200 OK", while_revalidating, b"old")
+    with connect(str(server.address), context_for(files)) as client:
+        assert [ask_encrypted(client)[-3:] for _ in range(2)] == [b"old"] * 2
+    eventually(lambda: application.calls["/"] >= 2, "it is fetched anew")
+    first, behind = application.seen[:2]
+    names = [name for name in first if name.startswith(("SSL_", "wsgi.url", "HTTPS", "SERVER_", "REMOTE_"))]
+    assert "SSL_PROTOCOL" in names
+    assert {name: behind.get(name) for name in names} == {name: first[name] for name in names}
 
 
 def test_a_stale_page_that_must_not_be_kept_any_more_is_forgotten(ask: Ask, application: Application) -> None:

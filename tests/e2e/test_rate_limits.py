@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pelton.config.rates import Rate, parse_rate
 from pelton.exceptions import ConfigError
 from support.client import request
+from support.live import Live
 from support.serving import Serve
 
 
@@ -47,6 +49,23 @@ def test_behind_a_proxy_the_client_counts(serve: Serve) -> None:
         for one in ("10.0.0.1", "10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
     ]
     assert statuses == [200, 429, 200, 200, 429, 200]
+
+
+def test_applications_in_all_workers_spend_of_one_account(tmp_path: Path) -> None:
+    (tmp_path / "spender.py").write_text("""
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{os.getpid()} {environ['pelton.rate'].spend(2)}".encode()]
+""")
+    arguments = ("spender:app", "--workers", "2", "--rate-limit", "/=30/h", "--threads", "1")
+    with Live(*arguments, directory=tmp_path) as live:
+        live.ready_workers(2)
+        answers = []
+        while (response := live.ask(request("GET", "/", [("Connection", "close")]))).status == 200:
+            answers.append(response.body.decode().split())
+        assert [spent for _, spent in answers] == ["True"] * 10
 
 
 def test_rules_are_read() -> None:

@@ -100,13 +100,21 @@ pub fn rewrite(ask: &Ask<'_>) -> Option<Rewritten> {
     let port = said.port.map(|port| port.to_string());
     out.add(Known::ServerPort, port.as_deref().map(str::as_bytes));
     for (name, value) in ask.variables {
-        match &**name {
-            "SSL_PROTOCOL" => out.add(Known::TlsVersion, Some(value.as_bytes())),
-            "SSL_CIPHER" => out.add(Known::TlsCipher, Some(value.as_bytes())),
-            _ => out.add_variable(name, value),
+        match known_variable(name) {
+            Known::Variable => out.add_variable(name, value),
+            known => out.add(known, Some(value.as_bytes())),
         }
     }
     Some(out)
+}
+
+/// How what is told of the encryption stands in a record.
+pub fn known_variable(name: &str) -> Known {
+    match name {
+        "SSL_PROTOCOL" => Known::TlsVersion,
+        "SSL_CIPHER" => Known::TlsCipher,
+        _ => Known::Variable,
+    }
 }
 
 impl Rewritten {

@@ -2,17 +2,21 @@
 //!
 //! A frame is eight bytes of header and a payload padded to eight, so a header never wraps around the end of the ring. The first
 //! frame is the head (heads with the status 103 may precede it), then data, files and loans in the order of the body. There is no end frame: the slot's `answer` word says when
-//! `produced` is final. Nothing here sleeps or wakes; the two ends do.
+//! `produced` is final. Frames that spend of the client's rate may lie anywhere between them: they are no part of the response, and the front
+//! says in the slot's words what became of them (see `spending`). Nothing here sleeps or wakes; the two ends do.
 
 /// Kinds of frames.
 pub(crate) const FRAME_HEAD: u32 = 1;
 pub(crate) const FRAME_DATA: u32 = 2;
 pub(crate) const FRAME_FILE: u32 = 3;
 pub(crate) const FRAME_LENT: u32 = 4;
+pub(crate) const FRAME_SPEND: u32 = 5;
 /// Payload of a file frame.
 pub(crate) const FILE_BYTES: usize = 24;
 /// Payload of a lent frame.
 pub(crate) const LENT_BYTES: usize = 16;
+/// Payload of a frame that spends.
+pub(crate) const SPEND_BYTES: usize = 8;
 
 pub(crate) const FRAME_HEADER: usize = 8;
 /// The largest head that fits a ring with room to spare; also what one line of a head may not exceed.
@@ -180,6 +184,8 @@ pub enum Frame<'a> {
         /// How many.
         len: u64,
     },
+    /// So many more requests are to be counted against the client's rate.
+    Spend(u64),
 }
 
 /// Splits a payload of words.

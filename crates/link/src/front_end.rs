@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::answer::{
-    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, Frame, HeadFrame, MAX_HEAD_BYTES,
-    padded, words,
+    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, FRAME_SPEND, Frame, HeadFrame,
+    MAX_HEAD_BYTES, padded, words,
 };
 use crate::descriptors::{Owner, Post};
 use crate::layout::{
@@ -20,6 +20,7 @@ use crate::layout::{
 };
 use crate::lending::{Lending, Loan};
 use crate::region::Region;
+use crate::spending::NOWHERE;
 use crate::trim::Ages;
 use crate::wake::{self, Sharing};
 use crate::{check_permits, slots_for};
@@ -41,7 +42,7 @@ pub enum Progress {
 /// How far the front has read a slot's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    at: u32,
+    pub(crate) at: u32,
     end: u32,
 }
 
@@ -240,6 +241,7 @@ impl FrontEnd {
         words.asker.0.spare.store(spare, Ordering::Relaxed);
         words.asker.0.consumed.store(0, Ordering::Relaxed);
         words.asker.0.gone.store(AWAITED, Ordering::Relaxed);
+        words.asker.0.spent_at.store(NOWHERE, Ordering::Relaxed);
         let generation = self.generations.get(slot as usize).copied().unwrap_or_default();
         words.answerer.0.state.store(state_word(generation, Phase::Ready), Ordering::Release);
         generation
@@ -427,6 +429,7 @@ impl FrontEnd {
             FRAME_LENT => words(payload.0, payload.1)
                 .map(|[token, len]| Some(Frame::Lent { token, len }))
                 .ok_or(Damaged),
+            FRAME_SPEND => words(payload.0, payload.1).map(|[cost]| Some(Frame::Spend(cost))).ok_or(Damaged),
             _ => Err(Damaged),
         }
     }

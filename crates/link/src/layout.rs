@@ -20,6 +20,7 @@
 //! | `spare`                       | front writes | worker reads     | nobody           | nobody      |
 //! | `consumed`, `gone`            | front writes | front writes     | front writes, worker reads | front writes |
 //! | `space`, `space_wanted`       | front resets | nobody           | both (eventcount)| nobody      |
+//! | `spent_at`, `spent`           | front resets | nobody           | front writes, worker reads | nobody |
 //! | `socket`                      | front writes | front CAS        | both CAS, once (see `socket`) | front reads |
 //!
 //! Of a request whose body is streamed (`BodyPlace::Stream`); for all others these words are never looked at:
@@ -185,6 +186,10 @@ pub(crate) struct SlotAsk {
     pub body_wanted: AtomicU32,
     /// Whose the client's socket is, where it is offered: [`SOCKET_NONE`], [`SOCKET_OFFERED`], [`SOCKET_TAKEN`] or [`SOCKET_REFUSED`].
     pub socket: AtomicU32,
+    /// Behind which frame of the response ring the last one that spends ends; 1 before the first (see `spending`).
+    pub spent_at: AtomicU32,
+    /// What became of that one.
+    pub spent: AtomicU64,
 }
 
 pub(crate) const AWAITED: u32 = 0;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::answer::{FRAME_HEADER, MAX_HINTS_BYTES, SPEND_BYTES};
 use crate::bodies::BodyArena;
 use crate::clock::coarse_ms;
 use crate::descriptors::{Owner, Post};
@@ -51,6 +52,11 @@ impl Taken {
     /// Which of the slot's requests it is.
     pub fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// Whether so little is written that a small frame more leaves the head the room that it is promised.
+    pub fn is_near_beginning(&self) -> bool {
+        (self.produced as usize) < MAX_HINTS_BYTES - FRAME_HEADER - SPEND_BYTES
     }
 
     pub(crate) fn owner(&self) -> Owner {

@@ -28,7 +28,7 @@ pub enum Writable {
 
 impl WorkerEnd {
     /// Bytes that may be written; none into a slot that has been given to another request.
-    fn room(&self, taken: &Taken) -> usize {
+    pub(crate) fn room(&self, taken: &Taken) -> usize {
         if !self.is_running(taken.slot(), taken.generation()) {
             return 0;
         }
@@ -143,7 +143,7 @@ impl WorkerEnd {
         Ok(())
     }
 
-    fn put_words(&self, taken: &mut Taken, kind: u32, words: &[u64]) {
+    pub(crate) fn put_words(&self, taken: &mut Taken, kind: u32, words: &[u64]) {
         let len = 8 * words.len();
         let place = self.ring(taken, taken.produced.wrapping_add(FRAME_HEADER as u32), len);
         let places = place.0.chunks_exact_mut(8).chain(place.1.chunks_exact_mut(8));

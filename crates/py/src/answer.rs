@@ -80,6 +80,7 @@ pub(crate) enum Fault {
     /// This process was forked from the one that answers the request.
     Foreign,
     Head(Refusal),
+    SpentTooOften,
     /// The head has left: the caller has to raise the exc_info it was given.
     TooLate,
     /// What somebody has raised in a greenlet while it waited for the client.
@@ -97,6 +98,7 @@ impl From<Fault> for PyErr {
             Fault::Gone => PyBrokenPipeError::new_err("the client has gone"),
             Fault::Foreign => foreign(),
             Fault::Head(refusal) => refusal.into(),
+            Fault::SpentTooOften => PyRuntimeError::new_err("the rate was asked too often in one request"),
             Fault::Raised(error) => error,
             Fault::TooLate => PyRuntimeError::new_err("the head of the answer has already been sent"),
         }
@@ -146,6 +148,17 @@ impl Answer {
             .map_err(|_| Fault::Head(Refusal::Value(String::from("these are too many early hints"))))?;
         end.publish(taken);
         Ok(())
+    }
+
+    /// Asks the front to count more of the client's rate; false when there is no room yet.
+    pub(crate) fn put_spending(&mut self, end: &WorkerEnd, cost: u32) -> Result<bool, Fault> {
+        let taken = self.taken.as_mut().ok_or(Fault::Over)?;
+        match self.stage {
+            Stage::Over | Stage::HandedOver => Err(Fault::Over),
+            // The head has to find the room that it is promised.
+            Stage::Fresh | Stage::Started if !taken.is_near_beginning() => Err(Fault::SpentTooOften),
+            _ => Ok(end.put_spending(taken, cost)),
+        }
     }
 
     /// The part of a piece that may be sent.

@@ -214,7 +214,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             continuations: number(from, "http2_continuations")?,
             resets: number(from, "http2_resets")?,
             control_frames: number(from, "http2_control_frames")?,
-            websockets: false,
+            websockets: number::<u64>(from, "websocket_threads")? > 0,
         },
         max_body_bytes: number(from, "max_body_bytes")?,
         body_memory_bytes: number(from, "body_memory_bytes")?,

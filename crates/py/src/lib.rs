@@ -28,6 +28,7 @@ mod names;
 mod overdue;
 mod pauses;
 mod process;
+mod rate;
 mod request;
 mod request_runner;
 mod responder;
@@ -41,6 +42,7 @@ pub use client_socket::SocketOffer;
 pub use front::{Front, Notice};
 pub use link::Link;
 pub use overdue::Overdue;
+pub use rate::Rate;
 pub use request_runner::RequestRunner;
 pub use worker::Worker;
 
@@ -58,6 +60,8 @@ mod engine {
     use super::Notice;
     #[pymodule_export]
     use super::Overdue;
+    #[pymodule_export]
+    use super::Rate;
     #[pymodule_export]
     use super::SocketOffer;
     #[pymodule_export]

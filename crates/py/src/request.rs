@@ -25,6 +25,7 @@ use pyo3::{ffi, intern};
 
 use crate::input::Input;
 use crate::names::{Key, Names};
+use crate::rate::Told;
 
 /// Keys that every request has, by their place in [`Warm::values`].
 const METHOD: usize = 0;
@@ -48,6 +49,8 @@ const ALWAYS: [&str; 9] = [
     "HTTP_HOST",
 ];
 
+/// The variable of which `rate` makes an object.
+const RATE: &[u8] = b"pelton.rate";
 /// Longer values (big cookies, tokens) are made anew: that they come again is less likely, and memory would pile up.
 const REMEMBERED_VALUE: usize = 4096;
 /// Ports are remembered by their low bits; clients of a load balancer or of localhost come back on the same connections.
@@ -61,6 +64,8 @@ pub(crate) struct EnvironBuilder {
     /// The last value of each well-known field.
     values: Vec<Option<Py<PyString>>>,
     ports: Vec<(u16, Option<Py<PyString>>)>,
+    /// What the last request said of its client's rate; taken by whoever makes an object of it.
+    pub(crate) rate: Option<Box<Told>>,
 }
 
 struct Warm {
@@ -93,6 +98,7 @@ impl EnvironBuilder {
             keys,
             values: (0..Known::COUNT).map(|_| None).collect(),
             ports: (0..PORTS).map(|_| (0, None)).collect(),
+            rate: None,
         })
     }
 
@@ -184,6 +190,10 @@ impl EnvironBuilder {
                         continue;
                     }
                 }
+            }
+            if known == Known::Variable && name == RATE {
+                self.rate = Told::parse(value).map(Box::new);
+                continue;
             }
             if known == Known::Variable {
                 set(environ, latin1(py, name)?.bind(py), latin1(py, value)?.bind(py))?;

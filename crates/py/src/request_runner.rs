@@ -26,6 +26,7 @@ use crate::client_gone::ClientGone;
 use crate::client_socket::{OfferedSocket, Replacement};
 use crate::input::Input;
 use crate::interrupt::Window;
+use crate::rate::{Rate, Told};
 use crate::request::EnvironBuilder;
 use crate::responder::Responder;
 use crate::start_response::Callables;
@@ -211,25 +212,34 @@ impl Environs {
         input: Option<&Bound<'py, Input>>,
         (client_gone, callables): (&ClientGone, &Callables),
     ) -> PyResult<Bound<'py, PyDict>> {
-        let environ = match self {
+        let (environ, rate) = match self {
             // Both functions are in it already.
-            Environs::Own(builder) => return builder.build(py, request, input),
+            Environs::Own(builder) => {
+                let environ = builder.build(py, request, input)?;
+                put_rate(&environ, builder.rate.take(), callables)?;
+                return Ok(environ);
+            }
             Environs::Shared => match worker.environ_builder.try_lock() {
-                Ok(mut builder) => match builder.as_mut() {
-                    Some(builder) => builder.build(py, request, input)?,
-                    None => builder.insert(new_builder(py, worker)?).build(py, request, input)?,
-                },
-                Err(TryLockError::WouldBlock) => new_builder(py, worker)?.build(py, request, input)?,
+                Ok(mut builder) => {
+                    let builder = match builder.as_mut() {
+                        Some(builder) => builder,
+                        None => builder.insert(new_builder(py, worker)?),
+                    };
+                    let environ = builder.build(py, request, input)?;
+                    (environ, builder.rate.take())
+                }
+                Err(TryLockError::WouldBlock) => build_alone(py, worker, request, input)?,
                 // A panic in the middle of it: what it left is not to be used.
                 Err(TryLockError::Poisoned(builder)) => {
                     *builder.into_inner() = None;
                     worker.environ_builder.clear_poison();
-                    new_builder(py, worker)?.build(py, request, input)?
+                    build_alone(py, worker, request, input)?
                 }
             },
         };
         environ.set_item(intern!(py, "pelton.client_gone"), client_gone.function())?;
         environ.set_item(intern!(py, "wsgi.early_hints"), &callables.early_hints)?;
+        put_rate(&environ, rate, callables)?;
         Ok(environ)
     }
 
@@ -241,6 +251,26 @@ impl Environs {
             Environs::Shared => 0,
         }
     }
+}
+
+/// What is left to the client, where that is limited.
+#[inline]
+fn put_rate(environ: &Bound<'_, PyDict>, told: Option<Box<Told>>, callables: &Callables) -> PyResult<()> {
+    let Some(told) = told else { return Ok(()) };
+    let py = environ.py();
+    environ.set_item(intern!(py, "pelton.rate"), Bound::new(py, Rate::new(py, &callables.responder, *told))?)
+}
+
+/// With a builder that nobody uses afterwards.
+fn build_alone<'py>(
+    py: Python<'py>,
+    worker: &Worker,
+    request: &RequestView<'_>,
+    input: Option<&Bound<'py, Input>>,
+) -> PyResult<(Bound<'py, PyDict>, Option<Box<Told>>)> {
+    let mut builder = new_builder(py, worker)?;
+    let environ = builder.build(py, request, input)?;
+    Ok((environ, builder.rate.take()))
 }
 
 /// A builder for any greenlet. The keys are there, so that the copies have the room for them.

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use pelton_link::{LEND_FROM, Loan, Taken, WorkerEnd, Writable};
+use pelton_link::{LEND_FROM, Loan, Spent, Taken, WorkerEnd, Writable};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
@@ -275,6 +275,41 @@ impl Responder {
             answer.sent += length;
         }
         answer.settle(&self.end, More::Unknown).map(Some)
+    }
+
+    /// Slot and generation of the present request.
+    pub(crate) fn request(&self) -> (u32, u32) {
+        self.lock().taken.as_ref().map_or((u32::MAX, u32::MAX), |taken| (taken.slot(), taken.generation()))
+    }
+
+    /// Spends of the client's rate, and waits for the front's word. Fails where `request` is over or nobody waits for its response any more.
+    pub(crate) fn spend(&self, py: Python<'_>, request: (u32, u32), cost: u32) -> Result<Spent, Fault> {
+        if self.end.is_foreign() {
+            return Err(Fault::Foreign);
+        }
+        let mut answer = self.try_enter(py)?;
+        loop {
+            if answer.taken.as_ref().is_none_or(|taken| (taken.slot(), taken.generation()) != request) {
+                return Err(Fault::Over);
+            }
+            if answer.put_spending(&self.end, cost)? {
+                break;
+            }
+            answer = self.wait_for_room(py, answer)?;
+        }
+        answer = self.wait_for_room(py, answer)?;
+        answer.taken.as_ref().and_then(|taken| self.end.spent(taken)).ok_or(Fault::Gone)
+    }
+
+    fn wait_for_room<'a>(
+        &'a self,
+        py: Python<'_>,
+        answer: MutexGuard<'a, Answer>,
+    ) -> Result<MutexGuard<'a, Answer>, Fault> {
+        match self.wait(py, answer)? {
+            (_, Writable::Gone) => Err(Fault::Gone),
+            (answer, _) => Ok(answer),
+        }
     }
 
     /// Fetches the file of the request's body.

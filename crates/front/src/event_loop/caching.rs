@@ -18,6 +18,7 @@ use crate::cache::store::{Entry, EntryId, Found};
 use crate::connection::ConnectionId;
 use crate::event_loop::EventLoop;
 use crate::exchange::{ExchangeId, Pending, State};
+use crate::forwarding::known_variable;
 use crate::response::filters::{self, Filter, Filters, Head};
 use crate::response::own::{Part, Response};
 use crate::scheduling::ask::Load;
@@ -288,10 +289,9 @@ impl EventLoop {
         if self.draining {
             return;
         }
-        let Some(peer) = of.and_then(|id| self.connections.get(id)).map(|connection| connection.peer) else {
-            return;
-        };
-        let listener = of.and_then(|id| self.connections.get(id)).map_or(0, |connection| connection.listener);
+        let Some(client) = of.and_then(|id| self.connections.get(id)) else { return };
+        let (peer, listener) = (client.peer, client.listener);
+        let variables = client.transport.variables().to_vec();
         // Whoever wants to know why it cannot be: there is no descriptor left, and the next request tries again.
         let Ok((ours, other_end)) = Socket::pair(Domain::UNIX, Type::STREAM.nonblocking(), None) else {
             return;
@@ -299,6 +299,11 @@ impl EventLoop {
         let kind =
             ListenerKind { number: listener, role: Role::Application, protocol: Protocol::Http1, tls: false };
         let Some((connection, id)) = self.take_in(Transport::plain(ours), peer, kind) else { return };
+        if let Some(connection) = self.connections.get_mut(connection) {
+            // As the client's, whatever this one is made of.
+            connection.peer = peer;
+            connection.awaits_proxy_header = false;
+        }
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.version = Version::Http11;
             exchange.is_tls = peer.is_tls;
@@ -312,6 +317,15 @@ impl EventLoop {
         let head = self.head.clone();
         let mut changed = Vec::new();
         self.fetch(id, target, Forwarded::Stale, Some(entry), request, bytes, &mut changed);
+        if changed.is_empty() {
+            changed.extend_from_slice(bytes);
+        }
+        for (name, value) in &variables {
+            let known = known_variable(name);
+            let name = append(&mut changed, name.as_bytes());
+            let value = append(&mut changed, value.as_bytes());
+            self.head.fields.push(Field { name, value, known });
+        }
         self.submit(id, &changed, Load::Inline(&[]));
         self.head = head;
         self.again.push(connection);
@@ -464,6 +478,7 @@ impl EventLoop {
             self.look_again(id, is_tls, &bytes, &mut changed)
         };
         if !has_response {
+            self.tell_rate(id, &bytes, &mut changed);
             let bytes = if changed.is_empty() { &bytes } else { &changed };
             self.submit(id, bytes, Load::Inline(&[]));
         }
@@ -520,7 +535,8 @@ fn own_fields(fields: &[OwnField]) -> Vec<filters::Field<'static>> {
     fields.iter().map(|(name, value)| (name.to_vec().into(), value.to_vec().into())).collect()
 }
 
-fn append(bytes: &mut Vec<u8>, piece: &[u8]) -> Span {
+/// Puts a piece behind a head; gives where it is.
+pub(crate) fn append(bytes: &mut Vec<u8>, piece: &[u8]) -> Span {
     let start = bytes.len();
     bytes.extend_from_slice(piece);
     Span::new(start, bytes.len())

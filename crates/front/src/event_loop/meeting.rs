@@ -48,13 +48,16 @@ impl EventLoop {
         if !self.static_files.is_idle() && self.respond_with_file(id, bytes) {
             return true;
         }
-        if self.cache.is_none() {
-            return false;
+        if self.cache.is_some() {
+            // Also what comes from the cache is compressed on its way.
+            self.add_compression(id, bytes);
+            let head = if changed.is_empty() { bytes.to_vec() } else { changed.clone() };
+            if self.look_in_cache(id, client.is_tls, &head, changed) {
+                return true;
+            }
         }
-        // Also what comes from the cache is compressed on its way.
-        self.add_compression(id, bytes);
-        let head = if changed.is_empty() { bytes.to_vec() } else { changed.clone() };
-        self.look_in_cache(id, client.is_tls, &head, changed)
+        self.tell_rate(id, bytes, changed);
+        false
     }
 
     /// Why a request is not for this server, this client or this time; None where it is.

@@ -26,6 +26,7 @@ use crate::exchange::backlog::Backlog;
 use crate::exchange::output::Output;
 use crate::exchange::request_body::Body;
 use crate::metrics::Metered;
+use crate::rate_limits::Spender;
 use crate::response::filters::Filters;
 use crate::response::own::Part;
 use crate::scheduling::dispatch::Place;
@@ -157,6 +158,8 @@ pub struct Exchange {
     pub upload: Option<Box<Upload>>,
     /// See [`Asked`].
     pub asked: Option<Box<Asked>>,
+    /// Whose rate it has been counted against, where that is limited.
+    pub(crate) spender: Option<Spender>,
     /// For the access log and `Server-Timing`, where they are wanted.
     pub record: Option<Box<AccessRecord>>,
     /// What is counted of it, where anything is.
@@ -189,6 +192,7 @@ impl Exchange {
             pending: None,
             upload: None,
             asked: None,
+            spender: None,
             record: None,
             metered: Metered::default(),
         }
@@ -248,6 +252,7 @@ impl Exchange {
         self.received_whole = true;
         self.filters = None;
         self.asked = None;
+        self.spender = None;
         debug_assert!(self.work == Work::None);
         self.output.end_spilling();
         debug_assert!(self.body.is_none());

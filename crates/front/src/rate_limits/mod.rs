@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use pelton_http::target::percent_decode;
 
 use crate::event_loop::upload::lies_below;
-use crate::rate_limits::table::{Rate, Table, Verdict};
+use crate::rate_limits::table::{Key, Rate, Table, Verdict};
 use crate::transport::peer::Peer;
 
 pub(crate) mod table;
@@ -30,6 +30,19 @@ pub struct RateRule {
     pub field: Vec<u8>,
 }
 
+impl RateRule {
+    fn rate(&self) -> Rate {
+        Rate { count: self.count, window_us: self.window_us, burst: self.burst }
+    }
+}
+
+/// Whose request it was and which rule held, for spending more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spender {
+    rule: u16,
+    key: Key,
+}
+
 /// See the module's head.
 pub(crate) struct RateLimits {
     rules: Vec<RateRule>,
@@ -49,7 +62,7 @@ impl RateLimits {
         client: &Peer,
         field: impl Fn(&[u8]) -> Option<&'f [u8]>,
         now_us: u64,
-    ) -> Option<(&RateRule, Verdict)> {
+    ) -> Option<(Spender, &RateRule, Verdict)> {
         if self.rules.is_empty() {
             return None;
         }
@@ -64,10 +77,22 @@ impl RateLimits {
             Some(value) => value,
             None => address_of(client, &mut address)?,
         };
-        let rate = Rate { count: rule.count, window_us: rule.window_us, burst: rule.burst };
         let table = self.table.as_mut()?;
-        let verdict = table.spend(u16::try_from(number).unwrap_or(u16::MAX), key, &rate, 1, now_us);
-        Some((rule, verdict))
+        let number = u16::try_from(number).unwrap_or(u16::MAX);
+        let spender = Spender { rule: number, key: table.key(number, key) };
+        let verdict = table.spend(spender.key, &rule.rate(), 1, now_us);
+        Some((spender, rule, verdict))
+    }
+
+    /// Counts `cost` more; with 0 only looks.
+    pub(crate) fn spend_more(
+        &mut self,
+        spender: Spender,
+        cost: u32,
+        now_us: u64,
+    ) -> Option<(&RateRule, Verdict)> {
+        let rule = self.rules.get(usize::from(spender.rule))?;
+        Some((rule, self.table.as_mut()?.spend(spender.key, &rule.rate(), cost, now_us)))
     }
 }
 
@@ -103,7 +128,7 @@ mod tests {
     fn ask(limits: &mut RateLimits, path: &str, client: &str, key: Option<&'static str>) -> Option<bool> {
         let peer = client.parse().map_or(Peer::unknown(), |ip| Peer::named(ip, 1));
         let found = limits.spend(path.as_bytes(), &peer, |_| key.map(str::as_bytes), 1);
-        found.map(|(_, verdict)| matches!(verdict, Verdict::Allowed { .. }))
+        found.map(|(_, _, verdict)| matches!(verdict, Verdict::Allowed { .. }))
     }
 
     #[test]

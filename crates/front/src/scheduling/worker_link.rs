@@ -402,7 +402,7 @@ impl Worker {
             match frame {
                 Frame::File { token, .. } => tokens.push(token),
                 Frame::Lent { token, .. } => drop(self.end.take_loan(token)),
-                Frame::Head(_) | Frame::Data(..) => {}
+                Frame::Head(_) | Frame::Data(..) | Frame::Spend(_) => {}
             }
         }
         for token in tokens {

@@ -31,6 +31,7 @@ fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
                 let loan = front.take_loan(token).unwrap();
                 out.extend_from_slice(&(*loan).as_ref()[..len as usize]);
             }
+            Frame::Spend(_) => panic!("nothing was to be spent"),
         }
     }
     front.consume(slot, cursor, progress);

@@ -14,6 +14,7 @@ mod scheduling;
 mod slots;
 mod sockets;
 mod spare;
+mod spending;
 mod streaming;
 mod trimming;
 

@@ -283,6 +283,7 @@ impl Stage {
                     let loan = self.half.end.take_loan(token).unwrap();
                     answer.body.extend_from_slice(&(*loan).as_ref()[..len as usize]);
                 }
+                Frame::Spend(_) => panic!("no rate is limited here"),
             }
         }
         self.half.end.consume(slot, cursor, progress);
