@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,6 +176,35 @@ def test_what_the_sampler_keeps_is_bounded() -> None:
     assert told["slowest"][0]["stacks"][0]["class"] == LOCK
     merged = merged_samples([told, told, {"error": "gone"}])
     assert merged["looks"] == 6000
+
+
+def test_a_week_of_ten_thousand_routes_takes_no_more_than_a_day() -> None:
+    sampler = Sampler(list)
+
+    class Looking(Looker):
+        def look(self, requests: list[Any]) -> list[Seen]:
+            return [Seen(one, [(f"/{one[4]}.py", 7, "view")] * 20, 1.0, {LOCK: 1.0}) for one in requests]
+
+    sampler._looker = Looking()
+
+    def day(number: int) -> int:
+        for minute in range(1440):
+            route = (number * 1440 + minute) % 10_000
+            request = (1, None, minute, "GET", f"/{route}", "c", 5.0)
+            sampler.look([request], 86_400.0 * number + 60.0 * minute)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first, *_, last = [day(number) for number in range(7)]
+    finally:
+        tracemalloc.stop()
+    told = sampler.told()
+    assert (told["looks"], len(told["routes"]) <= 501) == (7 * 1440, True)
+    # All of its bounds are met within two days; what it keeps is then replaced.
+    assert last < 8 * 2**20, f"{first} bytes after a day, {last} after a week"
+    assert all(one["began"] > 6 * 86_400 for one in told["slowest"]), "older than an hour"
 
 
 def test_who_waits_for_whom_is_found_in_this_process() -> None:
