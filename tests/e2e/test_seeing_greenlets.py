@@ -61,7 +61,6 @@ def test_greenlets_are_seen_where_they_are(live: StartLive, tmp_path: Path, kind
         "1",
         "-k",
         kind,
-        "--no-green-block-report",
         environment=environment,
     )
     server.ready_workers()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import socket
 import threading
 import tracemalloc
@@ -12,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from pelton.observe import metrics, page
+from pelton.observe import live, metrics, page
+from pelton.observe.exemplars import Exemplars, by_bucket
 from pelton.observe.looking import COMPUTING, INTERPRETER, LOCK, NETWORK, PROCESSOR, Looker, Seen, parts_of
+from pelton.observe.metrics import Family, render
 from pelton.observe.profiling import Profile, collapsed, speedscope, svg
-from pelton.observe.runtime import is_private, own_socket, running_servers
+from pelton.observe.runtime import Server, is_private, own_socket, running_servers
 from pelton.observe.sampling import Sampler
 from pelton.observe.stacks import is_in_circle, threads_now
 from pelton.observe.state import merged_samples, place_requests
@@ -280,3 +284,54 @@ def test_the_page_asks_nobody_else() -> None:
         _, body = page.read(path)
         for place in (b"http:", b"https:", b"//cdn"):
             assert place not in body.replace(b'"http://www.w3.org/2000/svg"', b"")
+
+
+def test_a_bucket_has_the_latest_exemplar() -> None:
+    kept = Exemplars()
+    for number in range(10_000):
+        kept.add(number / 100, f"{number:032x}", float(number))
+    told = kept.told()
+    assert len(told) < 40, "one for each power of two"
+    other = [[0.005, "o" * 32, 20_000.0], [0.2, "p" * 32, 1.0]]
+    found = by_bucket([{"exemplars": told}, {"exemplars": other}, {"error": "gone"}], [0.01, 1.0])
+    assert found[0] == (0.005, "o" * 32, 20_000.0)
+    assert found[2][1] == f"{9_999:032x}"
+    family = Family("x", "histogram", "help", [("_bucket", {"le": "0.01"}, 3)], {0: found[0]})
+    line = f'x_bucket{{le="0.01"}} 3 # {{trace_id="{"o" * 32}"}} 0.005 20000.000\n'
+    assert line in render([family], openmetrics=True)
+    assert 'x_bucket{le="0.01"} 3\n' in render([family], openmetrics=False)
+
+
+def test_keys_of_the_live_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    request_ = {"slot": 5, "path": "/a", "method": "GET", "client": "", "age_seconds": 1.0}
+    frame = {"file": "/shop.py", "line": 7, "function": "view", "code": ""}
+    dump = {
+        "workers": [
+            {"number": 1, "pid": 9, "threads": [{"name": "t", "stack": [frame], "request": request_}]}
+        ]
+    }
+    front = {"pid": 8}
+    monkeypatch.setattr(live, "ask_json", lambda _, path: dump if path == "/dump" else {"front": front})
+    monkeypatch.setattr(live, "running_servers", lambda: [Server(7, Path("/run/7.sock"))])
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    view = live._View("unix:/run/7.sock")
+    assert not view.press("x")
+    assert view.press("s")
+    assert view.sort == 1
+    found = {"running": [{"worker": 1, "slot": 5, "path": "/a"}, {"worker": 1, "slot": 6, "path": "/b"}]}
+    assert view.stack(found) == ""
+    assert view.press("l")
+    assert 'File "/shop.py", line 7, in view' in view.stack(found)
+    assert view.press("n")
+    assert "It has ended" in view.stack(found)
+    assert all(map(view.press, "r+-"))
+    assert sent == [(7, signal.SIGHUP), (7, signal.SIGTTIN), (7, signal.SIGTTOU)]
+    # One process is not told: the signal would mean something else to it.
+    front["pid"] = 7
+    view.press("r")
+    assert "one process" in view.note
+    view = live._View("127.0.0.1:9000")
+    view.press("r")
+    assert "own socket" in view.note
+    assert len(sent) == 3

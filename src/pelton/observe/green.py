@@ -45,8 +45,14 @@ def is_sleeping(stack: Stack) -> bool:
 
 
 def is_locked(stack: Stack) -> bool:
-    """Whether it waits for another greenlet or thread."""
-    files = (file.rpartition("/")[2] for file, _, _ in _of_library(stack))
+    """Whether it waits for another greenlet or thread.
+
+    gevent's locks, events and queues are compiled and have no frames; its sockets have.
+    """
+    library = _of_library(stack)
+    if not library:
+        return bool(stack)
+    files = (file.rpartition("/")[2] for file, _, _ in library)
     return any(word in name for name in files for word in _LOCKS)
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Any, Final, Protocol
 
+from pelton.observe.exemplars import ALL as EXEMPLARS
 from pelton.observe.green import HasGreenlets
 from pelton.observe.profiling import MOST_SECONDS, Profile, profiled
 from pelton.observe.sampling import Sampler
@@ -66,6 +67,8 @@ class Inspector:
                 return self.profile(float(question.get("seconds", 10)), int(question.get("rate", 50)))
             case "samples":
                 return {} if self._sampler is None else self._sampler.told()
+            case "exemplars":
+                return {"exemplars": EXEMPLARS.told()}
             case other:
                 raise ValueError(f"unknown question {other!r}")
 
