@@ -254,6 +254,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
         statsd_prefix: from.getattr("statsd_prefix")?.extract()?,
         statsd_tags: from.getattr("statsd_tags")?.extract()?,
         log_health: from.getattr("access_log_health")?.extract()?,
+        traces: from.getattr("traces")?.extract()?,
         request_ids: from.getattr("request_id")?.extract()?,
         trust_request_id: from.getattr("trust_request_id")?.extract()?,
         server_timing: from.getattr("server_timing")?.extract()?,
