@@ -38,6 +38,7 @@ from pelton.static.flask_folders import static_folders
 from pelton.static.settings import AUTO
 from pelton.tls.certificates import certificates_of
 from pelton.tls.material import has_certificates
+from pelton.traces.required import require_traces
 from pelton.version import VERSION
 from pelton.worker.worker import Application, build_runner
 
@@ -100,6 +101,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
             f"app is not callable: {app!r}. Pass the application object itself, such as Flask(__name__)."
         )
     check_one_process(settings)
+    require_traces(settings)
     if owns_process:
         keep_one_heap_if_limited()
     settings = bounded(settings)

@@ -273,7 +273,7 @@ def test_attacks_have_an_end(serve: Serve, attack: str) -> None:
         frames = client.frames_until_end()
         sender.join()
         # A client that still sends when the connection ends may get a reset of TCP before it has read why.
-        ends = [int.from_bytes(payload[4:8], "big") for kind, payload in frames if kind == 7]
+        ends = [int.from_bytes(one.payload[4:8], "big") for one in frames if one.kind == 7]
         assert ends in ([CALM], [])
         stream = other.ask("/")
         other.wait_for(stream)
@@ -311,7 +311,7 @@ def test_the_end_of_the_server_lets_streams_finish() -> None:
             live.send_signal(signal.SIGTERM)
             frames = client.frames_until_end()
             # Announced first, so that nothing that is on its way is lost; then fixed.
-            goaways = [struct.unpack(">II", payload[:8]) for kind, payload in frames if kind == 7]
+            goaways = [struct.unpack(">II", one.payload[:8]) for one in frames if one.kind == 7]
             assert goaways == [(2**31 - 1, 0), (first, 0)]
         assert live.exit_code() == 0
         live.output.wait_for(r'"GET / HTTP/2\.0" 200')

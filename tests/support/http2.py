@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections import defaultdict
-from typing import Self
+from typing import NamedTuple, Self
 
 import h2.config
 import h2.connection
@@ -16,11 +17,32 @@ import h2.settings
 from support.waiting import DEADLINE
 
 
-class Http2Client:
-    """One connection. Use as a context manager; ``settings`` are those that the server is told."""
+class Frame(NamedTuple):
+    """One of the server's."""
 
-    def __init__(self, port: int, settings: dict[h2.settings.SettingCodes, int] | None = None) -> None:
+    kind: int
+    flags: int
+    stream: int
+    payload: bytes
+
+
+class Http2Client:
+    """One connection. Use as a context manager; ``settings`` are those that the server is told.
+
+    With ``tls`` it is encrypted.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        settings: dict[h2.settings.SettingCodes, int] | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         config = h2.config.H2Configuration(
             client_side=True, header_encoding="utf-8", validate_outbound_headers=False
         )
@@ -122,8 +144,8 @@ class Http2Client:
         while self.receive():
             pass
 
-    def frames_until_end(self) -> list[tuple[int, bytes]]:
-        """What still comes, as kinds and payloads, for a client that has broken its own state."""
+    def frames_until_end(self) -> list[Frame]:
+        """What still comes, for a client that has broken its own state."""
         data = bytearray()
         with contextlib.suppress(ConnectionError):
             while piece := self.socket.recv(65536):
@@ -131,7 +153,8 @@ class Http2Client:
         found = []
         while len(data) >= 9:
             length = int.from_bytes(data[:3], "big")
-            found.append((data[3], bytes(data[9 : 9 + length])))
+            stream = int.from_bytes(data[5:9], "big")
+            found.append(Frame(data[3], data[4], stream, bytes(data[9 : 9 + length])))
             del data[: 9 + length]
         return found
 

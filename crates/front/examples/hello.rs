@@ -79,6 +79,7 @@ fn main() -> std::io::Result<()> {
         statsd_tags: String::new(),
         log_health: false,
         request_ids: false,
+        traces: false,
         trust_request_id: false,
         server_timing: false,
         request_time: None,

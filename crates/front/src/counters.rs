@@ -116,6 +116,8 @@ counters! {
     http2_connections,
     /// Requests that came over them.
     http2_streams,
+    /// Of those, streams that became WebSockets.
+    http2_websockets,
     /// Of those, streams that their clients reset.
     http2_streams_reset,
     /// Streams refused because the connection had as many as it may.

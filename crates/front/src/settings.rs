@@ -90,6 +90,8 @@ pub struct Settings {
     pub request_ids: bool,
     /// Whether ids of clients are taken over from anybody, and not from trusted proxies only.
     pub trust_request_id: bool,
+    /// Whether workers are told when a request was received.
+    pub traces: bool,
     /// Whether answers tell how long they took.
     pub server_timing: bool,
     /// How long a request may run until its answer begins; None for as long as it likes.

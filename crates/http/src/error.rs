@@ -40,6 +40,8 @@ http_errors! {
     MethodTooLong = 501, "The method is too long.";
     /// `CONNECT` asks for a tunnel; this is an origin server.
     ConnectRefused = 501, "CONNECT is not supported.";
+    /// `:protocol` names something that is not spoken here (RFC 9220 section 3 wants 501).
+    ProtocolUnknown = 501, "Only WebSockets can be asked for by CONNECT.";
     /// A pseudo-header field of HTTP/2 is missing, repeated, unknown, or stands behind another field.
     PseudoField = 400, "A pseudo-header field is missing, repeated or misplaced.";
     /// A field about an HTTP/1 connection in HTTP/2.

@@ -94,6 +94,8 @@ known_fields! {
     ServerPort "(server port)" "SERVER_PORT",
     // Nor this: the id that the front has given the request, or has taken over.
     RequestId "(request id)" "pelton.request_id",
+    // Nor this: when the front got the request, for traces.
+    Received "(received)" "pelton.received",
     // Nor these: what is told of an encrypted connection. A variable has its environ key for a name.
     TlsVersion "(tls version)" "SSL_PROTOCOL",
     TlsCipher "(tls cipher)" "SSL_CIPHER",

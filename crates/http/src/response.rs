@@ -115,6 +115,74 @@ pub trait HeadSink {
     fn end(&mut self);
 }
 
+/// What the application's fields come to, and which of ours are still to be written.
+struct Seen<'c> {
+    has_date: bool,
+    has_server: bool,
+    timing: Option<Timing>,
+    transport_security: Option<&'c [u8]>,
+    close: bool,
+    length: Option<u64>,
+}
+
+/// Copies the application's fields, but for those that are the connection's, and Content-Length, which is written once.
+#[inline]
+fn copy_fields<'f, 'c>(
+    sink: &mut impl HeadSink,
+    status: u16,
+    fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+    context: &ResponseContext<'c>,
+) -> Result<Seen<'c>, ResponseError> {
+    // RFC 9110 section 15.2: interim responses carry no final fields; 101 hands the connection over to the
+    // application's protocol and is the one response in which Connection and Upgrade are the application's.
+    let interim = status < 200;
+    let switching = status == 101;
+    let mut seen = Seen {
+        has_date: interim,
+        has_server: interim,
+        timing: context.timing.filter(|_| !interim),
+        transport_security: context.transport_security.filter(|_| !interim),
+        close: false,
+        length: None,
+    };
+    for (name, value) in fields {
+        match special(name) {
+            Special::No => {
+                if !valid_name(name) {
+                    return Err(ResponseError::FieldName);
+                }
+            }
+            Special::Date => seen.has_date = true,
+            Special::Server => seen.has_server = true,
+            // Copied, and so looked at as any other name.
+            Special::ServerTiming if !valid_name(name) => return Err(ResponseError::FieldName),
+            Special::ServerTiming => seen.timing = None,
+            Special::TransportSecurity if !valid_name(name) => return Err(ResponseError::FieldName),
+            Special::TransportSecurity => seen.transport_security = None,
+            Special::ContentLength => {
+                let given = parse_content_length(value).ok_or(ResponseError::ContentLength)?;
+                match seen.length.replace(given) {
+                    Some(earlier) if earlier != given => return Err(ResponseError::ContentLength),
+                    // Written below, once and only if the status allows it.
+                    _ => continue,
+                }
+            }
+            Special::Connection if !switching => {
+                seen.close |= list_members(value).any(|member| member.eq_ignore_ascii_case(b"close"));
+                continue;
+            }
+            Special::Upgrade if !switching => continue,
+            Special::Connection | Special::Upgrade => {}
+            Special::HopByHop => continue,
+        }
+        if !valid_value(value) {
+            return Err(ResponseError::FieldValue);
+        }
+        sink.field(name, value);
+    }
+    Ok(seen)
+}
+
 /// Writes the head of a response into `sink`; what was written before an error is to be thrown away.
 #[inline]
 pub fn write_response_head<'f>(
@@ -130,52 +198,8 @@ pub fn write_response_head<'f>(
     }
     sink.status(status, reason)?;
 
-    // RFC 9110 section 15.2: interim responses carry no final fields; 101 hands the connection over to the
-    // application's protocol and is the one response in which Connection and Upgrade are the application's.
-    let interim = status < 200;
-    let switching = status == 101;
-    let mut has_date = interim;
-    let mut has_server = interim;
-    let mut timing = context.timing.filter(|_| !interim);
-    let mut transport_security = context.transport_security.filter(|_| !interim);
-    let mut close = false;
-    let mut length = None;
-    for (name, value) in fields {
-        match special(name) {
-            Special::No => {
-                if !valid_name(name) {
-                    return Err(ResponseError::FieldName);
-                }
-            }
-            Special::Date => has_date = true,
-            Special::Server => has_server = true,
-            // Copied, and so looked at as any other name.
-            Special::ServerTiming if !valid_name(name) => return Err(ResponseError::FieldName),
-            Special::ServerTiming => timing = None,
-            Special::TransportSecurity if !valid_name(name) => return Err(ResponseError::FieldName),
-            Special::TransportSecurity => transport_security = None,
-            Special::ContentLength => {
-                let given = parse_content_length(value).ok_or(ResponseError::ContentLength)?;
-                match length.replace(given) {
-                    Some(earlier) if earlier != given => return Err(ResponseError::ContentLength),
-                    // Written below, once and only if the status allows it.
-                    _ => continue,
-                }
-            }
-            Special::Connection if !switching => {
-                close |= list_members(value).any(|member| member.eq_ignore_ascii_case(b"close"));
-                continue;
-            }
-            Special::Upgrade if !switching => continue,
-            Special::Connection | Special::Upgrade => {}
-            Special::HopByHop => continue,
-        }
-        if !valid_value(value) {
-            return Err(ResponseError::FieldValue);
-        }
-        sink.field(name, value);
-    }
-
+    let Seen { has_date, has_server, timing, transport_security, close, length } =
+        copy_fields(sink, status, fields, context)?;
     if !has_server {
         sink.fixed(b"server", b"pelton", b"Server: pelton\r\n");
     }
@@ -194,6 +218,7 @@ pub fn write_response_head<'f>(
     } else if coding == Coding::Chunked {
         sink.fixed(b"transfer-encoding", b"chunked", b"Transfer-Encoding: chunked\r\n");
     }
+    let (interim, switching) = (status < 200, status == 101);
     let keep_alive = context.keep_alive && !close && !switching && coding != Coding::UntilClose;
     // RFC 9113 section 8.2.2: no field about the connection in HTTP/2.
     if !interim && context.version != Version::Http2 {

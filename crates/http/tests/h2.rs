@@ -744,3 +744,67 @@ fn extended_connect_only_where_it_is_offered() {
     assert_eq!((head.length, &head.path[..]), (Length::None, &b"/chat"[..]));
     assert!(run.frames()[0].payload.ends_with(&[0, 8, 0, 0, 0, 1]));
 }
+
+const WEBSOCKET: [(&str, &str); 5] = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "https"),
+    (":path", "/chat"),
+    (":authority", "a"),
+];
+
+fn with_websockets(fields: &[(&str, &str)], flags: u8) -> Run {
+    let bounds = Bounds { websockets: true, ..Bounds::default() };
+    cut_with(&wire([headers(1, fields, flags)]), &Limits::default(), &bounds)
+}
+
+#[test]
+fn what_is_wrong_with_an_extended_connect_is_said() {
+    use HttpError::{ConnectRefused, HostMissing, LengthMismatch, ProtocolUnknown, PseudoField};
+    let leaving_out =
+        |name: &str| -> Vec<_> { WEBSOCKET.into_iter().filter(|(other, _)| *other != name).collect() };
+    let saying = |name: &str, value| -> Vec<_> {
+        WEBSOCKET.into_iter().map(|(other, old)| (other, if other == name { value } else { old })).collect()
+    };
+    for (fields, error) in [
+        (leaving_out(":scheme"), PseudoField),
+        (leaving_out(":path"), PseudoField),
+        (leaving_out(":method"), PseudoField),
+        (leaving_out(":authority"), HostMissing),
+        (leaving_out(":protocol"), ConnectRefused),
+        (saying(":method", "GET"), PseudoField),
+        (saying(":protocol", "connect-udp"), ProtocolUnknown),
+        (saying(":protocol", ""), ProtocolUnknown),
+        (with(&WEBSOCKET, &[("content-length", "1")]), LengthMismatch),
+        (with(&WEBSOCKET, &[("upgrade", "websocket")]), HttpError::ConnectionField),
+    ] {
+        assert_eq!(with_websockets(&fields, END_HEADERS).seen, [Seen::Refused(1, error)], "{fields:?}");
+    }
+    assert_eq!((ProtocolUnknown.status(), PseudoField.status()), (501, 400));
+    for (fields, flags) in [
+        (saying(":protocol", "WebSocket"), END_HEADERS),
+        (with(&WEBSOCKET, &[("content-length", "0")]), END_HEADERS),
+        (with(&WEBSOCKET, &[("expect", "100-continue")]), END_HEADERS),
+        (WEBSOCKET.to_vec(), END_HEADERS | END_STREAM),
+    ] {
+        let run = with_websockets(&fields, flags);
+        let [Seen::Head(1, _, head)] = &run.seen[..] else { panic!("{fields:?}: {:?}", run.seen) };
+        assert_eq!(head.length, Length::None);
+    }
+}
+
+#[test]
+fn what_a_websocket_says_has_no_length_and_no_trailers() {
+    let bounds = Bounds { websockets: true, ..Bounds::default() };
+    let mut peer = Peer::new(&Limits { body_bytes: 10, ..Limits::default() }, &bounds);
+    peer.feed(&wire([headers(1, &WEBSOCKET, END_HEADERS)]));
+    peer.respond(1, 200, &[]).unwrap();
+    peer.feed(&data(1, &[7; 1000], 0));
+    let [Seen::Head(..), Seen::Data(1, bytes)] = &peer.run.seen[..] else { panic!("{:?}", peer.run.seen) };
+    assert_eq!(bytes.len(), 1000);
+    peer.take_output();
+    peer.feed(&headers(1, &[("x", "y")], END_STREAM | END_HEADERS));
+    assert_eq!(peer.run.seen.last(), Some(&Seen::Reset(1)));
+    let last = peer.take_output().pop().unwrap();
+    assert_eq!((last.kind, last.code(0)), (RST_STREAM, ErrorCode::ProtocolError as u32));
+}

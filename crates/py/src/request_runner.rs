@@ -123,15 +123,7 @@ impl<'a, 'py> RequestRunner<'a, 'py> {
         let environ = request
             .ok_or_else(|| PyRuntimeError::new_err("the request's record is damaged"))
             .and_then(|request| {
-                if let BodyView::Stream { chunks, waits_for_leave, .. } = request.body() {
-                    let stream = responder.stream(chunks, waits_for_leave)?;
-                    call.input = Some(Bound::new(py, Input::streamed(stream, worker.pauses.clone()))?);
-                } else {
-                    let take_file = |token| responder.take_file(token);
-                    if let Some(body) = Body::of(request.body(), worker.end.arena(), take_file)? {
-                        call.input = Some(Bound::new(py, Input::new(body))?);
-                    }
-                }
+                call.input = input_of(py, worker, responder, request.body())?;
                 let functions = (&self.client_gone, &self.callables);
                 let environ = self.environs.build(py, worker, &request, call.input.as_ref(), functions)?;
                 if let (BodyView::Socket(token), Some(sockets)) = (request.body(), &worker.client_sockets) {
@@ -168,6 +160,14 @@ impl<'a, 'py> RequestRunner<'a, 'py> {
         // The environ has gone, and what else the application may have kept of the request is not ours.
         let had_socket = offered.is_some();
         drop(offered);
+        self.renew();
+        had_socket
+    }
+
+    /// What the application has kept of a request's functions would reach the next request: those are made anew.
+    #[inline]
+    fn renew(&mut self) {
+        let (py, worker) = (self.py, self.worker);
         if !self.callables.are_ours_alone(self.environs.dicts()) {
             match new_callables(py, worker, &self.environs) {
                 Ok(callables) => self.callables = callables,
@@ -181,8 +181,27 @@ impl<'a, 'py> RequestRunner<'a, 'py> {
                 Err(error) => std::panic::panic_any(error),
             }
         }
-        had_socket
     }
+}
+
+/// The body of a request, as a file for reading.
+#[inline]
+fn input_of<'py>(
+    py: Python<'py>,
+    worker: &Worker,
+    responder: &Responder,
+    body: BodyView<'_>,
+) -> PyResult<Option<Bound<'py, Input>>> {
+    let input = if let BodyView::Stream { chunks, waits_for_leave, .. } = body {
+        Input::streamed(responder.stream(chunks, waits_for_leave)?, worker.pauses.clone())
+    } else {
+        let take_file = |token| responder.take_file(token);
+        match Body::of(body, worker.end.arena(), take_file)? {
+            Some(body) => Input::new(body),
+            None => return Ok(None),
+        }
+    };
+    Bound::new(py, input).map(Some)
 }
 
 /// What tells the requests of one thread whether anybody waits for them.

@@ -25,6 +25,7 @@ from pelton.logs.statsd import OFF, open_statsd_of
 from pelton.net.listeners import open_listeners
 from pelton.process.daemon import PidFile, identity_of, umask_of, variables_of
 from pelton.sizing.limits import thread_bounds, worker_bounds
+from pelton.traces.required import require_traces
 
 # What a front has open besides clients and requests: listeners, logs, control sockets, the poller.
 _OF_THE_FRONT: Final = 32
@@ -52,6 +53,7 @@ def _disagreements(settings: Settings) -> Iterator[Finding]:
         yield fault("There is no address to listen on.")
     try:
         kind_of(settings).require()
+        require_traces(settings)
     except ConfigError as error:
         yield fault(error.what, *error.lines)
     if settings.body_memory_bytes > settings.max_body_bytes:

@@ -50,6 +50,7 @@ from pelton.loader.mounts import check_mount
 from pelton.process.daemon import begin
 from pelton.process.first import leave_first_place
 from pelton.process.systemd import inherited_descriptors
+from pelton.traces.required import require_traces
 from pelton.version import VERSION
 
 LOGGER = logging.getLogger("pelton")
@@ -283,6 +284,7 @@ def _serve_checked(target: Target | Mounts, settings: Settings, found: Configura
     directory = working_directory()
     # Here once, and not in each worker in turn.
     kind_of(settings).require()
+    require_traces(settings)
     if settings.reload:
         from pelton.cli.reloading import serve_reloading
 

@@ -17,10 +17,15 @@ def files(facts: Facts) -> list[File]:
     extra = (*facts.workers, *facts.health_options, *drain)
     command = json.dumps(facts.command("pelton", f"0.0.0.0:{facts.port}", extra=extra))
     grace = facts.end_seconds + (0 if facts.settings.drain_delay else _PROPAGATION_SECONDS)
-    return [File(f"{facts.name}.yaml", _text(facts, command, grace, f"{delay:g}"))]
+    return [
+        File(
+            f"{facts.name}.yaml",
+            _deployment(facts, grace, f"{delay:g}") + _container(facts, command) + _service_and_budget(facts),
+        )
+    ]
 
 
-def _text(facts: Facts, command: str, grace: int, delay: str) -> str:
+def _deployment(facts: Facts, grace: int, delay: str) -> str:
     return f"""\
 apiVersion: apps/v1
 kind: Deployment
@@ -47,7 +52,16 @@ spec:
         runAsNonRoot: true
         runAsUser: 10001
         seccompProfile: {{type: RuntimeDefault}}
+      volumes:
+        # Large bodies are kept here for a moment.
+        - name: tmp
+          emptyDir: {{sizeLimit: 1Gi}}
       containers:
+"""
+
+
+def _container(facts: Facts, command: str) -> str:
+    return f"""\
         - name: {facts.name}
           image: {facts.name}:latest
           command: {command}
@@ -77,10 +91,11 @@ spec:
             capabilities: {{drop: [ALL]}}
           volumeMounts:
             - {{name: tmp, mountPath: /tmp}}
-      volumes:
-        # Large bodies are kept here for a moment.
-        - name: tmp
-          emptyDir: {{sizeLimit: 1Gi}}
+"""
+
+
+def _service_and_budget(facts: Facts) -> str:
+    return f"""\
 ---
 apiVersion: v1
 kind: Service

@@ -72,6 +72,14 @@ StateDirectory={facts.name}
 RuntimeDirectory={facts.name}
 UMask=0077
 
+{_sandbox(facts)}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _sandbox(facts: Facts) -> str:
+    return f"""\
 # The sandbox. Add to ReadWritePaths= what the application writes outside of /var/lib/{facts.name}.
 ProtectSystem=strict
 ProtectHome=read-only
@@ -100,9 +108,6 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
 # MemoryDenyWriteExecute= is left out: ctypes and some drivers need such memory.
-
-[Install]
-WantedBy=multi-user.target
 """
 
 

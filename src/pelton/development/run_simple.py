@@ -111,21 +111,12 @@ def run_simple(
         warn_of_environment()
     if request_handler is not None and not is_reloaded_child():
         _tell_ignored(request_handler)
-    kind = kind_of(settings)
     if settings.workers:
         from pelton.development.processes import check_kind
 
         # Not only in a reloader's child, which would be started for nothing.
         check_kind(settings)
-    mode = messages.Mode(
-        concurrency.processes,
-        kind.permits(settings),
-        "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
-        is_most=kind.bounds(settings) is not None,
-        reloader=use_reloader,
-        debugger=use_debugger,
-        tls=has_certificates(settings),
-    )
+    mode = _mode(settings, concurrency, reloader=use_reloader, debugger=use_debugger)
     options = None
     if use_reloader:
         options = _reloader_options(extra_files, exclude_patterns, reloader_interval, reloader_type)
@@ -137,6 +128,19 @@ def run_simple(
         print(explained(error, port), file=sys.stderr)
         sys.exit(_CANNOT_START)
     leave(why)
+
+
+def _mode(settings: Settings, concurrency: Concurrency, *, reloader: bool, debugger: bool) -> messages.Mode:
+    kind = kind_of(settings)
+    return messages.Mode(
+        concurrency.processes,
+        kind.permits(settings),
+        "connection" if kind.concurrency is worker_kinds.Concurrency.CONNECTIONS else "thread",
+        is_most=kind.bounds(settings) is not None,
+        reloader=reloader,
+        debugger=debugger,
+        tls=has_certificates(settings),
+    )
 
 
 def is_reloaded_child() -> bool:

@@ -22,8 +22,8 @@ from pelton.config.settings import Settings
 from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
 from pelton.exceptions import ConfigError, PeltonError
+from pelton.front.notices import heed, surviving
 from pelton.front.settings import front_settings
-from pelton.front.surviving import surviving
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
 from pelton.net.opened import Opened
@@ -201,15 +201,9 @@ class _Front:
 
     def _pass_on(self) -> None:
         """Runs on "pelton-notices"."""
-        levels = logging.getLevelNamesMapping()
         while (notice := self._front.next_notice()) is not None:
             with surviving():
-                if notice.message:
-                    LOGGER.log(levels[notice.level.upper()], "%s", notice.message)
-                if notice.event == "waiting":
-                    self._look_at(notice)
-                if (asked := notice.asked) is not None:
-                    self._admin.ask(asked)
+                heed(notice, self._admin, self._look_at)
             if notice.event is not None and notice.worker is not None:
                 self._tell(notice.event, notice.worker)
         self._front.join()

@@ -21,7 +21,7 @@ from pelton.config.address import TcpAddress
 from pelton.config.settings import Settings
 from pelton.diagnostics.socket_owners import owners
 from pelton.exceptions import PeltonError
-from pelton.front.surviving import surviving
+from pelton.front.notices import heed, surviving
 from pelton.logs.access import open_access_log_of
 from pelton.logs.level_counts import LevelCounts
 from pelton.net.listeners import Listener
@@ -38,6 +38,8 @@ LOGGER = logging.getLogger("pelton")
 # After the end, for threads whose request is just about to finish. Longer would only delay the report about
 # those that do not, since nobody reads their responses any more.
 _LAST_MOMENT = 1.0
+# Behind the message of a request whose thread cannot be freed.
+_NOT_REPLACED = "; its thread is lost for others. With --workers the process would be replaced."
 
 
 def _nothing() -> None:
@@ -255,8 +257,9 @@ class Running:
         """Runs on "pelton-notices"."""
         try:
             while (notice := self._front.next_notice()) is not None:
+                more = _NOT_REPLACED if notice.event == "stuck" else ""
                 with surviving():
-                    self._heed(notice)
+                    heed(notice, self._admin, self._look_at, more=more)
             self._front.join()
         finally:
             # Without a front no request comes any more, so a drained worker needs no stop() to come to its
@@ -264,18 +267,6 @@ class Running:
             self._runner.stop()
             self._ended.set()
             self._when_ended()
-
-    def _heed(self, notice: _engine.Notice) -> None:
-        if notice.message:
-            more = ""
-            if notice.event == "stuck":
-                more = "; its thread is lost for others. With --workers the process would be replaced."
-            level = logging.getLevelNamesMapping()[notice.level.upper()]
-            LOGGER.log(level, "%s%s", notice.message, more)
-        if notice.event == "waiting":
-            self._look_at(notice)
-        if (asked := notice.asked) is not None:
-            self._admin.ask(asked)
 
     def _look_at(self, notice: _engine.Notice) -> None:
         """Which of the requests that wait were made by requests of this process."""

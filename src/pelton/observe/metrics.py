@@ -94,6 +94,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
      {"": "handshakes_resumed"}),
     ("pelton_http2_connections_total", "Connections that spoke HTTP/2.", "", {"": "http2_connections"}),
     ("pelton_http2_streams_total", "Requests that came by HTTP/2.", "", {"": "http2_streams"}),
+    ("pelton_http2_websockets_total", "Streams that became WebSockets.", "", {"": "http2_websockets"}),
     (
         "pelton_http2_limits_total",
         "Limits of HTTP/2 that clients met, by the limit.",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pelton.loader import load_application, parse_target
+from pelton.observe.routes import route_of
 from pelton.tune.counts import Row, Writer
 
 TARGET_VARIABLE: Final = "PELTON_TUNE_TARGET"
@@ -157,16 +158,14 @@ class _Response:
 
 def _route_of(application: Any, environ: dict[str, Any]) -> dict[str, str]:
     """The pattern that has matched, and where its view is; empty where nobody says it."""
-    request = environ.get("werkzeug.request")
-    rule = getattr(request, "url_rule", None)
-    route = environ.get("pelton.route") or getattr(rule, "rule", None) or environ.get("bottle.route")
+    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
     views = getattr(application, "view_functions", {})
     view = views.get(getattr(rule, "endpoint", None)) if isinstance(views, dict) else None
     where = ""
     if view is not None:
         code = getattr(inspect.unwrap(view), "__code__", None)
         where = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
-    return {"route": str(getattr(route, "rule", route) or ""), "where": where}
+    return {"route": route_of(environ) or "", "where": where}
 
 
 def make() -> Subject:

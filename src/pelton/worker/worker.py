@@ -88,6 +88,34 @@ class WatchedRunner:
         return left
 
 
+class TracedRunner:
+    """A runner whose last spans are sent before it has ended."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    @property
+    def kind(self) -> str:
+        """The runner's."""
+        return self._runner.kind
+
+    def start(self) -> None:
+        """Start the runner."""
+        self._runner.start()
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._runner.stop()
+
+    def join(self, timeout: float) -> Sequence[Straggler]:
+        """Wait for the requests, then for what is told of them."""
+        from pelton.traces.provider import flush
+
+        left = self._runner.join(timeout)
+        flush()
+        return left
+
+
 def build_runner(
     application: Application,
     link: _engine.Link,
@@ -120,6 +148,8 @@ def build_runner(
     make_room(settings.websocket_threads)
     sockets = ClientSockets(settings.websocket_threads, name)
     called = kind.wrap(application, settings)
+    if settings.traces:
+        called = _traced(called)
     self_calls = SelfCallLog(listeners, name=name, permits=kind.permits(settings))
     worker = _engine.Worker(link, called, environs, FileWrapper, LogObserver(self_calls), sockets)
     serving = kind.build(worker, settings)
@@ -130,9 +160,19 @@ def build_runner(
     if self_call_of(settings) != "off" and isinstance(serving, ThreadsRunner):
         spares = SpareThreads(worker, serving)
     runner: Runner = SocketsRunner(serving, sockets)
+    if settings.traces:
+        runner = TracedRunner(runner)
     if isinstance(serving, ThreadsRunner) and serving.bounds[0] != serving.bounds[1]:
         runner = WatchedRunner(runner, Keeper(worker, serving, name=name, bound=settings.threads_bound))
     if not settings.request_timeout and not settings.worker_timeout and spares is None:
         return runner
     greenlets = serving if isinstance(serving, Greenlets) else None
     return WatchedRunner(runner, Watch(worker, name=name, spares=spares, greenlets=greenlets))
+
+
+def _traced(application: Application) -> Application:
+    from pelton.traces.provider import provider
+    from pelton.traces.traced import Traced
+
+    found = provider()
+    return application if found is None else Traced(application, found)

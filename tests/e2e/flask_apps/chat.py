@@ -24,7 +24,8 @@ PAGE = """<!doctype html>
 <p id="state">connecting</p>
 <ol id="heard"></ol>
 <script>
-  const socket = new WebSocket(`ws://${location.host}/socket.io/?EIO=4&transport=websocket`);
+  const server = location.origin.replace("http", "ws");
+  const socket = new WebSocket(`${server}/socket.io/?EIO=4&transport=websocket`);
   const state = document.getElementById("state");
   let room = null;
   const emit = (name, value) => socket.send("42" + JSON.stringify([name, value]));

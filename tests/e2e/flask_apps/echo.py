@@ -19,7 +19,7 @@ PAGE = """<!doctype html>
 <p id="state">connecting</p>
 <ol id="answers"></ol>
 <script>
-  const socket = new WebSocket(`ws://${location.host}/echo`);
+  const socket = new WebSocket(`${location.origin.replace("http", "ws")}/echo`);
   const state = document.getElementById("state");
   socket.onopen = () => { state.textContent = "connected"; };
   socket.onclose = (event) => { state.textContent = `closed, ${event.code} ${event.reason}`; };

@@ -67,7 +67,8 @@ impl RequestIds {
         start..out.len()
     }
 
-    fn next(&mut self) -> [u8; 32] {
+    /// Digits that nobody else gets in this process.
+    pub fn next(&mut self) -> [u8; 32] {
         // A bijection (splitmix64), so two counts never give one id.
         self.count = self.count.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.count;

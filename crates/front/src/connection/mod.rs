@@ -160,6 +160,15 @@ impl Connection {
         }
     }
 
+    /// Whether a worker has, or has had, a duplicate of the socket of an exchange.
+    #[inline]
+    pub fn is_offered(&self, stream: u32) -> bool {
+        match &self.driver {
+            Driver::Http1(_) => self.is_shared,
+            Driver::Http2(http2) => http2.offers(stream),
+        }
+    }
+
     /// Whether nothing has been received that was not understood.
     pub fn has_no_input(&self) -> bool {
         match &self.driver {

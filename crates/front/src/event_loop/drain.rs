@@ -66,6 +66,15 @@ impl EventLoop {
         }
     }
 
+    /// Whether what is left of all connections is WebSockets: nobody waits for a response any more.
+    pub(crate) fn has_only_websockets(&self) -> bool {
+        self.connections.ids().into_iter().all(|id| match self.connections.get(id).map(|one| &one.driver) {
+            Some(Driver::Http2(http2)) => http2.has_only_websockets(),
+            Some(Driver::Http1(_)) => false,
+            None => true,
+        })
+    }
+
     fn is_idle(&self, id: ConnectionId) -> bool {
         self.connections.get(id).is_some_and(|connection| connection.is_between_requests(&self.exchanges))
     }

@@ -421,7 +421,7 @@ impl EventLoop {
                 if !self.draining {
                     self.begin_drain();
                 }
-                if self.connections.is_empty() && self.relays.len() > 0 {
+                if self.relays.len() > 0 && self.has_only_websockets() {
                     self.relays.tell_end();
                 }
                 !self.connections.is_empty() || self.relays.len() > 0

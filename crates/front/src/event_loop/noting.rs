@@ -2,6 +2,8 @@
 //!
 //! Must cost nothing where none of it is wanted. Runs on the front's thread.
 
+use pelton_http::{Field, Head, Known, Span};
+
 use crate::access::line::Ending;
 use crate::access::record::AccessRecord;
 use crate::access::request_part::Request;
@@ -15,11 +17,24 @@ use crate::transport::peer::Peer;
 /// What is sent by one call in some microseconds.
 const QUICK_BYTES: u64 = 16 * 1024;
 
+/// Adds when a request was received, by the clock that workers share, behind the bytes of its head in `out`.
+fn add_received(head: &mut Head, bytes: &[u8], received_us: u64, out: &mut Vec<u8>) {
+    if out.is_empty() {
+        out.extend_from_slice(bytes);
+    }
+    let start = out.len() as u32;
+    out.extend_from_slice(received_us.to_string().as_bytes());
+    let value = Span { start, end: out.len() as u32 };
+    head.fields.push(Field { name: Span::default(), value, known: Known::Received });
+}
+
 impl EventLoop {
     /// To be called when what is wanted may have changed.
     pub(crate) fn decide_noting(&mut self) {
         self.notes_ends = self.access_log.is_some() || self.statsd.is_some();
-        self.notes_requests = self.notes_ends || self.settings.server_timing || self.settings.request_ids;
+        let settings = &self.settings;
+        self.notes_requests =
+            self.notes_ends || settings.server_timing || settings.request_ids || settings.traces;
     }
 
     /// A request's head is complete and in `self.head`; it came from `client`. `identified` is empty, and gets the head with an id behind it where
@@ -51,6 +66,11 @@ impl EventLoop {
             let peer = connection.peer.address.map(|(ip, _)| ip);
             let believes = || settings.trust_request_id || settings.proxies.trusted.trusts(peer);
             place = self.ids.identify(&mut self.head, bytes, believes, identified);
+        }
+        if settings.traces {
+            let received_us = self.started_us + self.turn_us;
+            let began_us = received_us.saturating_sub(exchange.metered.proxied_ms * 1000);
+            add_received(&mut self.head, bytes, began_us, identified);
         }
         if !self.notes_ends && !settings.server_timing {
             return;

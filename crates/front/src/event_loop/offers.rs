@@ -9,7 +9,10 @@
 //! usual, but the worker may have its duplicate for a moment more: so such a connection is shut down before it is closed.
 //!
 //! With TLS in front the socket is not the client's own but one end of a socket pair, and the front relays between the two (`relays`); the rest
-//! is the same.
+//! is the same. So it is with a stream of HTTP/2 (`connection/http2/tunnels`).
+
+use std::io;
+use std::os::fd::OwnedFd;
 
 use crate::connection::Connection;
 use crate::connection::close::CloseReason;
@@ -26,12 +29,11 @@ const SWITCHING_PROTOCOLS: u16 = 101;
 
 impl EventLoop {
     /// Hands on a request whose head is in `self.head`, with its client's socket.
-    pub(crate) fn submit_with_socket(&mut self, id: ExchangeId, bytes: &[u8]) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
-        match connection.transport.share() {
+    ///
+    /// `client_ended`: of a stream, that nothing will come of it.
+    pub(crate) fn submit_with_socket(&mut self, id: ExchangeId, bytes: &[u8], client_ended: bool) {
+        match self.share_socket(id, client_ended) {
             Ok(socket) => {
-                connection.is_shared = true;
                 self.shared.counters.sockets_offered.up();
                 self.submit(id, bytes, Load::Socket(socket));
             }
@@ -44,12 +46,24 @@ impl EventLoop {
         }
     }
 
+    fn share_socket(&mut self, id: ExchangeId, client_ended: bool) -> io::Result<OwnedFd> {
+        let Some(exchange) = self.exchanges.get(id) else { return Err(io::ErrorKind::NotFound.into()) };
+        if exchange.stream != 0 {
+            return self.offer_tunnel(id, client_ended);
+        }
+        let connection = self.connections.get_mut(exchange.connection).ok_or(io::ErrorKind::NotFound)?;
+        let socket = connection.transport.share()?;
+        connection.is_shared = true;
+        Ok(socket)
+    }
+
     /// To be called before the front writes to a connection by itself, or closes it: false when a worker was quicker and has taken the socket. Then
     /// the connection is no more.
     #[inline]
     pub(crate) fn keep_socket(&mut self, id: ExchangeId) -> bool {
         let Some(exchange) = self.exchanges.get(id) else { return true };
-        if !self.connections.get(exchange.connection).is_some_and(|connection| connection.is_shared) {
+        let Some(connection) = self.connections.get(exchange.connection) else { return true };
+        if !connection.is_offered(exchange.stream) {
             return true;
         }
         let Some(place) = exchange.slot else { return true };
@@ -67,6 +81,11 @@ impl EventLoop {
         }
         self.exchange_timers.clear(id.key);
         if let Some(mut exchange) = self.exchanges.remove(id) {
+            if exchange.stream != 0 {
+                self.begin_stream_relay(exchange);
+                self.dispatch.reap(place, self.now_ms);
+                return;
+            }
             let reason = CloseReason::HandedOver;
             reason.counter(&self.shared.counters).up();
             if let Some(mut record) = exchange.record.take() {

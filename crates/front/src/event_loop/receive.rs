@@ -324,7 +324,7 @@ impl EventLoop {
             Length::None | Length::Exact(0) => {
                 // What lies behind the head already was sent before anybody agreed to another protocol: it is taken for a request.
                 if self.head.asks_for_websocket && after.is_empty() && self.settings.offers_sockets {
-                    self.submit_with_socket(exchange_id, bytes);
+                    self.submit_with_socket(exchange_id, bytes, false);
                 } else {
                     self.submit(exchange_id, bytes, Load::Inline(&[]));
                 }

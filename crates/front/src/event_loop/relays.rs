@@ -1,4 +1,5 @@
 //! WebSockets over TLS: a worker has one end of a pair of sockets, and here bytes go to and fro between the other end and the session.
+//! Those over HTTP/2 are kept here, too, and driven by `connection/http2/tunnels`.
 //!
 //! Owns those connections from the moment when a worker has taken its end: they are none of HTTP any more, neither for the limits of
 //! connections nor for their clocks; each worker bounds how many it has. Of what one side has not taken there is at most one piece
@@ -13,14 +14,17 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use slab::Slab;
 
+use crate::connection::http2::tunnels::StreamRelay;
 use crate::event_loop::EventLoop;
 use crate::reactor::Readiness;
 use crate::transport::Transport;
 
 /// Tokens of relays have this bit, and their side in the lowest one. Those of connections are below.
 const RELAY: usize = 1 << 62;
+/// This one, too, where the client's end is a stream.
+const STREAM: usize = 1 << 61;
 /// Bytes moved at once.
-const PIECE: usize = 16 * 1024;
+pub(crate) const PIECE: usize = 16 * 1024;
 /// Pieces moved on one connection before the others get their turn.
 const PASSES: usize = 16;
 
@@ -43,6 +47,7 @@ struct Relay {
 #[derive(Debug, Default)]
 pub struct Relays {
     open: Slab<Relay>,
+    streams: Slab<StreamRelay>,
     /// Those with work left over.
     again: Vec<usize>,
     /// The workers have been told that the front ends.
@@ -52,7 +57,22 @@ pub struct Relays {
 impl Relays {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.open.len()
+        self.open.len() + self.streams.len()
+    }
+
+    /// One over HTTP/2.
+    pub(crate) fn stream(&self, key: usize) -> Option<&StreamRelay> {
+        self.streams.get(key)
+    }
+
+    /// See [`Relays::stream`].
+    pub(crate) fn stream_mut(&mut self, key: usize) -> Option<&mut StreamRelay> {
+        self.streams.get_mut(key)
+    }
+
+    /// Takes it out.
+    pub(crate) fn remove_stream(&mut self, key: usize) -> Option<StreamRelay> {
+        self.streams.try_remove(key)
     }
 
     /// Whether some have something to do at once.
@@ -65,6 +85,9 @@ impl Relays {
         if !std::mem::replace(&mut self.told_end, true) {
             for (_, relay) in &self.open {
                 let _ = relay.worker.shutdown(Shutdown::Write);
+            }
+            for (_, relay) in &self.streams {
+                relay.tunnel.tell_end();
             }
         }
     }
@@ -99,11 +122,27 @@ impl EventLoop {
         let told_end = self.relays.told_end;
         if let Some(relay) = self.relays.open.get_mut(key) {
             relay.transport.look_again();
+            relay.transport.stay_awake();
             if told_end {
                 let _ = relay.worker.shutdown(Shutdown::Write);
             }
         }
         self.relays.again.push(key);
+    }
+
+    /// Keeps one over HTTP/2, and has the poller tell of its worker's end.
+    pub(crate) fn insert_stream_relay(&mut self, relay: StreamRelay) -> Result<usize, StreamRelay> {
+        let raw = relay.tunnel.worker().as_raw_fd();
+        let key = self.relays.streams.insert(relay);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(RELAY | STREAM | key << 1 | 1);
+        if self.poll.registry().register(&mut SourceFd(&raw), token, both).is_err() {
+            return Err(self.relays.streams.remove(key));
+        }
+        if let Some(relay) = self.relays.streams.get(key).filter(|_| self.relays.told_end) {
+            relay.tunnel.tell_end();
+        }
+        Ok(key)
     }
 
     /// Whether an event is a relay's; then it has been followed.
@@ -113,7 +152,14 @@ impl EventLoop {
         if token & RELAY == 0 || token & (RELAY << 1) != 0 {
             return false;
         }
-        let key = (token & !RELAY) >> 1;
+        let key = (token & !(RELAY | STREAM)) >> 1;
+        if token & STREAM != 0 {
+            if let Some(relay) = self.relays.streams.get_mut(key) {
+                relay.tunnel.note_event(event.write_closed || event.error);
+                self.drive_stream_relay(key);
+            }
+            return true;
+        }
         // An event of one that has ended in this turn may meet its successor, which then looks once for nothing.
         if let Some(relay) = self.relays.open.get_mut(key) {
             if token & 1 == 0 {
@@ -231,7 +277,7 @@ impl Relay {
 }
 
 /// How much was written; None: nothing can be at present.
-fn taken(result: io::Result<usize>) -> io::Result<Option<usize>> {
+pub(crate) fn taken(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),

@@ -122,6 +122,7 @@ impl EventLoop {
         wire.clear();
         let mut pass = Pass::new();
         let sends_named = !self.named_files.is_idle();
+        let is_offered = connection.is_offered(exchange.stream);
         let (mut cursor, mut progress) = link.answer(slot);
         if worker.is_dead && progress == Progress::Open {
             // What there is of it is all there will ever be.
@@ -139,12 +140,12 @@ impl EventLoop {
                 Err(Damaged) => Err(Damaged),
                 Ok(Some(Frame::Data(first, second))) => pass.data(exchange, wire, first, second),
                 Ok(Some(Frame::Head(head))) => {
-                    if connection.is_shared && head.is_early_hints() {
+                    if is_offered && head.is_early_hints() {
                         // Whoever may still take the socket over does not respond yet.
                         continue;
                     }
                     // Who responds has given the socket up; a worker that has taken it nevertheless is not to be believed.
-                    let is_ours = !connection.is_shared || link.withdraw_socket(slot);
+                    let is_ours = !is_offered || link.withdraw_socket(slot);
                     let mut writer = HeadWriter {
                         settings: &self.settings,
                         access_log: self.access_log.as_ref(),

@@ -182,6 +182,7 @@ fn settings(shape: Shape, log: &File) -> Settings {
         statsd_tags: String::new(),
         log_health: false,
         request_ids: false,
+        traces: false,
         trust_request_id: false,
         server_timing: false,
         request_time: shape.is_hasty.then(|| Duration::from_millis(900)),

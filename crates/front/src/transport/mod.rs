@@ -17,9 +17,10 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use pelton_tls::client::Variable;
-use socket2::Socket;
+use socket2::{Socket, TcpKeepalive};
 
 #[cfg(test)]
 use crate::transport::memory::Memory;
@@ -276,6 +277,23 @@ impl Transport {
     /// Ends both directions, for a socket of which somebody else has a duplicate: a close would end nothing.
     pub fn shut_down(&self) {
         each_kind!(&self.kind, kind => kind.shut_down());
+    }
+
+    /// The kernel asks from time to time whether the client is still there: where nothing has a clock, one that has vanished without a word would
+    /// never be missed. As `worker/wsgi/client_socket.py` has it.
+    pub fn stay_awake(&self) {
+        let socket = match &self.kind {
+            Kind::Plain(plain) => plain.socket(),
+            Kind::Tls(tls) => tls.socket(),
+            #[cfg(test)]
+            Kind::Memory(_) => return,
+        };
+        let asking = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(20))
+            .with_retries(6);
+        // A unix socket has none of it.
+        let _ = socket.set_tcp_keepalive(&asking);
     }
 
     /// A descriptor for somebody else, who will speak to the client with it; for this one it is the last that it does.

@@ -28,6 +28,10 @@ impl Plain {
         Some(self.socket.as_raw_fd())
     }
 
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     #[inline]
     pub(super) fn proceed(&mut self) -> io::Result<()> {
         Ok(())

@@ -425,7 +425,7 @@ impl Connection {
         stream.body += data as u64;
         match stream.length {
             Some(length) if stream.body > length => Some(HttpError::LengthMismatch),
-            None if stream.body > limits.body_bytes => Some(HttpError::BodyTooLarge),
+            None if stream.body > limits.body_bytes && !stream.is_tunnel => Some(HttpError::BodyTooLarge),
             _ => None,
         }
     }
@@ -624,7 +624,8 @@ impl Connection {
                 Length::Exact(length) if read.is_ok() => Some(length),
                 _ => None,
             };
-            self.open(id, block.ends, urgency, length);
+            let is_tunnel = read.is_ok() && head.asks_for_websocket;
+            self.open(id, block.ends, urgency, length, is_tunnel);
             match read {
                 Ok(_) => Ok(Some(Event::Head { stream: id, ended: block.ends })),
                 Err(error) => self.refuse(id, error, now_ms),
@@ -657,7 +658,7 @@ impl Connection {
         Ok(true)
     }
 
-    fn open(&mut self, id: u32, ended: bool, urgency: Urgency, length: Option<u64>) {
+    fn open(&mut self, id: u32, ended: bool, urgency: Urgency, length: Option<u64>, is_tunnel: bool) {
         let window = self.bounds.stream_window;
         self.streams.list.push(Stream {
             id,
@@ -673,6 +674,7 @@ impl Connection {
             turn: 0,
             body: 0,
             length,
+            is_tunnel,
         });
     }
 
@@ -689,6 +691,10 @@ impl Connection {
         if stream.is_reset || stream.refused.is_some() {
             stream.remote_done |= block.ends;
             return Ok(None);
+        }
+        if stream.is_tunnel {
+            // Section 8.5: nothing but data belongs there.
+            return self.break_stream(block.stream, ErrorCode::ProtocolError, Fault::Frame, now_ms);
         }
         let checked = match decoded {
             _ if !block.ends => Err(HttpError::Trailer),

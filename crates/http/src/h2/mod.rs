@@ -26,6 +26,7 @@ mod response;
 mod sending;
 mod settings;
 mod stream;
+pub mod websocket;
 
 pub use bounds::Bounds;
 pub use connection::{Connection, Event, PREFACE, Step};

@@ -150,6 +150,11 @@ fn read_line(
     if !has_form || !is_clean || (!target.is_ascii() && std::str::from_utf8(target).is_err()) {
         return Err(HttpError::Target);
     }
+    if let Some(protocol) = pseudo.protocol
+        && !protocol.of(text).eq_ignore_ascii_case(b"websocket")
+    {
+        return Err(HttpError::ProtocolUnknown);
+    }
     head.target = span;
     head.authority = Span::default();
     set_path(text.as_ptr() as usize, target, head)
@@ -198,13 +203,15 @@ fn conclude(
     head.length = match found.content_length {
         Some(length) if length > limits.body_bytes => return Err(HttpError::BodyTooLarge),
         // Section 8.1.1: what is announced has to come.
-        Some(length) if ended && length > 0 => return Err(HttpError::LengthMismatch),
+        Some(length) if (ended || is_websocket) && length > 0 => return Err(HttpError::LengthMismatch),
+        // What follows is no content (RFC 9110 section 9.3.6).
+        _ if is_websocket => Length::None,
         Some(length) => Length::Exact(length),
-        None if ended || is_websocket => Length::None,
+        None if ended => Length::None,
         None => Length::Chunked,
     };
     head.keep_alive = true;
-    head.expect_continue = found.expect_continue && !ended;
+    head.expect_continue = found.expect_continue && !ended && !is_websocket;
     head.asks_for_websocket = is_websocket;
     Ok(())
 }

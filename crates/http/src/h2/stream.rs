@@ -45,6 +45,8 @@ pub(crate) struct Stream {
     /// Bytes of the body that have come, and how many there must be.
     pub(crate) body: u64,
     pub(crate) length: Option<u64>,
+    /// It asks to become something else than a request: what comes has no length, and no trailers.
+    pub(crate) is_tunnel: bool,
 }
 
 /// What a stream number means now.

@@ -130,6 +130,14 @@ class Observing:
         "has such a field of its own keeps it.",
     )  # fmt: skip
 
+    traces: bool = setting(
+        False,
+        Unit.FLAG, Group.LOGS, Part.FRONT, "--traces",
+        help="Send a span for each request by OpenTelemetry's protocol (OTLP over HTTP).",
+        reason="Somebody has to collect them.",
+        more="Needs pelton[otel]. Where to, how many and under which name is said by OpenTelemetry's own "
+        "variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME …); see traces.md.",
+    )  # fmt: skip
     statsd: str | None = setting(
         None,
         Unit.ADDRESS, Group.LOGS, Part.FRONT, "--statsd",

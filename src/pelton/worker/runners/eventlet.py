@@ -51,8 +51,16 @@ def prepare(settings: Settings) -> None:
         logging.lastResort = standard
     _share_locks()
     for record in collected.records:
-        is_proxy = record.exc_info is not None and isinstance(record.exc_info[1], RuntimeError)
-        LOGGER.log(logging.DEBUG if is_proxy else logging.WARNING, "eventlet: %s", record.getMessage())
+        LOGGER.log(
+            logging.DEBUG if _is_harmless(record) else logging.WARNING, "eventlet: %s", record.getMessage()
+        )
+
+
+def _is_harmless(record: logging.LogRecord) -> bool:
+    # A proxy of Flask's; or the count of locks that it leaves alone, which are those of `NativeRLock` and of
+    # importlib: its advice, to patch earlier, nobody can follow.
+    is_proxy = record.exc_info is not None and isinstance(record.exc_info[1], RuntimeError)
+    return is_proxy or "were not greened" in record.getMessage()
 
 
 def _share_locks() -> None:

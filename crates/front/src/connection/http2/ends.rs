@@ -13,8 +13,11 @@ impl EventLoop {
     /// Nobody waits for any response of a connection any more.
     pub(crate) fn drop_all_streams(&mut self, id: ConnectionId, reason: CloseReason) {
         for exchange_id in http2_exchanges(self, id) {
-            self.abandon(exchange_id, None, reason);
+            if self.keep_socket(exchange_id) {
+                self.abandon(exchange_id, None, reason);
+            }
         }
+        self.drop_stream_relays(id, reason);
         if let Some(http2) = self.http2(id) {
             http2.streams.clear();
         }

@@ -1,15 +1,17 @@
 //! HTTP/2 on one connection: the session, and which exchange belongs to which stream.
 //!
 //! A stream is an exchange that lives as long as the stream. How bytes become exchanges is in [`receive`], how responses become frames in
-//! [`send`], and how streams and the connection end in [`ends`]. Runs on the front's thread.
+//! [`send`], how streams and the connection end in [`ends`], and those that become WebSockets in [`tunnels`]. Runs on the front's thread.
 
 use pelton_http::h2;
 
+use self::tunnels::Tunnel;
 use crate::exchange::ExchangeId;
 
 mod ends;
 mod receive;
 mod send;
+pub(crate) mod tunnels;
 
 /// Bytes of frames that are made before the socket has taken those before. More would only wait in another place, and be in the way of a more
 /// urgent stream.
@@ -30,6 +32,10 @@ pub struct Http2 {
     unseen: bool,
     /// The exchange of each stream that has one.
     streams: Vec<(u32, ExchangeId)>,
+    /// Our end of each stream whose socket a worker is offered.
+    offers: Vec<(u32, Box<Tunnel>)>,
+    /// The relay of each stream that a worker has taken.
+    tunnels: Vec<(u32, usize)>,
     /// Exchanges that have got a response of the front's own, and have not been looked at since.
     responded: Vec<ExchangeId>,
     /// A part of a frame or of a header block has come: its clock runs.
@@ -54,6 +60,8 @@ impl Http2 {
             input,
             unseen,
             streams: Vec::new(),
+            offers: Vec::new(),
+            tunnels: Vec::new(),
             responded: Vec::new(),
             head_begun: false,
             ending: false,
@@ -63,6 +71,26 @@ impl Http2 {
     /// See [`crate::connection::Connection::is_between_requests`].
     pub fn is_idle(&self) -> bool {
         self.streams.is_empty() && self.session.is_idle()
+    }
+
+    /// Whether a worker is offered the socket of a stream.
+    #[inline]
+    pub fn offers(&self, stream: u32) -> bool {
+        self.offers.iter().any(|(number, _)| *number == stream)
+    }
+
+    fn offer_mut(&mut self, stream: u32) -> Option<&mut Tunnel> {
+        self.offers.iter_mut().find(|(number, _)| *number == stream).map(|(_, tunnel)| &mut **tunnel)
+    }
+
+    /// Whether no stream has anything behind it: an exchange or a WebSocket.
+    fn is_quiet(&self) -> bool {
+        self.streams.is_empty() && self.tunnels.is_empty()
+    }
+
+    /// Whether nobody waits for a response, and there are WebSockets.
+    pub fn has_only_websockets(&self) -> bool {
+        self.streams.is_empty() && !self.tunnels.is_empty()
     }
 
     /// Whether nothing has been received that was not understood.
@@ -87,6 +115,7 @@ impl Http2 {
     /// The exchange of a stream is over.
     fn release(&mut self, stream: u32) {
         self.streams.retain(|(number, _)| *number != stream);
+        self.offers.retain(|(number, _)| *number != stream);
         self.session.release(stream);
     }
 

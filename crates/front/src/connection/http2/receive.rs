@@ -197,8 +197,8 @@ impl EventLoop {
         let is_idle = http2.is_idle();
         if has_begun {
             self.set_connection_deadline(id, self.settings.head_time);
-        } else if is_idle {
-            self.set_connection_deadline(id, self.settings.keep_alive_time);
+        } else if is_idle || self.draining {
+            self.set_connection_deadline(id, self.idle_time());
         } else {
             self.timers.clear(id.key);
         }
@@ -240,7 +240,8 @@ impl EventLoop {
         let exchange_id = self.new_exchange(id, stream);
         let Some(http2) = self.http2(id) else { return };
         http2.head_begun = false;
-        let text = http2.session.take_text();
+        let mut text = http2.session.take_text();
+        self.as_upgrade(&mut text);
         self.begin_request(id, exchange_id, &text, ended);
         if let Some(http2) = self.http2(id) {
             http2.session.give_text(text);
@@ -273,7 +274,9 @@ impl EventLoop {
             self.add_compression(exchange_id, bytes);
         }
         let all = if identified.is_empty() { bytes } else { &identified };
-        if ended || self.head.length == Length::None {
+        if self.head.asks_for_websocket {
+            self.submit_with_socket(exchange_id, all, ended);
+        } else if ended || self.head.length == Length::None {
             self.submit(exchange_id, all, Load::Inline(&[]));
         } else if self.is_streamed(all) {
             self.begin_stream(exchange_id, all, false);
@@ -289,6 +292,18 @@ impl EventLoop {
 
     /// Data of a body. What is stored is consumed; what waits for the worker is not.
     fn take_data(&mut self, id: ConnectionId, stream: u32, bytes: &[u8]) {
+        if let Some(relay) = self.stream_relay(id, stream) {
+            self.relay_data(id, stream, relay, bytes);
+            return;
+        }
+        if let Some(http2) = self.http2(id)
+            && let Some(offer) = http2.offer_mut(stream)
+        {
+            // Whoever takes it finds it there.
+            let done = offer.take_data(bytes);
+            http2.session.consumed(stream, done);
+            return;
+        }
         let Some(exchange_id) = self.exchange_of_stream(id, stream) else { return };
         let Some(exchange) = self.exchanges.get_mut(exchange_id) else { return };
         if let Some(upload) = exchange.upload.as_deref_mut() {
@@ -305,6 +320,14 @@ impl EventLoop {
     }
 
     fn end_of_body(&mut self, id: ConnectionId, stream: u32) {
+        if let Some(relay) = self.stream_relay(id, stream) {
+            self.relay_end(relay);
+            return;
+        }
+        if let Some(offer) = self.http2(id).and_then(|http2| http2.offer_mut(stream)) {
+            offer.end_client();
+            return;
+        }
         let Some(exchange_id) = self.exchange_of_stream(id, stream) else { return };
         let Some(exchange) = self.exchanges.get_mut(exchange_id) else { return };
         if let Some(upload) = exchange.upload.as_deref_mut() {
@@ -333,6 +356,9 @@ impl EventLoop {
         self.shared.counters.http2_streams_reset.up();
         match self.exchange_of_stream(id, stream) {
             Some(exchange_id) => self.drop_stream(exchange_id, CloseReason::ByClientEarly),
+            None if self.stream_relay(id, stream).is_some() => {
+                self.end_stream_relay(id, stream, None, CloseReason::ByClientEarly);
+            }
             None => {
                 if let Some(http2) = self.http2(id) {
                     http2.session.release(stream);
@@ -422,8 +448,12 @@ impl EventLoop {
                 self.drop_stream(exchange_id, CloseReason::ByClientEarly);
             }
         }
+        let relays = self.http2(id).map(|http2| http2.tunnels.clone()).unwrap_or_default();
+        for (_, relay) in relays {
+            self.relay_end(relay);
+        }
         let Some(http2) = self.http2(id) else { return Turn::Closed };
-        if http2.streams.is_empty() {
+        if http2.is_quiet() {
             self.close(id, CloseReason::ByClientEarly);
             return Turn::Closed;
         }

@@ -83,7 +83,7 @@ impl EventLoop {
             let rest = out.get(http2.sent..).unwrap_or_default();
             if rest.is_empty() {
                 // Memory is kept for as much as a busy connection needs; an idle one needs none.
-                if http2.streams.is_empty() || out.capacity() > 2 * WIRE {
+                if (http2.streams.is_empty() && http2.tunnels.is_empty()) || out.capacity() > 2 * WIRE {
                     *out = Vec::new();
                 } else {
                     out.clear();
@@ -113,11 +113,13 @@ impl EventLoop {
             let Some(stream) = http2.session.next_sender() else {
                 return !http2.session.output().is_empty();
             };
-            let Some(exchange_id) = http2.exchange_of(stream) else {
+            if let Some(exchange_id) = http2.exchange_of(stream) {
+                self.make_frame(id, exchange_id, stream);
+            } else if let Some(relay) = self.stream_relay(id, stream) {
+                self.make_relayed_frame(id, stream, relay);
+            } else if let Some(http2) = self.http2(id) {
                 http2.session.set_waiting(stream, false);
-                continue;
-            };
-            self.make_frame(id, exchange_id, stream);
+            }
         }
     }
 
@@ -231,6 +233,14 @@ impl EventLoop {
                 self.again.push(id);
             }
         }
+        let stalled = |http2: &mut super::Http2| {
+            let session = &http2.session;
+            let all = http2.tunnels.iter().map(|(stream, _)| *stream);
+            all.filter(|stream| session.is_stalled(*stream)).collect::<Vec<_>>()
+        };
+        for stream in self.http2(id).map(stalled).unwrap_or_default() {
+            self.end_stream_relay(id, stream, Some(ErrorCode::Cancel), CloseReason::ByClientEarly);
+        }
     }
 
     /// Everything is sent: what becomes of the connection.
@@ -241,7 +251,7 @@ impl EventLoop {
         }
         let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
         let Driver::Http2(http2) = &mut connection.driver else { return Turn::Wait };
-        let is_quiet = http2.streams.is_empty();
+        let is_quiet = http2.is_quiet();
         let is_over = http2.ending || (is_quiet && http2.session.has_left());
         if is_quiet && connection.transport.peer_done() && !connection.transport.is_readable() {
             self.close(id, CloseReason::AfterResponse);
@@ -260,12 +270,18 @@ impl EventLoop {
     pub(crate) fn drop_stream(&mut self, id: ExchangeId, reason: CloseReason) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let (connection_id, stream) = (exchange.connection, exchange.stream);
+        let is_kept = self.keep_socket(id);
         let code = match reason {
             CloseReason::BrokenResponse => ErrorCode::InternalError,
             CloseReason::WriteTimeout => ErrorCode::EnhanceYourCalm,
             _ => ErrorCode::Cancel,
         };
         reason.counter(&self.shared.counters).up();
+        if !is_kept {
+            // A worker was quicker.
+            self.end_stream_relay(connection_id, stream, Some(code), reason);
+            return;
+        }
         self.abandon(id, None, reason);
         let Some(http2) = self.http2(connection_id) else { return };
         http2.session.reset(stream, code);

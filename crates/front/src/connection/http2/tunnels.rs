@@ -1,0 +1,436 @@
+//! WebSockets over HTTP/2 (RFC 8441): bytes go to and fro between one stream and the socket that a worker has taken.
+//!
+//! The worker is offered one end of a pair of sockets, as with TLS (`event_loop/relays`, which keeps those streams, too). When it has taken it the
+//! exchange is over but for its line in the log: that waits for the head of the application's answer, which becomes one of HTTP/2. Then
+//! data is passed on as it is. Windows bound both directions: what the worker does not take is not consumed, and what the client
+//! does not take is not read from the worker. Runs on the front's thread.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use pelton_http::h2::ErrorCode;
+use pelton_http::h2::websocket::{Answer, read_answer};
+use pelton_http::{ResponseContext, Version};
+
+use crate::connection::ConnectionId;
+use crate::connection::close::CloseReason;
+use crate::event_loop::EventLoop;
+use crate::event_loop::relays::{PIECE, taken};
+use crate::exchange::{Exchange, ExchangeId};
+use crate::response::own::OwnResponse;
+
+/// Bytes of the head of an application's answer.
+const MOST_HEAD: usize = 16 * 1024;
+
+/// The two directions of one stream, at our end of the pair.
+#[derive(Debug)]
+pub struct Tunnel {
+    worker: UnixStream,
+    /// The worker's end may have something, or an end, to be read.
+    worker_readable: bool,
+    worker_ended: bool,
+    /// The worker has closed its end: what the client still says reaches nobody.
+    worker_gone: bool,
+    /// From the client, and not taken by the worker; at most what the stream's window allows.
+    to_worker: Vec<u8>,
+    client_ended: bool,
+    /// What has come of the head of the answer, and what follows it; afterwards what of that is still to be sent.
+    from_worker: Vec<u8>,
+}
+
+impl Tunnel {
+    /// A pair: our end, and the worker's. `client_ended`: nothing will come from the client.
+    pub fn offer(client_ended: bool) -> io::Result<(Box<Tunnel>, OwnedFd)> {
+        let (worker, theirs) = UnixStream::pair()?;
+        worker.set_nonblocking(true)?;
+        let tunnel = Tunnel {
+            worker,
+            worker_readable: true,
+            worker_ended: false,
+            worker_gone: false,
+            to_worker: Vec::new(),
+            client_ended: false,
+            from_worker: Vec::new(),
+        };
+        let mut tunnel = Box::new(tunnel);
+        if client_ended {
+            tunnel.end_client();
+        }
+        Ok((tunnel, theirs.into()))
+    }
+
+    pub(crate) fn worker(&self) -> &UnixStream {
+        &self.worker
+    }
+
+    /// The poller has reported something.
+    pub(crate) fn note_event(&mut self, has_gone: bool) {
+        self.worker_readable = true;
+        self.worker_gone |= has_gone;
+    }
+
+    /// From the client. Gives how much of it needs no room any more.
+    pub(crate) fn take_data(&mut self, bytes: &[u8]) -> usize {
+        let sent = if self.to_worker.is_empty() { self.write_up(bytes) } else { 0 };
+        if self.worker_gone {
+            return bytes.len();
+        }
+        self.to_worker.extend_from_slice(bytes.get(sent..).unwrap_or_default());
+        sent
+    }
+
+    /// Passes on what has waited. Gives how much of it needs no room any more.
+    fn flush_up(&mut self) -> usize {
+        if self.to_worker.is_empty() {
+            return 0;
+        }
+        let mut waiting = std::mem::take(&mut self.to_worker);
+        let sent = self.write_up(&waiting);
+        if self.worker_gone {
+            return waiting.len();
+        }
+        if sent < waiting.len() {
+            waiting.drain(..sent);
+            self.to_worker = waiting;
+        } else if self.client_ended {
+            let _ = self.worker.shutdown(Shutdown::Write);
+        }
+        sent
+    }
+
+    fn write_up(&mut self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        while !self.worker_gone
+            && let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty())
+        {
+            match taken(self.worker.write(rest)) {
+                Ok(Some(count)) => sent += count,
+                Ok(None) => break,
+                Err(_) => {
+                    self.worker_gone = true;
+                    break;
+                }
+            }
+        }
+        sent
+    }
+
+    /// The client sends nothing more.
+    pub(crate) fn end_client(&mut self) {
+        self.client_ended = true;
+        if self.to_worker.is_empty() {
+            let _ = self.worker.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Lets the application see the end of its socket; what it has to say to its client still gets there.
+    pub(crate) fn tell_end(&self) {
+        let _ = self.worker.shutdown(Shutdown::Write);
+    }
+
+    /// Whether there may be something for the client.
+    fn has_down(&self) -> bool {
+        !self.from_worker.is_empty() || (self.worker_readable && !self.worker_ended)
+    }
+
+    /// Puts at most `most` bytes for the client behind `into`. An error: the worker's end is broken.
+    fn take_down(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<()> {
+        if !self.from_worker.is_empty() {
+            let count = most.min(self.from_worker.len());
+            into.extend(self.from_worker.drain(..count));
+            if self.from_worker.is_empty() {
+                self.from_worker = Vec::new();
+            }
+            return Ok(());
+        }
+        let start = into.len();
+        into.resize(start + most.min(PIECE), 0);
+        let result = self.read(into.get_mut(start..).unwrap_or_default());
+        into.truncate(start + result.as_ref().map_or(0, |count| *count));
+        result.map(|_| ())
+    }
+
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if !self.worker_readable || self.worker_ended || room.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match self.worker.read(room) {
+                Ok(0) => self.worker_ended = true,
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.worker_readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            return Ok(0);
+        }
+    }
+
+    /// Reads more of the head of the answer; whether anything has come.
+    fn read_head(&mut self, scratch: &mut [u8]) -> bool {
+        let room = MOST_HEAD.saturating_sub(self.from_worker.len()).min(scratch.len());
+        let room = scratch.get_mut(..room).unwrap_or_default();
+        match self.read(room) {
+            Ok(count) => {
+                self.from_worker.extend_from_slice(room.get(..count).unwrap_or_default());
+                count > 0
+            }
+            Err(_) => {
+                self.worker_ended = true;
+                false
+            }
+        }
+    }
+
+    /// Whether nobody has anything more to say to anybody, and all that was said has left.
+    fn is_over(&self) -> bool {
+        let is_quiet_above = self.client_ended && self.to_worker.is_empty();
+        self.worker_ended && self.from_worker.is_empty() && (is_quiet_above || self.worker_gone)
+    }
+}
+
+/// A stream whose worker has taken its socket.
+#[derive(Debug)]
+pub(crate) struct StreamRelay {
+    pub(crate) connection: ConnectionId,
+    pub(crate) stream: u32,
+    pub(crate) tunnel: Box<Tunnel>,
+    /// The exchange, before the application has answered.
+    exchange: Option<Box<Exchange>>,
+}
+
+impl EventLoop {
+    /// A worker has taken the socket of a stream.
+    pub(crate) fn begin_stream_relay(&mut self, mut exchange: Exchange) {
+        let (connection, stream) = (exchange.connection, exchange.stream);
+        let Some(http2) = self.http2(connection) else { return };
+        let Some(place) = http2.offers.iter().position(|(number, _)| *number == stream) else { return };
+        let (_, tunnel) = http2.offers.swap_remove(place);
+        exchange.slot = None;
+        let relay = StreamRelay { connection, stream, tunnel, exchange: Some(Box::new(exchange)) };
+        let key = match self.insert_stream_relay(relay) {
+            Ok(key) => key,
+            Err(relay) => return self.refuse_relay(relay),
+        };
+        if let Some(connection) = self.connections.get_mut(connection) {
+            connection.transport.stay_awake();
+        }
+        if let Some(http2) = self.http2(connection) {
+            http2.streams.retain(|(number, _)| *number != stream);
+            http2.tunnels.push((stream, key));
+        }
+        self.shared.counters.http2_websockets.up();
+        self.drive_stream_relay(key);
+    }
+
+    /// Goes on with one as far as it goes now; frames for its client are made when it is their turn.
+    pub(crate) fn drive_stream_relay(&mut self, key: usize) {
+        let Some(relay) = self.relays.stream_mut(key) else { return };
+        let (connection, stream) = (relay.connection, relay.stream);
+        let consumed = relay.tunnel.flush_up();
+        if let Some(http2) = self.http2(connection) {
+            http2.session.consumed(stream, consumed);
+        }
+        if !self.pass_on_answer(key) {
+            return;
+        }
+        self.settle_stream_relay(key);
+        self.again.push(connection);
+    }
+
+    /// What follows from what has been passed on.
+    fn settle_stream_relay(&mut self, key: usize) {
+        let Some(relay) = self.relays.stream(key) else { return };
+        let (connection, stream) = (relay.connection, relay.stream);
+        let tunnel = &relay.tunnel;
+        let (waits, is_over) = (tunnel.has_down(), tunnel.is_over());
+        let has_ended = tunnel.worker_ended && tunnel.from_worker.is_empty();
+        let is_answered = relay.exchange.is_none();
+        let Some(http2) = self.http2(connection) else { return };
+        http2.session.set_waiting(stream, waits && is_answered);
+        if has_ended && is_answered {
+            http2.session.end(stream);
+        }
+        if is_over {
+            self.end_stream_relay(connection, stream, None, CloseReason::HandedOver);
+        }
+    }
+
+    /// Reads the head of the application's answer, and sends it as one of HTTP/2. False: the relay is no more.
+    fn pass_on_answer(&mut self, key: usize) -> bool {
+        loop {
+            let Some(relay) = self.relays.stream_mut(key) else { return false };
+            let Some(exchange) = &mut relay.exchange else { return true };
+            let context = ResponseContext {
+                version: Version::Http2,
+                is_head: false,
+                keep_alive: true,
+                date: self.date.render(self.unix_seconds),
+                known_length: None,
+                timing: None,
+                transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
+            };
+            let tunnel = &mut relay.tunnel;
+            match read_answer(&tunnel.from_worker) {
+                Answer::Whole { status, fields, length } => {
+                    let Some(connection) = self.connections.get_mut(relay.connection) else { return false };
+                    let sent =
+                        connection.driver.send_head(exchange, status, fields.iter().copied(), &context);
+                    if sent.is_ok() {
+                        tunnel.from_worker.drain(..length);
+                        if let Some(exchange) = relay.exchange.take() {
+                            self.note_relayed(*exchange, status, CloseReason::HandedOver);
+                        }
+                        return true;
+                    }
+                }
+                Answer::Partial => {
+                    if tunnel.read_head(&mut self.scratch) {
+                        continue;
+                    }
+                    if tunnel.from_worker.len() < MOST_HEAD && !tunnel.worker_ended {
+                        return true;
+                    }
+                }
+                Answer::Unusable => {}
+            }
+            if let Some(relay) = self.relays.remove_stream(key) {
+                self.refuse_relay(relay);
+            }
+            return false;
+        }
+    }
+
+    /// What the application has said is no answer, or nothing can be relayed: the stream is an exchange again, and gets a response of the front's own.
+    fn refuse_relay(&mut self, relay: StreamRelay) {
+        let StreamRelay { connection, stream, exchange, .. } = relay;
+        let Some(exchange) = exchange else { return };
+        let id = self.exchanges.insert(*exchange);
+        let Some(http2) = self.http2(connection) else { return };
+        http2.tunnels.retain(|(number, _)| *number != stream);
+        http2.streams.retain(|(number, _)| *number != stream);
+        http2.streams.push((stream, id));
+        self.respond_itself(id, OwnResponse::Damaged);
+        self.again.push(connection);
+    }
+
+    /// The line of a request that has become something else.
+    fn note_relayed(&mut self, mut exchange: Exchange, status: u16, reason: CloseReason) {
+        if let Some(mut record) = exchange.record.take() {
+            record.status = status;
+            record.answered_us = self.now_us();
+            self.note_end(record, 0, reason.for_the_log());
+        }
+        exchange.metered.status = status;
+        self.meter_end(&exchange);
+    }
+
+    /// The relay of a stream, if it has one.
+    pub(super) fn stream_relay(&mut self, id: ConnectionId, stream: u32) -> Option<usize> {
+        let http2 = self.http2(id)?;
+        http2.tunnels.iter().find(|(number, _)| *number == stream).map(|(_, key)| *key)
+    }
+
+    /// Data of a client for its WebSocket.
+    pub(super) fn relay_data(&mut self, id: ConnectionId, stream: u32, key: usize, bytes: &[u8]) {
+        let Some(relay) = self.relays.stream_mut(key) else { return };
+        let done = relay.tunnel.take_data(bytes);
+        if let Some(http2) = self.http2(id) {
+            http2.session.consumed(stream, done);
+        }
+    }
+
+    /// A client has ended its side of a WebSocket.
+    pub(super) fn relay_end(&mut self, key: usize) {
+        if let Some(relay) = self.relays.stream_mut(key) {
+            relay.tunnel.end_client();
+            self.settle_stream_relay(key);
+        }
+    }
+
+    /// One frame of what a worker says to its client.
+    pub(super) fn make_relayed_frame(&mut self, id: ConnectionId, stream: u32, key: usize) {
+        let Some(most) = self.http2(id).map(|http2| http2.session.may_send(stream)) else { return };
+        let Some(relay) = self.relays.stream_mut(key).filter(|_| most > 0) else {
+            if let Some(http2) = self.http2(id) {
+                http2.session.set_waiting(stream, false);
+            }
+            return;
+        };
+        let wire = &mut self.wire;
+        wire.clear();
+        if relay.tunnel.take_down(most, wire).is_err() {
+            // The counterpart of a reset (RFC 8441 section 5).
+            self.end_stream_relay(id, stream, Some(ErrorCode::Cancel), CloseReason::HandedOver);
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if let Some(http2) = connection.driver.http2()
+            && !wire.is_empty()
+        {
+            http2.session.data(stream, wire.len(), false);
+            http2.session.output().extend_from_slice(wire);
+        }
+        self.settle_stream_relay(key);
+    }
+
+    /// A WebSocket is over, in peace or with a code: its worker sees the end, and the stream counts no more.
+    pub(super) fn end_stream_relay(
+        &mut self,
+        id: ConnectionId,
+        stream: u32,
+        code: Option<ErrorCode>,
+        reason: CloseReason,
+    ) {
+        let Some(key) = self.stream_relay(id, stream) else { return };
+        if let Some(relay) = self.relays.remove_stream(key)
+            && let Some(exchange) = relay.exchange
+        {
+            self.note_relayed(*exchange, 0, reason);
+        }
+        let Some(http2) = self.http2(id) else { return };
+        http2.tunnels.retain(|(number, _)| *number != stream);
+        if let Some(code) = code {
+            http2.session.reset(stream, code);
+        }
+        http2.release(stream);
+        if http2.is_idle() && !http2.head_begun {
+            self.set_connection_deadline(id, self.idle_time());
+        }
+        self.again.push(id);
+    }
+
+    /// All WebSockets of a connection are over.
+    pub(super) fn drop_stream_relays(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(http2) = self.http2(id) else { return };
+        for (_, key) in std::mem::take(&mut http2.tunnels) {
+            if let Some(relay) = self.relays.remove_stream(key)
+                && let Some(exchange) = relay.exchange
+            {
+                self.note_relayed(*exchange, 0, reason);
+            }
+        }
+    }
+
+    /// The request whose head is in `self.head` asks for a WebSocket: `bytes`, to which it points, get what HTTP/1.1 would have said.
+    pub(super) fn as_upgrade(&mut self, bytes: &mut Vec<u8>) {
+        if self.head.asks_for_websocket
+            && let Some(nonce) = self.ids.next().last_chunk()
+        {
+            pelton_http::h2::websocket::as_upgrade(bytes, &mut self.head, nonce);
+        }
+    }
+
+    /// The worker of an exchange is offered one end of a pair.
+    pub(crate) fn offer_tunnel(&mut self, id: ExchangeId, client_ended: bool) -> io::Result<OwnedFd> {
+        let (tunnel, theirs) = Tunnel::offer(client_ended)?;
+        let Some(exchange) = self.exchanges.get(id) else { return Err(io::ErrorKind::NotFound.into()) };
+        let (connection, stream) = (exchange.connection, exchange.stream);
+        if let Some(http2) = self.http2(connection) {
+            http2.offers.push((stream, tunnel));
+        }
+        Ok(theirs)
+    }
+}
