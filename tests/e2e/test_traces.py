@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import StartLive
-from support.client import request
+from support.client import Client, request
 from support.collector import Collector, attributes
 
 APPLICATION = Path(__file__).parents[1] / "support" / "traced_app.py"
@@ -36,9 +37,13 @@ def ended(server: Any) -> None:
     [("--workers", "0"), ("--workers", "1"), ("--workers", "1", "-k", "gevent")],
     ids=["one process", "a worker", "greenlets"],
 )
-def test_each_request_is_a_span(live: StartLive, collector: Collector, kind: tuple[str, ...]) -> None:
+def test_each_request_is_a_span(
+    live: StartLive, collector: Collector, kind: tuple[str, ...], tmp_path: Path
+) -> None:
     server = live(
-        APPLICATION, *kind, "--traces", "--trusted-proxies", "127.0.0.1", environment=collector.environment
+        *(APPLICATION, *kind, "--traces", "--trusted-proxies", "127.0.0.1"),
+        *("--admin-bind", f"unix:{tmp_path}/admin"),
+        environment=collector.environment,
     )
 
     def ask(number: int, target: str, *fields: tuple[str, str], flags: str = "01") -> Any:
@@ -52,6 +57,14 @@ def test_each_request_is_a_span(live: StartLive, collector: Collector, kind: tup
     streamed = ask(3, "/streams", start)
     assert ask(4, "/users/8", flags="00").status == 200
     assert server.ask(request("BREW", "/nothing")).status == 404
+    # A bucket of the histogram names one of the traces.
+    with Client(f"unix:{tmp_path}/admin") as client:
+        accept = ("Accept", "application/openmetrics-text")
+        text = client.ask(request(target="/metrics", fields=[accept])).body.decode()
+    exemplars = re.findall(
+        r'^pelton_http_request_duration_seconds_bucket\{.*# \{trace_id="(\w+)"\}', text, re.M
+    )
+    assert TRACE.format(3) in exemplars, text
     ended(server)
 
     spans = {(span.trace_id.hex(), span.name): span for _, span in collector.spans}

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pelton.observe import metrics, page
+from pelton.observe import live, metrics, page
+from pelton.observe.exemplars import Exemplars, by_bucket
 from pelton.observe.looking import COMPUTING, INTERPRETER, LOCK, NETWORK, PROCESSOR, Looker, Seen, parts_of
+from pelton.observe.metrics import Family, render
 from pelton.observe.profiling import Profile, collapsed, speedscope, svg
-from pelton.observe.runtime import is_private, own_socket, running_servers
+from pelton.observe.runtime import Server, is_private, own_socket, running_servers
 from pelton.observe.sampling import Sampler
 from pelton.observe.stacks import is_in_circle, threads_now
 from pelton.observe.state import merged_samples, place_requests
@@ -176,6 +182,35 @@ def test_what_the_sampler_keeps_is_bounded() -> None:
     assert merged["looks"] == 6000
 
 
+def test_a_week_of_ten_thousand_routes_takes_no_more_than_a_day() -> None:
+    sampler = Sampler(list)
+
+    class Looking(Looker):
+        def look(self, requests: list[Any]) -> list[Seen]:
+            return [Seen(one, [(f"/{one[4]}.py", 7, "view")] * 20, 1.0, {LOCK: 1.0}) for one in requests]
+
+    sampler._looker = Looking()
+
+    def day(number: int) -> int:
+        for minute in range(1440):
+            route = (number * 1440 + minute) % 10_000
+            request = (1, None, minute, "GET", f"/{route}", "c", 5.0)
+            sampler.look([request], 86_400.0 * number + 60.0 * minute)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first, *_, last = [day(number) for number in range(7)]
+    finally:
+        tracemalloc.stop()
+    told = sampler.told()
+    assert (told["looks"], len(told["routes"]) <= 501) == (7 * 1440, True)
+    # All of its bounds are met within two days; what it keeps is then replaced.
+    assert last < 8 * 2**20, f"{first} bytes after a day, {last} after a week"
+    assert all(one["began"] > 6 * 86_400 for one in told["slowest"]), "older than an hour"
+
+
 def test_who_waits_for_whom_is_found_in_this_process() -> None:
     lock, inside, end = threading.Lock(), threading.Event(), threading.Event()
 
@@ -249,3 +284,54 @@ def test_the_page_asks_nobody_else() -> None:
         _, body = page.read(path)
         for place in (b"http:", b"https:", b"//cdn"):
             assert place not in body.replace(b'"http://www.w3.org/2000/svg"', b"")
+
+
+def test_a_bucket_has_the_latest_exemplar() -> None:
+    kept = Exemplars()
+    for number in range(10_000):
+        kept.add(number / 100, f"{number:032x}", float(number))
+    told = kept.told()
+    assert len(told) < 40, "one for each power of two"
+    other = [[0.005, "o" * 32, 20_000.0], [0.2, "p" * 32, 1.0]]
+    found = by_bucket([{"exemplars": told}, {"exemplars": other}, {"error": "gone"}], [0.01, 1.0])
+    assert found[0] == (0.005, "o" * 32, 20_000.0)
+    assert found[2][1] == f"{9_999:032x}"
+    family = Family("x", "histogram", "help", [("_bucket", {"le": "0.01"}, 3)], {0: found[0]})
+    line = f'x_bucket{{le="0.01"}} 3 # {{trace_id="{"o" * 32}"}} 0.005 20000.000\n'
+    assert line in render([family], openmetrics=True)
+    assert 'x_bucket{le="0.01"} 3\n' in render([family], openmetrics=False)
+
+
+def test_keys_of_the_live_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    request_ = {"slot": 5, "path": "/a", "method": "GET", "client": "", "age_seconds": 1.0}
+    frame = {"file": "/shop.py", "line": 7, "function": "view", "code": ""}
+    dump = {
+        "workers": [
+            {"number": 1, "pid": 9, "threads": [{"name": "t", "stack": [frame], "request": request_}]}
+        ]
+    }
+    front = {"pid": 8}
+    monkeypatch.setattr(live, "ask_json", lambda _, path: dump if path == "/dump" else {"front": front})
+    monkeypatch.setattr(live, "running_servers", lambda: [Server(7, Path("/run/7.sock"))])
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    view = live._View("unix:/run/7.sock")
+    assert not view.press("x")
+    assert view.press("s")
+    assert view.sort == 1
+    found = {"running": [{"worker": 1, "slot": 5, "path": "/a"}, {"worker": 1, "slot": 6, "path": "/b"}]}
+    assert view.stack(found) == ""
+    assert view.press("l")
+    assert 'File "/shop.py", line 7, in view' in view.stack(found)
+    assert view.press("n")
+    assert "It has ended" in view.stack(found)
+    assert all(map(view.press, "r+-"))
+    assert sent == [(7, signal.SIGHUP), (7, signal.SIGTTIN), (7, signal.SIGTTOU)]
+    # One process is not told: the signal would mean something else to it.
+    front["pid"] = 7
+    view.press("r")
+    assert "one process" in view.note
+    view = live._View("127.0.0.1:9000")
+    view.press("r")
+    assert "own socket" in view.note
+    assert len(sent) == 3

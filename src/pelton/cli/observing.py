@@ -93,7 +93,8 @@ def _profile(
 def _top(admin: str | None, pid: int | None, as_json: bool, once: bool, interval: float) -> None:
     """Show what a running server does now: rates, times, queue, workers, routes, running requests.
 
-    Keys: s sorts otherwise, q ends it.
+    Keys: s sorts otherwise, l shows the stack of the oldest request, n that of the next, r reloads,
+    + and - change the number of workers, q ends it.
     """
     from pelton.observe.client import ask_json, find_server
     from pelton.observe.summary import summary

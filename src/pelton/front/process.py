@@ -112,7 +112,9 @@ class _Front:
         self._has_told_of_hidden = False
         # The supervisor asks for a sign of life by the main thread, which therefore waits for no handler.
         self._log = ReportLog(LOGGER, patience=0.0)
-        self._admin = Admin(front, extra=certificates.told if certificates is not None else None)
+        self._admin = Admin(
+            front, extra=certificates.told if certificates is not None else None, traces=settings.traces
+        )
         self._has_ended = threading.Event()
         self._notices = threading.Thread(target=self._pass_on, name="pelton-notices", daemon=True)
 

@@ -87,7 +87,8 @@ class Running:
         self._stopping = threading.RLock()
         self._stopped = False
         self._inspector = inspector
-        self._admin = Admin(front, inspector, certificates.told if certificates is not None else None)
+        extra = certificates.told if certificates is not None else None
+        self._admin = Admin(front, inspector, extra, traces=settings.traces)
         self._notices = NativeThread(self._watch, name="pelton-notices")
 
     def _start(self) -> None:

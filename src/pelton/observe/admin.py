@@ -27,6 +27,8 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 # Seconds in which a worker has to tell what it knows at once.
 _QUICK = 5.0
+# What a scrape does without.
+_SOON = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,14 @@ class Admin:
     """Answers for one front."""
 
     def __init__(
-        self, front: Responder, local: Tells | None = None, extra: Callable[[], dict[str, Any]] | None = None
+        self,
+        front: Responder,
+        local: Tells | None = None,
+        extra: Callable[[], dict[str, Any]] | None = None,
+        *,
+        traces: bool = False,
     ) -> None:
+        self._traces = traces
         self._front = front
         self._workers = Workers(local)
         self._extra = extra
@@ -130,7 +138,11 @@ class Admin:
 
     def _metrics(self, question: Question) -> Reply:
         openmetrics = metrics.wants_openmetrics(question.accept)
-        text = metrics.render(metrics.families_of(self._known(question)), openmetrics=openmetrics)
+        state = self._known(question)
+        if openmetrics and self._traces:
+            told = self._workers.ask(state["workers"], {"do": "exemplars"}, _SOON)
+            state["exemplars"] = [one for _, one in told]
+        text = metrics.render(metrics.families_of(state), openmetrics=openmetrics)
         return Reply(200, metrics.OPENMETRICS if openmetrics else metrics.PROMETHEUS, text.encode())
 
     def _state(self, question: Question) -> Reply:

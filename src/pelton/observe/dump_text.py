@@ -31,6 +31,22 @@ def _lines(told: dict[str, Any], everything: bool) -> Iterator[str]:
         yield ""
 
 
+def request_text(told: dict[str, Any], worker: int, slot: int, path: str) -> str:
+    """The stack of one request, in a dump of all."""
+    for one in told["workers"]:
+        if one["number"] != worker:
+            continue
+        for thread in one.get("threads", ()):
+            request = thread.get("request")
+            if request is not None and (request["slot"], request["path"]) == (slot, path):
+                return "\n".join(_thread(thread))
+        for green in one.get("greenlets", ()):
+            if (green["request"]["slot"], green["request"]["path"]) == (slot, path):
+                head = f"  greenlet {green['request']['greenlet']}{_request(green['request'])}"
+                return "\n".join([head, *map(plain, green["stack_text"].splitlines())])
+    return "  It has ended."
+
+
 def _request(request: dict[str, Any] | None) -> str:
     if request is None:
         return ""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol
 
+from pelton.observe.exemplars import ALL as EXEMPLARS
+from pelton.observe.green import HasGreenlets
 from pelton.observe.profiling import MOST_SECONDS, Profile, profiled
 from pelton.observe.sampling import Sampler
 from pelton.observe.stacks import application_frame, frames_of, thread_name, threads_now, wait_at
@@ -28,14 +30,6 @@ class InspectedWorker(Protocol):
         """The requests that run now."""
 
 
-@runtime_checkable
-class HasGreenlets(Protocol):
-    """A runner whose requests are greenlets."""
-
-    def stack(self, seat: int | None) -> str | None:
-        """Where a greenlet is, as text; None if the hub does not come to say."""
-
-
 class Inspector:
     """Of one process with a worker. ``name``: how the log calls the process."""
 
@@ -50,6 +44,7 @@ class Inspector:
         self._worker = worker
         self._greenlets = runner if isinstance(runner, HasGreenlets) else None
         if self._sampler is not None:
+            self._sampler.look_at_greenlets(self._greenlets)
             self._sampler.start()
 
     def close(self) -> None:
@@ -72,6 +67,8 @@ class Inspector:
                 return self.profile(float(question.get("seconds", 10)), int(question.get("rate", 50)))
             case "samples":
                 return {} if self._sampler is None else self._sampler.told()
+            case "exemplars":
+                return {"exemplars": EXEMPLARS.told()}
             case other:
                 raise ValueError(f"unknown question {other!r}")
 
@@ -112,7 +109,10 @@ class Inspector:
     def profile(self, seconds: float, rate: int) -> dict[str, Any]:
         """Look on for so long; blocks the calling thread."""
         found: Profile = profiled(
-            min(max(seconds, 0.1), MOST_SECONDS), min(max(rate, 1), _MOST_RATE), self.requests
+            min(max(seconds, 0.1), MOST_SECONDS),
+            min(max(rate, 1), _MOST_RATE),
+            self.requests,
+            self._greenlets,
         )
         return found.told()
 

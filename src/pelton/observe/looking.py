@@ -9,6 +9,7 @@ looks. Linux; any thread.
 from __future__ import annotations
 
 import platform
+import random
 import sys
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from pelton.observe.green import HasGreenlets, is_locked, is_sleeping, seat_of
 from pelton.observe.stacks import Stack, frames_of, native_id, wait_at
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ _CALLS: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 }
 _FUTEX, _SLEEP, _IO = _CALLS.get(platform.machine(), ((), (), ()))
 _UNKNOWN, _IN_NONE = -1, -2
+# A hub that comes later than this is kept from running by a greenlet.
+_GREEN_PATIENCE: Final = 0.02
+_MOST_GREENLETS: Final = 30
 
 
 @dataclass(frozen=True)
@@ -60,20 +65,26 @@ class Seen:
 
 @dataclass
 class Looker:
-    """Remembers the clocks of the last look: of each thread when it was, and what they said."""
+    """Remembers the clocks of the last look: of each thread when it was, and what they said.
 
+    ``greenlets``: the runner, where requests are greenlets.
+    """
+
+    greenlets: HasGreenlets | None = None
     _clocks: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    _green_looked: float = 0.0
 
     def look(self, requests: list[RunningRequest]) -> list[Seen]:
-        """At the threads of these requests; those of greenlets are left out, they share one thread."""
+        """At the threads and greenlets of these requests."""
+        green = [one for one in requests if one[1] is not None]
+        found = self._look_at_greenlets(green) if green else []
         frames = sys._current_frames()
         now = time.monotonic()
-        found = []
         clocks: dict[int, tuple[float, float, float]] = {}
         for request in requests:
-            ident, greenlet = request[0], request[1]
+            ident = request[0]
             frame = frames.get(ident)
-            if frame is None or greenlet is not None:
+            if frame is None or request[1] is not None:
                 continue
             native = native_id(ident)
             computed, waited = _clocks_of(native)
@@ -89,6 +100,36 @@ class Looker:
                 parts = parts_of((computed - before[1]) / seconds, (waited - before[2]) / seconds, waiting)
             found.append(Seen(request, frames_of(frame), seconds, parts))
         self._clocks = clocks
+        return found
+
+    def _look_at_greenlets(self, requests: list[RunningRequest]) -> list[Seen]:
+        """They share a thread: at most one computes, or blocks all of them."""
+        if self.greenlets is None:
+            return []
+        # The hub looks, and nothing else runs meanwhile: not at all of them, but each stands for others.
+        each = 1.0
+        if len(requests) > _MOST_GREENLETS:
+            each = len(requests) / _MOST_GREENLETS
+            requests = random.sample(requests, _MOST_GREENLETS)
+        parked = self.greenlets.stacks([one[1] for one in requests if one[1] is not None], _GREEN_PATIENCE)
+        now = time.monotonic()
+        since, self._green_looked = now - self._green_looked, now
+        threads = sys._current_frames()
+        found = []
+        for request in requests:
+            ident, seat, *_ = request
+            seconds = min(since, request[6]) * each
+            if parked is not None:
+                stack = parked.get(-1 if seat is None else seat, [])
+                kind = SLEEPING if is_sleeping(stack) else LOCK if is_locked(stack) else NETWORK
+            elif seat_of(threads.get(ident)) == seat:
+                stack = frames_of(threads.get(ident))
+                kind = _waiting(ident, native_id(ident), threads[ident], threads)
+                kind = COMPUTING if kind == INTERPRETER else kind
+            else:
+                # Another one keeps the thread, and where this one is parked nobody can look safely.
+                stack, kind = [], INTERPRETER
+            found.append(Seen(request, stack, seconds, {kind: 1.0}))
         return found
 
 

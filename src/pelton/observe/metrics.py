@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pelton.observe.exemplars import Exemplar, by_bucket
 from pelton.version import VERSION
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -26,6 +27,8 @@ class Family:
     kind: str
     help: str
     samples: list[tuple[str, Labels, float]] = field(default_factory=list)
+    # By the number of the sample; only OpenMetrics has them.
+    exemplars: dict[int, Exemplar] = field(default_factory=dict)
 
     def add(self, value: float, labels: Labels | None = None, suffix: str = "") -> None:
         """One more sample."""
@@ -102,6 +105,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
         {
             "streams reset by client": "http2_streams_reset",
             "streams refused": "http2_streams_refused",
+            "stalled responses given up": "http2_stalled",
             "streams reset for a fault": "http2_resets_caused",
             "connections given up for their cost": "http2_calmed",
             "connections given up for a fault": "http2_faults",
@@ -182,7 +186,10 @@ def _requests(state: Mapping[str, Any]) -> Iterator[Family]:
     yield requests
     bounds = [us / 1e6 for us in state["bounds_us"]]
     text = "From the head of the request to the end of the response."
-    yield histogram("pelton_http_request_duration_seconds", text, bounds, [({}, state["duration"])])
+    durations = histogram("pelton_http_request_duration_seconds", text, bounds, [({}, state["duration"])])
+    # The buckets come first, in the order of the bounds.
+    durations.exemplars = by_bucket(state.get("exemplars", ()), bounds)
+    yield durations
     text = "How long requests waited for a thread; exact to some milliseconds."
     yield histogram("pelton_http_request_queue_seconds", text, bounds, [({}, state["queue_time"])])
     sent = Family("pelton_http_response_body_bytes_total", "counter", "Bytes of responses' bodies.")
@@ -265,11 +272,17 @@ def render(families: Iterable[Family], *, openmetrics: bool) -> str:
         name = family.name.removesuffix("_total") if openmetrics and family.kind == "counter" else family.name
         lines.append(f"# HELP {name} {family.help}")
         lines.append(f"# TYPE {name} {family.kind}")
-        for suffix, labels, value in family.samples:
-            lines.append(f"{family.name}{suffix}{_labels(labels)} {_number(value)}")
+        for at, (suffix, labels, value) in enumerate(family.samples):
+            exemplar = _exemplar(family.exemplars[at]) if openmetrics and at in family.exemplars else ""
+            lines.append(f"{family.name}{suffix}{_labels(labels)} {_number(value)}{exemplar}")
     if openmetrics:
         lines.append("# EOF")
     return "\n".join(lines) + "\n"
+
+
+def _exemplar(exemplar: Exemplar) -> str:
+    seconds, trace_id, now = exemplar
+    return f" # {_labels({'trace_id': trace_id})} {_number(seconds)} {now:.3f}"
 
 
 def _labels(labels: Labels) -> str:

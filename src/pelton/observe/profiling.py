@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
+from pelton.observe.green import HasGreenlets
 from pelton.observe.looking import Looker, Seen
 
 if TYPE_CHECKING:
@@ -78,9 +79,14 @@ class Profile:
         return profile
 
 
-def profiled(seconds: float, rate: int, requests: Callable[[], list[RunningRequest]]) -> Profile:
-    """Look so often a second, for so long."""
-    profile, looker = Profile(), Looker()
+def profiled(
+    seconds: float,
+    rate: int,
+    requests: Callable[[], list[RunningRequest]],
+    greenlets: HasGreenlets | None = None,
+) -> Profile:
+    """Look so often a second, for so long. ``greenlets``: the runner, where requests are greenlets."""
+    profile, looker = Profile(), Looker(greenlets)
     begin = time.monotonic()
     at = 0
     looker.look(requests())

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pelton.observe.green import HasGreenlets
 from pelton.observe.looking import CLASSES, Looker, Seen
 from pelton.observe.profiling import Profile, frame_text
 from pelton.process.left_behind import leave_behind
@@ -71,6 +72,7 @@ class Sampler:
 
     def __init__(self, requests: Callable[[], list[RunningRequest]]) -> None:
         self._requests = requests
+        self._greenlets: HasGreenlets | None = None
         self._looker = Looker()
         self._times: dict[str, Counter[str]] = {}
         self._profile = Profile()
@@ -80,6 +82,11 @@ class Sampler:
         self._cost = 0.0
         self._ended = NativeEvent()
         self._thread: NativeThread | None = None
+
+    def look_at_greenlets(self, greenlets: HasGreenlets | None) -> None:
+        """From now on requests are greenlets of this runner; None: threads."""
+        self._greenlets = greenlets
+        self._looker = Looker(greenlets)
 
     def start(self) -> None:
         """Start the thread, unless there is one."""
@@ -174,4 +181,4 @@ class Sampler:
             for ended in self._running.values():
                 self._keep(ended, now)
             self._running = {}
-        self._looker = Looker()
+        self._looker = Looker(self._greenlets)

@@ -18,6 +18,7 @@ from opentelemetry.propagate import extract
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
+from pelton.observe.exemplars import ALL as EXEMPLARS
 from pelton.observe.routes import route_of
 from pelton.traces.attributes import request_attributes, span_name
 from pelton.version import VERSION
@@ -78,7 +79,7 @@ class _Exchange:
         waited_ns = _waited_ns(environ.pop(RECEIVED, None))
         parent = extract(environ, getter=_FIELDS)
         method = environ["REQUEST_METHOD"]
-        began_ns = self._called_ns - waited_ns
+        began_ns = self._began_ns = self._called_ns - waited_ns
         self._span = tracer.start_span(
             span_name(method, None),
             context=parent,
@@ -140,6 +141,8 @@ class _Exchange:
             now_ns = time.time_ns()
             spent = {"pelton.application_time": max(0, now_ns - self._called_ns) / 1e9}
             self._span.add_event("pelton.application.end", spent, timestamp=now_ns)
+            trace_id = trace.format_trace_id(self._span.get_span_context().trace_id)
+            EXEMPLARS.add(max(0, now_ns - self._began_ns) / 1e9, trace_id, now_ns / 1e9)
         self._span.end()
 
 

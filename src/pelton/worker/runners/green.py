@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pelton._engine import Overdue
 from pelton.diagnostics.stacks import report, stack_from
 from pelton.logs.relay import Relay
+from pelton.observe.stacks import Stack, frames_of
 from pelton.process.native_threads import NativeEvent, get_ident
 from pelton.worker.runners.base import Straggler
 from pelton.worker.runners.blocking import BlockingWatch
@@ -173,6 +174,26 @@ class GreenRunner:
             return None
         calls.post(look)
         known.wait(_PATIENCE)
+        return found[0] if found else None
+
+    def stacks(self, seats: Sequence[int], patience: float) -> dict[int, Stack] | None:
+        """Where these greenlets are parked; None if the hub does not come to say so in time.
+
+        From any thread but the hub's.
+        """
+        found: list[dict[int, Stack]] = []
+        known = NativeEvent()
+
+        def look() -> None:
+            # Here no greenlet runs, so that its frames hold still.
+            known_greenlets = ((seat, self._greenlets.get(seat)) for seat in seats)
+            found.append({seat: frames_of(one.gr_frame) for seat, one in known_greenlets if one is not None})
+            known.set()
+
+        if (calls := self._calls) is None:
+            return None
+        calls.post(look)
+        known.wait(patience)
         return found[0] if found else None
 
     def stack_in_hub(self, seat: int | None) -> str:
