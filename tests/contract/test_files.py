@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+import flask
 import pytest
 
 from conftest import Start
@@ -277,3 +278,98 @@ def test_a_pipe_that_the_view_itself_has_filled_and_closed(start: Start) -> None
     client = start(app).connect()
     for _ in range(2):
         assert client.ask(GET).body == DATA[:50_000]
+
+
+# What an application says that leaves ranges to the server.
+RANGED = [*PLAIN, ("Accept-Ranges", "bytes"), ("ETag", '"one"'), ("Cache-Control", "max-age=5")]
+
+
+def ranged(path: Path, offset: int = 0, fields: Iterable[tuple[str, str]] = RANGED) -> WSGIApplication:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", list(fields))
+        result: Iterable[bytes] = environ["wsgi.file_wrapper"](opened_at(path, offset)())
+        return result
+
+    return app
+
+
+def test_ranges_where_the_application_leaves_them_to_the_server(start: Start, path: Path) -> None:
+    client = start(ranged(path, 100)).connect()
+    whole = DATA[100:]
+
+    def ask(*fields: tuple[str, str], method: str = "GET") -> tuple[int, str | None, bytes]:
+        got = client.ask(request(method, "/", fields))
+        assert got.get("Cache-Control") == (None if got.status in (412, 416) else "max-age=5")
+        assert got.get("Content-Type") == (None if got.status in (304, 412, 416) else "text/plain")
+        return got.status, got.get("Content-Range"), got.body
+
+    size = len(whole)
+    for value, expected in {
+        "bytes=0-0": (206, f"bytes 0-0/{size}", whole[:1]),
+        "bytes=1000000-": (206, f"bytes 1000000-{size - 1}/{size}", whole[1_000_000:]),
+        "bytes=-5": (206, f"bytes {size - 5}-{size - 1}/{size}", whole[-5:]),
+        f"bytes={size}-": (416, f"bytes */{size}", b""),
+        # RFC 9110 section 14.2 allows to ignore what is not understood, and any other range.
+        "bytes=5-1": (200, None, whole),
+        "lines=1-2": (200, None, whole),
+        "bytes=0-1,1000-1001": (200, None, whole),
+        # What lies together is one.
+        "bytes=0-9,10-19": (206, f"bytes 0-19/{size}", whole[:20]),
+    }.items():
+        assert ask(("Range", value)) == expected, value
+    few = ("Range", "bytes=0-3")
+    assert ask(few, ("If-Range", '"one"'))[0] == 206
+    assert ask(few, ("If-Range", '"two"')) == (200, None, whole)
+    assert ask(few, ("If-None-Match", '"one"')) == (304, None, b"")
+    assert ask(few, ("If-Match", '"two"')) == (412, None, b"")
+    assert ask(few, method="HEAD") == (200, None, b"")
+    assert ask(method="GET") == (200, None, whole)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        PLAIN,
+        [*PLAIN, ("Accept-Ranges", "none")],
+        [*RANGED, ("Content-Range", f"bytes 0-{SIZE - 1}/{SIZE}")],
+        [*RANGED, ("Content-Length", "7")],
+    ],
+)
+def test_what_does_not_leave_them_stays_as_it_is(
+    start: Start, path: Path, fields: list[tuple[str, str]]
+) -> None:
+    client = start(ranged(path, 0, fields)).connect()
+    several = [("Range", "bytes=2-3"), ("If-None-Match", '"one"')]
+    got = client.ask(request("GET", "/", several))
+    expected = DATA[:7] if ("Content-Length", "7") in fields else DATA
+    assert (got.status, got.body) == (200, expected)
+
+
+def test_what_flask_cuts_is_not_cut_again(start: Start, path: Path) -> None:
+    app = flask.Flask("site")
+
+    @app.get("/cut")
+    def cut() -> Any:
+        return flask.send_file(path)
+
+    @app.get("/whole")
+    def whole() -> Any:
+        response = flask.send_file(path, conditional=False)
+        response.headers["Accept-Ranges"] = "bytes"
+        return response
+
+    client = start(app).connect()
+    for target in ("/cut", "/whole"):
+        plain = client.ask(request("GET", target))
+        assert (plain.status, plain.body) == (200, DATA)
+        etag = str(plain.get("ETag"))
+        for fields, status, body in [
+            ([("Range", "bytes=10-19")], 206, DATA[10:20]),
+            ([("Range", "bytes=10-19"), ("If-Range", etag)], 206, DATA[10:20]),
+            ([("Range", "bytes=10-19"), ("If-Range", '"other"')], 200, DATA),
+            ([("If-None-Match", etag)], 304, b""),
+            ([("Range", f"bytes={SIZE}-")], 416, None),
+        ]:
+            got = client.ask(request("GET", target, fields))
+            assert got.status == status, (target, fields)
+            assert body is None or got.body == body

@@ -5,6 +5,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What tells one state of a file from another: device, number, size, times of the last change of content and of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,22 +25,27 @@ pub struct Fingerprint {
 pub struct SentFile {
     file: OwnedFd,
     expected: Option<Fingerprint>,
+    /// Up to here it was all in memory when last looked at.
+    warm_to: AtomicU64,
 }
 
 /// The kernel reads so much ahead, so what lies between two pages that are there is there, too.
 const READ_AHEAD: u64 = 128 * 1024;
+/// What has been in memory up to here is believed to be so still until [`SentFile::forget_warm`]: it is about the beginning of files that
+/// are asked for again and again. Of larger ones each part is looked at before it is sent.
+const BELIEVED: u64 = 1 << 20;
 /// What is read from a disk at once, before the client gets a part of it.
 pub const WARM_STEP: u64 = 1 << 20;
 
 impl SentFile {
     /// A file that the application has opened, and answers for.
     pub fn of_application(file: OwnedFd) -> Self {
-        SentFile { file, expected: None }
+        SentFile { file, expected: None, warm_to: AtomicU64::new(0) }
     }
 
     /// A file that must be as `expected` as long as it is sent.
     pub fn unchanged(file: OwnedFd, expected: Fingerprint) -> Self {
-        SentFile { file, expected: Some(expected) }
+        SentFile { file, expected: Some(expected), warm_to: AtomicU64::new(0) }
     }
 
     /// Whether it is what it has to be.
@@ -52,6 +58,10 @@ impl SentFile {
 
     /// How many bytes from `offset` on, up to `len`, are in memory; all of them where the system cannot tell.
     pub fn warm_bytes(&self, offset: u64, len: u64) -> u64 {
+        let known = self.warm_to.load(Ordering::Relaxed);
+        if offset.saturating_add(len) <= known {
+            return len;
+        }
         let mut warm = 0;
         while warm < len {
             if self.is_cold(offset + warm) {
@@ -60,7 +70,15 @@ impl SentFile {
             // To the next border, so that the same places are looked at however the file is cut.
             warm += READ_AHEAD - (offset + warm) % READ_AHEAD;
         }
+        if offset <= known {
+            self.warm_to.fetch_max(offset.saturating_add(len).min(BELIEVED), Ordering::Relaxed);
+        }
         len
+    }
+
+    /// It may have left the memory since it was looked at.
+    pub fn forget_warm(&self) {
+        self.warm_to.store(0, Ordering::Relaxed);
     }
 
     fn is_cold(&self, offset: u64) -> bool {
@@ -191,6 +209,28 @@ mod tests {
         }
         file.warm(0, 2_000_000);
         assert_eq!(file.warm_bytes(0, 2_000_000), 2_000_000);
+    }
+
+    #[test]
+    fn what_was_warm_is_believed_for_a_while_and_only_of_the_beginning() {
+        let file = file_of(&[7; 3_000_000]);
+        file.sync_all().unwrap();
+        let chill = || {
+            // SAFETY: an advice about an open file.
+            unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        };
+        let sent = SentFile::of_application(file.try_clone().unwrap().into());
+        sent.warm(0, 3_000_000);
+        assert_eq!(sent.warm_bytes(0, 100_000), 100_000);
+        assert_eq!(sent.warm_bytes(100_000, 2_900_000), 2_900_000);
+        chill();
+        assert_eq!(sent.warm_bytes(0, BELIEVED), BELIEVED);
+        if sent.warm_bytes(BELIEVED, 1) == 1 {
+            // A file system in memory has nothing that is cold.
+            return;
+        }
+        sent.forget_warm();
+        assert_eq!(sent.warm_bytes(0, 100_000), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use pelton_http::Known;
 use pyo3::exceptions::{PyBrokenPipeError, PyConnectionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
@@ -13,9 +14,10 @@ use pyo3::{ffi, intern};
 use crate::answer::{Flow, More};
 use crate::client_socket::is_farewell;
 use crate::errors::{report_failure, report_misuse, type_name};
+use crate::file_ranges::ASKED;
 use crate::file_wrapper::file_part;
 use crate::fork::end_child;
-use crate::head::borrowed_item;
+use crate::head::{borrowed_item, latin1_bytes};
 use crate::input::Input;
 use crate::interrupt::Window;
 use crate::responder::Responder;
@@ -155,7 +157,7 @@ impl<'py> Call<'_, 'py> {
         if result.get_type().is(&self.worker.file_wrapper)
             && let Some(part) = file_part(result)
         {
-            match self.responder.send_file(self.py, part)? {
+            match self.responder.send_file(self.py, part, &self.asked_of_file())? {
                 Some(Flow::Gone) => return Ok(Course::Gone),
                 Some(Flow::Complete) => return Ok(self.conclude()),
                 Some(Flow::Open) => return Ok(Course::Whole),
@@ -224,6 +226,22 @@ impl<'py> Call<'_, 'py> {
             return Ok(if self.responder.is_gone(self.py) { Flow::Gone } else { Flow::Open });
         }
         Ok(self.responder.send(self.py, piece, known_length, more)?)
+    }
+
+    /// What the request says of ranges and conditions; nothing where that is not the server's business.
+    fn asked_of_file(&self) -> Vec<(Known, Vec<u8>)> {
+        let Some(environ) = self.environ.as_ref().filter(|_| self.responder.leaves_ranges()) else {
+            return Vec::new();
+        };
+        let find = |name: &str| environ.get_item(name).ok().flatten();
+        if find("REQUEST_METHOD").and_then(|method| Some(latin1_bytes(&method)? == b"GET")) != Some(true) {
+            return Vec::new();
+        }
+        let asked = ASKED.iter().filter_map(|(name, known)| {
+            let value = find(name)?;
+            Some((*known, latin1_bytes(&value)?.to_vec()))
+        });
+        asked.collect()
     }
 
     /// The client gets the end of its answer now, whatever the application still does.

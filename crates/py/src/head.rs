@@ -92,6 +92,31 @@ impl Head {
         Ok(())
     }
 
+    /// Makes another response of it: without the fields of some names, and with others.
+    pub(crate) fn change(
+        &mut self,
+        status: u16,
+        reason: &[u8],
+        removed: &[&[u8]],
+        added: &[(&'static [u8], Vec<u8>)],
+    ) {
+        let mut changed = Head { status, route: std::mem::take(&mut self.route), ..Head::default() };
+        changed.bytes.extend_from_slice(reason);
+        changed.reason_end = reason.len();
+        for (name, value) in self.fields() {
+            if !removed.iter().any(|one| name.eq_ignore_ascii_case(one)) {
+                changed.push_field(name, value);
+            }
+        }
+        for (name, value) in added {
+            changed.push_field(name, value);
+            if is_content_length(name) {
+                changed.content_length = parse_content_length(value);
+            }
+        }
+        *self = changed;
+    }
+
     /// The answer to a failed application.
     pub(crate) fn fill_internal_error(&mut self, body: &[u8]) {
         self.bytes.clear();

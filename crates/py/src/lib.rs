@@ -16,6 +16,7 @@ mod call;
 mod client_gone;
 mod client_socket;
 mod errors;
+mod file_ranges;
 mod file_wrapper;
 mod fork;
 mod front;

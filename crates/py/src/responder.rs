@@ -15,12 +15,14 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use pelton_http::Known;
 use pelton_link::{LEND_FROM, Loan, Spent, Taken, WorkerEnd, Writable};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::answer::{Answer, Fault, Flow, More, Stage};
+use crate::file_ranges::{Cut, cut, leaves_ranges};
 use crate::file_wrapper::FilePart;
 use crate::fork::{FOREIGN, foreign};
 use crate::head::Head;
@@ -252,11 +254,22 @@ impl Responder {
     }
 
     /// Sends the rest of a file, as far as announced. None: the front cannot be given files at present; only the head was sent, and the bytes
-    /// have to go as data.
-    pub(crate) fn send_file(&self, py: Python<'_>, part: FilePart) -> Result<Option<Flow>, Fault> {
+    /// have to go as data. `asked`: what the request says of ranges and conditions, where the application leaves that to the server.
+    pub(crate) fn send_file(
+        &self,
+        py: Python<'_>,
+        part: FilePart,
+        asked: &[(Known, Vec<u8>)],
+    ) -> Result<Option<Flow>, Fault> {
         let mut answer = self.try_enter(py)?;
         if answer.stage == Stage::HandedOver {
             return Ok(Some(Flow::Gone));
+        }
+        if answer.stage == Stage::Started
+            && !asked.is_empty()
+            && let Some(cut) = cut(&answer.head, part.length, asked)
+        {
+            return self.send_cut(answer, part, &cut);
         }
         answer.put_head(&self.end, Some(part.length))?;
         let length = answer.admit_length(part.length);
@@ -275,6 +288,40 @@ impl Responder {
             answer.sent += length;
         }
         answer.settle(&self.end, More::Unknown).map(Some)
+    }
+
+    /// Sends a part of a file, or none of it, in the place of all of it. The ring has room for that behind any head.
+    fn send_cut(
+        &self,
+        mut answer: MutexGuard<'_, Answer>,
+        part: FilePart,
+        cut: &Cut,
+    ) -> Result<Option<Flow>, Fault> {
+        let length = cut.range.end - cut.range.start;
+        let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
+        // First of all, for without it all of the file goes as data.
+        let token = match length {
+            0 => None,
+            _ => match self.end.give_file(taken, part.descriptor) {
+                Ok(token) => Some(token),
+                Err(_) => return Ok(None),
+            },
+        };
+        answer.head.change(cut.status, cut.reason, cut.removed, &cut.added);
+        answer.started();
+        answer.put_head(&self.end, None)?;
+        if let Some(token) = token {
+            let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
+            let fitted = self.end.put_file(taken, token, part.offset + cut.range.start, length);
+            debug_assert!(fitted, "nothing but a head has been written");
+            answer.sent += length;
+        }
+        answer.settle(&self.end, More::Unknown).map(Some)
+    }
+
+    /// Whether the application leaves it to the server to send a part of its file.
+    pub(crate) fn leaves_ranges(&self) -> bool {
+        leaves_ranges(&self.lock().head)
     }
 
     /// Slot and generation of the present request.

@@ -1,7 +1,7 @@
 """The settings as the native front reads them: with what other settings and the machine make of them.
 
-Owns the list of what the front gets beside the table's rows; both places that make a front use it. Reads the
-files of error pages. Any thread.
+Owns the list of what the front gets beside the table's rows; both places that make a front use it. Any
+thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import self_call_of
-from pelton.edge.settings import front_edge
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import Opened
 from pelton.reloader.waiting_room import waiting_room
@@ -30,6 +29,6 @@ def front_settings(settings: Settings, opened: Opened) -> Settings:
         processors=usable_processors(settings),
         static_files=front_files(settings),
         named_files=front_named_files(settings),
-        edge_rules=front_edge(settings),
+        edge_rules=opened.rules,
         compression=compression_of(settings),
     )

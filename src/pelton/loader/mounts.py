@@ -112,21 +112,21 @@ class Mounted:
         self.mounted: Final = tuple(applications)
         # Paths as PATH_INFO has them: bytes as Latin-1.
         self._all = [
-            (place.host, place.path.encode().decode("latin-1"), application)
+            (_Host.of(place.host), place.path.encode().decode("latin-1"), application)
             for place, application in applications
         ]
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """See the class."""
         path: str = environ.get("PATH_INFO", "")
-        host: str | None = None
+        host: tuple[str, str] | None = None
         for wanted, prefix, application in self._all:
             if path != prefix and prefix and not path.startswith(f"{prefix}/"):
                 continue
-            if wanted:
+            if wanted is not None:
                 if host is None:
-                    host = environ.get("HTTP_HOST", "").lower()
-                if not _is_host(host, wanted):
+                    host = _name_and_port(environ.get("HTTP_HOST", "").lower())
+                if not wanted.is_meant(*host):
                     continue
             if prefix:
                 environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + prefix
@@ -137,17 +137,35 @@ class Mounted:
         return [_NOT_FOUND]
 
 
-def _is_host(host: str, wanted: str) -> bool:
+class _Host(NamedTuple):
+    """The host of a place, taken apart once. ``ending``: what names end with for ``*.example.com``."""
+
+    name: str
+    ending: str
+    port: str
+
+    @classmethod
+    def of(cls, host: str) -> _Host | None:
+        """None for any host."""
+        if not host:
+            return None
+        name, port = _name_and_port(host)
+        return cls(name, name[1:] if name.startswith("*.") else "", port)
+
+    def is_meant(self, name: str, port: str) -> bool:
+        """Whether a request for this host is for the place."""
+        if self.port and self.port != port:
+            return False
+        if self.ending:
+            return name.endswith(self.ending) and len(name) > len(self.ending)
+        return name == self.name
+
+
+def _name_and_port(host: str) -> tuple[str, str]:
     name, colon, port = host.rpartition(":")
     if not colon or not port.isdigit():
         name, port = host, ""
-    bare, colon, wanted_port = wanted.rpartition(":")
-    if not colon or not wanted_port.isdigit():
-        bare, wanted_port = wanted, ""
-    if wanted_port and wanted_port != port:
-        return False
-    name = name.rstrip(".")
-    return name.endswith(bare[1:]) and len(name) >= len(bare) if bare.startswith("*.") else name == bare
+    return name.rstrip("."), port
 
 
 def mounted(loaded: Iterable[tuple[Mount, Any]]) -> Mounted:

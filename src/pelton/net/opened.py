@@ -15,7 +15,7 @@ from typing import Final
 
 from pelton.config.address import Bind, Scheme, parse_address, parse_bind
 from pelton.config.settings import Settings
-from pelton.edge.settings import front_edge
+from pelton.edge.settings import EdgeRules, front_edge
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.statsd import open_statsd_of
@@ -40,7 +40,8 @@ class Opened:
     """``listeners`` serve the application, ``admin_listeners`` only health checks.
 
     ``material``: certificates and keys, read before privileges are given up; None without encryption.
-    ``ticket_keys``: the descriptor of the store of ticket keys (`pelton.tls.ticket_keys`).
+    ``ticket_keys``: the descriptor of the store of ticket keys (`pelton.tls.ticket_keys`). ``rules``: read
+    once, so that a front that takes another one's place has the same, whatever has become of the files.
     """
 
     listeners: tuple[Listener, ...]
@@ -51,6 +52,7 @@ class Opened:
     material: Material | None = None
     ticket_keys: int = NO_KEYS
     agent_listeners: tuple[Listener, ...] = ()
+    rules: EdgeRules | None = None
 
     @property
     def all_listeners(self) -> tuple[Listener, ...]:
@@ -111,7 +113,7 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
         # A folder that is not there is told of before anything is started.
         front_files(settings)
         front_named_files(settings)
-        front_edge(settings)
+        rules = front_edge(settings)
         statsd = open_statsd_of(settings)
         if statsd != OFF:
             undo.callback(os.close, statsd)
@@ -143,6 +145,7 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
         material,
         ticket_keys,
         tuple(agent_listeners),
+        rules,
     )
 
 

@@ -7,6 +7,7 @@ by Werkzeug's rule: a file has the same type whoever sends it. Pure; any thread.
 
 from __future__ import annotations
 
+import functools
 import mimetypes
 from typing import Final
 
@@ -78,6 +79,7 @@ _WITH_CHARSET: Final = frozenset(
 )
 
 
+@functools.cache
 def media_types() -> dict[bytes, bytes]:
     """Types by extension, which is in lower case and has no dot."""
     known = {

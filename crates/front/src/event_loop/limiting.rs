@@ -6,7 +6,7 @@ use pelton_link::Spent;
 
 use crate::event_loop::EventLoop;
 use crate::event_loop::caching::append;
-use crate::exchange::ExchangeId;
+use crate::exchange::{Exchange, ExchangeId};
 use crate::rate_limits::table::Verdict;
 use crate::rate_limits::{RateLimits, Spender};
 use crate::response::own::Response;
@@ -27,7 +27,7 @@ impl EventLoop {
         let Some((spender, rule, verdict)) = spent else { return false };
         let Verdict::Limited { retry_us, reset_us, .. } = verdict else {
             if let Some(exchange) = self.exchanges.get_mut(id) {
-                exchange.spender = Some(spender);
+                exchange.asked.get_or_insert_default().spender = Some(spender);
             }
             return false;
         };
@@ -52,7 +52,7 @@ impl EventLoop {
     /// The request whose head is in `self.head` goes to the application: it is told what is left to the client, where that is limited. What the
     /// application sees of the head beside `bytes` is in `changed`.
     pub(crate) fn tell_rate(&mut self, id: ExchangeId, bytes: &[u8], changed: &mut Vec<u8>) {
-        let Some(spender) = self.exchanges.get(id).and_then(|exchange| exchange.spender) else { return };
+        let Some(spender) = self.exchanges.get(id).and_then(Exchange::spender) else { return };
         let Some((rule, verdict)) = self.rate_limits.spend_more(spender, 0, self.turn_us) else { return };
         let Spent { remaining, reset, .. } = told(verdict);
         let text = format!("{} {remaining} {reset}", rule.burst);

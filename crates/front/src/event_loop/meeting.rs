@@ -101,7 +101,7 @@ impl EventLoop {
     #[cold]
     fn keep_all_asked(&mut self, id: ExchangeId, bytes: &[u8]) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
-        let mut asked = Asked::default();
+        let mut asked = Asked { spender: exchange.spender(), ..Asked::default() };
         let method = self.head.method.of(bytes);
         let is_read = matches!(method, b"GET" | b"HEAD");
         for field in &self.head.fields {

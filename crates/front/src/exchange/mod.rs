@@ -88,13 +88,16 @@ pub struct Pending {
     pub since_ms: u64,
 }
 
-/// What of a request's head decides about a response that the front makes later, where it may have to.
+/// What of a request is needed later: what of its head decides about a response that the front makes, where it may
+/// have to, and who spends.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// `Accept`; lines after the first one are not kept.
     pub accept: Vec<u8>,
     /// Conditions and `Range`, as the application sees them; none but for GET and HEAD.
     pub conditions: Vec<(Known, Vec<u8>)>,
+    /// Whose rate it has been counted against, where that is limited.
+    pub(crate) spender: Option<Spender>,
 }
 
 /// What happens to a response beside the event loop.
@@ -158,8 +161,6 @@ pub struct Exchange {
     pub upload: Option<Box<Upload>>,
     /// See [`Asked`].
     pub asked: Option<Box<Asked>>,
-    /// Whose rate it has been counted against, where that is limited.
-    pub(crate) spender: Option<Spender>,
     /// For the access log and `Server-Timing`, where they are wanted.
     pub record: Option<Box<AccessRecord>>,
     /// What is counted of it, where anything is.
@@ -192,10 +193,14 @@ impl Exchange {
             pending: None,
             upload: None,
             asked: None,
-            spender: None,
             record: None,
             metered: Metered::default(),
         }
+    }
+
+    /// Whose rate it has been counted against, where that is limited.
+    pub(crate) fn spender(&self) -> Option<Spender> {
+        self.asked.as_deref()?.spender
     }
 
     /// The state.
@@ -252,7 +257,6 @@ impl Exchange {
         self.received_whole = true;
         self.filters = None;
         self.asked = None;
-        self.spender = None;
         debug_assert!(self.work == Work::None);
         self.output.end_spilling();
         debug_assert!(self.body.is_none());

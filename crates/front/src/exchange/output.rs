@@ -59,6 +59,8 @@ pub struct Output {
     spill: Option<Box<Spill>>,
     /// A helper reads what comes next from a disk.
     warming: bool,
+    /// The file that was put in last has just been looked at: what begins to be sent at once need not be again.
+    is_fresh: bool,
     /// There was no memory for a part of it: what is sent from here on would not be what it should.
     has_failed: bool,
 }
@@ -109,6 +111,7 @@ impl Output {
             backlog,
             spill: None,
             warming: false,
+            is_fresh: false,
             has_failed: false,
         }
     }
@@ -160,6 +163,11 @@ impl Output {
     /// The answer is over; the next one begins without a file.
     pub fn end_spilling(&mut self) {
         self.spill = None;
+    }
+
+    /// Whether a file takes, or has taken, what the client does not.
+    pub fn is_spilling(&self) -> bool {
+        self.spill.is_some()
     }
 
     /// Whether more can be kept without memory.
@@ -227,6 +235,11 @@ impl Output {
         }
     }
 
+    /// The file that was put in last, and is the only one, was looked at in this very turn, and is sent in it.
+    pub fn file_is_fresh(&mut self) {
+        self.is_fresh = true;
+    }
+
     /// The part of a file that a helper is to read before anything is sent; None where one does so already.
     pub fn begin_warming(&mut self) -> Option<(Arc<SentFile>, u64, u64)> {
         match self.segments.front() {
@@ -247,6 +260,7 @@ impl Output {
     /// cannot be completed.
     pub fn flush(&mut self, transport: &mut Transport) -> io::Result<Flushed> {
         let mut sent_now = 0;
+        let mut is_fresh = std::mem::take(&mut self.is_fresh);
         if self.has_failed {
             return Err(memory::refused());
         }
@@ -254,6 +268,7 @@ impl Output {
             if sent_now >= TURN {
                 return Ok(Flushed::Paused);
             }
+            let precedes_file = matches!(self.segments.get(1), Some(Segment::File { .. }));
             let step = match self.segments.front_mut() {
                 None => {
                     // Do not keep a big queue's memory on an idle connection.
@@ -270,7 +285,11 @@ impl Output {
                     });
                 }
                 Some(Segment::Bytes { bytes, sent }) => {
-                    let result = transport.send(bytes.get(*sent..).unwrap_or_default());
+                    let rest = bytes.get(*sent..).unwrap_or_default();
+                    let result = match precedes_file {
+                        true => transport.send_before_more(rest),
+                        false => transport.send(rest),
+                    };
                     *sent += result.as_ref().map_or(0, |count| *count);
                     let whole = bytes.len();
                     if *sent >= whole {
@@ -293,7 +312,7 @@ impl Output {
                     if self.warming {
                         return Ok(Flushed::Cold);
                     }
-                    if !file.is_unchanged() {
+                    if !std::mem::take(&mut is_fresh) && !file.is_unchanged() {
                         // What has left is of one state of the file, what is left is of another: only a cut tells the client.
                         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
                     }

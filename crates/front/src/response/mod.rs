@@ -181,7 +181,7 @@ impl EventLoop {
                 }
                 Ok(Some(Frame::Lent { token, len })) => pass.loan(exchange, wire, link.take_loan(token), len),
                 Ok(Some(Frame::Spend(cost))) => {
-                    let spent = spend_more(&mut self.rate_limits, exchange.spender, cost, self.turn_us);
+                    let spent = spend_more(&mut self.rate_limits, exchange.spender(), cost, self.turn_us);
                     link.tell_spent(slot, &cursor, spent);
                     continue;
                 }

@@ -253,8 +253,20 @@ impl EventLoop {
         {
             // So that they leave with the head.
             push_part(exchange, &mut self.wire);
+        } else if let Some(Part::File(..)) = exchange.body.as_ref().and_then(|body| body.front())
+            && exchange.stream == 0
+            && !is_filtered(exchange)
+        {
+            push_part(exchange, &mut self.wire);
+            // Whoever made the response has just looked at it.
+            exchange.output.file_is_fresh();
         }
-        self.begin_write_window(id);
+        if exchange.stream == 0 {
+            // The clock begins where the client does not take all of it at once.
+            self.exchange_timers.clear(id.key);
+        } else {
+            self.begin_write_window(id);
+        }
     }
 
     /// Passes on what the front has of a response's body, as far as the client takes it or may lag behind.

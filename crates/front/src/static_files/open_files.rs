@@ -90,6 +90,10 @@ impl Representations {
         1 + self.coded.iter().flatten().count()
     }
 
+    fn all(&self) -> impl Iterator<Item = &Arc<OpenFile>> {
+        std::iter::once(&self.plain).chain(self.coded.iter().flatten())
+    }
+
     /// Whether there is any coded neighbour: the response depends on `Accept-Encoding` then.
     pub fn varies(&self) -> bool {
         self.coded.iter().any(Option::is_some)
@@ -148,11 +152,12 @@ impl OpenFiles {
             self.root.follow();
             self.sweep(now_ms);
         }
-        if let Some(entry) = self.entries.get_mut(name)
-            && now_ms < entry.checked_ms + CHECK_MS
-        {
-            entry.used_ms = now_ms;
-            return Ok(Found::File(entry.files.clone()));
+        if let Some(entry) = self.entries.get_mut(name) {
+            if now_ms < entry.checked_ms + CHECK_MS {
+                entry.used_ms = now_ms;
+                return Ok(Found::File(entry.files.clone()));
+            }
+            entry.files.all().for_each(|file| file.file.forget_warm());
         }
         self.look(name, now_ms, now_ns)
     }

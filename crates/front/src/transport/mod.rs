@@ -229,6 +229,14 @@ impl Transport {
         each_kind!(&mut self.kind, kind => kind.send(bytes))
     }
 
+    /// Sends what is followed by a file at once, so that the beginning of that can share a packet with it.
+    pub fn send_before_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.kind {
+            Kind::Plain(plain) => plain.send_before_more(bytes),
+            kind => each_kind!(kind, kind => kind.send(bytes)),
+        }
+    }
+
     /// Sends several pieces with one call, as far as they can be taken now.
     #[inline]
     pub fn send_pieces(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -58,6 +58,11 @@ impl Plain {
         self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
     }
 
+    /// The same; what follows at once may share its last packet.
+    pub(super) fn send_before_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL | libc::MSG_MORE)
+    }
+
     #[inline]
     pub(super) fn send_pieces(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.socket.send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL)
