@@ -229,6 +229,7 @@ pub fn h2(frames: &[u8]) {
         connection_window: 100,
         continuations: 2,
         resets: 2,
+        stalled: 1,
         control_frames: 4,
         websockets: true,
     };

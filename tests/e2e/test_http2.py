@@ -160,6 +160,24 @@ def test_a_window_that_stays_closed_ends_its_stream(serve: Serve) -> None:
     server.wait_until_idle()
 
 
+def test_only_some_threads_wait_for_a_client_that_opens_no_window(serve: Serve) -> None:
+    server = served(serve, http2_stalled=2, threads=8, response_file_bytes=0, response_buffer_bytes=65536)
+    with connected(server, {SettingCodes.INITIAL_WINDOW_SIZE: 0}) as client:
+        client.takes = False
+        streams = [client.ask("/large") for _ in range(5)]
+        while len(client.reset) < 3:
+            assert client.receive()
+        assert set(client.reset.values()) == {CALM}
+        # The two that are left go on as soon as they may.
+        client.takes = True
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 65535})
+        client.flush()
+        client.wait_for(*streams)
+        assert [len(client.body[stream]) for stream in streams if stream in client.ended] == [6_553_600] * 2
+    assert server.counter("http2_stalled") == 3
+    server.wait_until_idle()
+
+
 def test_who_has_ended_opens_no_window_any_more(serve: Serve) -> None:
     """Nothing can be written that would show that nobody reads: the end of what the client says is enough."""
     server = served(serve, response_file_bytes=0, response_buffer_bytes=65536, threads=2)
@@ -300,6 +318,29 @@ def test_one_stream_too_many_is_refused(serve: Serve) -> None:
         client.wait_for(*streams)
         assert [client.status[stream] for stream in streams[:2]] == ["200", "200"]
     server.wait_for_counter("http2_streams_refused", 1)
+
+
+def test_a_head_without_end_is_told_why(serve: Serve) -> None:
+    server = served(serve, head_seconds=0.2)
+    with connected(server) as client:
+        client.send_raw(frame(1, 0, 1, b"\x82") + frame(9, 0, 1))
+        frames = client.frames_until_end()
+    assert [struct.unpack(">I", one.payload[4:8])[0] for one in frames if one.kind == 7] == [CALM]
+    server.wait_for_counter("heads_late", 1)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_quick_end_says_goodbye(workers: str) -> None:
+    with Live(APPS, "--bind", "h2c://127.0.0.1:0", "--workers", workers) as live:
+        if workers == "2":
+            live.ready_workers(2)
+        with Http2Client(int(live.addresses[0].rpartition(":")[2])) as client:
+            first = client.ask("/")
+            client.wait_for(first)
+            live.send_signal(signal.SIGINT)
+            frames = client.frames_until_end()
+        last, code = struct.unpack(">II", [one for one in frames if one.kind == 7][-1].payload[:8])
+        assert (last, code) == (first, 0)
 
 
 def test_the_end_of_the_server_lets_streams_finish() -> None:

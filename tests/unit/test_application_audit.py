@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pelton.audit.interleaving import depending_on_time
 from pelton.audit.source import look_at_source
 from pelton.exceptions import ConfigError
 from pelton.requests.reading import different, read
@@ -153,6 +155,16 @@ def test_requests_are_read_as_lines_logs_and_har(tmp_path: Path) -> None:
     (request,) = read(har)
     assert request == Request("POST", "/e?f", '{"a": 1}')
     assert request.content_type == "application/json"
+
+
+def test_a_response_that_has_the_time_in_it_is_no_fault() -> None:
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [str(int(time.time())).encode() if environ["PATH_INFO"] == "/time" else b"the same"]
+
+    ticks, stays = Request("GET", "/time"), Request("GET", "/")
+    assert depending_on_time(application, [ticks, stays]) == {ticks}
+    assert depending_on_time(application, []) == set()
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "get /a", "GET a"])

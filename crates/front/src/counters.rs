@@ -124,6 +124,8 @@ counters! {
     http2_streams_refused,
     /// Streams reset, or refused, for a fault of their clients.
     http2_resets_caused,
+    /// Responses reset because their client kept too many threads waiting with closed windows.
+    http2_stalled,
     /// Connections of HTTP/2 given up because they cost more than they may (ENHANCE_YOUR_CALM).
     http2_calmed,
     /// Connections of HTTP/2 given up because their clients broke a rule.

@@ -213,6 +213,7 @@ fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
             connection_window: number(from, "http2_connection_window")?,
             continuations: number(from, "http2_continuations")?,
             resets: number(from, "http2_resets")?,
+            stalled: number(from, "http2_stalled")?,
             control_frames: number(from, "http2_control_frames")?,
             websockets: number::<u64>(from, "websocket_threads")? > 0,
         },

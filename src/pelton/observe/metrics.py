@@ -105,6 +105,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
         {
             "streams reset by client": "http2_streams_reset",
             "streams refused": "http2_streams_refused",
+            "stalled responses given up": "http2_stalled",
             "streams reset for a fault": "http2_resets_caused",
             "connections given up for their cost": "http2_calmed",
             "connections given up for a fault": "http2_faults",

@@ -17,6 +17,8 @@ pub enum CloseReason {
     Idle,
     /// The client did not take the response.
     WriteTimeout,
+    /// The client keeps too many responses waiting.
+    Stalled,
     /// The application failed after the head had left: only a cut tells the client.
     BrokenResponse,
     /// A file changed while it was sent, or became shorter: only a cut tells the client.
@@ -53,6 +55,7 @@ impl CloseReason {
             CloseReason::TransportError => "connection broken",
             CloseReason::Idle => "idle",
             CloseReason::WriteTimeout => "write timeout",
+            CloseReason::Stalled => "too many stalled",
             CloseReason::BrokenResponse => "answer cut off",
             CloseReason::FileChanged => "file changed",
             CloseReason::NoProxyHeader => "no proxy header",
@@ -75,6 +78,7 @@ impl CloseReason {
             CloseReason::TransportError => &counters.closed_by_error,
             CloseReason::Idle => &counters.closed_idle,
             CloseReason::WriteTimeout => &counters.closed_write_timeout,
+            CloseReason::Stalled => &counters.http2_stalled,
             CloseReason::BrokenResponse => &counters.answers_broken,
             CloseReason::FileChanged => &counters.closed_file_changed,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,

@@ -397,6 +397,7 @@ impl EventLoop {
             self.drive_relays();
         }
         self.meet_deadlines(due);
+        self.end_late_relays();
         self.tidy_files();
         self.end_late_uploads();
         self.follow_departures();
@@ -658,7 +659,10 @@ impl EventLoop {
         match exchange {
             Some(exchange) if !self.keep_socket(exchange) => return,
             Some(_) => {}
-            None => self.drop_all_streams(id, reason),
+            None => {
+                self.drop_all_streams(id, reason);
+                self.say_goodbye(id, reason);
+            }
         }
         let Some(mut connection) = self.connections.remove(id) else { return };
         if connection.transport.is_shaking() {

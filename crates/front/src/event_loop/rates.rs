@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
 use crate::event_loop::receive::Turn;
 use crate::exchange::{ExchangeId, State};
@@ -122,7 +123,7 @@ impl EventLoop {
         if exchange.output.held() <= allowance || exchange.output.can_spill() {
             return false;
         }
-        if !exchange.is_behind && settings.response_file_bytes > 0 {
+        if !exchange.is_behind && (settings.response_file_bytes > 0 || exchange.stream != 0) {
             exchange.is_behind = true;
             self.behind.push_back((id, self.now_ms + SLOW_AFTER_MS));
         }
@@ -158,8 +159,14 @@ impl EventLoop {
                 self.pump_on(id, place);
                 continue;
             }
+            if self.stalls_too_many(id) {
+                self.close_exchange(id, CloseReason::Stalled);
+                continue;
+            }
+            let file_bytes = self.settings.response_file_bytes;
+            let Some(spool) = self.spool_of(id).filter(|_| file_bytes > 0) else { continue };
             let Some(exchange) = self.exchanges.get_mut(id) else { continue };
-            match exchange.output.begin_spilling(&self.spool, self.settings.response_file_bytes) {
+            match exchange.output.begin_spilling(&spool, file_bytes) {
                 Ok(true) => {
                     self.shared.counters.responses_spooled.up();
                     self.pump_on(id, place);

@@ -5,6 +5,7 @@
 //! connections nor for their clocks; each worker bounds how many it has. Of what one side has not taken there is at most one piece
 //! for each direction. Runs on the front's thread.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
@@ -14,6 +15,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use slab::Slab;
 
+use crate::connection::ConnectionId;
 use crate::connection::http2::tunnels::StreamRelay;
 use crate::event_loop::EventLoop;
 use crate::reactor::Readiness;
@@ -48,6 +50,8 @@ struct Relay {
 pub struct Relays {
     open: Slab<Relay>,
     streams: Slab<StreamRelay>,
+    /// Streams whose workers have closed their end, and until when their clients have time to take what was said last.
+    ending: VecDeque<(u64, ConnectionId, u32)>,
     /// Those with work left over.
     again: Vec<usize>,
     /// The workers have been told that the front ends.
@@ -68,6 +72,24 @@ impl Relays {
     /// See [`Relays::stream`].
     pub(crate) fn stream_mut(&mut self, key: usize) -> Option<&mut StreamRelay> {
         self.streams.get_mut(key)
+    }
+
+    /// The worker of a stream has closed its end: `due_ms` is never earlier than before.
+    pub(crate) fn is_ending(&mut self, due_ms: u64, connection: ConnectionId, stream: u32) {
+        self.ending.push_back((due_ms, connection, stream));
+    }
+
+    /// When the next client's time is over.
+    pub(crate) fn next_end_ms(&self) -> Option<u64> {
+        self.ending.front().map(|(due_ms, ..)| *due_ms)
+    }
+
+    /// One whose time is over.
+    pub(crate) fn late(&mut self, now_ms: u64) -> Option<(ConnectionId, u32)> {
+        if self.next_end_ms()? > now_ms {
+            return None;
+        }
+        self.ending.pop_front().map(|(_, connection, stream)| (connection, stream))
     }
 
     /// Takes it out.
@@ -155,7 +177,12 @@ impl EventLoop {
         let key = (token & !(RELAY | STREAM)) >> 1;
         if token & STREAM != 0 {
             if let Some(relay) = self.relays.streams.get_mut(key) {
-                relay.tunnel.note_event(event.write_closed || event.error);
+                if relay.tunnel.note_event(event.write_closed || event.error) {
+                    // Whoever takes nothing would keep the pair open for ever.
+                    let due_ms = self.now_ms + self.settings.write_idle_time.as_millis() as u64;
+                    let (connection, stream) = (relay.connection, relay.stream);
+                    self.relays.is_ending(due_ms, connection, stream);
+                }
                 self.drive_stream_relay(key);
             }
             return true;

@@ -76,6 +76,8 @@ impl EventLoop {
         wait = soonest(wait, self.next_upload_ms());
         wait = soonest(wait, self.next_file_ms());
         wait = soonest(wait, self.next_departure_ms());
+        let relay_ends = self.relays.next_end_ms().map(|due_ms| due_ms.saturating_sub(self.now_ms));
+        wait = soonest(wait, relay_ends);
         soonest(wait, self.next_self_call_ms())
     }
 }

@@ -165,6 +165,11 @@ impl Output {
         self.spill = None;
     }
 
+    /// Whether a file takes, or has taken, what the client does not.
+    pub fn is_spilling(&self) -> bool {
+        self.spill.is_some()
+    }
+
     /// Whether more can be kept without memory.
     pub fn can_spill(&self) -> bool {
         self.spill.as_ref().is_some_and(|spill| spill.file.len() < spill.limit)

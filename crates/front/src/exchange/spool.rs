@@ -19,13 +19,41 @@ struct Account {
     directory: PathBuf,
     limit: u64,
     used: AtomicU64,
+    /// Whose limit holds, too.
+    whole: Option<Arc<Account>>,
+}
+
+impl Account {
+    /// Whether `count` more bytes may be written; then they count.
+    fn take(&self, count: u64) -> bool {
+        let used = self.used.fetch_add(count, Ordering::Relaxed) + count;
+        let is_taken = used <= self.limit && self.whole.as_ref().is_none_or(|whole| whole.take(count));
+        if !is_taken {
+            self.used.fetch_sub(count, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    fn give_back(&self, count: u64) {
+        self.used.fetch_sub(count, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.give_back(count);
+        }
+    }
 }
 
 impl Spool {
     /// In `directory`, up to `limit` bytes in all files together; 0: as much as the disk holds.
     pub fn new(directory: PathBuf, limit: u64) -> Self {
         let limit = if limit == 0 { u64::MAX } else { limit };
-        Spool(Arc::new(Account { directory, limit, used: AtomicU64::new(0) }))
+        Spool(Arc::new(Account { directory, limit, used: AtomicU64::new(0), whole: None }))
+    }
+
+    /// A part of it, which may hold `limit` bytes of what the whole may.
+    pub fn part(&self, limit: u64) -> Self {
+        let directory = self.0.directory.clone();
+        let whole = Some(Arc::clone(&self.0));
+        Spool(Arc::new(Account { directory, limit, used: AtomicU64::new(0), whole }))
     }
 
     /// A new empty file.
@@ -57,15 +85,13 @@ impl SpoolFile {
     /// Appends `bytes`. An error when the disk or the account is full: then nothing counts as written.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let count = bytes.len() as u64;
-        let used = self.account.used.fetch_add(count, Ordering::Relaxed) + count;
-        let written = if used > self.account.limit {
-            Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the limit for such files is reached"))
-        } else {
-            self.file.write_all_at(bytes, self.len)
-        };
+        if !self.account.take(count) {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the limit for such files is reached"));
+        }
+        let written = self.file.write_all_at(bytes, self.len);
         match written {
             Ok(()) => self.len += count,
-            Err(_) => self.give_back(count),
+            Err(_) => self.account.give_back(count),
         }
         written
     }
@@ -73,7 +99,7 @@ impl SpoolFile {
     /// Forgets what has been written.
     pub fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.give_back(self.len);
+        self.account.give_back(self.len);
         self.len = 0;
         Ok(())
     }
@@ -87,15 +113,11 @@ impl SpoolFile {
     pub fn file(&self) -> &File {
         &self.file
     }
-
-    fn give_back(&self, count: u64) {
-        self.account.used.fetch_sub(count, Ordering::Relaxed);
-    }
 }
 
 impl Drop for SpoolFile {
     fn drop(&mut self) {
-        self.give_back(self.len);
+        self.account.give_back(self.len);
     }
 }
 
@@ -120,5 +142,23 @@ mod tests {
         assert_eq!(&content, b"abc");
         drop((first, second));
         assert_eq!(spool.used(), 0);
+    }
+
+    #[test]
+    fn a_part_counts_in_the_whole_and_has_a_limit_of_its_own() {
+        let whole = Spool::new(std::env::temp_dir(), 10);
+        let part = whole.part(6);
+        let (mut one, mut two) = (part.file().unwrap(), part.file().unwrap());
+        one.append(b"1234").unwrap();
+        assert!(two.append(b"123").is_err());
+        two.append(b"12").unwrap();
+        assert_eq!((part.used(), whole.used()), (6, 6));
+        two.clear().unwrap();
+        let mut other = whole.file().unwrap();
+        other.append(b"123456").unwrap();
+        assert!(two.append(b"1").is_err());
+        assert_eq!((part.used(), whole.used()), (4, 10));
+        drop((one, two));
+        assert_eq!((part.used(), whole.used()), (0, 6));
     }
 }

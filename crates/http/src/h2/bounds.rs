@@ -17,6 +17,9 @@ pub struct Bounds {
     /// Frames per second that neither ask nor carry anything, and as many at once times [`BURST`]; beyond them ENHANCE_YOUR_CALM.
     /// Requests and data that is moved earn some more.
     pub control_frames: u32,
+    /// Responses whose client keeps their windows closed, while a thread of the application waits for each of them. One more is reset with
+    /// ENHANCE_YOUR_CALM.
+    pub stalled: u32,
     /// Whether WebSockets may be asked for (RFC 8441).
     pub websockets: bool,
 }
@@ -37,6 +40,7 @@ impl Default for Bounds {
             resets: 50,
             // A client that reads quickly sends a WINDOW_UPDATE for every few kilobytes, which are earned.
             control_frames: 200,
+            stalled: 16,
             websockets: false,
         }
     }

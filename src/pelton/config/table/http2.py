@@ -60,6 +60,15 @@ class Http2:
         "Attacks (rapid reset, MadeYouReset) need thousands.",
         minimum=1,
     )  # fmt: skip
+    http2_stalled: int = setting(
+        16,
+        Unit.COUNT, Group.HTTP2, Part.FRONT, "--http2-stalled",
+        help="Responses of one connection that may each keep a thread waiting because the client does not "
+        "open their windows; one more is reset (ENHANCE_YOUR_CALM).",
+        reason="A response keeps no thread before its memory and its file are full, so only huge or endless "
+        "ones count; a client that takes several of those reads most of them.",
+        minimum=1,
+    )  # fmt: skip
     http2_control_frames: int = setting(
         200,
         Unit.COUNT, Group.HTTP2, Part.FRONT, "--http2-control-frames",

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use pelton_http::h2;
+
 use super::receive::http2_exchanges;
 use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
 use crate::event_loop::receive::Turn;
+
+/// Reads of what a client has sent that is told goodbye.
+const GOODBYE_READS: usize = 16;
 
 impl EventLoop {
     /// Nobody waits for any response of a connection any more.
@@ -38,8 +43,10 @@ impl EventLoop {
         let is_draining = self.draining;
         let Some(http2) = self.http2(id) else { return };
         if http2.head_begun && !is_draining {
+            http2.session.fail(h2::Fault::Late);
             self.shared.counters.heads_late.up();
-            self.close(id, CloseReason::Idle);
+            self.give_up_session(id, h2::Fault::Late);
+            self.send_streams(id);
             return;
         }
         // After this the client knows which of its requests were not taken.
@@ -48,6 +55,29 @@ impl EventLoop {
         let turn = self.send_streams(id);
         if is_idle && turn != Turn::Closed {
             self.close(id, if is_draining { CloseReason::Draining } else { CloseReason::Idle });
+        }
+    }
+
+    /// The connection is about to be closed for a reason that is not the client's: it is told which of its requests were taken, as far as its socket
+    /// has room for that.
+    pub(crate) fn say_goodbye(&mut self, id: ConnectionId, reason: CloseReason) {
+        if !matches!(reason, CloseReason::Draining | CloseReason::Idle | CloseReason::MadeRoom) {
+            return;
+        }
+        let Some(http2) = self.http2(id).filter(|http2| !http2.ending) else { return };
+        http2.session.leave();
+        if self.send_wire(id, &mut 0).is_err() {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.transport.end_sending();
+        // To close with bytes unread would be a reset, which may overtake what was said.
+        for _ in 0..GOODBYE_READS {
+            connection.transport.look_again();
+            connection.transport.discard(&mut self.scratch);
+            if !connection.transport.is_readable() {
+                break;
+            }
         }
     }
 

@@ -7,10 +7,12 @@ use pelton_http::h2;
 
 use self::tunnels::Tunnel;
 use crate::exchange::ExchangeId;
+use crate::exchange::spool::Spool;
 
 mod ends;
 mod receive;
 mod send;
+mod stalls;
 pub(crate) mod tunnels;
 
 /// Bytes of frames that are made before the socket has taken those before. More would only wait in another place, and be in the way of a more
@@ -36,6 +38,8 @@ pub struct Http2 {
     offers: Vec<(u32, Box<Tunnel>)>,
     /// The relay of each stream that a worker has taken.
     tunnels: Vec<(u32, usize)>,
+    /// For responses that their client does not take; None before there is one.
+    spool: Option<Spool>,
     /// Exchanges that have got a response of the front's own, and have not been looked at since.
     responded: Vec<ExchangeId>,
     /// A part of a frame or of a header block has come: its clock runs.
@@ -62,6 +66,7 @@ impl Http2 {
             streams: Vec::new(),
             offers: Vec::new(),
             tunnels: Vec::new(),
+            spool: None,
             responded: Vec::new(),
             head_begun: false,
             ending: false,

@@ -368,7 +368,7 @@ impl EventLoop {
     }
 
     /// The client has broken a rule, or costs too much: GOAWAY says which, and nobody waits for the responses any more.
-    fn give_up_session(&mut self, id: ConnectionId, fault: h2::Fault) {
+    pub(super) fn give_up_session(&mut self, id: ConnectionId, fault: h2::Fault) {
         let counters = &self.shared.counters;
         match fault.code() {
             h2::ErrorCode::EnhanceYourCalm => counters.http2_calmed.up(),

@@ -23,7 +23,7 @@ use crate::settings::LINGER_TIME;
 const TURN: usize = 4 << 20;
 
 /// How a write went.
-enum Wire {
+pub(super) enum Wire {
     Empty,
     Blocked,
 }
@@ -75,7 +75,7 @@ impl EventLoop {
     }
 
     /// Sends the frames that are made.
-    fn send_wire(&mut self, id: ConnectionId, sent: &mut usize) -> io::Result<Wire> {
+    pub(super) fn send_wire(&mut self, id: ConnectionId, sent: &mut usize) -> io::Result<Wire> {
         let Some(connection) = self.connections.get_mut(id) else { return Ok(Wire::Blocked) };
         let Driver::Http2(http2) = &mut connection.driver else { return Ok(Wire::Blocked) };
         loop {
@@ -273,7 +273,7 @@ impl EventLoop {
         let is_kept = self.keep_socket(id);
         let code = match reason {
             CloseReason::BrokenResponse => ErrorCode::InternalError,
-            CloseReason::WriteTimeout => ErrorCode::EnhanceYourCalm,
+            CloseReason::WriteTimeout | CloseReason::Stalled => ErrorCode::EnhanceYourCalm,
             _ => ErrorCode::Cancel,
         };
         reason.counter(&self.shared.counters).up();

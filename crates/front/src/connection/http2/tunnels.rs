@@ -33,6 +33,8 @@ pub struct Tunnel {
     worker_ended: bool,
     /// The worker has closed its end: what the client still says reaches nobody.
     worker_gone: bool,
+    /// The poller has said so.
+    is_told_gone: bool,
     /// From the client, and not taken by the worker; at most what the stream's window allows.
     to_worker: Vec<u8>,
     client_ended: bool,
@@ -50,6 +52,7 @@ impl Tunnel {
             worker_readable: true,
             worker_ended: false,
             worker_gone: false,
+            is_told_gone: false,
             to_worker: Vec::new(),
             client_ended: false,
             from_worker: Vec::new(),
@@ -65,10 +68,13 @@ impl Tunnel {
         &self.worker
     }
 
-    /// The poller has reported something.
-    pub(crate) fn note_event(&mut self, has_gone: bool) {
+    /// The poller has reported something. Whether the worker's end is found closed for the first time.
+    pub(crate) fn note_event(&mut self, has_gone: bool) -> bool {
         self.worker_readable = true;
+        let is_new = has_gone && !self.is_told_gone;
+        self.is_told_gone |= has_gone;
         self.worker_gone |= has_gone;
+        is_new
     }
 
     /// From the client. Gives how much of it needs no room any more.
@@ -400,6 +406,17 @@ impl EventLoop {
             self.set_connection_deadline(id, self.idle_time());
         }
         self.again.push(id);
+    }
+
+    /// Ends those whose workers have gone and whose clients do not take what was said last.
+    pub(crate) fn end_late_relays(&mut self) {
+        while let Some((connection, stream)) = self.relays.late(self.now_ms) {
+            if self.stream_relay(connection, stream).is_some() {
+                let reason = CloseReason::WriteTimeout;
+                reason.counter(&self.shared.counters).up();
+                self.end_stream_relay(connection, stream, Some(ErrorCode::EnhanceYourCalm), reason);
+            }
+        }
     }
 
     /// All WebSockets of a connection are over.
