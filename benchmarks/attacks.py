@@ -142,38 +142,38 @@ def flood(port: int, make: Callable[[], Pieces], until: float, attack: Attack) -
     for _ in range(REOPENED // CONNECTIONS):
         if time.monotonic() > until:
             return
-        sent = 0
         try:
             plain = socket.create_connection((peers.HOST, port), timeout=2)
             with context.wrap_socket(plain, server_hostname="localhost") as one:
                 one.settimeout(0.5)
-                sent = send_pieces(one, make(), until)
+                send_pieces(one, make(), until, attack)
         except OSError:
             with attack.lock:
                 attack.ended += 1
-        with attack.lock:
-            attack.sent += sent
 
 
-def send_pieces(one: ssl.SSLSocket, pieces: Pieces, until: float) -> int:
+def send_pieces(one: ssl.SSLSocket, pieces: Pieces, until: float, attack: Attack) -> None:
     """Raises OSError when the server has ended the connection."""
-    sent = 0
+
+    def send(batch: bytes | bytearray) -> None:
+        with attack.lock:
+            attack.sent += len(batch)
+        with contextlib.suppress(TimeoutError):
+            one.sendall(batch)
+        take_all(one)
+
     batch = bytearray()
     for piece in pieces:
         batch += piece
         if len(batch) >= 65536:
-            with contextlib.suppress(TimeoutError):
-                one.sendall(batch)
-                sent += len(batch)
+            send(batch)
             batch.clear()
-            take_all(one)
             if time.monotonic() > until:
-                return sent
-    one.sendall(batch)
+                return
+    send(batch)
     while time.monotonic() < until:
         take_all(one)
         time.sleep(0.02)
-    return sent + len(batch)
 
 
 def take_all(one: ssl.SSLSocket) -> None:
