@@ -4,6 +4,7 @@ Starts and stops processes; knows no load.
 """
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -90,7 +91,7 @@ def pelton(
 
 
 _NGINX = """
-worker_processes 1;
+{user}worker_processes 1;
 daemon off;
 pid {directory}/nginx.pid;
 error_log {directory}/nginx.err;
@@ -143,6 +144,8 @@ def nginx(
     if certificate is not None:
         tls = f"ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]};"
     text = _NGINX.format(
+        # Its workers would otherwise be somebody who may not read the files.
+        user="user root;\n" if os.geteuid() == 0 else "",
         directory=directory,
         files=files,
         upstream=upstream.port,

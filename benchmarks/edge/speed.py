@@ -94,7 +94,7 @@ def sites(directory: Path) -> Iterator[dict[str, Site]]:
 
 def load(site: Site, path: str, fields: tuple[str, ...], seconds: float) -> Sample:
     """Asks for ``seconds`` with 16 connections."""
-    command = ["h2load", "--h1", "-t", "1", "-c", "16", "-D", f"{seconds:g}"]
+    command = ["h2load", "--h1", "-t", "1", "-c", "16", "-D", f"{seconds * 1000:.0f}ms"]
     for one in fields:
         command += ["-H", one]
     before = site.cpu_seconds()
