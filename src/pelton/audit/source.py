@@ -11,7 +11,7 @@ from pelton.audit.finding import Finding, Kind
 _ROUTES: Final = frozenset(
     {"route", "get", "post", "put", "patch", "delete", "before_request", "after_request"}
 )
-_CHANGING: Final = frozenset(
+CHANGING: Final = frozenset(
     {
         "append",
         "add",
@@ -92,7 +92,7 @@ def _changed(function: _Function, name: str) -> int:
                 # It is something else from there on, perhaps; better no finding than a false one.
                 return 0
             case ast.Call(func=ast.Attribute(value=ast.Name(id=found), attr=attr)) if found == name:
-                if attr in _CHANGING:
+                if attr in CHANGING:
                     lines.append(one.lineno)
             case ast.Subscript(value=ast.Name(id=found), ctx=ast.Store() | ast.Del()) if found == name:
                 lines.append(one.lineno)
