@@ -147,7 +147,12 @@ def test_a_large_application_is_not_looked_at_anew_each_time(
     large: list[ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    monkeypatch.setattr(places, "fingerprint", lambda value: looks.append(1) or fingerprint(value))
+
+    def counted(value: Any) -> Any:
+        looks.append(1)
+        return fingerprint(value)
+
+    monkeypatch.setattr(places, "fingerprint", counted)
     found = Places(responding(str))
     before = found.picture()
     assert len(looks) > 40 * 3000

@@ -7,7 +7,6 @@ business. But the package that is audited is the application's own, wherever it 
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import sysconfig
 import threading
@@ -103,7 +102,7 @@ def place_of(function: Any) -> str:
 def shown(file: str) -> str:
     """A file's name as a person here would write it."""
     try:
-        return str(Path(file).resolve().relative_to(os.getcwd()))
+        return str(Path(file).resolve().relative_to(Path.cwd()))
     except ValueError:
         return file
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, Final
 
 from pelton.audit.calling import MOST_SECONDS, Application, call
-from pelton.audit.definitions import line_of_binding, line_of_making
+from pelton.audit.definitions import line_of_making
 from pelton.audit.finding import Finding, Kind
 from pelton.audit.fingerprint import fingerprint, has_grown, locks_within
 from pelton.audit.modules import is_held, is_own, place_of, shown
@@ -88,7 +88,7 @@ def _finding(application: Application, places: Places, name: str, changes: _Chan
         reason = "Requests that come for the first time add to it, as to a cache: each worker has its own."
         return Finding(Kind.OWN_CACHE, name, line_of_making(name), request, reason)
     where, is_locked = _where_changed(application, changes.request, places, name)
-    where = where or line_of_binding(name)
+    where = where or line_of_making(name)
     if "(" in name:
         reason = "A default value is made once, and every call changes the same one."
         return Finding(Kind.MUTABLE_DEFAULT, name, where, request, reason)
@@ -99,9 +99,7 @@ def _finding(application: Application, places: Places, name: str, changes: _Chan
     return Finding(Kind.SHARED_STATE, name, where, request, reason)
 
 
-def _where_changed(
-    application: Application, request: Request, places: Places, name: str
-) -> tuple[str, bool]:
+def _where_changed(application: Application, request: Request, places: Places, name: str) -> tuple[str, bool]:
     """The line after which the value is another one, and whether a lock of the application was held there."""
     locks = [lock for _, value in places.named() for lock in locks_within(value) if not is_held(lock)]
     tracer = _Tracer(places.getter(name), locks)

@@ -31,7 +31,9 @@ def _of_rule(application: Any, request: Request) -> str:
         endpoint, _ = rules.match(request.path.partition("?")[0], request.method)
         view = application.view_functions[endpoint]
         # A class's view function knows its class.
-        return place_of(getattr(getattr(view, "view_class", None), "dispatch_request", view)) or place_of(view)
+        return place_of(getattr(getattr(view, "view_class", None), "dispatch_request", view)) or place_of(
+            view
+        )
     except Exception:
         # Not Flask's, or a path that no rule matches: a redirect is an exception, too.
         return ""

@@ -19,7 +19,7 @@ def create_app(test_config: dict[str, Any] | None = None) -> Flask:
     app = Flask(__name__, instance_relative_config=True)
     app.config.from_mapping(
         SECRET_KEY="dev",
-        DATABASE=os.environ.get("FLASKR_DATABASE", os.path.join(app.instance_path, "flaskr.sqlite")),
+        DATABASE=os.environ.get("FLASKR_DATABASE", str(Path(app.instance_path) / "flaskr.sqlite")),
     )
     if test_config is None:
         app.config.from_pyfile("config.py", silent=True)

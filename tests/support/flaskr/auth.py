@@ -63,9 +63,7 @@ def register() -> ResponseReturnValue:
 def login() -> ResponseReturnValue:
     if request.method == "POST":
         row = (
-            get_db()
-            .execute("SELECT * FROM user WHERE username = ?", (request.form["username"],))
-            .fetchone()
+            get_db().execute("SELECT * FROM user WHERE username = ?", (request.form["username"],)).fetchone()
         )
         if row is not None and check_password_hash(row["password"], request.form["password"]):
             session.clear()

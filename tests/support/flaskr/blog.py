@@ -23,10 +23,10 @@ def index() -> str:
     return render_template("blog/index.html", posts=posts)
 
 
-def get_post(id: int, check_author: bool = True) -> sqlite3.Row:
-    post: sqlite3.Row | None = get_db().execute(f"{SELECT} WHERE p.id = ?", (id,)).fetchone()
+def get_post(number: int, check_author: bool = True) -> sqlite3.Row:
+    post: sqlite3.Row | None = get_db().execute(f"{SELECT} WHERE p.id = ?", (number,)).fetchone()
     if post is None:
-        abort(404, f"There is no post {id}.")
+        abort(404, f"There is no post {number}.")
     if check_author and post["author_id"] != g.user["id"]:
         abort(403)
     return post
@@ -48,16 +48,16 @@ def create() -> ResponseReturnValue:
     return render_template("blog/form.html", title="New Post", post=None)
 
 
-@bp.route("/<int:id>/update", methods=("GET", "POST"))
+@bp.route("/<int:number>/update", methods=("GET", "POST"))
 @login_required
-def update(id: int) -> ResponseReturnValue:
-    post = get_post(id)
+def update(number: int) -> ResponseReturnValue:
+    post = get_post(number)
     if request.method == "POST":
         if request.form["title"]:
             db = get_db()
             db.execute(
                 "UPDATE post SET title = ?, body = ? WHERE id = ?",
-                (request.form["title"], request.form["body"], id),
+                (request.form["title"], request.form["body"], number),
             )
             db.commit()
             return redirect(url_for("blog.index"))
@@ -65,11 +65,11 @@ def update(id: int) -> ResponseReturnValue:
     return render_template("blog/form.html", title="Edit", post=post)
 
 
-@bp.route("/<int:id>/delete", methods=("POST",))
+@bp.route("/<int:number>/delete", methods=("POST",))
 @login_required
-def delete(id: int) -> ResponseReturnValue:
-    get_post(id)
+def delete(number: int) -> ResponseReturnValue:
+    get_post(number)
     db = get_db()
-    db.execute("DELETE FROM post WHERE id = ?", (id,))
+    db.execute("DELETE FROM post WHERE id = ?", (number,))
     db.commit()
     return redirect(url_for("blog.index"))

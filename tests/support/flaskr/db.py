@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import click
 from flask import Flask, current_app, g
@@ -23,8 +24,7 @@ def close_db(error: BaseException | None = None) -> None:
 
 
 def init_db() -> None:
-    with current_app.open_resource("schema.sql") as file:
-        get_db().executescript(file.read().decode("utf-8"))
+    get_db().executescript(Path(current_app.root_path, "schema.sql").read_text(encoding="utf-8"))
 
 
 @click.command("init-db")

@@ -72,7 +72,8 @@ impl History {
             return;
         }
         self.steps += missing;
-        let counts = std::array::from_fn(|at| now.duration.counts[at].wrapping_sub(self.before.duration.counts[at]));
+        let pairs = now.duration.counts.iter().zip(self.before.duration.counts);
+        let counts: Vec<u64> = pairs.map(|(now, before)| now.wrapping_sub(before)).collect();
         self.put(Point {
             requests: counts.iter().sum(),
             errors: now.errors.wrapping_sub(self.before.errors),
@@ -110,7 +111,7 @@ impl History {
 }
 
 /// Below which so many percent of the times were, within a bucket as if they were evenly spread; 0 without any.
-fn quantile_us<const N: usize>(counts: &[u64; N], percent: u64) -> u64 {
+fn quantile_us(counts: &[u64], percent: u64) -> u64 {
     let total: u64 = counts.iter().sum();
     let wanted = (total * percent).div_ceil(100);
     let mut below = 0;
@@ -188,6 +189,9 @@ mod tests {
         let mut json = Json::default();
         history.tell(&mut json);
         let text = json.into_text();
-        assert!(text.starts_with(r#"{"step_seconds":10,"until_uptime_seconds":604800,"points":[[1,0,"#), "{text}");
+        assert!(
+            text.starts_with(r#"{"step_seconds":10,"until_uptime_seconds":604800,"points":[[1,0,"#),
+            "{text}"
+        );
     }
 }
