@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -20,9 +21,10 @@ import pytest
 from pelton.audit import calling, interleaving, places
 from pelton.audit.calling import Outcome, call
 from pelton.audit.finding import Finding, Kind
-from pelton.audit.fingerprint import fingerprint, has_grown
+from pelton.audit.fingerprint import MOST_VALUES, bound_for, fingerprint, has_grown
 from pelton.audit.interleaving import changing_alone, look_for_interleaving
 from pelton.audit.places import Places
+from pelton.audit.source import look_at_source
 from pelton.audit.state import look_for_state
 from pelton.requests.request import Request
 
@@ -111,19 +113,44 @@ def test_a_look_at_much_data_is_bounded(make: Callable[[], Any]) -> None:
     assert most < 4 * 2**20, f"{most} bytes"
 
 
-def test_a_dict_has_grown_where_the_rest_is_as_it_was() -> None:
+def test_large_values_are_cut_first() -> None:
+    assert bound_for([1, 2, 3], 100) == MOST_VALUES
+    assert bound_for([1, 1, 5000, 5000], 102) == 50
+    assert bound_for([5000] * 1000, 10) == 1
+    assert bound_for([], 10) == MOST_VALUES
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.known: dict[str, Any] = {}
+        self.number = 1
+
+
+def test_a_value_has_grown_where_the_rest_is_as_it_was() -> None:
     value: dict[str, Any] = {"a": 1}
-    first = fingerprint(value)
-    value["b"] = 2
-    second = fingerprint(value)
-    value["c"] = [3]
-    mixed = fingerprint(value)
+    prints = [fingerprint(value)]
+    for name, new in (("b", 2), ("c", [3]), ("d", Memory())):
+        value[name] = new
+        prints.append(fingerprint(value))
+    value["d"].known["x"] = 1
+    prints.append(fingerprint(value))
+    value["d"].later = 2
+    prints.append(fingerprint(value))
+    assert [has_grown(a, b) for a, b in itertools.pairwise(prints)] == [True] * 5
+    assert not has_grown(prints[2], prints[1])
+    value["d"].number = 2
+    prints.append(fingerprint(value))
     value["a"] = 4
-    assert has_grown(first, second)
-    assert not has_grown(second, first)
-    assert not has_grown(mixed, fingerprint(value))
-    assert not has_grown(None, first)
-    assert not has_grown(fingerprint([1]), fingerprint([1, 2])), "a list is no cache"
+    prints.append(fingerprint(value))
+    value["c"].append(5)
+    prints.append(fingerprint(value))
+    assert [has_grown(a, b) for a, b in itertools.pairwise(prints[5:])] == [False] * 3
+    assert not has_grown(None, prints[0])
+    assert not has_grown(("int", 1), ("int", 2))
+    same = [1]
+    before = fingerprint(same)
+    same.append(2)
+    assert not has_grown(before, fingerprint(same)), "a list is no cache"
 
 
 @pytest.fixture
@@ -148,9 +175,9 @@ def test_a_large_application_is_not_looked_at_anew_each_time(
 ) -> None:
     looks = []
 
-    def counted(value: Any) -> Any:
+    def counted(value: Any, most: int = MOST_VALUES) -> Any:
         looks.append(1)
-        return fingerprint(value)
+        return fingerprint(value, most)
 
     monkeypatch.setattr(places, "fingerprint", counted)
     found = Places(responding(str))
@@ -185,6 +212,12 @@ def test_what_is_installed_is_not_looked_into_but_what_is_audited_is(tmp_path: P
     assert audited(tmp_path, "published.web:app", path=str(folder)) == [
         ("shared-state", "published.state.hits")
     ]
+    found = audited(tmp_path, "published.web:app", "--package", "library", path=str(folder))
+    assert sorted(found) == [
+        ("mutable-default", "library.count(seen=)"),
+        ("shared-state", "library.hits"),
+        ("shared-state", "published.state.hits"),
+    ]
 
 
 def test_what_an_import_makes_is_not_what_a_request_makes(tmp_path: Path) -> None:
@@ -194,6 +227,18 @@ def test_what_an_import_makes_is_not_what_a_request_makes(tmp_path: Path) -> Non
         "    import later\n    start_response('200 OK', [])\n    return [b'x']\n"
     )
     assert audited(tmp_path, "shop:app") == []
+
+
+def test_what_is_made_once_under_a_lock_is_right_and_an_object_has_one_name(tmp_path: Path) -> None:
+    (tmp_path / "memory.py").write_text("table = {}\n")
+    (tmp_path / "shop.py").write_text(
+        "import threading\nfrom memory import *\n\nlock = threading.Lock()\nengine = None\n\n"
+        "def app(environ, start_response):\n"
+        "    global engine\n    with lock:\n        if engine is None:\n            engine = object()\n"
+        "    table['count'] = table.get('count', 0) + 1\n"
+        "    start_response('200 OK', [])\n    return [b'x']\n"
+    )
+    assert audited(tmp_path, "shop:app") == [("shared-state", "memory.table")]
 
 
 def test_an_application_of_an_own_class_is_flasks(tmp_path: Path) -> None:
@@ -264,6 +309,27 @@ def test_requests_that_wait_for_each_other_are_named(monkeypatch: pytest.MonkeyP
     assert set(found) == {"GET /?a", "GET /?b"}
     assert "did not end at the same time as GET /?b" in found["GET /?a"].reason
     assert found["GET /?a"].where.partition(":")[0].endswith("test_audit_looks.py")
+
+
+@pytest.mark.parametrize(
+    ("test", "kind"),
+    [
+        ("engine is None", Kind.LAZY_STATE),
+        ("not engine", Kind.LAZY_STATE),
+        ("engine is not None", Kind.GLOBAL_STATEMENT),
+        ("other is None", Kind.GLOBAL_STATEMENT),
+    ],
+)
+def test_a_global_that_is_made_once_is_a_note(test: str, kind: Kind) -> None:
+    text = f"@app.get('/')\ndef view():\n    global engine\n    if {test}:\n        engine = make()\n"
+    assert [(one.kind, one.where) for one in look_at_source(text, "a.py", "a", [])] == [(kind, "a.py:5")]
+
+
+def test_a_default_of_a_function_that_is_made_anew_is_nobody_elses() -> None:
+    inner = "def outer():\n    def inner(seen=[]):\n        seen.append(1)\n    inner()\n"
+    assert list(look_at_source(inner, "a.py", "a", [])) == []
+    view = "def create_app():\n    @app.get('/')\n    def view(seen=[]):\n        seen.append(1)\n"
+    assert [one.name for one in look_at_source(view, "a.py", "a", [])] == ["a.view(seen=)"]
 
 
 def test_what_changes_data_is_not_sent_beside_what_shows_it() -> None:

@@ -17,6 +17,7 @@ from pelton.audit.modules import own_modules, shown, take_as_own
 from pelton.audit.places import Places
 from pelton.audit.source import look_at_source
 from pelton.audit.state import look_for_state
+from pelton.exceptions import ConfigError
 from pelton.loader import Target, load_application
 from pelton.requests.reading import of_rules
 from pelton.requests.request import Request
@@ -29,16 +30,21 @@ def audit(
     *,
     rounds: int,
     fields: Sequence[tuple[str, str]] = (),
+    packages: Sequence[str] = (),
 ) -> Iterator[Finding]:
     """Import the application and look at it; without ``requests``, with those of its rules.
 
-    ``fields`` are sent with each request. Raises ApplicationError, as serving does. Runs the application's
-    code: what the requests do is done.
+    ``fields`` are sent with each request; ``packages`` are looked into although they are installed.
+    Raises ApplicationError, as serving does. Runs the application's code: what the requests do is done.
     """
     beginnings = Beginnings()
     application: Any = load_application(target, directory)
     if not target.is_path:
         take_as_own(sys.modules.get(target.module))
+    for package in packages:
+        if package not in sys.modules:
+            raise ConfigError(f"The application has not imported {package}.")
+        take_as_own(sys.modules[package])
     # What it logs of the same requests again and again says nothing.
     logging.disable(logging.CRITICAL)
     yield from beginnings.look(application)

@@ -34,15 +34,38 @@ def line_of_binding(name: str) -> str:
 
 def line_of_making(name: str) -> str:
     """Where a function gives it a value or changes it; else where the import makes it."""
+    file, _ = _split(name)
+    lines = _lines_of_making(name)
+    return f"{shown(file)}:{lines[0][0]}" if lines else line_of_binding(name)
+
+
+def is_made_under_lock(name: str) -> bool:
+    """Whether every line that gives it a value, or changes it, stands in a `with` of a lock."""
+    lines = _lines_of_making(name)
+    return bool(lines) and all(is_locked for _, is_locked in lines)
+
+
+def is_imported(name: str) -> bool:
+    """Whether its module has it from another one, where it is known by its own name."""
+    file, rest = _split(name)
+    word = rest.partition(".")[0]
+    if not file or not word:
+        return False
+    own = [one for one in _own_statements(_parsed(file).body) if not isinstance(one, _IMPORTS)]
+    return not any(_bound([one], [word]) for one in own)
+
+
+def _lines_of_making(name: str) -> list[tuple[int, bool]]:
     file, rest = _split(name)
     if not file:
-        return ""
-    for function in ast.walk(_parsed(file)):
-        if isinstance(function, _Function):
-            for line, changed in _changes(function):
-                if changed == rest or changed.startswith((f"{rest}.", f"{rest}[")):
-                    return f"{shown(file)}:{line}"
-    return line_of_binding(name)
+        return []
+    return [
+        (line, is_locked)
+        for function in ast.walk(_parsed(file))
+        if isinstance(function, _Function)
+        for line, changed, is_locked in _changes(function)
+        if changed == rest or changed.startswith((f"{rest}.", f"{rest}["))
+    ]
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -76,6 +99,7 @@ def _bound(body: list[ast.stmt], words: list[str]) -> int:
     return 0
 
 
+_IMPORTS: Final = (ast.Import, ast.ImportFrom)
 _DEFINITIONS: Final = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -112,14 +136,20 @@ def _parts(target: ast.expr) -> Iterator[ast.expr]:
         yield target
 
 
-def _changes(function: _Function) -> Iterator[tuple[int, str]]:
-    """The lines of a function that change something which is not its own, and what, as it is written."""
+def _changes(function: _Function) -> Iterator[tuple[int, str, bool]]:
+    """The lines of a function that change something which is not its own, what, and whether under a lock."""
     declared = {name for one in ast.walk(function) if isinstance(one, ast.Global) for name in one.names}
+    locked = {
+        id(inner)
+        for one in ast.walk(function)
+        if isinstance(one, ast.With) and any("lock" in ast.unparse(item).lower() for item in one.items)
+        for inner in ast.walk(one)
+    }
     for one in ast.walk(function):
         match one:
             case ast.Name(id=name, ctx=ast.Store()) if name in declared:
-                yield one.lineno, name
+                yield one.lineno, name, id(one) in locked
             case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
-                yield one.lineno, ast.unparse(one)
+                yield one.lineno, ast.unparse(one), id(one) in locked
             case ast.Call(func=ast.Attribute(value=value, attr=attribute)) if attribute in CHANGING:
-                yield one.lineno, ast.unparse(value)
+                yield one.lineno, ast.unparse(value), id(one) in locked

@@ -20,7 +20,7 @@ from pelton.audit.modules import LOCKS, is_own
 # Of each container, in which depth, and of one name all in all; a change beyond is not seen.
 _MOST_ITEMS: Final = 300
 _DEPTH: Final = 4
-_MOST_VALUES: Final = 5000
+MOST_VALUES: Final = 5000
 # Of an array; a picture of each of them is made four times a request.
 _MOST_BYTES: Final = 1 << 20
 PLAIN: Final = (str, bytes, int, float, complex, bool, type(None))
@@ -32,40 +32,88 @@ _ATTEMPTS: Final = 5
 T = TypeVar("T")
 
 
-def fingerprint(value: Any) -> Hashable:
+def fingerprint(value: Any, most: int = MOST_VALUES) -> Hashable:
     """What is equal while the value is; of what is not understood only which object it is."""
-    return _Look().of(value, _DEPTH)
+    return _Look(most).of(value, _DEPTH)
 
 
-def has_grown(before: Hashable, after: Hashable) -> bool:
-    """Whether a dict has got more, and what was in it is as it was."""
-    if not (isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after) == 5):
-        return False
-    is_same = before[:2] == after[:2] and before[2] < after[2]
-    return is_same and all(_begins(a, b) for b, a in zip(before[3:], after[3:], strict=True))
+def size_of(value: Any) -> int:
+    """How many values a look at it takes."""
+    look = _Look(MOST_VALUES)
+    look.of(value, _DEPTH)
+    return MOST_VALUES - look.left
 
 
-def _begins(after: Any, before: Any) -> bool:
-    if not before or not before[0]:
+def bound_for(sizes: Iterable[int], most: int) -> int:
+    """How many values of each may be looked at, that all together are not more: large ones are cut first."""
+    left, ordered = most, sorted(sizes)
+    for at, size in enumerate(ordered):
+        share = left // (len(ordered) - at)
+        if size > share:
+            return max(1, share)
+        left -= size
+    return MOST_VALUES
+
+
+def has_grown(before: Any, after: Any) -> bool:
+    """Whether dicts in it have got more, or objects more attributes, and the rest is as it was."""
+    if before == after:
         return True
-    # Both as types and values, where all are plain.
-    if isinstance(before[0][0], type):
-        return all(a[: len(b)] == b for a, b in zip(after, before, strict=False))
-    return bool(after[: len(before)] == before)
+    if not (isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after)):
+        return False
+    match before, after:
+        case (name, one, int(), keys, values), (other, two, int(), more_keys, more_values):
+            is_same = (name, one) == (other, two)
+            return is_same and _goes_on(keys, more_keys) and _goes_on(values, more_values)
+        case (name, one, tuple() as names, inner), (other, two, tuple() as more, more_inner):
+            is_same = (name, one, names) == (other, two, more[: len(names)])
+            return is_same and _goes_on(inner, more_inner)
+        case (*head, inner), (*other_head, more_inner) if head == other_head and len(head) > 1:
+            return _length(inner) == _length(more_inner) and _goes_on(inner, more_inner)
+    return False
+
+
+def _goes_on(before: Any, after: Any) -> bool:
+    """Whether what `_of_all` has made begins as it was."""
+    if not isinstance(before, tuple) or not isinstance(after, tuple):
+        return False
+    return _length(before) <= _length(after) and all(map(has_grown, _each(before), _each(after)))
+
+
+def _each(inner: Any) -> list[Any]:
+    """One fingerprint for each value."""
+    if _is_plain(inner):
+        return [(kind.__name__, value) for kind, value in zip(*inner, strict=True)]
+    return list(inner)
+
+
+def _length(inner: Any) -> int:
+    return len(inner[0]) if _is_plain(inner) else len(inner) if isinstance(inner, tuple) else 0
+
+
+def _is_plain(inner: Any) -> bool:
+    """Whether it is types and values, and no fingerprints."""
+    return isinstance(inner, _Plain)
+
+
+class _Plain(tuple[tuple[type, ...], tuple[Any, ...]]):
+    """Of values that are plain: their types, and they themselves."""
+
+    __slots__ = ()
 
 
 class _Look:
     """One look at one value. ``left``: how many values within it are still looked at."""
 
-    def __init__(self) -> None:
-        self._left = _MOST_VALUES
+    def __init__(self, most: int) -> None:
+        self.left = most
 
     def of(self, value: Any, depth: int) -> Hashable:
         kind = type(value)
         # By the type, not by isinstance: a proxy of Flask's asks what it stands for.
         if issubclass(kind, PLAIN):
             return (kind.__name__, value)
-        if depth == 0 or self._left <= 0:
+        if depth == 0 or self.left <= 0:
             return (kind.__name__, id(value))
         if issubclass(kind, dict):
             return self._of_dict(kind, value, depth)
@@ -96,11 +144,11 @@ class _Look:
         )
 
     def _of_all(self, values: list[Any], depth: int) -> Hashable:
-        self._left -= len(values)
+        self.left -= len(values)
         # Most containers have only such; and to make one tuple is much quicker than one for each.
         kinds = tuple(map(type, values))
         if _PLAIN_TYPES.issuperset(kinds):
-            return (kinds, tuple(values))
+            return _Plain((kinds, tuple(values)))
         return tuple(self.of(one, depth - 1) for one in values)
 
 

@@ -14,13 +14,15 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from pelton.audit.fingerprint import PLAIN, fingerprint, is_flask
+from pelton.audit.fingerprint import PLAIN, bound_for, fingerprint, is_flask, size_of
 from pelton.audit.modules import CACHE, is_own, own_modules, unwrapped
 
 Getter = Callable[[], Any]
 Picture = dict[str, Hashable]
 
 _NO_STATE: Final = (ModuleType, FunctionType, BuiltinFunctionType, MethodType, type, property, CACHE)
+# Of all names together; a look at so many takes a quarter of a second.
+_MOST_VALUES: Final = 200_000
 _METHODS: Final = (MethodType, staticmethod, classmethod)
 
 
@@ -67,7 +69,7 @@ class _Namespace:
             self.functions[called] = function
             self.of_functions.update(_of_function(called, function))
             if kind is CACHE:
-                self.caches[place] = value
+                self.caches[called] = value
 
 
 class Places:
@@ -83,6 +85,7 @@ class Places:
         # Modules that came later: their import made their names, and no request's code.
         self._arrived: tuple[str, ...] = ()
         self._refresh()
+        self._most = bound_for([size_of(getter()) for _, getter in self._held()], _MOST_VALUES)
 
     def picture(self) -> Picture:
         """The state now."""
@@ -91,7 +94,7 @@ class Places:
         for _, namespace in self._namespaces.values():
             found.update(namespace.plain)
         for name, getter in self._held():
-            found[name] = fingerprint(getter())
+            found[name] = fingerprint(getter(), self._most)
         return found
 
     def has_arrived(self, name: str) -> bool:

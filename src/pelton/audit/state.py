@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any, Final
 
 from pelton.audit.calling import MOST_SECONDS, Application, call
-from pelton.audit.definitions import line_of_making
+from pelton.audit.definitions import is_imported, is_made_under_lock, line_of_making
 from pelton.audit.finding import Finding, Kind
-from pelton.audit.fingerprint import fingerprint, has_grown, locks_within
+from pelton.audit.fingerprint import PLAIN, fingerprint, has_grown, locks_within
 from pelton.audit.modules import is_held, is_own, place_of, shown
 from pelton.audit.places import Getter, Places
 from pelton.requests.request import Request
@@ -53,8 +53,23 @@ def look_for_state(
             before = places.picture()
             reason = f"Alone it has not ended after {MOST_SECONDS:.0f} seconds; it is left out."
             yield Finding(Kind.FAILS_ALONE, str(request), "", str(request), reason)
-    for name, found in changes.items():
-        yield _finding(application, places, name, found)
+    for name, found in _with_one_name(places, changes).items():
+        if finding := _finding(application, places, name, found):
+            yield finding
+
+
+def _with_one_name(places: Places, changes: dict[str, _Changes]) -> dict[str, _Changes]:
+    """Without the names under which other modules have imported the same object."""
+    objects: dict[int, list[str]] = {}
+    for name in changes:
+        value = places.getter(name)()
+        if value is not None and not issubclass(type(value), PLAIN):
+            objects.setdefault(id(value), []).append(name)
+    superfluous = set()
+    for names in objects.values():
+        own = [name for name in names if not is_imported(name)] or names[:1]
+        superfluous |= {*names} - {*own}
+    return {name: found for name, found in changes.items() if name not in superfluous}
 
 
 def _sizes(places: Places) -> dict[str, int]:
@@ -76,11 +91,14 @@ class _Changes:
         self.is_memory = self.is_memory and is_first and grew and request.is_safe
 
 
-def _finding(application: Application, places: Places, name: str, changes: _Changes) -> Finding:
+def _finding(application: Application, places: Places, name: str, changes: _Changes) -> Finding | None:
+    """None for what is made once, and under a lock."""
     request = str(changes.request)
     if changes.count == 0:
         where = place_of(places.caches()[name])
         return Finding(Kind.OWN_CACHE, name, where, request, "Each worker process keeps results of its own.")
+    if changes.count == 1 and is_made_under_lock(name):
+        return None
     if changes.count == 1:
         reason = "The first request makes it; two at once may both do."
         return Finding(Kind.LAZY_STATE, name, line_of_making(name), request, reason)

@@ -29,6 +29,7 @@ def _audit(
     request: tuple[str, ...],
     file: Path | None,
     header: tuple[str, ...],
+    package: tuple[str, ...],
     rounds: int,
     as_json: bool,
 ) -> None:
@@ -50,7 +51,10 @@ def _audit(
     try:
         fields = [parse_field(one) for one in header]
         requests = [*map(parse, request), *(different(read(file)) if file else ())]
-        for finding in audit(parse_target(target), directory, requests, rounds=rounds, fields=fields):
+        looked_at = audit(
+            parse_target(target), directory, requests, rounds=rounds, fields=fields, packages=package
+        )
+        for finding in looked_at:
             found.append(finding)
             if not as_json:
                 _print(finding)
@@ -106,6 +110,12 @@ COMMANDS = {
                 multiple=True,
                 metavar="FIELD",
                 help="Sent with each request, for example 'Cookie: session=…'. Repeatable.",
+            ),
+            click.Option(
+                ["--package"],
+                multiple=True,
+                metavar="NAME",
+                help="Look into this installed package, too. Repeatable.",
             ),
             click.Option(
                 ["--rounds"],
