@@ -82,7 +82,7 @@ impl History {
             levels,
         });
         // More would push each other out.
-        for _ in 1..missing.min(MOST_POINTS as u64) {
+        for _ in 1..missing.min(MOST_POINTS as u64 + 1) {
             self.put(Point { levels, ..Point::default() });
         }
         self.before = now;
