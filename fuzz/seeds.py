@@ -90,7 +90,13 @@ CHANGES = tuple(
     bytes([how, cut]) + changes
     for how in range(4)
     for cut in (0, 8, 255)
-    for changes in (b"", b"\x00\x05\x00\x01", b"\x01\x40\x01\x08", b"\x02\x00\x03\x20\x02\x40\x02\x05", b"\x03\x10\x04\x00")
+    for changes in (
+        b"",
+        b"\x00\x05\x00\x01",
+        b"\x01\x40\x01\x08",
+        b"\x02\x00\x03\x20\x02\x40\x02\x05",
+        b"\x03\x10\x04\x00",
+    )
 )
 
 

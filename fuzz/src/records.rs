@@ -15,7 +15,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 /// What the client says once it may.
-const SAID: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\nand more, which is long enough for a record of its own";
+const SAID: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\nand more, which is long enough for a record of its own";
 const ANSWERED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 struct World {
@@ -79,7 +80,10 @@ fn shown(wire: &[u8], cut: usize) -> Outcome {
     }
     if failure.is_some() {
         let before = out.len();
-        assert!(session.send(b"x", &mut out).is_err() && out.len() == before, "a failed session says no more");
+        assert!(
+            session.send(b"x", &mut out).is_err() && out.len() == before,
+            "a failed session says no more"
+        );
     }
     let alert = if out.first() == Some(&22) { None } else { Some(out) };
     Outcome { plain, alert, failure, is_established: session.is_established() }
@@ -168,7 +172,8 @@ impl<'c> Meeting<'c> {
                     break;
                 }
                 let (mut piece, plain) = (piece.to_vec(), &mut self.plain);
-                let result = self.session.receive(&mut piece, &mut out, |bytes| plain.extend_from_slice(bytes));
+                let result =
+                    self.session.receive(&mut piece, &mut out, |bytes| plain.extend_from_slice(bytes));
                 self.is_over = result.is_err();
             }
             if self.session.is_established() && !self.is_over && !self.has_answered {

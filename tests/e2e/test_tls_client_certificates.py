@@ -1,4 +1,4 @@
-"""Certificates of clients that an authority has signed: over HTTP/1.1 and HTTP/2, with curl as people use it."""
+"""Certificates of clients that an authority has signed: over HTTP/1.1 and HTTP/2, with curl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OCSP responses from a file: sent along as openssl sees it, renewed, and left out where they would do harm."""
+"""OCSP responses from a file: sent along as openssl sees it, renewed, and left out where they do harm."""
 
 from __future__ import annotations
 

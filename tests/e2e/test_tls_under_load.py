@@ -60,13 +60,11 @@ def start(live: StartLive, files: Files, *arguments: str) -> Live:
 @contextlib.contextmanager
 def upgraded(server: Live) -> Iterator[None]:
     """Ends the successor, who is no child of this process."""
-    try:
-        yield
-    finally:
-        pid = int(server.log.wait_for(r"listens on .*, pid (\d+)\)", 2)[1])
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        server.wait_until_gone()
+    yield
+    pid = int(server.log.wait_for(r"listens on .*, pid (\d+)\)", 2)[1])
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    server.wait_until_gone()
 
 
 def test_renewals_under_load(live: StartLive, files: Files, tmp_path: Path) -> None:
@@ -119,19 +117,21 @@ def test_a_renewal_that_nobody_tells_of(live: StartLive, files: Files, tmp_path:
 def test_reloads_and_an_upgrade_under_a_load_of_http_2(live: StartLive, files: Files) -> None:
     server = start(live, files)
     address = server.addresses[0]
-    with GoLoad(address, files.certificate) as load, Load(address, tls=context_for(files)) as other:
+    with (
+        upgraded(server),
+        GoLoad(address, files.certificate) as load,
+        Load(address, tls=context_for(files)) as other,
+    ):
         load.wait_for(200)
         server.send_signal(signal.SIGHUP)
         server.ready_workers(4)
         load.wait_for(500)
-        with upgraded(server):
-            server.send_signal(signal.SIGUSR2)
-            assert server.process.wait(30) == 0
-            load.wait_for(500)
-            other.wait_for(50)
-            load.__exit__(None, None, None)
-            other.__exit__(None, None, None)
-    assert load.found["connections"] >= 2
+        server.send_signal(signal.SIGUSR2)
+        assert server.process.wait(30) == 0
+        load.wait_for(500)
+        other.wait_for(50)
+    # One lasted until the upgrade. To the successor, each of the eight may have made one at the same time.
+    assert 2 <= load.found["connections"] <= 9
 
 
 def test_streams_finish_during_an_upgrade(live: StartLive, files: Files, tmp_path: Path) -> None:
@@ -145,15 +145,18 @@ def test_streams_finish_during_an_upgrade(live: StartLive, files: Files, tmp_pat
         server.log.wait_for("one is held")
         server.send_signal(signal.SIGUSR2)
         server.log.wait_for("listens on", 2)
-        # It is told to ask no more; what was on its way is answered all the same.
+        # It is told to ask no more; what is on its way for a second longer is answered all the same.
         announced = client.ask("/")
         eventually(lambda: is_answered_by_another(address, files, old), "new connections go to the successor")
         gates.open("one")
         frames = client.frames_until_end()
         assert server.process.wait(30) == 0
     goaways = [struct.unpack(">II", one.payload[:8]) for one in frames if one.kind == GOAWAY]
-    assert goaways == [(MOST_STREAM, 0), (announced, 0)]
-    assert body_of(frames, held) == body_of(frames, announced) == str(old).encode()
+    assert goaways[0] == (MOST_STREAM, 0)
+    assert goaways[-1] in ((held, 0), (announced, 0))
+    assert body_of(frames, held) == str(old).encode()
+    if goaways[-1][0] == announced:
+        assert body_of(frames, announced) == str(old).encode()
 
 
 def is_answered_by_another(address: str, files: Files, old: int) -> bool:
@@ -166,7 +169,8 @@ def is_answered_by_another(address: str, files: Files, old: int) -> bool:
 def body_of(frames: list[Frame], stream: int) -> bytes:
     """What a stream has brought; it has ended."""
     pieces = [one for one in frames if one.stream == stream and one.kind == 0]
-    assert pieces and pieces[-1].flags & 1
+    assert pieces
+    assert pieces[-1].flags & 1
     return b"".join(one.payload for one in pieces)
 
 
@@ -174,9 +178,7 @@ def body_of(frames: list[Frame], stream: int) -> bytes:
 def test_encrypted_websockets_end_when_their_worker_does(
     live: StartLive, files: Files, number: signal.Signals
 ) -> None:
-    server: Live = live(
-        WEBSOCKETS, *files.arguments, "--workers", "1", environment={"PYTHONPATH": HERE}
-    )
+    server: Live = live(WEBSOCKETS, *files.arguments, "--workers", "1", environment={"PYTHONPATH": HERE})
     server.ready_workers(1)
     old = open_socket(server, files)
     pid = old.recv()

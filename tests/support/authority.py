@@ -1,4 +1,4 @@
-"""An authority for tests: signs certificates of clients and servers, good and bad ones, and OCSP responses."""
+"""An authority for tests: signs certificates of clients and servers, good and bad, and OCSP responses."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Authority:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._above = above
-        signer = above or self
-        builder = _begun(name, name if above is None else above.name, self._key, 10 * DAY)
         self.name = name
+        signer = above or self
+        builder = _begun(name, signer.name, self._key, 10 * DAY)
         self._certificate = builder.add_extension(x509.BasicConstraints(True, None), True).sign(
             signer._key, hashes.SHA256()
         )
@@ -90,13 +90,16 @@ def _begun(
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     ends = now + lifetime if lifetime > datetime.timedelta(0) else now - DAY
-    attribute = lambda text: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])  # noqa: E731
     return (
         x509.CertificateBuilder()
-        .subject_name(attribute(name))
-        .issuer_name(attribute(issuer))
+        .subject_name(_named(name))
+        .issuer_name(_named(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(ends - 20 * DAY)
         .not_valid_after(ends)
     )
+
+
+def _named(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])

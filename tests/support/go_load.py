@@ -1,4 +1,4 @@
-"""Go's net/http as a load of HTTP/2: eight requests under way at any time, on one connection as long as it lasts."""
+"""Go's net/http as a load of HTTP/2: eight requests under way at any time, on one connection."""
 
 from __future__ import annotations
 
@@ -65,9 +65,11 @@ class GoLoad:
             code = self._process.wait(DEADLINE)
         finally:
             self._process.kill()
+        assert self._process.stdout is not None
         assert self._process.stderr is not None
-        complaint = self._process.stderr.read()
-        self._process.stderr.close()
+        self._process.stdout.close()
+        with self._process.stderr as stderr:
+            complaint = stderr.read()
         if kind is None:
             assert code == 0, complaint
             assert self.found["failures"] is None, self.found

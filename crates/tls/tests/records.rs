@@ -1,6 +1,11 @@
 //! A little fuzzing in every test run: clients of TLS whose bytes are changed, always in the same way (see `fuzz/`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test may say so bluntly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failing test may say so bluntly"
+)]
 
 #[path = "../../../fuzz/src/records.rs"]
 mod records;

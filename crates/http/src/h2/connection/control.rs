@@ -67,7 +67,13 @@ impl Connection {
     }
 
     /// Section 6.5.
-    pub(super) fn settings(&mut self, frame: FrameHead, payload: &[u8], is_first: bool, now_ms: u64) -> Outcome {
+    pub(super) fn settings(
+        &mut self,
+        frame: FrameHead,
+        payload: &[u8],
+        is_first: bool,
+        now_ms: u64,
+    ) -> Outcome {
         if frame.stream != 0 {
             return Err(Fault::Frame);
         }
