@@ -252,6 +252,35 @@ def _until(look: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
     raise AssertionError("never")
 
 
+@pytest.mark.parametrize(
+    ("file", "is_deadlock"), [("/x/site-packages/gevent/_threading.py", False), ("/app.py", True)]
+)
+def test_a_lock_that_a_library_takes_twice_is_no_deadlock(file: str, is_deadlock: bool) -> None:
+    text = "def twice():\n    lock = make()\n    with lock:\n        begun.set()\n        with lock:\n            pass\n"
+    begun, made = threading.Event(), []
+
+    def make() -> Any:
+        made.append(threading.Lock())
+        return made[0]
+
+    names: dict[str, Any] = {"make": make, "begun": begun}
+    exec(compile(text, file, "exec"), names)
+    thread = threading.Thread(target=names["twice"], name="twice", daemon=True)
+    thread.start()
+    assert begun.wait(30)
+
+    def looked_at() -> dict[str, Any] | None:
+        (found,) = [one for one in threads_now() if one["name"] == "twice"]
+        return found if found["stack"][-1]["line"] == 5 else None
+
+    try:
+        found = _until(looked_at)
+        assert (bool(found.get("deadlock")), found["idle"]) == (is_deadlock, not is_deadlock)
+    finally:
+        made[0].release()
+        thread.join(30)
+
+
 def test_a_circle_of_waits_is_a_deadlock() -> None:
     assert is_in_circle(1, {1: 2, 2: 1})
     assert not is_in_circle(3, {3: 1, 1: 2, 2: 1}), "it waits for those, and is none of them"

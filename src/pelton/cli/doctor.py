@@ -206,7 +206,7 @@ def _running(admin: str | None, pid: int | None) -> Iterator[Finding]:
             yield good(f"{error.what} So nothing is said of one.")
         return
     try:
-        state = ask_json(address, "/state")
+        state = ask_json(address, "/state", expects="workers")
     except PeltonError as error:
         yield fault(error.what, *error.lines)
         return

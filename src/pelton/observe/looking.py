@@ -124,7 +124,7 @@ class Looker:
                 kind = SLEEPING if is_sleeping(stack) else LOCK if is_locked(stack) else NETWORK
             elif seat_of(threads.get(ident)) == seat:
                 stack = frames_of(threads.get(ident))
-                kind = _waiting(ident, native_id(ident), threads[ident], threads)
+                kind = _waiting(ident, self.greenlets.native_id(), threads[ident], threads)
                 kind = COMPUTING if kind == INTERPRETER else kind
             else:
                 # Another one keeps the thread, and where this one is parked nobody can look safely.

@@ -17,6 +17,7 @@ requests out in advance, and those wait in the link. Idle connections have no gr
 from __future__ import annotations
 
 import itertools
+import threading
 import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -91,6 +92,7 @@ class GreenRunner:
         self._block_seconds = block_seconds
         self._stopped = False
         self._thread = 0
+        self._native_id: int | None = None
         self._seats = itertools.count()
         self._greenlets: dict[int, Greenlet] = {}
         self._idle: list[Greenlet] = []
@@ -107,6 +109,8 @@ class GreenRunner:
     def start(self) -> None:
         """Begin to serve whenever this thread lets its hub run. Raises OSError without descriptors."""
         self._thread = get_ident()
+        # A function of C's, which nobody patches.
+        self._native_id = threading.get_native_id()
         self._hub = self._find_hub()
         self._calls = Calls(self._hub)
         self._parking = Parking(self._hub, self._calls)
@@ -175,6 +179,10 @@ class GreenRunner:
         calls.post(look)
         known.wait(_PATIENCE)
         return found[0] if found else None
+
+    def native_id(self) -> int | None:
+        """The system's number of the hub's thread, which `threading` does not know once it is patched."""
+        return self._native_id
 
     def stacks(self, seats: Sequence[int], patience: float) -> dict[int, Stack] | None:
         """Where these greenlets are parked; None if the hub does not come to say so in time.
