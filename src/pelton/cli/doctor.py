@@ -20,7 +20,7 @@ from pelton.cli.certificates_check import check_certificates
 from pelton.cli.configuration import read_configuration
 from pelton.cli.findings import Finding, Verdict, doubtful, fault, good
 from pelton.config.settings import Settings
-from pelton.config.units import format_bytes, format_seconds
+from pelton.config.units import format_seconds
 from pelton.exceptions import PeltonError
 from pelton.observe.client import ask_json, find_server
 from pelton.process.resources import throttled
@@ -155,11 +155,12 @@ def _time_outs(settings: Settings) -> Iterator[Finding]:
         if settings.keep_alive_seconds <= seconds
     ]
     if short:
+        longest = max(_BALANCERS.values())
         yield doubtful(
             f"keep_alive_seconds is {format_seconds(settings.keep_alive_seconds)}: behind a balancer that "
             "keeps idle connections longer, now and then a request meets a closed one (502). Longer are: "
             f"{', '.join(short)}.",
-            "Behind one of them set it higher than the balancer's, for example --keep-alive 75.",
+            f"Behind one of them set it higher than the balancer's: --keep-alive {longest + 20:.0f}.",
         )
     if not settings.request_timeout:
         yield doubtful(
@@ -237,4 +238,6 @@ def _running(admin: str | None, pid: int | None) -> Iterator[Finding]:
             f"A request has waited for {state['queue']['oldest_seconds']:.1f} s.", "See pelton top."
         )
     memory = sum(one["process"]["memory_bytes"] for one in state["workers"])
-    yield good(f"{len(state['workers'])} workers have {format_bytes(memory)} of memory together.")
+    workers = state["workers"]
+    which = "The worker has" if len(workers) == 1 else f"{len(workers)} workers have"
+    yield good(f"{which} {memory / 2**20:.0f} MiB of memory{'' if len(workers) == 1 else ' together'}.")

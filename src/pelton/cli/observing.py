@@ -79,10 +79,13 @@ def _profile(
 
     Computing is told from waiting for the interpreter, a lock, the network or a disk.
     """
-    from pelton.observe.client import ask, find_server
+    from pelton.observe.client import NO_ADMIN, ask, find_server
 
     path = f"/profile?seconds={seconds}&rate={rate}&format={form}"
-    text = ask(find_server(admin, pid), path, seconds=seconds + 30).decode()
+    address = find_server(admin, pid)
+    text = ask(address, path, seconds=seconds + 30).decode(errors="replace")
+    if text.lstrip()[:5].lower() in ("<!doc", "<html"):
+        raise PeltonError(f"The server on {address} sends a page and no profile.", NO_ADMIN)
     if output is None:
         click.echo(text, nl=False)
         return

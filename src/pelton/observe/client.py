@@ -17,7 +17,7 @@ from pelton.observe.runtime import running_servers
 
 ADMIN_VARIABLE = "PELTON_ADMIN"
 TOKEN_VARIABLE = "PELTON_ADMIN_TOKEN"
-_NO_ADMIN = "Is it one of its --admin-bind addresses?"
+NO_ADMIN = "Is it one of its --admin-bind addresses?"
 _LONGEST_REASON = 300
 
 
@@ -86,7 +86,7 @@ def _reason(response: http.client.HTTPResponse, body: bytes) -> str:
     """What an admin listener explains in a line; of another server's page, only that it is none."""
     text = body.decode(errors="replace").strip()
     if response.headers.get_content_type() != "text/plain" or len(text) > _LONGEST_REASON or "\n" in text:
-        return f". {_NO_ADMIN}"
+        return f". {NO_ADMIN}"
     return f": {text}" if text else "."
 
 
@@ -98,5 +98,5 @@ def ask_json(admin: str, path: str, *, method: str = "GET", seconds: float = 30.
     except ValueError:
         found = None
     if not isinstance(found, dict) or (expects and expects not in found):
-        raise PeltonError(f"What the server on {admin} says is not pelton's. {_NO_ADMIN}")
+        raise PeltonError(f"What the server on {admin} says is not pelton's. {NO_ADMIN}")
     return found

@@ -17,8 +17,8 @@ requests out in advance, and those wait in the link. Idle connections have no gr
 from __future__ import annotations
 
 import itertools
-import threading
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
