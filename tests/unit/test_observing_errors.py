@@ -18,6 +18,7 @@ COMMANDS = (
     ["profile", "--seconds", "0.1"],
     ["purge", "--all"],
 )
+PAGE = (200, "text/html", b"<html>\n<p>Welcome</p>\n</html>")
 
 
 class Foreign(BaseHTTPRequestHandler):
