@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::event_loop::upload::lies_below;
 use crate::exchange::ExchangeId;
-use crate::scheduling::holding::Waiting;
+use crate::scheduling::attachments::Waiting;
 
 /// Which requests are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
