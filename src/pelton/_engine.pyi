@@ -73,7 +73,7 @@ class _EdgeRules(Protocol):
     """Rules about requests and responses; see config/table/site.py."""
 
     @property
-    def access(self) -> Sequence[tuple[str, str, bool]]: ...
+    def access(self) -> Sequence[tuple[str, str, str, bool]]: ...
     @property
     def maintenance_allow(self) -> str: ...
     @property
@@ -211,11 +211,11 @@ class _FrontSettings(Protocol):
     @property
     def cache_bytes(self) -> int: ...
     @property
-    def rate_limits(self) -> Sequence[tuple[str, int, float, int, str]]: ...
+    def rate_limits(self) -> Sequence[tuple[str, int, float, int, str, str]]: ...
     @property
-    def path_limits(self) -> Sequence[tuple[str, str, int, int, float]]: ...
+    def path_limits(self) -> Sequence[tuple[str, str, int, int, float, str]]: ...
     @property
-    def priority_paths(self) -> Sequence[tuple[str, str]]: ...
+    def priority_paths(self) -> Sequence[tuple[str, str, str]]: ...
     @property
     def self_call(self) -> str: ...
     @property
@@ -428,6 +428,12 @@ class Tls:
     def chains(self) -> list[list[Certificate]]:
         """The certificates of each pair, the server's own first."""
     @property
+    def ocsp(self) -> list[tuple[bool, int, bool] | None]:
+        """Of each pair's OCSP response, if it has one: whether it is good, until when (seconds since 1970;
+        2**63 - 1 where it does not say), and whether it is sent along: only if that time has not come when
+        this is made.
+        """
+    @property
     def unknown_ciphers(self) -> list[str]:
         """Words of ``ciphers`` that mean nothing."""
     @property
@@ -485,6 +491,11 @@ class Front:
         ``request_limit``: after so many requests there is the event "spent"; 0: never.
 
         Raises OSError when a descriptor is unusable or the memory too small.
+        """
+    def change_rules(self, settings: _FrontSettings) -> None:
+        """Go on with these rules about requests and responses (`pelton.front.settings.RULES`).
+
+        Raises ValueError for what they cannot be.
         """
     def mount(self, prefix: str, folder: bytes) -> None:
         """Send the files of a folder in response to requests below a path, which no folder has yet."""

@@ -388,6 +388,72 @@ def test_streams_are_kept_when_they_are_whole(serve: Serve) -> None:
     assert len(calls) == 3
 
 
+@pytest.mark.parametrize("what", ["POST", "target", "tag"])
+def test_what_was_fetched_before_a_change_is_not_kept_after_it(
+    serve: Serve, application: Application, tmp_path: Path, what: str
+) -> None:
+    admin_address = f"unix:{tmp_path}/admin"
+    server = serve(application, cache_bytes="1MiB", threads=4, admin_bind=(admin_address,))
+    gate = application.gates["/a"] = Gate()
+    reader = server.connect()
+    reader.send(request("GET", "/a"))
+    gate.wait_for(1)
+    del application.gates["/a"]
+    if what == "POST":
+        assert server.ask(request("POST", "/a", [("Content-Length", "0")])).status == 200
+    else:
+        query = "?target=/a" if what == "target" else "?tag=post-1"
+        with Client(admin_address) as admin:
+            assert admin.ask(request("POST", f"/cache/purge{query}", [("Content-Length", "0")])).status == 200
+    gate.open()
+    # Whoever has asked before gets it.
+    assert reader.response().status == 200
+    calls = application.calls["/a"]
+    assert "hit" not in str(server.ask(request("GET", "/a")).get("Cache-Status"))
+    assert application.calls["/a"] == calls + 1
+    assert "hit" in str(server.ask(request("GET", "/a")).get("Cache-Status"))
+
+
+def test_behind_a_proxy_pages_are_kept_for_the_host_that_it_names(
+    serve: Serve, application: Application
+) -> None:
+    server = serve(application, cache_bytes="1MiB", threads=8, trusted_proxies="127.0.0.1")
+
+    def seen(number: int, host: str, proto: str = "http", prefix: str = "/") -> bool:
+        fields = [("X-Forwarded-Host", host), ("X-Forwarded-Proto", proto), ("X-Forwarded-Prefix", prefix)]
+        response = server.ask(request("GET", "/a", fields, host="inside"))
+        assert response.body == f"/a {number}".encode()
+        return "hit" in str(response.get("Cache-Status"))
+
+    assert not seen(1, "a.example")
+    assert not seen(2, "b.example")
+    assert not seen(3, "a.example", "https")
+    assert not seen(4, "a.example", "https", "/shop")
+    for number, *said in (
+        (1, "a.example"),
+        (2, "b.example"),
+        (3, "A.example", "https"),
+        (4, "a.example", "https", "/shop"),
+    ):
+        assert seen(number, *said)
+
+
+def test_those_who_wait_behind_a_proxy_get_what_they_have_waited_for(
+    serve: Serve, application: Application
+) -> None:
+    server = serve(application, cache_bytes="1MiB", threads=8, trusted_proxies="127.0.0.1")
+    gate = application.gates["/a"] = Gate()
+    clients = [server.connect() for _ in range(5)]
+    fields = [("X-Forwarded-Host", "a.example"), ("X-Forwarded-Proto", "https")]
+    for client in clients:
+        client.send(request("GET", "/a", fields, host="inside"))
+    gate.wait_for(1)
+    eventually(lambda: server.counter("cache_waits") == 4, "the others wait")
+    gate.open()
+    assert {client.response().body for client in clients} == {b"/a 1"}
+    assert application.calls["/a"] == 1
+
+
 def test_purged_by_path_and_tag(serve: Serve, application: Application, tmp_path: Path) -> None:
     admin_address = f"unix:{tmp_path}/admin"
     server = serve(application, cache_bytes="1MiB", admin_bind=(admin_address,))

@@ -143,6 +143,8 @@ def test_rules_are_read() -> None:
     )
     assert parse_path_rule("/status") == PathRule("", "/status")
     assert parse_path_rule("GET  /status") == PathRule("GET", "/status")
+    assert parse_path_rule("GET *.Example.com./a") == PathRule("GET", "/a", "*.example.com")
+    assert parse_path_limit("a.example:8000/=4", 9, 1.0) == PathLimit("", "/", 4, 9, 1.0, "a.example:8000")
 
 
 @pytest.mark.parametrize(

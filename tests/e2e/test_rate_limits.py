@@ -42,6 +42,18 @@ def test_the_limit_holds_over_connections_but_not_over_keys(serve: Serve) -> Non
     assert statuses == [200, 429, 200, 429]
 
 
+def test_a_host_has_its_own(serve: Serve) -> None:
+    server = serve(application, rate_limit=("api.example/=1/h", "/a=2/h"), trusted_proxies="127.0.0.1")
+
+    def status(path: str, host: str, *fields: tuple[str, str]) -> int:
+        return server.ask(request("GET", path, fields, host=host)).status
+
+    assert [status("/", "api.example:8000"), status("//x", "API.example")] == [200, 429]
+    assert [status("/", "www.example") for _ in range(3)] == [200] * 3
+    assert status("/", "inside", ("X-Forwarded-Host", "api.example")) == 429
+    assert [status(path, "www.example") for path in ("/a", "//a", "/./a")] == [200, 200, 429]
+
+
 def test_behind_a_proxy_the_client_counts(serve: Serve) -> None:
     server = serve(application, rate_limit=("/=1/h",), trusted_proxies="127.0.0.1")
     statuses = [
@@ -71,6 +83,7 @@ def app(environ, start_response):
 def test_rules_are_read() -> None:
     assert parse_rate("/a=5/m") == Rate("/a", 5, 60.0, 5, "")
     assert parse_rate("/=100/s, burst=200, by=X-Key") == Rate("/", 100, 1.0, 200, "X-Key")
+    assert parse_rate("API.example.com/=1/s") == Rate("/", 1, 1.0, 1, "", "api.example.com")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,56 @@ def test_what_needs_a_restart_is_named_once(live: StartLive, tmp_path: Path) -> 
     assert len(server.log.all("need a restart")) == 1
 
 
+def test_rules_about_requests_change_without_a_new_front(live: StartLive, tmp_path: Path) -> None:
+    page = tmp_path / "403.html"
+    page.write_text("<h1>first</h1>")
+    always = ("workers = 1", f'error_page = ["403={page}"]')
+    config = write(tmp_path, *always)
+    server = live(PROCESS_APP, "-c", config, *HEALTH)
+    server.ready_workers(1)
+
+    def statuses(path: str, count: int = 1, host: str = "localhost") -> list[int]:
+        return [server.ask(request("GET", path, host=host)).status for _ in range(count)]
+
+    assert statuses("/", 3) == [200] * 3
+    rules = (
+        'rate_limit = ["/=1/h"]',
+        'deny = ["/no=all", "admin.example/=all"]',
+        'response_header = ["X-A: 1"]',
+    )
+    write(tmp_path, *always, *rules)
+    page.write_text("<h1>second</h1>")
+    reload(server, 1)
+    server.log.wait_for(r"settings that have changed: .*rate_limit = /=1/h")
+    eventually(lambda: server.ask(request("GET", "/no")).status == 403, "the front has the new rules")
+    assert server.ask(request("GET", "/no")).body == b"<h1>second</h1>"
+    assert statuses("/", host="admin.example") == [403]
+    assert statuses("/", 2) == [200, 429]
+    assert server.ask(request("GET", "/")).get("X-A") == "1"
+    # What is wrong is not taken, and accounts are kept over a change of something else.
+    write(tmp_path, *always, 'deny = ["no"]')
+    reload(server, 2)
+    server.log.wait_for("reload: the settings stay as they were")
+    write(tmp_path, *always, rules[0])
+    reload(server, 3)
+    eventually(lambda: server.ask(request("GET", "/")).get("X-A") is None, "the front has the last rules")
+    assert statuses("/") == [429]
+    assert "need a restart" not in server.log.text
+
+
+def test_a_new_front_has_the_rules_of_the_last_reload(live: StartLive, tmp_path: Path) -> None:
+    config = write(tmp_path, "workers = 1", "threads = 2")
+    server = live(PROCESS_APP, "-c", config, *HEALTH)
+    server.ready_workers(1)
+    write(tmp_path, "workers = 1", "threads = 2", 'deny = ["/no=all"]')
+    reload(server, 1)
+    eventually(lambda: server.ask(request("GET", "/no")).status == 403, "the front has the new rules")
+    os.kill(server.front_pid(2), signal.SIGKILL)
+    server.log.wait_for(r"front .* was killed by SIGKILL")
+    wait_for_permits(server, 2)
+    eventually(lambda: server.ask(request("GET", "/no")).status == 403, "the new front has the rules, too")
+
+
 def test_a_file_that_is_wrong_changes_nothing(live: StartLive, tmp_path: Path) -> None:
     config = write(tmp_path, "workers = 1", "threads = 2")
     server = live(PROCESS_APP, "-c", config, *HEALTH)

@@ -48,6 +48,27 @@ def test_networks_by_path(serve: Serve) -> None:
     assert server.counter("requests_forbidden") == 5
 
 
+def test_networks_by_host(serve: Serve) -> None:
+    server = serve(
+        application,
+        trusted_proxies="127.0.0.1",
+        allow=("admin.example/=10.0.0.0/8", "*.inner.example/=10.0.0.0/8"),
+        deny=("/secret=all",),
+    )
+    ask = asking(server)
+
+    def status(host: str, target: str, client: str, named: str | None = None) -> int:
+        fields = [("X-Forwarded-For", client), *([("X-Forwarded-Host", named)] if named else [])]
+        return ask(target, *fields, host=host).status
+
+    assert status("www.example", "/", "203.0.113.1") == 200
+    assert status("Admin.Example.:8443", "/", "203.0.113.1") == 403
+    assert status("admin.example", "/x", "10.1.1.1") == 200
+    assert status("admin.example", "/secret", "10.1.1.1") == 403
+    assert status("a.inner.example", "/", "203.0.113.1") == 403
+    assert status("www.example", "/", "203.0.113.1", "admin.example") == 403
+
+
 def test_pages_for_errors_by_what_the_client_likes(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "e.html").write_text("<h1>no</h1>")
     (tmp_path / "e.json").write_text('{"no": 1}')
@@ -162,10 +183,19 @@ def test_the_one_right_host(serve: Serve) -> None:
         assert (response.status, response.get("location")) == (308, f"http://www.example.com{target}")
 
 
+def test_the_one_right_host_behind_a_proxy(serve: Serve) -> None:
+    ask = asking(serve(application, canonical_host="www.example.com", trusted_proxies="127.0.0.1"))
+    host, https = "X-Forwarded-Host", ("X-Forwarded-Proto", "https")
+    assert ask("/", (host, "www.example.com"), https, host="inside").status == 200
+    response = ask("/a", (host, "example.com"), https, ("X-Forwarded-Prefix", "/shop"), host="inside")
+    assert (response.status, response.get("location")) == (308, "https://www.example.com/shop/a")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("allow", "10.0.0.1/8"),
+        ("allow", "exa mple/=10.0.0.0/8"),
         ("deny", "x=all"),
         ("maintenance_allow", "here"),
         ("error_page", "503"),

@@ -16,7 +16,7 @@ use crate::event_loop::EventLoop;
 use crate::event_loop::redirect::Challenges;
 use crate::notices::{Level, Notice, Notices};
 use crate::scheduling::worker_link::WorkerLink;
-use crate::settings::Settings;
+use crate::settings::{Rules, Settings};
 use crate::transport::listener::ListenerSettings;
 use crate::transport::tls::Encryption;
 
@@ -47,6 +47,7 @@ pub(crate) enum Order {
     Encrypt(Box<Encryption>),
     SetChallenges(Challenges),
     Respond(u64, Told),
+    ChangeRules(Box<Rules>),
 }
 
 /// What somebody is told who has asked on an admin listener (see [`crate::notices::Asked`]).
@@ -235,6 +236,11 @@ impl FrontHandle {
     /// The response to a question of [`crate::notices::Asked`], by its number.
     pub fn respond(&self, number: u64, told: Told) {
         self.order(Order::Respond(number, told));
+    }
+
+    /// Other rules about requests and responses hold from now on.
+    pub fn change_rules(&self, rules: Rules) {
+        self.order(Order::ChangeRules(Box::new(rules)));
     }
 
     /// Files of `folder` are responses to requests below `prefix` from now on.

@@ -12,6 +12,7 @@ use pelton_link::request::{FieldRecord, Span};
 use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
+use crate::exchange::ExchangeId;
 use crate::scheduling::ask::Ask;
 use crate::transport::peer::Peer;
 
@@ -50,6 +51,12 @@ impl Proxies {
         }
         let fields = head.fields.iter().map(|field| (field.known, field.value.of(bytes)));
         resolve(&self.trusted, peer.address, fields)
+    }
+
+    /// The host that a client asks for, as the application will see it.
+    pub fn host<'a>(&self, peer: &Peer, head: &Head, bytes: &'a [u8]) -> &'a [u8] {
+        let said = self.resolve(peer, head, bytes).ok().flatten().and_then(|said| said.host);
+        said.unwrap_or_else(|| head.authority.of(bytes))
     }
 }
 
@@ -147,7 +154,33 @@ pub fn client_of(said: &Resolved<'_>, peer: &Peer) -> Peer {
     }
 }
 
+/// What a request is about as the application is to see it: a trusted proxy's word before that of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeenAs<'a> {
+    /// Whether the client came by https.
+    pub(crate) is_https: bool,
+    /// Host with a port where it has one; empty where the client names none.
+    pub(crate) host: &'a [u8],
+    /// Where the proxy has the application.
+    pub(crate) prefix: &'a [u8],
+}
+
 impl EventLoop {
+    /// See [`SeenAs`]; of the request whose head is in `self.head`.
+    pub(crate) fn seen_as<'a>(&self, id: ExchangeId, bytes: &'a [u8]) -> SeenAs<'a> {
+        let exchange = self.exchanges.get(id);
+        let connection = exchange.and_then(|exchange| self.connections.get(exchange.connection));
+        let proxies = &self.settings.proxies;
+        // An error has been answered when the head came.
+        let said = connection.and_then(|one| proxies.resolve(&one.peer, &self.head, bytes).ok().flatten());
+        let said = said.unwrap_or_default();
+        SeenAs {
+            is_https: said.https.unwrap_or_else(|| connection.is_some_and(|one| one.peer.is_tls)),
+            host: said.host.unwrap_or_else(|| self.head.authority.of(bytes)),
+            prefix: said.prefix.unwrap_or_default(),
+        }
+    }
+
     /// Looks at the beginning of a trusted proxy's connection. Gives how much of `bytes` was its header; 0 if more is needed. None: it is none, and
     /// the connection is closed, since whatever follows cannot be told from what a client made up.
     pub(crate) fn look_for_proxy_header(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<usize> {

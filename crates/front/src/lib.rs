@@ -42,6 +42,7 @@ mod tests;
 
 pub use compression::CompressionSettings;
 pub use control::{Common, FrontHandle, Told, start};
+pub use edge::hosts::HostPattern;
 pub use edge::{AccessRule, EdgeSettings, ErrorPage, FieldRules};
 pub use event_loop::redirect::Challenges;
 pub use event_loop::upload::Streams;
@@ -51,7 +52,7 @@ pub use rate_limits::RateRule;
 pub use scheduling::path_limits::{PathLimit, PathRule};
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
-pub use settings::Settings;
+pub use settings::{Rules, Settings};
 pub use static_files::StaticSettings;
 pub use transport::Origin;
 pub use transport::listener::{ListenerSettings, Protocol, Role};

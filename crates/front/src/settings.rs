@@ -140,6 +140,19 @@ pub struct Settings {
     pub waiting_room: Option<Arc<WaitingRoom>>,
 }
 
+/// Those that may change while the front runs.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// See [`Settings::edge`].
+    pub edge: EdgeSettings,
+    /// See [`Settings::rate_limits`].
+    pub rate_limits: Vec<RateRule>,
+    /// See [`Settings::path_limits`].
+    pub path_limits: Vec<PathLimit>,
+    /// See [`Settings::priority_paths`].
+    pub priority_paths: Vec<PathRule>,
+}
+
 /// How long a closed connection is still read, so that the client can take its last answer: a close with unread bytes makes the
 /// kernel send a reset, which may overtake the answer (RFC 9112 section 9.6).
 pub const LINGER_TIME: Duration = Duration::from_secs(2);

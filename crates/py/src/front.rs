@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use pelton_front::{
     AccessRule, Challenges, Common, CompressionSettings, EdgeSettings, Encryption, ErrorPage, FieldRules,
-    FrontHandle, Level, ListenerSettings, LocalCall, News, Origin, PathLimit, PathRule, Protocol, Proxies,
-    RateRule, Role, SelfCallPolicy, Settings, StaticSettings, Streams, Told, WorkerLink,
+    FrontHandle, HostPattern, Level, ListenerSettings, LocalCall, News, Origin, PathLimit, PathRule,
+    Protocol, Proxies, RateRule, Role, Rules, SelfCallPolicy, Settings, StaticSettings, Streams, Told,
+    WorkerLink,
 };
 use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf, WaitingRoom};
@@ -78,10 +79,11 @@ fn compression_of(settings: &Bound<'_, PyAny>) -> PyResult<CompressionSettings> 
     })
 }
 
-/// How often clients may ask: of each rule the path, a number in so many seconds, the burst, and the field that tells clients apart.
+/// How often clients may ask: of each rule the path, a number in so many seconds, the burst, the field that tells clients apart, and the host.
 fn rate_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<RateRule>> {
-    let rules: Vec<(String, u32, f64, u32, String)> = settings.getattr("rate_limits")?.extract()?;
-    let made = rules.into_iter().map(|(path, count, window, burst, field)| RateRule {
+    let rules: Vec<(String, u32, f64, u32, String, String)> = settings.getattr("rate_limits")?.extract()?;
+    let made = rules.into_iter().map(|(path, count, window, burst, field, host)| RateRule {
+        host: HostPattern::new(&host),
         path: path.into_bytes(),
         count,
         window_us: (window * 1e6) as u64,
@@ -104,9 +106,10 @@ fn edge_of(settings: &Bound<'_, PyAny>) -> PyResult<EdgeSettings> {
     if from.is_none() {
         return Ok(EdgeSettings::default());
     }
-    let access: Vec<(String, String, bool)> = from.getattr("access")?.extract()?;
-    let access = access.into_iter().map(|(path, network, allows)| {
-        Ok(AccessRule { path: path.into_bytes(), network: network_of(&network)?, allows })
+    let access: Vec<(String, String, String, bool)> = from.getattr("access")?.extract()?;
+    let access = access.into_iter().map(|(host, path, network, allows)| {
+        let host = HostPattern::new(&host);
+        Ok(AccessRule { host, path: path.into_bytes(), network: network_of(&network)?, allows })
     });
     let pages: Vec<(u16, String, Vec<u8>)> = from.getattr("error_pages")?.extract()?;
     let pages = pages.into_iter().map(|(status, media_type, body)| ErrorPage {
@@ -139,21 +142,35 @@ fn edge_of(settings: &Bound<'_, PyAny>) -> PyResult<EdgeSettings> {
     })
 }
 
-/// How many requests of some paths run at once: of each limit the method, the path, the number, and the bounds of its queue.
+/// How many requests of some paths run at once: of each limit the method, the path, the number, the bounds of its queue, and the host.
 fn path_limits_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<PathLimit>> {
-    let limits: Vec<(String, String, usize, usize, f64)> = settings.getattr("path_limits")?.extract()?;
-    let made = limits.into_iter().map(|(method, path, count, queue_length, queue_seconds)| {
-        let rule = PathRule { method: method.into_bytes(), path: path.into_bytes() };
+    let limits: Vec<(String, String, usize, usize, f64, String)> =
+        settings.getattr("path_limits")?.extract()?;
+    let made = limits.into_iter().map(|(method, path, count, queue_length, queue_seconds, host)| {
+        let rule = path_rule(method, path, &host);
         Ok(PathLimit { rule, count, queue_length, queue_time: timeout_of(queue_seconds)? })
     });
     made.collect()
 }
 
-/// Which requests go before others: methods and paths.
+/// Which requests go before others: methods, paths and hosts.
 fn priority_paths_of(settings: &Bound<'_, PyAny>) -> PyResult<Vec<PathRule>> {
-    let rules: Vec<(String, String)> = settings.getattr("priority_paths")?.extract()?;
-    let made = rules.into_iter();
-    Ok(made.map(|(method, path)| PathRule { method: method.into_bytes(), path: path.into_bytes() }).collect())
+    let rules: Vec<(String, String, String)> = settings.getattr("priority_paths")?.extract()?;
+    Ok(rules.into_iter().map(|(method, path, host)| path_rule(method, path, &host)).collect())
+}
+
+fn path_rule(method: String, path: String, host: &str) -> PathRule {
+    PathRule { method: method.into_bytes(), host: HostPattern::new(host), path: path.into_bytes() }
+}
+
+/// What may change while a front runs.
+fn rules_of(settings: &Bound<'_, PyAny>) -> PyResult<Rules> {
+    Ok(Rules {
+        edge: edge_of(settings)?,
+        rate_limits: rate_limits_of(settings)?,
+        path_limits: path_limits_of(settings)?,
+        priority_paths: priority_paths_of(settings)?,
+    })
 }
 
 /// Which files are sent without the application, or where it names them.
@@ -522,6 +539,12 @@ impl Front {
         let memory = File::from(duplicate(memory)?);
         let end = FrontEnd::join(&memory, duplicate(socket)?, at_least_one(threads)?)?;
         handle.add_worker(WorkerLink { number: worker, pid, threads, end, request_limit });
+        Ok(())
+    }
+
+    /// Go on with other rules about requests and responses.
+    fn change_rules(&self, settings: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.started()?.change_rules(rules_of(settings)?);
         Ok(())
     }
 

@@ -1,15 +1,17 @@
-"""How a limit of rate is written: ``/login=5/m,burst=10,by=X-API-Key``. Pure."""
+"""How a limit of rate is written: ``/login=5/m,burst=10,by=X-API-Key``, for one host
+``api.example.com/=100/s``. Pure.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from pelton.config.path_rules import TOKEN
+from pelton.config.path_rules import HOST, TOKEN, host_of
 from pelton.exceptions import ConfigError
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_FORM = re.compile(r"(?P<path>/[^=?#]*)=(?P<count>[1-9][0-9]*)/(?P<unit>[a-z]+)(?P<rest>(?:,[^,]+)*)")
+_FORM = re.compile(HOST + r"?(?P<path>/[^=?#]*)=(?P<count>[1-9][0-9]*)/(?P<unit>[a-z]+)(?P<rest>(?:,[^,]+)*)")
 _TOKEN = re.compile(TOKEN)
 # What a 32-bit number holds; nobody means more.
 _MOST = 2**32 - 1
@@ -23,6 +25,7 @@ class Rate(NamedTuple):
     window: float
     burst: int
     field: str
+    host: str = ""
 
 
 def parse_rate(text: str) -> Rate:
@@ -47,4 +50,4 @@ def parse_rate(text: str) -> Rate:
             )
     if max(count, burst) > _MOST:
         raise ConfigError(f'"{text}" is more than can be counted.')
-    return Rate(found["path"], count, _SECONDS[found["unit"]], burst, field)
+    return Rate(found["path"], count, _SECONDS[found["unit"]], burst, field, host_of(found["host"]))

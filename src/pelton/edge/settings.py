@@ -1,7 +1,7 @@
 """What the settings about access, error pages and fields mean to the front.
 
-Owns their text forms: ``/admin=10.0.0.0/8``, ``503=down.html``, ``Name: value``. Reads the files of error
-pages. Pure otherwise; any thread.
+Owns their text forms: ``/admin=10.0.0.0/8`` (``admin.example.com/=10.0.0.0/8`` for one host),
+``503=down.html``, ``Name: value``. Reads the files of error pages. Pure otherwise; any thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pelton.config.path_rules import TOKEN
+from pelton.config.path_rules import HOST, TOKEN, host_of
 from pelton.exceptions import ConfigError
 from pelton.static.media_types import media_types
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # A page that explains an error is small; all of them stay in memory.
 MOST_PAGE_BYTES: Final = 1 << 20
 _TOKEN: Final = re.compile(TOKEN)
+_PLACE: Final = re.compile(rf"{HOST}?(?P<path>/[^?#%\s]*)")
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 # What says how a message is framed and how its connection goes on: the front decides those.
 _FRAMING: Final = frozenset(
@@ -48,7 +49,7 @@ _NAMING_FILES: Final = ("x-sendfile", "x-accel-redirect")
 class EdgeRules:
     """What the front reads, by the names that it knows."""
 
-    access: tuple[tuple[str, str, bool], ...]
+    access: tuple[tuple[str, str, str, bool], ...]
     maintenance_allow: str
     error_pages: tuple[tuple[int, str, bytes], ...]
     pages_for_application: bool
@@ -92,22 +93,30 @@ def front_edge(settings: Settings) -> EdgeRules:
     )
 
 
-def access_rules(allow: Iterable[str], deny: Iterable[str]) -> tuple[tuple[str, str, bool], ...]:
-    """Path, network and whether it may: the first that fits counts. Raises ConfigError."""
+def access_rules(allow: Iterable[str], deny: Iterable[str]) -> tuple[tuple[str, str, str, bool], ...]:
+    """Host, path, network and whether it may: the first that fits counts. Raises ConfigError."""
     rules = []
     for name, values in (("allow", allow), ("deny", deny)):
         for value in values:
-            path, equals, network = value.rpartition("=")
-            path = path if equals else "/"
-            if not path.startswith("/") or re.search(r"[?#%\s]", path):
+            place, equals, network = value.rpartition("=")
+            place = place if equals else "/"
+            found = _PLACE.fullmatch(place)
+            if found is None:
                 raise ConfigError(
-                    f'{name}: "{path}" is no path.', "Write for example /admin=10.0.0.0/8, or 10.0.0.0/8."
+                    f'{name}: "{place}" is no path.',
+                    "Write for example /admin=10.0.0.0/8, admin.example.com/=10.0.0.0/8, or 10.0.0.0/8.",
                 )
             text, width = _network(name, network)
-            rules.append((path.rstrip("/") or "/", text, name == "allow", width))
-    # The longest path, there the narrowest network; of two that are alike the one that allows.
-    rules.sort(key=lambda rule: (-len(rule[0]), -rule[3], not rule[2]))
-    return tuple(rule[:3] for rule in rules)
+            path = found["path"].rstrip("/") or "/"
+            rules.append((host_of(found["host"]), path, text, name == "allow", width))
+    # The longest path, there a named host before a pattern before any, there the narrowest network; of two
+    # that are alike the one that allows.
+    rules.sort(key=lambda rule: (-len(rule[1]), _rank(rule[0]), -rule[4], not rule[3]))
+    return tuple(rule[:4] for rule in rules)
+
+
+def _rank(host: str) -> tuple[bool, bool, int]:
+    return not host, host.startswith("*."), -len(host)
 
 
 def _network(name: str, text: str) -> tuple[str, int]:

@@ -23,7 +23,7 @@ from pelton.diagnostics.report_log import ReportLog
 from pelton.diagnostics.socket_owners import are_hidden, owners
 from pelton.exceptions import ConfigError, PeltonError
 from pelton.front.notices import heed, surviving
-from pelton.front.settings import front_settings
+from pelton.front.settings import front_rules, front_settings, with_rules
 from pelton.logs.access import open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
 from pelton.net.opened import Opened
@@ -165,6 +165,8 @@ class _Front:
                     self._certificates.read_again("SIGHUP")
             case "change_logs":
                 self._change_logs({name: fields[name] for name in LOG_SETTINGS})
+            case "change_rules":
+                self._change_rules(message)
             case other:
                 self._log.write(f"The supervisor says something unknown: {other!r}.")
 
@@ -200,6 +202,18 @@ class _Front:
         with contextlib.suppress(PeltonError):
             # The supervisor has said what is wrong.
             change_logs(before, self._settings)
+
+    def _change_rules(self, message: Message) -> None:
+        try:
+            (memory,) = message.descriptors
+            told = os.pread(memory, os.fstat(memory).st_size, 0)
+            changed = with_rules(self._settings, told)
+            self._front.change_rules(front_rules(changed))
+            self._settings = changed
+        except (PeltonError, OSError, ValueError) as error:
+            self._log.write(f"The rules about requests stay as they were: {error}")
+        finally:
+            message.close()
 
     def _pass_on(self) -> None:
         """Runs on "pelton-notices"."""

@@ -6,10 +6,14 @@ thread.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, Final
 
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import self_call_of
+from pelton.edge.settings import front_edge
 from pelton.logs.statsd import front_statsd
 from pelton.net.opened import Opened
 from pelton.reloader.waiting_room import waiting_room
@@ -32,3 +36,30 @@ def front_settings(settings: Settings, opened: Opened) -> Settings:
         edge_rules=opened.rules,
         compression=compression_of(settings),
     )
+
+
+# The rules that a running front takes over on a reload.
+RULES: Final = (
+    "allow", "deny", "maintenance_allow", "error_page", "error_page_for_application", "security_headers",
+    "response_header", "response_header_remove", "request_header_remove", "canonical_host", "rate_limit",
+    "limit_path", "priority_path",
+)  # fmt: skip
+
+
+def told_rules(settings: Settings) -> bytes:
+    """The rules as one process tells another. There may be thousands of networks among them."""
+    return json.dumps({name: getattr(settings, name) for name in RULES}).encode()
+
+
+def with_rules(settings: Settings, told: bytes) -> Settings:
+    """The settings with rules that were told. Raises ConfigError where a page cannot be read (any more)."""
+    said: Mapping[str, Any] = json.loads(told)
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in said.items()
+    }
+    return replace(settings, **values)
+
+
+def front_rules(settings: Settings) -> Settings:
+    """For a running front: only what it takes over is right. Raises ConfigError."""
+    return replace(settings, edge_rules=front_edge(settings))

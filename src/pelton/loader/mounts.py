@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from pelton.config.path_rules import HOST, host_of
 from pelton.exceptions import ConfigError
 from pelton.loader.target import Target, parse_target
 
 _FORMS: Final = (
     "Write MODULE[:APP]=PLACE with a path, a host or both: shop=/shop or admin:app=admin.example.com."
 )
-_HOST: Final = r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]"
-_PLACE: Final = re.compile(rf"(?P<host>(?:{_HOST})(?::[0-9]+)?)?(?P<path>/[^?#\s]*)?")
+_PLACE: Final = re.compile(rf"{HOST}?(?P<path>/[^?#\s]*)?")
 _NOT_FOUND: Final = b"No application is mounted here.\n"
 
 
@@ -89,7 +89,7 @@ def _split(word: str) -> tuple[str, Place] | None:
     if found is None:
         return None
     path = (found["path"] or "").rstrip("/")
-    return target, Place((found["host"] or "").lower().rstrip("."), path)
+    return target, Place(host_of(found["host"]), path)
 
 
 def _mount(word: str) -> Mount:
@@ -162,8 +162,9 @@ class _Host(NamedTuple):
 
 
 def _name_and_port(host: str) -> tuple[str, str]:
+    # The front compares hosts of its rules in the same way (`crates/front/src/edge/hosts.rs`).
     name, colon, port = host.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or (port and not port.isdigit()):
         name, port = host, ""
     return name.rstrip("."), port
 

@@ -18,6 +18,7 @@ from pelton.config.settings import Settings
 from pelton.config.worker_kinds import kind_of
 from pelton.diagnostics.kernel_view import kernel_view
 from pelton.exceptions import PeltonError
+from pelton.front.settings import told_rules
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS
 from pelton.net.opened import Opened
@@ -59,6 +60,8 @@ class Performer:
         # that fails leaves the old code with the old ones.
         self._by_generation: dict[int, Settings] = {}
         self._hooks = hooks_of(settings)
+        # Whether a new front has to be told of others than those that it starts with.
+        self._rules_have_changed = False
         self._opened = opened
         self._signals = signals
         self._happened = happened
@@ -150,10 +153,29 @@ class Performer:
                 listener.close()
 
     def change_settings(self, settings: Settings) -> None:
-        """Start the next generation with these. The front is told where messages go, and keeps the rest."""
-        self._settings = settings
+        """Start the next generation with these. The front is told where messages go and which rules hold, and
+        keeps the rest.
+        """
+        before, self._settings = self._settings, settings
         self._hooks = hooks_of(settings)
         self._tell_front({"do": "change_logs", **{name: getattr(settings, name) for name in LOG_SETTINGS}})
+        # Also where only an error page's file has changed: the setting is the same then.
+        if settings.error_page or told_rules(before) != told_rules(settings):
+            self._rules_have_changed = True
+            self._tell_rules()
+
+    def _tell_rules(self) -> None:
+        memory = -1
+        try:
+            memory = os.memfd_create("pelton-rules", os.MFD_CLOEXEC)
+            with open(memory, "wb", closefd=False) as file:
+                file.write(told_rules(self._settings))
+            self._tell_front({"do": "change_rules"}, (memory,))
+        except OSError as error:
+            LOGGER.error("reload: the front cannot be told of its rules: %s", error)
+        finally:
+            if memory >= 0:
+                os.close(memory)
 
     def _settings_of(self, generation: int) -> Settings:
         return self._by_generation.setdefault(generation, self._settings)
@@ -185,6 +207,8 @@ class Performer:
         if self._fork(front, child, theirs, lambda error: ev.FrontExited(_unstarted(error))):
             assert front.pid is not None
             self._happened(ev.FrontForked(front.pid))
+            if self._rules_have_changed:
+                self._tell_rules()
         else:
             front.close()
             self.children.front = None

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from pelton.config.settings import TABLE, Settings
 from pelton.config.worker_kinds import kind_of
+from pelton.edge.settings import front_edge
 from pelton.exceptions import PeltonError
 from pelton.logs.setup import change_logs
 from pelton.observe.runtime import with_own_socket
@@ -39,6 +40,8 @@ class Rereading:
                 # One process is another program.
                 after = replace(after, workers=before.workers)
             kind_of(after)
+            # Only to know that it can be done: the front reads error pages itself.
+            front_edge(after)
             change_logs(before, after)
         except (PeltonError, OSError, SystemExit) as error:
             # A config file is a program, and one that wants to end must not end this one.

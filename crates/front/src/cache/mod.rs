@@ -1,17 +1,21 @@
 //! The response cache: kept responses, and the fetches that are under way.
 //!
-//! What may be kept and reused decides `pelton_http::caching`; the memory is `store`; what watches responses is `recorder`; how
-//! requests meet it is `event_loop/caching`. Runs on the front's thread.
+//! What may be kept and reused decides `pelton_http::caching`; the memory is `store`; what watches responses are `recorder` and
+//! `watchers`; how requests meet it is `event_loop/caching`. Runs on the front's thread.
 
 use std::collections::HashMap;
 
-use crate::cache::recorder::{FetchId, Inbox};
+use crate::cache::entry::Entry;
+use crate::cache::news::{FetchId, Inbox};
 use crate::cache::store::Store;
 use crate::exchange::ExchangeId;
 
+pub(crate) mod entry;
+pub(crate) mod news;
 pub(crate) mod page_ranges;
 pub(crate) mod recorder;
 pub(crate) mod store;
+pub(crate) mod watchers;
 
 /// Targets whose last response could not be kept: nobody waits for another one's then.
 const MOST_PASSED: usize = 4096;
@@ -32,6 +36,18 @@ pub(crate) struct Cache {
     fetches: HashMap<Box<[u8]>, Fetch>,
     serials: u64,
     passed: HashMap<Box<[u8]>, u64>,
+    outdated: Outdated,
+}
+
+/// What was changed or purged while fetches were under way: what those bring may be from before that.
+#[derive(Debug, Default)]
+struct Outdated {
+    /// Fetches that have not ended; with the last of them all this is forgotten.
+    under_way: usize,
+    /// The last fetch of a target that had begun.
+    targets: HashMap<Box<[u8]>, u64>,
+    /// The same of all of them.
+    all: u64,
 }
 
 impl Cache {
@@ -43,6 +59,34 @@ impl Cache {
             fetches: HashMap::new(),
             serials: 0,
             passed: HashMap::new(),
+            outdated: Outdated::default(),
+        }
+    }
+
+    /// Forgets what is kept under a target, and keeps nothing of what is fetched of it now; gives how much was kept.
+    pub(crate) fn purge_target(&mut self, target: &[u8]) -> usize {
+        let outdated = &mut self.outdated;
+        if outdated.under_way > 0 {
+            if outdated.targets.len() >= MOST_PASSED {
+                outdated.targets.clear();
+                outdated.all = self.serials;
+            }
+            outdated.targets.insert(target.into(), self.serials);
+        }
+        self.store.purge_target(target)
+    }
+
+    /// The store, for forgetting more than one target: nothing of what is fetched now is kept.
+    pub(crate) fn purge(&mut self) -> &mut Store {
+        self.outdated.all = self.serials;
+        &mut self.store
+    }
+
+    /// Keeps what a fetch has brought, unless it was changed or purged meanwhile.
+    pub(crate) fn keep(&mut self, fetch: &FetchId, entry: Entry) {
+        let outdated = self.outdated.targets.get(&fetch.target).copied().unwrap_or_default();
+        if fetch.serial > outdated.max(self.outdated.all) {
+            self.store.insert(entry);
         }
     }
 
@@ -63,6 +107,7 @@ impl Cache {
     /// A fetch begins. Its end is told through the inbox, whatever happens.
     pub(crate) fn begin_fetch(&mut self, target: &[u8], key: Box<[u8]>) -> FetchId {
         self.serials += 1;
+        self.outdated.under_way += 1;
         let serial = self.serials;
         self.fetches.entry(key.clone()).or_insert(Fetch { serial, waiters: Vec::new() });
         FetchId { target: target.into(), key, serial }
@@ -86,6 +131,10 @@ impl Cache {
 
     /// The fetch has ended; gives who has waited for it.
     pub(crate) fn end_fetch(&mut self, fetch: &FetchId) -> Vec<ExchangeId> {
+        self.outdated.under_way = self.outdated.under_way.saturating_sub(1);
+        if self.outdated.under_way == 0 {
+            self.outdated.targets = HashMap::new();
+        }
         match self.fetches.get(&fetch.key) {
             Some(present) if present.serial == fetch.serial => {
                 self.fetches.remove(&fetch.key).map(|fetch| fetch.waiters).unwrap_or_default()

@@ -1,11 +1,11 @@
-//! What watches a response on its way from the application: it is recorded for the cache, or a kept one takes its place.
+//! What records a response on its way from the application for the cache, or puts a kept one into its place.
 //!
 //! Owns the decision at the head, and the copy of the body. What came of it is told through the cache's inbox, which the event loop
 //! reads in the same turn; a recorder that is dropped before the end says so, too. Runs on the front's thread.
 
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use pelton_http::Known;
 use pelton_http::caching::status::{CacheStatus, Forwarded, write_cache_status};
 use pelton_http::caching::{
     Age, Lifetime, RequestDirectives, Response, Selection, Storable, may_store, stands_in,
@@ -13,54 +13,12 @@ use pelton_http::caching::{
 };
 use pelton_http::conditions::{Outcome, Validators, date, evaluate};
 use pelton_http::header_policy::{list_members, parse_content_length};
-use pelton_http::{ContentCoding, Known};
 
-use crate::cache::store::{Coded, Entry, EntryId};
-use crate::compression::PADDING;
+use crate::cache::entry::{Entry, OwnField};
+use crate::cache::news::{FetchId, Inbox, News};
+use crate::cache::store::EntryId;
 use crate::memory;
 use crate::response::filters::{Filter, Head};
-
-/// A field with its own memory.
-pub(crate) type OwnField = (Box<[u8]>, Box<[u8]>);
-
-/// What became of a fetch.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// It may be kept.
-    Stored { fetch: FetchId, entry: Box<Entry> },
-    /// What is kept is still right, with another head.
-    Validated { fetch: FetchId, id: EntryId, fields: Vec<OwnField>, lifetime: Lifetime, age: Age },
-    /// It may not be kept; neither may what it was to take the place of, if that is named.
-    NotStored { fetch: FetchId, outdated: Option<EntryId> },
-    /// It has no end, or none that anybody will see.
-    Abandoned { fetch: FetchId },
-    /// This is what a kept response has become by compression.
-    Coded { id: EntryId, coding: ContentCoding, coded: Coded },
-    /// A request has changed what is kept under these targets.
-    Changed { targets: Vec<Box<[u8]>> },
-}
-
-/// Names one fetch: its target, what it is told apart by (`Cache::key`), and a number unlike those of others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FetchId {
-    pub(crate) target: Box<[u8]>,
-    pub(crate) key: Box<[u8]>,
-    pub(crate) serial: u64,
-}
-
-/// Where news waits for the event loop.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Inbox(Arc<Mutex<Vec<News>>>);
-
-impl Inbox {
-    fn post(&self, news: News) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(news);
-    }
-
-    pub(crate) fn take(&self) -> Vec<News> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// What of a request decides about its response.
 #[derive(Debug)]
@@ -329,120 +287,5 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         let fetch = self.fetch.clone();
         self.tell(News::Abandoned { fetch });
-    }
-}
-
-/// Watches the response to a request that changes something: if it succeeds, what is kept is wrong (RFC 9111 section 4.4).
-#[derive(Debug)]
-pub(crate) struct Invalidator {
-    pub(crate) inbox: Inbox,
-    pub(crate) target: Box<[u8]>,
-    /// Scheme and authority, as keys begin.
-    pub(crate) origin: Box<[u8]>,
-}
-
-impl Filter for Invalidator {
-    fn head(&mut self, head: &mut Head<'_>) -> bool {
-        if head.status < 200 {
-            return false;
-        }
-        say_forwarded(head, Forwarded::Method);
-        if (200..400).contains(&head.status) {
-            let mut targets = vec![self.target.clone()];
-            for name in [&b"location"[..], b"content-location"] {
-                if let Some(path) = head.find(name).and_then(|value| self.path_of(value)) {
-                    targets.push([&*self.origin, path].concat().into());
-                }
-            }
-            self.inbox.post(News::Changed { targets });
-        }
-        false
-    }
-}
-
-impl Invalidator {
-    /// The path of a reference to the same origin; others are none of this request's business.
-    fn path_of<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
-        let path = value.strip_prefix(&*self.origin).unwrap_or(value);
-        (path.starts_with(b"/") && !path.starts_with(b"//")).then_some(path)
-    }
-}
-
-/// Says why the cache had no part in a response, and hides what is meant for it only.
-#[derive(Debug)]
-pub(crate) struct Bypass(pub(crate) Forwarded);
-
-impl Filter for Bypass {
-    fn head(&mut self, head: &mut Head<'_>) -> bool {
-        if head.status >= 200 {
-            say_forwarded(head, self.0);
-        }
-        false
-    }
-}
-
-fn say_forwarded(head: &mut Head<'_>, why: Forwarded) {
-    let mut value = Vec::new();
-    write_cache_status(&mut value, &CacheStatus { forwarded: Some(why), ..CacheStatus::default() });
-    head.remove(b"cache-tag");
-    head.fields.push((b"Cache-Status"[..].into(), value.into()));
-}
-
-/// Lets nothing of a body pass: nobody reads it. `Recorder` stands before it.
-#[derive(Debug)]
-pub(crate) struct Unread {
-    /// The other end of the connection; closed with the exchange.
-    pub(crate) _other_end: OwnedFd,
-}
-
-impl Filter for Unread {
-    fn head(&mut self, head: &mut Head<'_>) -> bool {
-        head.remove(b"content-length");
-        head.known_length = None;
-        true
-    }
-
-    fn body(&mut self, _piece: &[u8], _out: &mut Vec<u8>) {}
-}
-
-/// Watches a kept response on its way through the compression, so that the next client gets what comes out of it now.
-#[derive(Debug)]
-pub(crate) struct Capture {
-    pub(crate) inbox: Inbox,
-    pub(crate) id: EntryId,
-    pub(crate) coding: ContentCoding,
-    pub(crate) most_bytes: usize,
-    pub(crate) fields: Vec<OwnField>,
-    /// None once it is too large.
-    pub(crate) body: Option<Vec<u8>>,
-}
-
-impl Filter for Capture {
-    fn head(&mut self, head: &mut Head<'_>) -> bool {
-        let is_coded = head.find(b"content-encoding") == Some(self.coding.name().as_bytes());
-        if !is_coded || head.status == 304 {
-            return false;
-        }
-        // What is another one for each response.
-        let kept = head.fields.iter().filter(|(name, _)| {
-            [&b"age"[..], b"cache-status", PADDING].iter().all(|one| !name.eq_ignore_ascii_case(one))
-        });
-        self.fields = kept.map(|(name, value)| (name.as_ref().into(), value.as_ref().into())).collect();
-        true
-    }
-
-    fn body(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        match &mut self.body {
-            Some(body) if body.len() + piece.len() <= self.most_bytes => body.extend_from_slice(piece),
-            _ => self.body = None,
-        }
-        out.extend_from_slice(piece);
-    }
-
-    fn end(&mut self, _out: &mut Vec<u8>) {
-        if let Some(body) = self.body.take() {
-            let coded = Coded { fields: std::mem::take(&mut self.fields), body: body.into() };
-            self.inbox.post(News::Coded { id: self.id, coding: self.coding, coded });
-        }
     }
 }

@@ -6,69 +6,18 @@
 //! Eviction is second chance: entries leave in the order in which they came, but one that was used since it came to the head of the
 //! queue goes to the end once more. A hit costs one flag, no list is mended.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use pelton_http::ContentCoding;
-use pelton_http::caching::{Age, Lifetime, Selection};
+use pelton_http::caching::{Age, Lifetime};
 use slab::Slab;
 
-use crate::cache::recorder::OwnField;
+use crate::cache::entry::{Coded, Entry, OwnField};
 
-/// What an entry costs beside its texts, roughly: its own size, its places in the tables and in the queue.
-const ENTRY_BYTES: usize = 384;
 /// Kept responses to one target. Each lookup looks at all of them, and a client can choose the fields that they differ in.
 const MOST_VARIANTS: usize = 16;
 /// Tags of one response that count.
 const MOST_TAGS: usize = 64;
-
-/// A kept response as it left when it had been compressed.
-#[derive(Clone, Debug)]
-pub(crate) struct Coded {
-    pub(crate) fields: Vec<OwnField>,
-    pub(crate) body: Arc<[u8]>,
-}
-
-impl Coded {
-    fn bytes(&self) -> usize {
-        bytes_of(&self.fields) + self.body.len()
-    }
-}
-
-fn bytes_of(fields: &[OwnField]) -> usize {
-    fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
-}
-
-/// One kept response.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// Scheme, authority, path and query.
-    pub(crate) target: Box<[u8]>,
-    pub(crate) selection: Selection,
-    pub(crate) status: u16,
-    /// Names and values, without those that concern one connection only.
-    pub(crate) fields: Vec<OwnField>,
-    pub(crate) body: Arc<[u8]>,
-    /// By the number of the coding; each is made by the first client that wants it.
-    pub(crate) coded: [Option<Coded>; 3],
-    pub(crate) lifetime: Lifetime,
-    pub(crate) age: Age,
-    pub(crate) tags: Vec<Box<[u8]>>,
-}
-
-impl Entry {
-    fn bytes(&self) -> usize {
-        let fields = bytes_of(&self.fields) + self.coded.iter().flatten().map(Coded::bytes).sum::<usize>();
-        let tags: usize = self.tags.iter().map(|tag| 2 * tag.len() + 64).sum();
-        ENTRY_BYTES + 2 * self.target.len() + self.selection.bytes() + fields + self.body.len() + tags
-    }
-
-    /// The first field of this name.
-    #[cfg(test)]
-    pub(crate) fn field(&self, name: &[u8]) -> Option<&[u8]> {
-        self.fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
-    }
-}
 
 struct Kept {
     entry: Entry,
@@ -102,7 +51,8 @@ pub(crate) struct Store {
     serials: u64,
     kept: Slab<Kept>,
     by_target: HashMap<Box<[u8]>, Vec<usize>>,
-    by_tag: HashMap<Box<[u8]>, Vec<usize>>,
+    /// Sets, for one tag may be on every page.
+    by_tag: HashMap<Box<[u8]>, HashSet<usize>>,
     queue: VecDeque<EntryId>,
     evicted: u64,
 }
@@ -191,7 +141,7 @@ impl Store {
         let id = EntryId { place: self.kept.vacant_key(), serial: self.serials };
         self.by_target.entry(entry.target.clone()).or_default().push(id.place);
         for tag in &entry.tags {
-            self.by_tag.entry(tag.clone()).or_default().push(id.place);
+            self.by_tag.entry(tag.clone()).or_default().insert(id.place);
         }
         self.kept.insert(Kept { entry, bytes, used: false, serial: id.serial });
         self.used += bytes;
@@ -235,7 +185,7 @@ impl Store {
 
     /// Forgets all that has a tag.
     pub(crate) fn purge_tag(&mut self, tag: &[u8]) -> usize {
-        let places = self.by_tag.get(tag).cloned().unwrap_or_default();
+        let places: Vec<_> = self.by_tag.remove(tag).unwrap_or_default().into_iter().collect();
         self.remove_all(&places)
     }
 
@@ -284,9 +234,19 @@ impl Store {
     fn remove(&mut self, place: usize) {
         let Some(kept) = self.kept.try_remove(place) else { return };
         self.used -= kept.bytes;
-        forget(&mut self.by_target, &kept.entry.target, place);
+        if let Some(places) = self.by_target.get_mut(&kept.entry.target) {
+            places.retain(|other| *other != place);
+            if places.is_empty() {
+                self.by_target.remove(&kept.entry.target);
+            }
+        }
         for tag in &kept.entry.tags {
-            forget(&mut self.by_tag, tag, place);
+            if let Some(places) = self.by_tag.get_mut(tag) {
+                places.remove(&place);
+                if places.is_empty() {
+                    self.by_tag.remove(tag);
+                }
+            }
         }
         // Its place in the queue is passed over when its turn comes; but purges must not let the queue grow.
         if self.queue.len() > 64 && self.queue.len() > 2 * self.kept.len() {
@@ -296,17 +256,12 @@ impl Store {
     }
 }
 
-fn forget(table: &mut HashMap<Box<[u8]>, Vec<usize>>, key: &[u8], place: usize) {
-    if let Some(places) = table.get_mut(key) {
-        places.retain(|other| *other != place);
-        if places.is_empty() {
-            table.remove(key);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use pelton_http::caching::Selection;
+
     use super::*;
 
     fn entry(target: &str, language: &str, body: usize, tags: &[&str]) -> Entry {
@@ -379,6 +334,17 @@ mod tests {
         assert_eq!((store.purge_tag(b"front"), store.len()), (1, 1));
         assert_eq!((store.purge_where(|target| target.starts_with(b"/c")), store.used()), (1, 0));
         assert!(store.by_tag.is_empty() && store.by_target.is_empty());
+    }
+
+    #[test]
+    fn one_tag_on_all_pages_costs_no_walk_for_each() {
+        let mut store = Store::new(100 << 20);
+        for number in 0..100_000 {
+            // With a walk over all of them for each page this would take minutes.
+            store.insert(entry(&format!("/{number}"), "", 1, &["shop", "shop"])).unwrap();
+        }
+        let count = store.len();
+        assert_eq!((store.purge_tag(b"shop"), store.len(), store.used()), (count, 0, 0));
     }
 
     #[test]

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use pelton_http::target::percent_decode;
 use pelton_http::{TrustedProxies, media};
 
+use crate::edge::hosts::HostPattern;
 use crate::event_loop::upload::lies_below;
 use crate::response::filters::{Filter, Head};
+
+pub mod hosts;
 
 /// All of them; see the settings table for the meaning of each.
 #[derive(Clone, Debug, Default)]
 pub struct EdgeSettings {
-    /// Who may ask for what: the longest path first, for each the narrowest network first. The first that fits counts.
+    /// Who may ask for what: the longest path first, there the named host, there the narrowest network. The first that fits counts.
     pub access: Vec<AccessRule>,
     /// Who is served as usual while all others are told to come again later.
     pub maintenance_allow: TrustedProxies,
@@ -33,6 +36,8 @@ pub struct EdgeSettings {
 /// Whether a network may ask for a path.
 #[derive(Clone, Debug)]
 pub struct AccessRule {
+    /// For these hosts.
+    pub host: HostPattern,
     /// It holds for this path and all below.
     pub path: Vec<u8>,
     /// One network, or everybody.
@@ -69,14 +74,15 @@ impl EdgeSettings {
         !self.access.is_empty() || !self.hidden_fields.is_empty() || !self.canonical_host.is_empty()
     }
 
-    /// Whether a client may ask for a path. None for a client is one without an address.
-    pub(crate) fn allows(&self, path: &[u8], client: Option<IpAddr>) -> bool {
+    /// Whether a client may ask for a path of a host. None for a client is one without an address.
+    pub(crate) fn allows(&self, host: &[u8], path: &[u8], client: Option<IpAddr>) -> bool {
         if self.access.is_empty() {
             return true;
         }
         let path = normal(path);
         let mut names_allowed = false;
-        for rule in self.access.iter().filter(|rule| lies_below(&rule.path, &path)) {
+        let holds = |rule: &&AccessRule| lies_below(&rule.path, &path) && rule.host.fits(host);
+        for rule in self.access.iter().filter(holds) {
             if rule.network.trusts(client) {
                 return rule.allows;
             }
@@ -110,7 +116,7 @@ impl EdgeSettings {
 
 /// A path as applications may understand it: decoded, without empty and dot segments. Who may not have `/admin` shall not get it by another
 /// spelling.
-fn normal(path: &[u8]) -> Vec<u8> {
+pub(crate) fn normal(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
     percent_decode(path, &mut decoded);
     let mut segments: Vec<&[u8]> = Vec::new();
@@ -200,12 +206,14 @@ mod tests {
 
     fn rule(path: &str, network: &str, allows: bool) -> AccessRule {
         let network = TrustedProxies::parse(network).unwrap();
-        AccessRule { path: path.as_bytes().to_vec(), network, allows }
+        let (host, path) = path.split_at(path.find('/').unwrap());
+        AccessRule { host: HostPattern::new(host), path: path.as_bytes().to_vec(), network, allows }
     }
 
     fn allows(rules: &[AccessRule], path: &str, client: &str) -> bool {
         let edge = EdgeSettings { access: rules.to_vec(), ..EdgeSettings::default() };
-        edge.allows(path.as_bytes(), client.parse().ok())
+        let (host, path) = path.split_at(path.find('/').unwrap_or_default());
+        edge.allows(host.as_bytes(), path.as_bytes(), client.parse().ok())
     }
 
     #[test]
@@ -226,6 +234,27 @@ mod tests {
             ("/admin", "192.0.2.1", false),
             ("/admin", "a unix socket", false),
             ("/", "a unix socket", true),
+        ] {
+            assert_eq!(allows(&rules, path, client), allowed, "{path} {client}");
+        }
+    }
+
+    #[test]
+    fn a_rule_for_a_host_holds_there_only() {
+        let rules = [
+            rule("/inner", "*", false),
+            rule("admin.example/", "10.0.0.0/8", true),
+            rule("/", "192.0.2.0/24", false),
+        ];
+        for (path, client, allowed) in [
+            ("admin.example/", "10.0.0.1", true),
+            ("ADMIN.example.:443/x", "10.0.0.1", true),
+            ("ADMIN.example.:443/x", "8.8.8.8", false),
+            ("www.example/", "8.8.8.8", true),
+            ("/", "8.8.8.8", true),
+            // The longer path counts, whoever the host is.
+            ("admin.example/inner", "10.0.0.1", false),
+            ("www.example/", "192.0.2.1", false),
         ] {
             assert_eq!(allows(&rules, path, client), allowed, "{path} {client}");
         }

@@ -18,12 +18,16 @@ const VARIABLE: &[u8] = b"pelton.rate";
 impl EventLoop {
     /// Counts the request whose head is in `self.head`; true: it is one too many, and has its response.
     pub(crate) fn limit_rate(&mut self, id: ExchangeId, client: &Peer, bytes: &[u8]) -> bool {
+        if self.settings.rate_limits.is_empty() {
+            return false;
+        }
+        let host = self.seen_as(id, bytes).host;
         let head = &self.head;
         let field = |name: &[u8]| {
             let found = head.fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(name));
             found.map(|field| field.value.of(bytes))
         };
-        let spent = self.rate_limits.spend(head.path.of(bytes), client, field, self.turn_us);
+        let spent = self.rate_limits.spend((host, head.path.of(bytes)), client, field, self.turn_us);
         let Some((spender, rule, verdict)) = spent else { return false };
         let Verdict::Limited { retry_us, reset_us, .. } = verdict else {
             if let Some(exchange) = self.exchanges.get_mut(id) {
@@ -32,6 +36,7 @@ impl EventLoop {
             return false;
         };
         let path = String::from_utf8_lossy(&rule.path).replace(['"', '\\'], "");
+        let path = format!("{}{path}", rule.host.text());
         let mut fields = vec![
             ("Retry-After", seconds(retry_us).max(1).to_string()),
             ("RateLimit-Policy", format!("\"{path}\";q={};w={}", rule.count, seconds(rule.window_us).max(1))),

@@ -11,11 +11,25 @@ use pelton_http::{Known, Version};
 use crate::event_loop::EventLoop;
 use crate::exchange::{Asked, ExchangeId};
 use crate::response::own::{Part, Response};
+use crate::settings::Rules;
 use crate::transport::peer::Peer;
 
 impl EventLoop {
-    /// Whether requests are looked at before the application has them.
+    /// Other rules hold from now on. What clients have spent stays on their account where the rule is the same; what runs or waits for a path goes on.
+    pub(crate) fn change_rules(&mut self, rules: Rules) {
+        let Rules { edge, rate_limits, path_limits, priority_paths } = rules;
+        self.rate_limits.change(&rate_limits);
+        self.dispatch.paths.change(&path_limits, &priority_paths);
+        self.settings.edge = edge;
+        self.settings.rate_limits = rate_limits;
+        self.settings.path_limits = path_limits;
+        self.settings.priority_paths = priority_paths;
+        self.decide_edge();
+    }
+
+    /// Whether requests are looked at before the application has them, and what is kept of them.
     pub(crate) fn decide_edge(&mut self) {
+        self.keeps_asked = !self.named_files.is_idle() || !self.settings.edge.error_pages.is_empty();
         self.has_edge = self.settings.cache_bytes > 0
             || !self.settings.rate_limits.is_empty()
             || self.settings.edge.concerns_requests()
@@ -31,7 +45,7 @@ impl EventLoop {
         bytes: &[u8],
         changed: &mut Vec<u8>,
     ) -> bool {
-        if let Some(response) = self.turn_away(client, bytes) {
+        if let Some(response) = self.turn_away(id, client, bytes) {
             self.respond(id, response);
             return true;
         }
@@ -52,7 +66,7 @@ impl EventLoop {
             // Also what comes from the cache is compressed on its way.
             self.add_compression(id, bytes);
             let head = if changed.is_empty() { bytes.to_vec() } else { changed.clone() };
-            if self.look_in_cache(id, client.is_tls, &head, changed) {
+            if self.look_in_cache(id, &head, changed) {
                 return true;
             }
         }
@@ -61,11 +75,12 @@ impl EventLoop {
     }
 
     /// Why a request is not for this server, this client or this time; None where it is.
-    fn turn_away(&self, client: &Peer, bytes: &[u8]) -> Option<Response> {
+    fn turn_away(&self, id: ExchangeId, client: &Peer, bytes: &[u8]) -> Option<Response> {
         let edge = &self.settings.edge;
         let address = client.address.map(|(ip, _)| ip);
         let received_whole = self.head.length.is_empty();
-        if !edge.allows(self.head.path.of(bytes), address) {
+        let seen = self.seen_as(id, bytes);
+        if !edge.allows(seen.host, self.head.path.of(bytes), address) {
             self.shared.counters.requests_forbidden.up();
             return Some(Response::text(403, "This is not for your network.", received_whole));
         }
@@ -74,15 +89,14 @@ impl EventLoop {
             let text = "The site is being worked on. Try again later.";
             return Some(self.with_retry_after(Response::text(503, text, received_whole)));
         }
-        let authority = self.head.authority.of(bytes);
-        if edge.canonical_host.is_empty() || authority.is_empty() || is_same_host(authority, edge) {
+        if edge.canonical_host.is_empty() || seen.host.is_empty() || is_same_host(seen.host, edge) {
             return None;
         }
-        let scheme: &[u8] = if client.is_tls { b"https://" } else { b"http://" };
+        let scheme: &[u8] = if seen.is_https { b"https://" } else { b"http://" };
         let (path, query) = (self.head.path.of(bytes), self.head.query.of(bytes));
         let path: &[u8] = if path.starts_with(b"/") { path } else { b"/" };
         let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
-        let address = [scheme, edge.canonical_host.as_bytes(), path, mark, query].concat();
+        let address = [scheme, edge.canonical_host.as_bytes(), seen.prefix, path, mark, query].concat();
         self.shared.counters.redirects.up();
         let text = format!("This is at {}", String::from_utf8_lossy(&address));
         let mut response = Response::text(308, &text, received_whole);

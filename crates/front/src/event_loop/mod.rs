@@ -274,7 +274,7 @@ impl EventLoop {
             saturation: Saturation::new(settings.processors),
             load_watched_at: None,
             has_edge: false,
-            keeps_asked: !named_files.is_idle() || !settings.edge.error_pages.is_empty(),
+            keeps_asked: false,
             in_maintenance: false,
             cache: (settings.cache_bytes > 0).then(|| Cache::new(settings.cache_bytes)),
             rate_limits: RateLimits::new(&settings.rate_limits),
@@ -375,6 +375,7 @@ impl EventLoop {
         due: &mut Vec<usize>,
     ) -> bool {
         self.read_clocks();
+        self.keep_history();
         self.follow_orders();
         for event in events {
             self.on_event(event);

@@ -55,6 +55,7 @@ impl EventLoop {
                 Order::Encrypt(encryption) => self.encryption = Some(encryption),
                 Order::SetChallenges(challenges) => self.challenges = challenges,
                 Order::Respond(number, told) => self.tell_admin(number, told),
+                Order::ChangeRules(rules) => self.change_rules(*rules),
             }
         }
     }

@@ -369,8 +369,11 @@ impl EventLoop {
     /// Hands on a request whose head is in `self.head`.
     #[inline]
     pub(crate) fn submit(&mut self, id: ExchangeId, bytes: &[u8], load: Load<'_>) {
-        if self.dispatch.paths.has_first() && self.dispatch.class_of(&self.head, bytes).is_first {
-            self.make_way();
+        if self.dispatch.paths.has_first() {
+            let host = self.seen_as(id, bytes).host;
+            if self.dispatch.class_of(&self.head, host, bytes).is_first {
+                self.make_way();
+            }
         }
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };
@@ -390,8 +393,11 @@ impl EventLoop {
     /// The collected request is complete.
     pub(crate) fn dispatch_pending(&mut self, id: ExchangeId) {
         if self.dispatch.paths.has_first()
-            && let Some(pending) = self.exchanges.get(id).and_then(|exchange| exchange.pending.as_ref())
-            && self.dispatch.class_of(&pending.head, &pending.bytes).is_first
+            && let Some(exchange) = self.exchanges.get(id)
+            && let Some(connection) = self.connections.get(exchange.connection)
+            && let Some(Pending { head, bytes, .. }) = exchange.pending.as_deref()
+            && let host = self.settings.proxies.host(&connection.peer, head, bytes)
+            && self.dispatch.class_of(head, host, bytes).is_first
         {
             self.make_way();
         }

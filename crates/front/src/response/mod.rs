@@ -14,49 +14,32 @@ use std::io;
 
 use pelton_http::ResponseContext;
 use pelton_http::h1::encode::CONTINUE;
-use pelton_link::{Damaged, Frame, Progress, Why, fine_us};
+use pelton_link::{Damaged, Why, fine_us};
 
 use crate::connection::close::CloseReason;
 use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
-use crate::event_loop::limiting::spend_more;
-use crate::event_loop::named_files::{NamedFile, named_file};
 use crate::event_loop::receive::Turn;
 use crate::exchange::output::Flushed;
 use crate::exchange::{ExchangeId, State, Work};
-use crate::memory;
 use crate::notices::Level;
-use crate::response::head::HeadWriter;
 use crate::response::own::OwnResponse;
-use crate::response::pass::{Attachment, Pass, keep_attached};
+use crate::response::reading::Passed;
 use crate::scheduling::dispatch::Place;
 use crate::settings::LINGER_TIME;
 
+mod attached;
 mod beside;
 pub(crate) mod filters;
 pub(crate) mod gather;
 pub(crate) mod head;
 pub(crate) mod own;
 mod pass;
+mod reading;
 
 /// Writes on one connection before the others get their turn.
 const PASSES: usize = 16;
-
-/// How a pass over a slot's frames ended.
-enum Passed {
-    /// Everything published is read; more may follow.
-    More,
-    /// The head names a file that is to be sent; the rest of the response is not.
-    Named(Box<NamedFile>),
-    /// There are more frames than fit one write.
-    Full,
-    /// All of the response is read; a broken one is not whole and never will be.
-    Ended {
-        /// Whether it is.
-        broken: bool,
-    },
-}
 
 impl EventLoop {
     /// Passes on what the worker has written, as far as the client takes it or may lag behind.
@@ -108,131 +91,6 @@ impl EventLoop {
             }
         }
         Turn::Again
-    }
-
-    /// One pass: reads frames, sends or keeps them, frees the ring.
-    fn pass(&mut self, id: ExchangeId, place: Place) -> io::Result<Result<Passed, Damaged>> {
-        let Some(exchange) = self.exchanges.get_mut(id) else { return Ok(Err(Damaged)) };
-        let Some(connection) = self.connections.get_mut(exchange.connection) else {
-            return Ok(Err(Damaged));
-        };
-        let Some(worker) = self.dispatch.worker(place.seat) else { return Ok(Err(Damaged)) };
-        let (slot, link) = (u32::from(place.slot), &mut worker.end);
-        let wire = &mut self.wire;
-        wire.clear();
-        let mut pass = Pass::new();
-        let sends_named = !self.named_files.is_idle();
-        let is_offered = connection.is_offered(exchange.stream);
-        let (mut cursor, mut progress) = link.answer(slot);
-        if worker.is_dead && progress == Progress::Open {
-            // What there is of it is all there will ever be.
-            progress = Progress::Broken;
-        }
-        while pass.has_room(wire) && exchange.work == Work::None {
-            if exchange.filters.as_ref().is_some_and(|filters| filters.has_file()) {
-                match pass.filter_file(exchange, wire) {
-                    Ok(()) => continue,
-                    Err(Damaged) => return Ok(Err(Damaged)),
-                }
-            }
-            let taken = match link.next_frame(slot, &mut cursor) {
-                Ok(None) => break,
-                Err(Damaged) => Err(Damaged),
-                Ok(Some(Frame::Data(first, second))) => pass.data(exchange, wire, first, second),
-                Ok(Some(Frame::Head(head))) => {
-                    if is_offered && head.is_early_hints() {
-                        // Whoever may still take the socket over does not respond yet.
-                        continue;
-                    }
-                    // Who responds has given the socket up; a worker that has taken it nevertheless is not to be believed.
-                    let is_ours = !is_offered || link.withdraw_socket(slot);
-                    let mut writer = HeadWriter {
-                        settings: &self.settings,
-                        access_log: self.access_log.as_ref(),
-                        date: self.date.render(self.unix_seconds),
-                        draining: self.draining,
-                        started_us: self.started_us,
-                        answered_us: &mut self.answered_us,
-                        meter: self.meter.as_deref_mut(),
-                    };
-                    let from = wire.len();
-                    let started_ms = link.started_ms(slot).unwrap_or_default();
-                    let written = match head.read(&mut self.head_copy).filter(|_| is_ours) {
-                        Some(head)
-                            if sends_named
-                                && exchange.coding.is_none()
-                                && let Some(named) = named_file(&head, started_ms) =>
-                        {
-                            self.exchange_timers.clear(id.key);
-                            return Ok(Ok(Passed::Named(named)));
-                        }
-                        Some(head) => writer.write(exchange, &mut connection.driver, &head, started_ms, wire),
-                        None => Err(Damaged),
-                    };
-                    if exchange.coding.is_some() {
-                        // The clock of the queue, which means nothing for a response.
-                        self.exchange_timers.clear(id.key);
-                    }
-                    pass.gather.add_wire(wire, from);
-                    written
-                }
-                Ok(Some(Frame::File { token, offset, len })) => {
-                    pass.file(exchange, wire, (token, offset, len))
-                }
-                Ok(Some(Frame::Lent { token, len })) => pass.loan(exchange, wire, link.take_loan(token), len),
-                Ok(Some(Frame::Spend(cost))) => {
-                    let spent = spend_more(&mut self.rate_limits, exchange.spender(), cost, self.turn_us);
-                    link.tell_spent(slot, &cursor, spent);
-                    continue;
-                }
-            };
-            if taken.is_err() {
-                return Ok(Err(Damaged));
-            }
-        }
-        let has_file = exchange.filters.as_ref().is_some_and(|filters| filters.has_file());
-        let has_work = exchange.work != Work::None;
-        let at_end = cursor.is_at_end() && !has_file && !pass.defers(exchange) && !has_work;
-        let is_whole = at_end && progress == Progress::Complete;
-        if at_end && progress == Progress::Open && exchange.filters.is_some() && exchange.coding.is_some() {
-            let _ = pass.flush_filters(exchange, wire);
-        }
-        if is_whole && pass.end(exchange, wire).is_err() {
-            return Ok(Err(Damaged));
-        }
-        let sent = pass.send(exchange, &mut connection.transport, wire);
-        let Pass { gather, attached, .. } = pass;
-        let rest_sent = sent.as_ref().map_or(0, |sent| exchange.output.keep(gather.bytes(wire), *sent));
-        // Even after a failure: what was read of the ring (descriptors among it) must not be read again.
-        link.consume(slot, cursor, progress);
-        let file = match attached {
-            Some(Attachment::File { token, .. }) => link.take_file(slot, token),
-            _ => None,
-        };
-        sent?;
-        if exchange.output.has_failed() {
-            return Err(memory::refused());
-        }
-        if let Some(attached) = attached {
-            if keep_attached(exchange, attached, file, rest_sent, is_whole).is_err() {
-                return Ok(Err(Damaged));
-            }
-            // The socket may have room for it: readiness has been reported and will not be again. Frames are made elsewhere.
-            if exchange.stream == 0
-                && matches!(
-                    exchange.output.flush(&mut connection.transport)?,
-                    Flushed::Paused | Flushed::Cold
-                )
-            {
-                self.again.push(exchange.connection);
-            }
-        }
-        Ok(Ok(match progress {
-            _ if !at_end => Passed::Full,
-            Progress::Complete => Passed::Ended { broken: false },
-            Progress::Broken => Passed::Ended { broken: true },
-            Progress::Open => Passed::More,
-        }))
     }
 
     /// The worker wrote nonsense, or the application less or more than it announced.

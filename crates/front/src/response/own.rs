@@ -194,12 +194,11 @@ impl EventLoop {
             self.put_error_page(id, &mut response);
         }
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
-        let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
         if let Some(mut pending) = exchange.pending.take() {
             pending.body.discard(&mut self.dispatch.bodies);
         }
         // Of a body that is still coming nothing more will be received.
-        let keeps_connection = response.received_whole && exchange.upload.take().is_none();
+        exchange.received_whole = response.received_whole && exchange.upload.take().is_none();
         let length = response.body.iter().map(Part::len).sum();
         let mut head = Head { status: response.status, fields: response.fields, known_length: Some(length) };
         if let Some(filters) = &mut exchange.filters {
@@ -208,19 +207,42 @@ impl EventLoop {
         if let Some(rules) = &self.settings.edge.response_fields {
             rules.apply(&mut head);
         }
+        self.write_own_head(id, &head);
+        let Some(exchange) = self.exchanges.get_mut(id).filter(|exchange| exchange.coding.is_some()) else {
+            return;
+        };
+        if let Some(record) = &mut exchange.record {
+            record.status = head.status;
+        }
+        exchange.metered.status = head.status;
+        exchange.output.push(&self.wire);
+        let is_sent = exchange.coding != Some(Coding::None);
+        exchange.body = is_sent.then(|| Box::new(response.body));
+        begin_body(exchange, &mut self.wire);
+        if exchange.stream == 0 {
+            // The clock begins where the client does not take all of it at once.
+            self.exchange_timers.clear(id.key);
+        } else {
+            self.begin_write_window(id);
+        }
+    }
+
+    /// Writes a head to the loop's buffer, or as frames; the exchange responds from now on.
+    fn write_own_head(&mut self, id: ExchangeId, head: &Head<'_>) {
+        self.wire.clear();
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let Some(connection) = self.connections.get_mut(exchange.connection) else { return };
         let context = ResponseContext {
             version: exchange.version,
             is_head: exchange.is_head,
-            keep_alive: keeps_connection && exchange.keep_alive && !self.draining,
+            keep_alive: exchange.received_whole && exchange.keep_alive && !self.draining,
             date: self.date.render(self.unix_seconds),
             known_length: head.known_length.filter(|_| !is_filtered(exchange)),
             timing: None,
             transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
         };
-        self.wire.clear();
         let fields = head.fields.iter().map(|(name, value)| (&**name, &**value));
         exchange.become_state(State::Responding);
-        exchange.received_whole = keeps_connection;
         let reason = reason_phrase(head.status).as_bytes();
         let encoded = match connection.driver.http2() {
             None => encode_head(&mut self.wire, head.status, reason, fields, &context),
@@ -241,32 +263,6 @@ impl EventLoop {
                 exchange.keep_alive = false;
             }
         }
-        if let Some(record) = &mut exchange.record {
-            record.status = head.status;
-        }
-        exchange.metered.status = head.status;
-        exchange.output.push(&self.wire);
-        let is_sent = exchange.coding != Some(Coding::None);
-        exchange.body = is_sent.then(|| Box::new(std::mem::take(&mut response.body)));
-        if let Some(Part::Bytes(_) | Part::Shared(..)) = exchange.body.as_ref().and_then(|body| body.front())
-            && !is_filtered(exchange)
-        {
-            // So that they leave with the head.
-            push_part(exchange, &mut self.wire);
-        } else if let Some(Part::File(..)) = exchange.body.as_ref().and_then(|body| body.front())
-            && exchange.stream == 0
-            && !is_filtered(exchange)
-        {
-            push_part(exchange, &mut self.wire);
-            // Whoever made the response has just looked at it.
-            exchange.output.file_is_fresh();
-        }
-        if exchange.stream == 0 {
-            // The clock begins where the client does not take all of it at once.
-            self.exchange_timers.clear(id.key);
-        } else {
-            self.begin_write_window(id);
-        }
     }
 
     /// Passes on what the front has of a response's body, as far as the client takes it or may lag behind.
@@ -284,6 +280,24 @@ impl EventLoop {
                 return Turn::Again;
             }
         }
+    }
+}
+
+/// The first part of the body leaves with the head, if it may.
+fn begin_body(exchange: &mut Exchange, wire: &mut Vec<u8>) {
+    if is_filtered(exchange) {
+        return;
+    }
+    match exchange.body.as_ref().and_then(|body| body.front()) {
+        Some(Part::Bytes(_) | Part::Shared(..)) => {
+            push_part(exchange, wire);
+        }
+        Some(Part::File(..)) if exchange.stream == 0 => {
+            push_part(exchange, wire);
+            // Whoever made the response has just looked at it.
+            exchange.output.file_is_fresh();
+        }
+        _ => {}
     }
 }
 

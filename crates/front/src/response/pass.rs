@@ -3,17 +3,15 @@
 //! The steps of the pipeline meet here: frames (the source), the exchange's filters, the marks of the framing. What is ready leaves in one call if the
 //! socket takes it; what it does not take is kept in the exchange's output. Runs on the front's thread.
 
-use std::io::IoSlice;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::io::{self, IoSlice};
 
 use pelton_http::Coding;
 use pelton_http::h1::encode::{CHUNK_END, LAST_CHUNK, chunk_prefix};
-use pelton_link::{Damaged, Loan};
+use pelton_link::{Damaged, Loan, Progress};
 
 use crate::exchange::{Exchange, Work};
+use crate::response::attached::Attachment;
 use crate::response::gather::{Gather, PIECES, Piece};
-use crate::sent_file::SentFile;
 use crate::transport::Transport;
 
 /// Body pieces up to this size are copied behind the head, so that both leave in one buffer.
@@ -22,20 +20,6 @@ const GATHER: usize = 16 * 1024;
 const FILTERED_HERE: usize = 8 * 1024;
 /// With so much in the buffer, the rest waits for the next pass.
 const FULL: usize = 256 * 1024;
-
-/// What a frame brings along beside the ring; the last thing of a pass.
-pub(super) enum Attachment {
-    /// A file, from an offset. Taken in any case once its frame is consumed, or nobody would close it.
-    File {
-        token: u64,
-        offset: u64,
-        len: u64,
-        /// Whether its bytes go on the wire.
-        is_sent: bool,
-    },
-    /// Memory of the application.
-    Loan { loan: Loan, len: usize },
-}
 
 /// See the module's head.
 pub(super) struct Pass<'r> {
@@ -65,7 +49,7 @@ impl<'r> Pass<'r> {
 
     /// Whether a file was attached whose bytes pass through filters first.
     #[inline]
-    pub(super) fn defers(&self, exchange: &Exchange) -> bool {
+    fn defers(&self, exchange: &Exchange) -> bool {
         matches!(self.attached, Some(Attachment::File { is_sent: false, len: 1.., .. }))
             && is_filtered(exchange)
     }
@@ -152,11 +136,7 @@ impl<'r> Pass<'r> {
 
     /// Nothing more is there at present: what the filters keep back for that must not wait.
     #[cold]
-    pub(super) fn flush_filters(
-        &mut self,
-        exchange: &mut Exchange,
-        wire: &mut Vec<u8>,
-    ) -> Result<(), Damaged> {
+    fn flush_filters(&mut self, exchange: &mut Exchange, wire: &mut Vec<u8>) -> Result<(), Damaged> {
         let mut out = Vec::new();
         if let Some(filters) = &mut exchange.filters {
             filters.flush(&mut out);
@@ -230,9 +210,30 @@ impl<'r> Pass<'r> {
         }
     }
 
+    /// Nothing more is read in this pass; `is_read`: nothing more was there. Gives whether all that was there has also been dealt with.
+    #[inline]
+    pub(super) fn close(
+        &mut self,
+        exchange: &mut Exchange,
+        wire: &mut Vec<u8>,
+        is_read: bool,
+        progress: Progress,
+    ) -> Result<bool, Damaged> {
+        let has_file = exchange.filters.as_ref().is_some_and(|filters| filters.has_file());
+        let has_work = exchange.work != Work::None;
+        let at_end = is_read && !has_file && !self.defers(exchange) && !has_work;
+        if at_end && progress == Progress::Open && exchange.filters.is_some() && exchange.coding.is_some() {
+            let _ = self.flush_filters(exchange, wire);
+        }
+        if at_end && progress == Progress::Complete {
+            self.end(exchange, wire)?;
+        }
+        Ok(at_end)
+    }
+
     /// All of the response has been seen. What is attached gets its mark of the end behind it.
     #[inline]
-    pub(super) fn end(&mut self, exchange: &mut Exchange, wire: &mut Vec<u8>) -> Result<(), Damaged> {
+    fn end(&mut self, exchange: &mut Exchange, wire: &mut Vec<u8>) -> Result<(), Damaged> {
         if is_filtered(exchange) {
             self.end_filters(exchange, wire)?;
         }
@@ -258,14 +259,23 @@ impl<'r> Pass<'r> {
         self.own_bytes(exchange, wire, &out)
     }
 
-    /// Sends what there is, as far as the transport takes it now; gives how many bytes that was.
+    /// Sends what there is, keeps a copy of what the transport does not take now, and lets go of the ring. Gives how many bytes have left of
+    /// what is attached, and that.
     #[inline]
-    pub(super) fn send(
-        &self,
+    pub(super) fn leave(
+        self,
         exchange: &mut Exchange,
         transport: &mut Transport,
         wire: &[u8],
-    ) -> std::io::Result<usize> {
+    ) -> (io::Result<usize>, Option<Attachment>) {
+        let sent = self.send(exchange, transport, wire);
+        let rest_sent = sent.map(|sent| exchange.output.keep(self.gather.bytes(wire), sent));
+        (rest_sent, self.attached)
+    }
+
+    /// Sends what there is, as far as the transport takes it now; gives how many bytes that was.
+    #[inline]
+    fn send(&self, exchange: &mut Exchange, transport: &mut Transport, wire: &[u8]) -> io::Result<usize> {
         // What goes before a file is kept back for the file's first bytes, so that they share a packet.
         let loan = match &self.attached {
             Some(Attachment::File { is_sent: true, .. }) => return Ok(0),
@@ -304,39 +314,6 @@ pub(super) fn frame_bytes(exchange: &mut Exchange, wire: &mut Vec<u8>, bytes: &[
             chunk_prefix(wire, bytes.len());
             wire.extend_from_slice(bytes);
             wire.extend_from_slice(CHUNK_END);
-        }
-    }
-    Ok(())
-}
-
-/// Puts what was attached into the output, behind what goes before it; `sent` of it have left already.
-pub(super) fn keep_attached(
-    exchange: &mut Exchange,
-    attached: Attachment,
-    file: Option<OwnedFd>,
-    sent: usize,
-    is_whole: bool,
-) -> Result<(), Damaged> {
-    match attached {
-        Attachment::File { is_sent: false, offset, len, .. } => {
-            // Its bytes are not sent, or pass through filters first.
-            if let (Some(filters), Some(file)) = (&mut exchange.filters, file)
-                && filters.take_body()
-            {
-                filters.begin_file(Arc::new(SentFile::of_application(file)), offset, len);
-            }
-            return Ok(());
-        }
-        Attachment::File { offset, len, .. } => {
-            let file = Arc::new(SentFile::of_application(file.ok_or(Damaged)?));
-            exchange.output.push_file(file, offset, len);
-        }
-        Attachment::Loan { loan, len } => exchange.output.push_loan(loan, sent, len),
-    }
-    if exchange.coding == Some(Coding::Chunked) {
-        exchange.output.push(CHUNK_END);
-        if is_whole {
-            exchange.output.push(LAST_CHUNK);
         }
     }
     Ok(())

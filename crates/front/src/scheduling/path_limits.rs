@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::edge::hosts::HostPattern;
 use crate::event_loop::upload::lies_below;
 use crate::exchange::ExchangeId;
 use crate::scheduling::attachments::Waiting;
@@ -20,13 +21,17 @@ use crate::scheduling::attachments::Waiting;
 pub struct PathRule {
     /// Of this method; empty: of any.
     pub method: Vec<u8>,
+    /// For these hosts.
+    pub host: HostPattern,
     /// This path and all below.
     pub path: Vec<u8>,
 }
 
 impl PathRule {
-    fn holds(&self, method: &[u8], path: &[u8]) -> bool {
-        (self.method.is_empty() || self.method == method) && lies_below(&self.path, path)
+    fn holds(&self, method: &[u8], host: &[u8], path: &[u8]) -> bool {
+        (self.method.is_empty() || self.method == method)
+            && lies_below(&self.path, path)
+            && self.host.fits(host)
     }
 }
 
@@ -58,7 +63,8 @@ pub struct Class {
 /// See the module's head.
 #[derive(Debug, Default)]
 pub struct PathLimits {
-    limits: Vec<(PathLimit, VecDeque<Waiting>)>,
+    /// Those that hold no more stay, so that numbers in slots keep their meaning: None instead of the limit.
+    limits: Vec<(Option<PathLimit>, VecDeque<Waiting>)>,
     first: Vec<PathRule>,
     waiting: usize,
 }
@@ -66,8 +72,29 @@ pub struct PathLimits {
 impl PathLimits {
     /// With these rules.
     pub fn new(limits: &[PathLimit], first: &[PathRule]) -> Self {
-        let limits = limits.iter().map(|limit| (limit.clone(), VecDeque::new())).collect();
-        PathLimits { limits, first: first.to_vec(), waiting: 0 }
+        let mut made = PathLimits::default();
+        made.change(limits, first);
+        made
+    }
+
+    /// Other rules hold from now on. What waits for one that holds no more goes on; of one that is for the same requests as before, what runs
+    /// counts and what waits goes on waiting.
+    pub fn change(&mut self, limits: &[PathLimit], first: &[PathRule]) {
+        for (old, _) in &mut self.limits {
+            if let Some(limit) = old {
+                *old = limits.iter().find(|new| new.rule == limit.rule).cloned();
+            }
+        }
+        for new in limits {
+            if self.active().all(|old| old.rule != new.rule) {
+                self.limits.push((Some(new.clone()), VecDeque::new()));
+            }
+        }
+        self.first = first.to_vec();
+    }
+
+    fn active(&self) -> impl Iterator<Item = &PathLimit> {
+        self.limits.iter().filter_map(|(limit, _)| limit.as_ref())
     }
 
     /// Whether there is no rule at all.
@@ -83,17 +110,20 @@ impl PathLimits {
     }
 
     /// What holds for a request with this method and decoded path.
-    pub fn class_of(&self, method: &[u8], path: &[u8]) -> Class {
-        let of_rule = |rule: &PathRule| (rule.path.len(), !rule.method.is_empty());
-        let limit = (self.limits.iter().enumerate())
-            .filter(|(_, (limit, _))| limit.rule.holds(method, path))
-            .max_by_key(|(_, (limit, _))| of_rule(&limit.rule))
-            .map_or(0, |(index, _)| LimitNumber::try_from(index + 1).unwrap_or(0));
-        Class { limit, is_first: self.first.iter().any(|rule| rule.holds(method, path)) }
+    pub fn class_of(&self, method: &[u8], host: &[u8], path: &[u8]) -> Class {
+        let of_rule = |rule: &PathRule| (rule.path.len(), rule.host.rank(), !rule.method.is_empty());
+        let limit = (self.limits.iter().zip(1..))
+            .filter_map(|((limit, _), number)| Some((&limit.as_ref()?.rule, number)))
+            .filter(|(rule, _)| rule.holds(method, host, path))
+            .max_by_key(|(rule, _)| of_rule(rule))
+            .map_or(0, |(_, number)| number);
+        Class { limit, is_first: self.first.iter().any(|rule| rule.holds(method, host, path)) }
     }
 
-    fn of(&mut self, number: LimitNumber) -> Option<&mut (PathLimit, VecDeque<Waiting>)> {
-        self.limits.get_mut(usize::from(number).checked_sub(1)?)
+    /// A limit that holds, and its queue.
+    fn of(&mut self, number: LimitNumber) -> Option<(&PathLimit, &mut VecDeque<Waiting>)> {
+        let (limit, queue) = self.limits.get_mut(usize::from(number).checked_sub(1)?)?;
+        Some((limit.as_ref()?, queue))
     }
 
     /// Whether a request has to wait here when so many of its kind are on their way already.
@@ -112,6 +142,8 @@ impl PathLimits {
         if let Some((_, queue)) = self.of(number) {
             queue.push_back(waiting);
             self.waiting += 1;
+        } else {
+            debug_assert!(false, "nobody waits for a limit that does not hold");
         }
     }
 
@@ -121,17 +153,18 @@ impl PathLimits {
         self.waiting
     }
 
-    /// The limits of which some wait, with how many may run at once.
+    /// The limits of which some wait, with how many may run at once: as many as there are of one that holds no more.
     pub fn with_waiting(&self) -> Vec<(LimitNumber, usize)> {
         (self.limits.iter().zip(1..))
             .filter(|((_, queue), _)| !queue.is_empty())
-            .map(|((limit, _), number)| (number, limit.count))
+            .map(|((limit, _), number)| (number, limit.as_ref().map_or(usize::MAX, |limit| limit.count)))
             .collect()
     }
 
     /// Takes the first of a queue out.
     pub fn next(&mut self, number: LimitNumber) -> Option<Waiting> {
-        let found = self.of(number)?.1.pop_front()?;
+        let (_, queue) = self.limits.get_mut(usize::from(number).checked_sub(1)?)?;
+        let found = queue.pop_front()?;
         self.waiting -= 1;
         Some(found)
     }
@@ -155,17 +188,24 @@ mod tests {
     use super::*;
 
     fn limit(method: &str, path: &str) -> PathLimit {
-        let rule = PathRule { method: method.into(), path: path.into() };
+        let (host, path) = path.split_at(path.find('/').unwrap());
+        let rule = PathRule { method: method.into(), host: HostPattern::new(host), path: path.into() };
         PathLimit { rule, count: 1, queue_length: 1, queue_time: Duration::from_secs(1) }
     }
 
     #[test]
     fn the_longest_path_holds_and_a_method_before_none() {
-        let first = [PathRule { method: Vec::new(), path: b"/health".to_vec() }];
-        let limits =
-            [limit("", "/"), limit("", "/export"), limit("POST", "/export"), limit("GET", "/export/small")];
+        let first = [PathRule { path: b"/health".to_vec(), ..PathRule::default() }];
+        let limits = [
+            limit("", "/"),
+            limit("", "/export"),
+            limit("POST", "/export"),
+            limit("GET", "/export/small"),
+            limit("", "a.example/"),
+        ];
         let limits = PathLimits::new(&limits, &first);
-        let number = |method: &str, path: &str| limits.class_of(method.as_bytes(), path.as_bytes()).limit;
+        let number =
+            |method: &str, path: &str| limits.class_of(method.as_bytes(), b"", path.as_bytes()).limit;
         assert_eq!(number("GET", "/"), 1);
         assert_eq!(number("GET", "/exports"), 1);
         assert_eq!(number("GET", "/export"), 2);
@@ -173,7 +213,32 @@ mod tests {
         assert_eq!(number("GET", "/export/small"), 4);
         assert_eq!(number("POST", "/export/small"), 3);
         assert_eq!(number("OPTIONS", "*"), 0);
-        assert!(limits.class_of(b"GET", b"/health").is_first);
-        assert!(!limits.class_of(b"GET", b"/healthy").is_first);
+        assert!(limits.class_of(b"GET", b"", b"/health").is_first);
+        assert!(!limits.class_of(b"GET", b"", b"/healthy").is_first);
+        assert_eq!(limits.class_of(b"GET", b"a.example", b"/").limit, 5);
+        assert_eq!(limits.class_of(b"GET", b"a.example", b"/export").limit, 2);
+    }
+
+    #[test]
+    fn numbers_keep_their_meaning_when_rules_change() {
+        let mut limits = PathLimits::new(&[limit("", "/a"), limit("", "/b")], &[]);
+        let number = |limits: &PathLimits, path: &str| limits.class_of(b"GET", b"", path.as_bytes()).limit;
+        assert_eq!((number(&limits, "/a"), number(&limits, "/b")), (1, 2));
+        limits.wait(
+            1,
+            Waiting {
+                id: ExchangeId::nobody(),
+                turn: 1,
+                since_ms: 0,
+                record: Vec::new(),
+                holding: Default::default(),
+            },
+        );
+        limits.change(&[limit("", "/c"), PathLimit { count: 7, ..limit("", "/b") }], &[]);
+        assert_eq!((number(&limits, "/a"), number(&limits, "/b"), number(&limits, "/c")), (0, 2, 3));
+        assert!(limits.must_wait(2, 7) && !limits.must_wait(2, 6));
+        // What waited for the one that is gone goes on.
+        assert_eq!(limits.with_waiting(), [(1, usize::MAX)]);
+        assert!(limits.next(1).is_some() && limits.waiting() == 0);
     }
 }

@@ -23,7 +23,11 @@ impl Dispatch {
     /// Hands a new request on, or puts it into the queue, if it may.
     #[inline]
     pub fn submit(&mut self, id: ExchangeId, ask: &Ask<'_>, load: Load<'_>, now_ms: u64) -> Dispatched {
-        let class = if self.paths.is_idle() { Class::default() } else { self.class_of(ask.head, ask.bytes) };
+        let class = if self.paths.is_idle() {
+            Class::default()
+        } else {
+            self.class_of(ask.head, ask.proxies.host(ask.peer, ask.head, ask.bytes), ask.bytes)
+        };
         let held = match self.admit(class) {
             Ok(held) => held,
             Err(refusal) => {
@@ -108,9 +112,9 @@ impl Dispatch {
     }
 
     /// What the rules about paths say of a request.
-    pub fn class_of(&mut self, head: &Head, bytes: &[u8]) -> Class {
+    pub fn class_of(&mut self, head: &Head, host: &[u8], bytes: &[u8]) -> Class {
         let path = decode_path(head, bytes, &mut self.path);
-        self.paths.class_of(head.method.of(bytes), path)
+        self.paths.class_of(head.method.of(bytes), host, path)
     }
 
     /// Whether a new request may come in; if it has to wait for others of its path, for how long.

@@ -8,7 +8,7 @@ use crate::scheduling::path_limits::{PathLimit, PathLimits, PathRule};
 use crate::tests::dispatching::Scene;
 
 fn rule(path: &str) -> PathRule {
-    PathRule { method: Vec::new(), path: path.into() }
+    PathRule { path: path.into(), ..PathRule::default() }
 }
 
 /// `count` at once below each of these paths.

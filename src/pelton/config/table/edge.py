@@ -28,9 +28,11 @@ class Edge:
         Unit.TEXT, Group.EDGE, Part.FRONT, "--rate-limit",
         help="How often a client may ask: /login=5/m,burst=10. May be repeated; the longest path counts.",
         reason="What is too often only the application's owner knows.",
-        more="So many requests in a second (s), minute (m), hour (h) or day (d), for all workers together; "
+        more="For one host: api.example.com/=100/s. So many requests in a second (s), minute (m), hour (h) or"
+        " day (d), for all workers together; "
         "burst: so many at once (the number itself without it). Clients are told apart by address (IPv6: by "
         "network, /64), or with by=X-API-Key by that field. rate-limits.md has the rest.",
+        reloadable=True,
     )  # fmt: skip
 
     @property

@@ -97,17 +97,20 @@ class Load:
         help="So many requests of a path run at once: /export=4 or POST /export=4,queue=20,timeout=60s. May"
         " be repeated; the longest path counts.",
         reason="Which requests are slow only the application's owner knows.",
-        more="It holds for the path and all below, over all workers. Others wait in a queue of their own, so"
+        more="It holds for the path and all below (of one host: shop.example.com/export=4), over all"
+        " workers. Others wait in a queue of their own, so"
         " they take neither threads nor places from the rest: as many as queue says (or queue_length), for as"
         " long as timeout says (or queue_seconds); more, and those that waited too long, are answered 503."
         " See [sizing](sizing.md).",
+        reloadable=True,
     )  # fmt: skip
     priority_path: tuple[str, ...] = setting(
         (),
         Unit.TEXT, Group.LOAD, Part.FRONT, "--priority-path",
         help="Requests of this path (/status, or GET /status) go before all that wait. May be repeated.",
         reason="First come, first served is fair; what must be quick in a crowd only the owner knows.",
-        more="Any client can ask for such a path: it should be cheap.",
+        more="Any client can ask for such a path: it should be cheap. A host may stand before the path.",
+        reloadable=True,
     )  # fmt: skip
     self_call: str = setting(
         "lend",
