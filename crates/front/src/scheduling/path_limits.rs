@@ -231,7 +231,7 @@ mod tests {
                 turn: 1,
                 since_ms: 0,
                 record: Vec::new(),
-                holding: Default::default(),
+                attachments: Default::default(),
             },
         );
         limits.change(&[limit("", "/c"), PathLimit { count: 7, ..limit("", "/b") }], &[]);
