@@ -29,6 +29,9 @@ class HasGreenlets(Protocol):
     def stack(self, seat: int | None) -> str | None:
         """Where a greenlet is, as text; None if the hub does not come to say."""
 
+    def route(self, seat: int) -> str | None:
+        """The route of its request, as the last look at the stacks has found it."""
+
     def stacks(self, seats: Sequence[int], patience: float) -> Mapping[int, Stack] | None:
         """Where these are parked; None if the hub does not come to say so in time."""
 

@@ -25,6 +25,7 @@ from typing import Protocol
 from pelton._engine import Overdue
 from pelton.diagnostics.stacks import report, stack_from
 from pelton.logs.relay import Relay
+from pelton.observe.routes import route_of_frame
 from pelton.observe.stacks import Stack, frames_of
 from pelton.process.native_threads import NativeEvent, get_ident
 from pelton.worker.runners.base import Straggler
@@ -93,6 +94,7 @@ class GreenRunner:
         self._stopped = False
         self._thread = 0
         self._native_id: int | None = None
+        self._routes: dict[int, str | None] = {}
         self._seats = itertools.count()
         self._greenlets: dict[int, Greenlet] = {}
         self._idle: list[Greenlet] = []
@@ -194,8 +196,9 @@ class GreenRunner:
 
         def look() -> None:
             # Here no greenlet runs, so that its frames hold still.
-            known_greenlets = ((seat, self._greenlets.get(seat)) for seat in seats)
-            found.append({seat: frames_of(one.gr_frame) for seat, one in known_greenlets if one is not None})
+            frames = {seat: one.gr_frame for seat in seats if (one := self._greenlets.get(seat)) is not None}
+            self._routes = {seat: route_of_frame(frame) for seat, frame in frames.items()}
+            found.append({seat: frames_of(frame) for seat, frame in frames.items()})
             known.set()
 
         if (calls := self._calls) is None:
@@ -203,6 +206,10 @@ class GreenRunner:
         calls.post(look)
         known.wait(patience)
         return found[0] if found else None
+
+    def route(self, seat: int) -> str | None:
+        """The route of its request, as the last look at the stacks has found it."""
+        return self._routes.get(seat)
 
     def stack_in_hub(self, seat: int | None) -> str:
         """The same on the hub's thread."""
