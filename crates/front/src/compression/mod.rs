@@ -184,9 +184,13 @@ fn weaken_etag(head: &mut Head<'_>) {
 
 impl Filter for Compress {
     fn head(&mut self, head: &mut Head<'_>) -> bool {
-        if head.status == 304 && self.coding.is_some() {
-            // It has to have the tag that the whole response had.
-            weaken_etag(head);
+        if head.status == 304 {
+            // It has to say what the whole response said (RFC 9110 section 15.4.5), of which only the application knows whether it may be
+            // compressed: where it may not, this harms nobody.
+            add_vary(head);
+            if self.coding.is_some() {
+                weaken_etag(head);
+            }
         }
         if !self.may_be_coded(head) {
             return false;
