@@ -81,7 +81,7 @@ instructions: build ## Count instructions per request and compare with the commi
 	$(PYTHON) -m benchmarks.instructions
 
 # RUSTC_BOOTSTRAP: the flags for sanitizers are not stable; the stable compiler has them nevertheless.
-FUZZ_TARGETS := head chunked connection proxy_header forwarded ranges conditions accept_encoding file_name h2
+FUZZ_TARGETS := head chunked connection proxy_header forwarded ranges conditions accept_encoding file_name h2 tls_beginning tls_records
 FUZZ_SECONDS ?= 600
 SEEDS ?= 100000
 FUZZ_RUN = cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run --release $(1) -- -max_total_time=$(2) -max_len=2048 -dict=http.dict -print_final_stats=1

@@ -6,7 +6,9 @@ runs stays in the same directories, which Git does not keep.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -68,6 +70,36 @@ FRAMES = (
 )
 
 
+def client_hellos() -> list[bytes]:
+    """What clients say first, of either version."""
+    found = []
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = context.maximum_version = version
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        outgoing = ssl.MemoryBIO()
+        session = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="a.example")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            session.do_handshake()
+        found.append(outgoing.read())
+    return found
+
+
+# How the client behaves, in which pieces its bytes arrive, and changes of them: where, which, how much.
+CHANGES = tuple(
+    bytes([how, cut]) + changes
+    for how in range(4)
+    for cut in (0, 8, 255)
+    for changes in (
+        b"",
+        b"\x00\x05\x00\x01",
+        b"\x01\x40\x01\x08",
+        b"\x02\x00\x03\x20\x02\x40\x02\x05",
+        b"\x03\x10\x04\x00",
+    )
+)
+
+
 def write(target: str, seeds: Iterable[bytes]) -> None:
     """Each seed as a file named after its content, as libFuzzer does it."""
     folder = HERE / "corpus" / target
@@ -92,6 +124,8 @@ def main() -> None:
     write("conditions", CONDITIONS)
     write("accept_encoding", ACCEPT_ENCODING)
     write("file_name", FILE_NAMES)
+    write("tls_beginning", [*client_hellos(), b"GET / HTTP/1.1\r\n\r\n"])
+    write("tls_records", CHANGES)
 
 
 if __name__ == "__main__":

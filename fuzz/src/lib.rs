@@ -6,4 +6,5 @@ pub mod common;
 pub mod negotiation;
 #[path = "../../crates/http/tests/common/h2.rs"]
 pub mod peer;
+pub mod records;
 pub mod simple;

@@ -428,6 +428,12 @@ class Tls:
     def chains(self) -> list[list[Certificate]]:
         """The certificates of each pair, the server's own first."""
     @property
+    def ocsp(self) -> list[tuple[bool, int, bool] | None]:
+        """Of each pair's OCSP response, if it has one: whether it is good, until when (seconds since 1970;
+        2**63 - 1 where it does not say), and whether it is sent along: only if that time has not come when
+        this is made.
+        """
+    @property
     def unknown_ciphers(self) -> list[str]:
         """Words of ``ciphers`` that mean nothing."""
     @property

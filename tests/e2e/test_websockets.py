@@ -6,9 +6,12 @@ import contextlib
 import os
 import queue
 import signal
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 import requests
@@ -16,9 +19,11 @@ import socketio as client_library
 from websocket import WebSocket, WebSocketBadStatusException, WebSocketException, create_connection
 
 from conftest import StartLive
-from support.certificates import make_files
+from support.certificates import context_for, make_files
+from support.client import Client, request
 from support.live import Live
 from support.processes import children_of
+from support.serving import Serve
 from support.waiting import DEADLINE, eventually
 
 APP = "support.websocket_app:app"
@@ -305,3 +310,39 @@ def test_encrypted(
     server.send_signal(signal.SIGTERM)
     assert is_ended(other)
     assert server.process.wait(20) == 0
+
+
+def test_an_encrypted_one_whose_last_words_nobody_takes(serve: Serve, tmp_path: Path) -> None:
+    """The worker has gone, and the client neither reads nor ends: it must not be kept for ever."""
+
+    has_closed = threading.Event()
+
+    def floods(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        connection: socket.socket = environ["werkzeug.socket"]
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        connection.settimeout(0.1)
+        # Until nothing fits, although the front looks again and again (below).
+        for _ in range(5):
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    connection.send(b"x" * 65536)
+            connection.recv(65536)
+        connection.close()
+        has_closed.set()
+        return []
+
+    files = make_files(tmp_path)
+    server = serve(
+        floods,
+        scheme="https://",
+        certfile=[str(files.certificate)],
+        keyfile=[str(files.key)],
+        write_idle_seconds=0.5,
+    )
+    upgrade = request(fields=(("Connection", "Upgrade"), ("Upgrade", "websocket")))
+    with Client(str(server.address), tls=context_for(files), receive_buffer=4096) as client:
+        client.send(upgrade)
+        # The kernel says that there is room only when there is much.
+        while not has_closed.wait(0.01):
+            client.send(b"look again")
+        server.wait_for_counter("closed_write_timeout", 1)

@@ -13,6 +13,7 @@ import functools
 import json
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -153,10 +154,13 @@ class Client:
     """One connection. A context manager; closing twice does no harm.
 
     ``address`` as pelton shows it: ``http://127.0.0.1:8000``, ``http://[::1]:8000`` or ``unix:/path``.
-    ``receive_buffer``: how much the kernel may hold for a reader that is to look slow.
+    ``receive_buffer``: how much the kernel may hold for a reader that is to look slow. With ``tls`` it is
+    encrypted.
     """
 
-    def __init__(self, address: str, *, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self, address: str, *, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         if address.startswith("unix:"):
             self.socket = socket_class()(socket.AF_UNIX, socket.SOCK_STREAM)
             target: Any = address.removeprefix("unix:")
@@ -172,6 +176,8 @@ class Client:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             self.socket.settimeout(DEADLINE)
             self.socket.connect(target)
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         except BaseException:
             self.socket.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import ssl
 import threading
 from types import TracebackType
 from typing import Self
@@ -17,14 +18,23 @@ class Load:
     ``target`` with ``{}`` in it is given a different number for each request. A connection may be closed
     between two requests if the answer before announced it, never otherwise; `failures` tells what
     went wrong, and at the end of the block there must be none, unless ``forgiving``. `answers` are the good
-    ones, in the order of their ends.
+    ones, in the order of their ends. With ``tls`` the connections are encrypted.
     """
 
-    def __init__(self, address: str, target: str = "/", clients: int = 4, *, forgiving: bool = False) -> None:
+    def __init__(
+        self,
+        address: str,
+        target: str = "/",
+        clients: int = 4,
+        *,
+        forgiving: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answers: list[Response] = []
         self.failures: list[str] = []
         self._address = address
         self._target = target
+        self._tls = tls
         self._forgiving = forgiving
         self._numbers = itertools.count()
         self._over = threading.Event()
@@ -53,7 +63,7 @@ class Load:
         try:
             while not self._over.is_set():
                 if client is None:
-                    client = Client(self._address)
+                    client = Client(self._address, tls=self._tls)
                 answer = client.ask(request(target=self._target.format(next(self._numbers))))
                 if answer.status != 200:
                     self.failures.append(f"{answer.status} {answer.text!r}")

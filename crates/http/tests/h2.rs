@@ -520,6 +520,30 @@ fn resets_that_the_client_causes() {
     }
 }
 
+/// The "HTTP/2 bomb": one entry of kilobytes, and references to it of one byte each.
+#[test]
+fn lists_that_are_too_large_by_far() {
+    let bounds = Bounds::default();
+    let entry = [b"\x40\x01x\x7f\xb1\x1e".to_vec(), vec![b'v'; 4016]].concat();
+    let list = |id: u32, references: usize| {
+        let block = [block(&GET), vec![0xbe; references]].concat();
+        frame(HEADERS, END_STREAM | END_HEADERS, id, &block)
+    };
+    let first = frame(HEADERS, END_STREAM | END_HEADERS, 1, &[block(&GET), entry].concat());
+    let bomb = |references: usize| {
+        let lists = (1..200).map(|count| list(1 + 2 * count, references));
+        let run = feed([&wire([first.clone()].into_iter().chain(lists))[..]], &Limits::default(), &bounds);
+        let refused = run.seen.iter().filter(|seen| matches!(seen, Seen::Refused(..))).count();
+        (refused, run.seen.last().cloned())
+    };
+    // 64 MB: not one is looked at to its end.
+    assert_eq!(bomb(16_000), (0, Some(Seen::Failed(Fault::HeaderLists))));
+    // 2 MB, 31 times the limit: each costs as many resets.
+    assert_eq!(bomb(500), (5, Some(Seen::Failed(Fault::HeaderLists))));
+    // A cookie jar that has grown too full is no attack: one list at a time is refused, for as long as resets are allowed.
+    assert_eq!(bomb(20), (bounds.streams as usize - 1, Some(Seen::Failed(Fault::HeaderLists))));
+}
+
 #[test]
 fn one_stream_too_many_is_refused_until_an_exchange_is_over() {
     let bounds = Bounds { streams: 2, ..Bounds::default() };

@@ -95,7 +95,8 @@ fn pairs_from(pairs: &[PairBytes]) -> PyResult<Vec<Pair>> {
     let provider = provider();
     let mut out = Vec::with_capacity(pairs.len());
     for (at, (certificates, key, pass_phrase, ocsp)) in pairs.iter().enumerate() {
-        let pair = Pair::read(certificates, key, pass_phrase.as_deref(), ocsp.as_deref(), &provider);
+        let ocsp = ocsp.as_deref().map(|der| (der, now() as i64));
+        let pair = Pair::read(certificates, key, pass_phrase.as_deref(), ocsp, &provider);
         // Which one it is, so that the caller can name the file.
         out.push(pair.map_err(|fault| PyValueError::new_err((fault.0, at)))?);
     }
@@ -153,6 +154,17 @@ impl Tls {
     #[getter]
     fn chains(&self) -> Vec<Vec<Certificate>> {
         self.tls.pairs.iter().map(|pair| pair.chain.iter().map(Certificate::from).collect()).collect()
+    }
+
+    /// Of each pair's OCSP response, if it has one: whether it says that the certificate is in order, until when (seconds since 1970), and
+    /// whether it is sent along.
+    #[getter]
+    fn ocsp(&self) -> Vec<Option<(bool, i64, bool)>> {
+        let told = |pair: &Pair| {
+            let is_sent = pair.certified.ocsp.is_some();
+            pair.ocsp.map(|ocsp| (ocsp.is_good, ocsp.until, is_sent))
+        };
+        self.tls.pairs.iter().map(told).collect()
     }
 
     /// Words of the list of ciphers that mean nothing.

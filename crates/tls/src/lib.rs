@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod key;
 pub mod make;
+pub mod ocsp;
 pub mod pair;
 pub mod resolver;
 pub mod session;

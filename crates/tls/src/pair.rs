@@ -9,8 +9,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 use crate::Fault;
-use crate::certificate::{Facts, facts, read_chain};
+use crate::certificate::{Facts, facts, parse, read_chain};
 use crate::key::read_key;
+use crate::ocsp::Ocsp;
 
 /// See the module's head.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct Pair {
     pub certified: Arc<CertifiedKey>,
     /// What the certificates say, the server's own first.
     pub chain: Vec<Facts>,
+    /// What the OCSP response says that was given. It is sent along only if it is good and not out of date.
+    pub ocsp: Option<Ocsp>,
 }
 
 impl fmt::Debug for Pair {
@@ -28,12 +31,12 @@ impl fmt::Debug for Pair {
 }
 
 impl Pair {
-    /// Reads a pair from PEM. `ocsp`: an OCSP response in DER, to be stapled.
+    /// Reads a pair from PEM. `ocsp`: an OCSP response in DER, to be stapled, and what time it is (seconds since 1970).
     pub fn read(
         certificates: &[u8],
         key: &[u8],
         pass_phrase: Option<&[u8]>,
-        ocsp: Option<&[u8]>,
+        ocsp: Option<(&[u8], i64)>,
         provider: &CryptoProvider,
     ) -> Result<Self, Fault> {
         let chain = read_chain(certificates)?;
@@ -52,13 +55,15 @@ impl Pair {
                 facts.first().map_or("", |first| &first.subject)
             )));
         }
-        if let Some(ocsp) = ocsp {
-            if ocsp.first() != Some(&0x30) {
-                return Err(Fault("the OCSP response is not in DER".into()));
+        let ocsp = match (ocsp, certified.cert.first()) {
+            (Some((der, now)), Some(own)) => {
+                let told = Ocsp::read(der, &parse(own)?)?;
+                certified.ocsp = (told.is_good && told.until > now).then(|| der.to_vec());
+                Some(told)
             }
-            certified.ocsp = Some(ocsp.to_vec());
-        }
-        Ok(Pair { certified: Arc::new(certified), chain: facts })
+            _ => None,
+        };
+        Ok(Pair { certified: Arc::new(certified), chain: facts, ocsp })
     }
 
     /// What the server's own certificate says.

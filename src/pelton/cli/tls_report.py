@@ -12,6 +12,7 @@ from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.config.units import format_seconds
 from pelton.exceptions import ConfigError
+from pelton.tls.certificates import not_sent
 from pelton.tls.material import build, has_certificates, protocols_of, read_material
 
 
@@ -27,7 +28,7 @@ def report(settings: Settings) -> Iterator[str]:
     yield f"ALPN            {', '.join(protocols_of(settings))}"
     yield "Resumption      tickets, for 12 hours; no session ids, no early data (0-RTT)"
     yield "Renegotiation   none; compression none"
-    yield f"OCSP stapling   {'from a file' if settings.ocsp_file else 'none'}"
+    yield f"OCSP stapling   {_stapling(settings, tls)}"
     asked = {"none": "not asked for", "optional": "asked for", "required": "required"}
     yield f"Client certs    {asked[settings.cert_reqs]}"
     hsts = format_seconds(settings.hsts_seconds) if settings.hsts_seconds else "not sent (--hsts)"
@@ -43,6 +44,14 @@ def report(settings: Settings) -> Iterator[str]:
             yield f"  valid         {_date(one.not_before)} to {_date(one.not_after)}"
         if not chain[-1].is_self_issued:
             yield f"  signed by     {chain[-1].issuer} (not in the file)"
+
+
+def _stapling(settings: Settings, tls: _engine.Tls) -> str:
+    told = [one for one in tls.ocsp if one is not None]
+    if not told:
+        return "none"
+    faults = [f"{name}: {text}" for name, text in not_sent(settings, tls)]
+    return _wrapped(faults) if faults else "from a file"
 
 
 def _date(seconds: int) -> str:

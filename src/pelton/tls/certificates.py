@@ -164,13 +164,25 @@ class Certificates:
                 before = stamps(self._files)
                 if not self._end.wait(1.0) and stamps(self._files) == before:
                     self.read_again("Certificate files have changed")
+            elif any(is_sent and until <= time.time() for _, until, is_sent in filter(None, self._tls.ocsp)):
+                self._leave_out_ocsp()
+
+    def _leave_out_ocsp(self) -> None:
+        """An OCSP response has become out of date: made anew, the configuration is without it."""
+        with self._changing:
+            material = replace(self._material, challenges=self._challenges)
+            made = build(self._settings, material, self._tickets)
+            self._tls = made
+            if self._front is not None:
+                self._front.encrypt(made)
+        self._warned_at = 0.0
 
     def _warn(self) -> None:
         now = time.time()
         if now - self._warned_at < _WARN_EVERY:
             return
         self._warned_at = now
-        for name, text in ending(self._tls, self._material, now):
+        for name, text in (*ending(self._tls, self._material, now), *not_sent(self._settings, self._tls)):
             LOGGER.warning("%s: %s", name, text)
 
 
@@ -197,6 +209,22 @@ def ending(tls: _engine.Tls, material: Material, now: float) -> list[tuple[str, 
         elif left < (first.not_after - first.not_before) / 3 and left < WARN_DAYS * 86400:
             # One that lives for days only, as authorities give them now, is renewed in its last third.
             found.append((name, f"the certificate ends in {left / 86400:.1f} days, on {when}."))
+    return found
+
+
+def not_sent(settings: Settings, tls: _engine.Tls) -> list[tuple[str, str]]:
+    """The OCSP responses that clients would not take kindly: how they are called, and what is to be said."""
+    found = []
+    for name, told in zip(settings.ocsp_file, tls.ocsp, strict=False):
+        if told is None or told[2]:
+            continue
+        is_good, until, _ = told
+        if not is_good:
+            text = "the OCSP response does not say that the certificate is in order; it is not sent along."
+        else:
+            when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
+            text = f"the OCSP response was valid until {when}; it is not sent along any more."
+        found.append((name, text))
     return found
 
 

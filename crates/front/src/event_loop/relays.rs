@@ -16,6 +16,7 @@ use mio::{Interest, Token};
 use slab::Slab;
 
 use crate::connection::ConnectionId;
+use crate::connection::close::CloseReason;
 use crate::connection::http2::tunnels::StreamRelay;
 use crate::event_loop::EventLoop;
 use crate::reactor::Readiness;
@@ -43,6 +44,17 @@ struct Relay {
     worker_ended: bool,
     /// The worker has closed its end: what the client still says reaches nobody.
     worker_gone: bool,
+    /// Until when its client then has time to take what was said last; 0 before.
+    due_ms: u64,
+}
+
+/// One whose worker has closed its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ending {
+    /// A connection of its own: a key.
+    Socket(usize),
+    /// A stream of HTTP/2.
+    Stream(ConnectionId, u32),
 }
 
 /// All of them.
@@ -50,8 +62,9 @@ struct Relay {
 pub struct Relays {
     open: Slab<Relay>,
     streams: Slab<StreamRelay>,
-    /// Streams whose workers have closed their end, and until when their clients have time to take what was said last.
-    ending: VecDeque<(u64, ConnectionId, u32)>,
+    /// Those whose workers have closed their end, and until when their clients have time to take what was said last: who takes nothing would keep
+    /// them for ever.
+    ending: VecDeque<(u64, Ending)>,
     /// Those with work left over.
     again: Vec<usize>,
     /// The workers have been told that the front ends.
@@ -74,22 +87,26 @@ impl Relays {
         self.streams.get_mut(key)
     }
 
-    /// The worker of a stream has closed its end: `due_ms` is never earlier than before.
-    pub(crate) fn is_ending(&mut self, due_ms: u64, connection: ConnectionId, stream: u32) {
-        self.ending.push_back((due_ms, connection, stream));
-    }
-
     /// When the next client's time is over.
     pub(crate) fn next_end_ms(&self) -> Option<u64> {
         self.ending.front().map(|(due_ms, ..)| *due_ms)
     }
 
     /// One whose time is over.
-    pub(crate) fn late(&mut self, now_ms: u64) -> Option<(ConnectionId, u32)> {
+    pub(crate) fn late(&mut self, now_ms: u64) -> Option<Ending> {
         if self.next_end_ms()? > now_ms {
             return None;
         }
-        self.ending.pop_front().map(|(_, connection, stream)| (connection, stream))
+        self.ending.pop_front().map(|(_, ending)| ending)
+    }
+
+    /// Ends one whose client has not taken what was said last. False: it had ended before, and the key may be another one's by now.
+    fn end_socket(&mut self, key: usize, now_ms: u64) -> bool {
+        let is_late = self.open.get(key).is_some_and(|relay| relay.worker_gone && relay.due_ms <= now_ms);
+        if is_late {
+            self.open.remove(key);
+        }
+        is_late
     }
 
     /// Takes it out.
@@ -126,6 +143,7 @@ impl EventLoop {
             client_ended: false,
             worker_ended: false,
             worker_gone: false,
+            due_ms: 0,
         };
         let worker_raw = relay.worker.as_raw_fd();
         let Some(client_raw) = relay.transport.raw() else { return };
@@ -175,13 +193,14 @@ impl EventLoop {
             return false;
         }
         let key = (token & !(RELAY | STREAM)) >> 1;
+        let has_gone = event.write_closed || event.error;
+        // Never earlier than before, so the queue is in order.
+        let due_ms = self.now_ms + self.settings.write_idle_time.as_millis() as u64;
         if token & STREAM != 0 {
             if let Some(relay) = self.relays.streams.get_mut(key) {
-                if relay.tunnel.note_event(event.write_closed || event.error) {
-                    // Whoever takes nothing would keep the pair open for ever.
-                    let due_ms = self.now_ms + self.settings.write_idle_time.as_millis() as u64;
-                    let (connection, stream) = (relay.connection, relay.stream);
-                    self.relays.is_ending(due_ms, connection, stream);
+                if relay.tunnel.note_event(has_gone) {
+                    let ending = Ending::Stream(relay.connection, relay.stream);
+                    self.relays.ending.push_back((due_ms, ending));
                 }
                 self.drive_stream_relay(key);
             }
@@ -193,7 +212,11 @@ impl EventLoop {
                 relay.transport.note_event(event.readable, event.read_closed);
             } else {
                 relay.worker_readable = true;
-                relay.worker_gone |= event.write_closed || event.error;
+                if has_gone && relay.due_ms == 0 {
+                    relay.due_ms = due_ms;
+                    self.relays.ending.push_back((due_ms, Ending::Socket(key)));
+                }
+                relay.worker_gone |= has_gone;
             }
             self.drive_relay(key);
         }
@@ -204,6 +227,19 @@ impl EventLoop {
     pub(crate) fn drive_relays(&mut self) {
         for key in std::mem::take(&mut self.relays.again) {
             self.drive_relay(key);
+        }
+    }
+
+    /// Ends those whose workers have gone and whose clients do not take what was said last.
+    pub(crate) fn end_late_relays(&mut self) {
+        while let Some(ending) = self.relays.late(self.now_ms) {
+            let is_late = match ending {
+                Ending::Socket(key) => self.relays.end_socket(key, self.now_ms),
+                Ending::Stream(connection, stream) => self.end_late_stream_relay(connection, stream),
+            };
+            if is_late {
+                CloseReason::WriteTimeout.counter(&self.shared.counters).up();
+            }
         }
     }
 
@@ -247,11 +283,12 @@ impl Relay {
     /// From the client to the worker.
     fn move_up(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         if !self.to_worker.is_empty() {
-            let Some(count) = taken(self.worker.write(&self.to_worker))? else { return Ok(false) };
-            self.to_worker.drain(..count);
-            if self.to_worker.is_empty() {
-                self.to_worker = Vec::new();
-            }
+            let waiting = std::mem::take(&mut self.to_worker);
+            let Some(count) = self.write_up(&waiting) else {
+                self.to_worker = waiting;
+                return Ok(false);
+            };
+            self.to_worker.extend_from_slice(waiting.get(count..).unwrap_or_default());
             return Ok(true);
         }
         if self.client_ended {
@@ -271,9 +308,21 @@ impl Relay {
             return Ok(!self.transport.is_readable() && self.transport.peer_done());
         }
         let bytes = buffer.get(..count).unwrap_or_default();
-        let sent = taken(self.worker.write(bytes))?.unwrap_or(0);
+        let sent = self.write_up(bytes).unwrap_or(0);
         self.to_worker.extend_from_slice(bytes.get(sent..).unwrap_or_default());
         Ok(true)
+    }
+
+    /// How much the worker has taken; None: nothing at present. A worker that has gone takes everything and hears nothing: what it said before is still
+    /// to get to its client.
+    fn write_up(&mut self, bytes: &[u8]) -> Option<usize> {
+        if !self.worker_gone {
+            match taken(self.worker.write(bytes)) {
+                Ok(count) => return count,
+                Err(_) => self.worker_gone = true,
+            }
+        }
+        Some(bytes.len())
     }
 
     /// From the worker to the client.

@@ -24,17 +24,33 @@ impl Budget {
     /// Takes one; false if there is none.
     #[inline]
     pub(crate) fn take(&mut self, now_ms: u64) -> bool {
-        let elapsed = now_ms.saturating_sub(self.since_ms);
-        if elapsed > 0 {
-            self.since_ms = now_ms;
-            self.left = self.most.min(self.left.saturating_add(elapsed.saturating_mul(self.per_second)));
-        }
+        self.fill(now_ms);
         match self.left.checked_sub(UNIT) {
             Some(left) => {
                 self.left = left;
                 true
             }
             None => false,
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&mut self, now_ms: u64) -> usize {
+        self.fill(now_ms);
+        usize::try_from(self.left / UNIT).unwrap_or(usize::MAX)
+    }
+
+    /// Takes so many, or all that there are.
+    pub(crate) fn spend(&mut self, count: usize) {
+        self.left = self.left.saturating_sub((count as u64).saturating_mul(UNIT));
+    }
+
+    #[inline]
+    fn fill(&mut self, now_ms: u64) {
+        let elapsed = now_ms.saturating_sub(self.since_ms);
+        if elapsed > 0 {
+            self.since_ms = now_ms;
+            self.left = self.most.min(self.left.saturating_add(elapsed.saturating_mul(self.per_second)));
         }
     }
 
@@ -59,6 +75,10 @@ mod tests {
         assert_eq!(count(&mut budget, 4_000), 0);
         budget.earn(2);
         assert_eq!(count(&mut budget, 5_100), 2);
-        assert_eq!(count(&mut budget, 1_000_000), 30);
+        assert_eq!(budget.count(1_000_000), 30);
+        budget.spend(25);
+        assert_eq!((budget.count(1_000_000), count(&mut budget, 1_000_100)), (5, 6));
+        budget.spend(7);
+        assert_eq!(budget.count(1_000_100), 0);
     }
 }

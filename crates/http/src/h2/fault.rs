@@ -51,6 +51,8 @@ faults! {
     Compression = CompressionError, "A header block cannot be decoded.";
     /// A header block without end: too many bytes or too many frames.
     HeaderBlock = EnhanceYourCalm, "A header block has too many bytes or frames.";
+    /// Lists of fields, few or one, that are too large by far ("HTTP/2 bomb").
+    HeaderLists = EnhanceYourCalm, "Header lists are far too large.";
     /// A frame or a header block that does not come to its end in time.
     Late = EnhanceYourCalm, "A frame or a header block took too long.";
     /// Streams reset by the client faster than `resets` allows ("rapid reset").

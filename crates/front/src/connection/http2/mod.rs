@@ -1,18 +1,22 @@
 //! HTTP/2 on one connection: the session, and which exchange belongs to which stream.
 //!
-//! A stream is an exchange that lives as long as the stream. How bytes become exchanges is in [`receive`], how responses become frames in
-//! [`send`], how streams and the connection end in [`ends`], and those that become WebSockets in [`tunnels`]. Runs on the front's thread.
+//! A stream is an exchange that lives as long as the stream. How a connection begins is in [`begin`], how bytes become frames in [`receive`] and those
+//! exchanges in [`requests`], how responses become frames in [`send`], how streams and the connection end in [`ends`], and those that become WebSockets
+//! in [`tunnels`]. Runs on the front's thread.
 
 use pelton_http::h2;
 
-use self::tunnels::Tunnel;
+use self::tunnel::Tunnel;
 use crate::exchange::ExchangeId;
 use crate::exchange::spool::Spool;
 
+mod begin;
 mod ends;
 mod receive;
+mod requests;
 mod send;
 mod stalls;
+mod tunnel;
 pub(crate) mod tunnels;
 
 /// Bytes of frames that are made before the socket has taken those before. More would only wait in another place, and be in the way of a more

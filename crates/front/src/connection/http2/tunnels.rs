@@ -5,197 +5,19 @@
 //! data is passed on as it is. Windows bound both directions: what the worker does not take is not consumed, and what the client
 //! does not take is not read from the worker. Runs on the front's thread.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 
 use pelton_http::h2::ErrorCode;
 use pelton_http::h2::websocket::{Answer, read_answer};
 use pelton_http::{ResponseContext, Version};
 
+use super::tunnel::{MOST_HEAD, Tunnel};
 use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
-use crate::event_loop::relays::{PIECE, taken};
 use crate::exchange::{Exchange, ExchangeId};
 use crate::response::own::OwnResponse;
-
-/// Bytes of the head of an application's answer.
-const MOST_HEAD: usize = 16 * 1024;
-
-/// The two directions of one stream, at our end of the pair.
-#[derive(Debug)]
-pub struct Tunnel {
-    worker: UnixStream,
-    /// The worker's end may have something, or an end, to be read.
-    worker_readable: bool,
-    worker_ended: bool,
-    /// The worker has closed its end: what the client still says reaches nobody.
-    worker_gone: bool,
-    /// The poller has said so.
-    is_told_gone: bool,
-    /// From the client, and not taken by the worker; at most what the stream's window allows.
-    to_worker: Vec<u8>,
-    client_ended: bool,
-    /// What has come of the head of the answer, and what follows it; afterwards what of that is still to be sent.
-    from_worker: Vec<u8>,
-}
-
-impl Tunnel {
-    /// A pair: our end, and the worker's. `client_ended`: nothing will come from the client.
-    pub fn offer(client_ended: bool) -> io::Result<(Box<Tunnel>, OwnedFd)> {
-        let (worker, theirs) = UnixStream::pair()?;
-        worker.set_nonblocking(true)?;
-        let tunnel = Tunnel {
-            worker,
-            worker_readable: true,
-            worker_ended: false,
-            worker_gone: false,
-            is_told_gone: false,
-            to_worker: Vec::new(),
-            client_ended: false,
-            from_worker: Vec::new(),
-        };
-        let mut tunnel = Box::new(tunnel);
-        if client_ended {
-            tunnel.end_client();
-        }
-        Ok((tunnel, theirs.into()))
-    }
-
-    pub(crate) fn worker(&self) -> &UnixStream {
-        &self.worker
-    }
-
-    /// The poller has reported something. Whether the worker's end is found closed for the first time.
-    pub(crate) fn note_event(&mut self, has_gone: bool) -> bool {
-        self.worker_readable = true;
-        let is_new = has_gone && !self.is_told_gone;
-        self.is_told_gone |= has_gone;
-        self.worker_gone |= has_gone;
-        is_new
-    }
-
-    /// From the client. Gives how much of it needs no room any more.
-    pub(crate) fn take_data(&mut self, bytes: &[u8]) -> usize {
-        let sent = if self.to_worker.is_empty() { self.write_up(bytes) } else { 0 };
-        if self.worker_gone {
-            return bytes.len();
-        }
-        self.to_worker.extend_from_slice(bytes.get(sent..).unwrap_or_default());
-        sent
-    }
-
-    /// Passes on what has waited. Gives how much of it needs no room any more.
-    fn flush_up(&mut self) -> usize {
-        if self.to_worker.is_empty() {
-            return 0;
-        }
-        let mut waiting = std::mem::take(&mut self.to_worker);
-        let sent = self.write_up(&waiting);
-        if self.worker_gone {
-            return waiting.len();
-        }
-        if sent < waiting.len() {
-            waiting.drain(..sent);
-            self.to_worker = waiting;
-        } else if self.client_ended {
-            let _ = self.worker.shutdown(Shutdown::Write);
-        }
-        sent
-    }
-
-    fn write_up(&mut self, bytes: &[u8]) -> usize {
-        let mut sent = 0;
-        while !self.worker_gone
-            && let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty())
-        {
-            match taken(self.worker.write(rest)) {
-                Ok(Some(count)) => sent += count,
-                Ok(None) => break,
-                Err(_) => {
-                    self.worker_gone = true;
-                    break;
-                }
-            }
-        }
-        sent
-    }
-
-    /// The client sends nothing more.
-    pub(crate) fn end_client(&mut self) {
-        self.client_ended = true;
-        if self.to_worker.is_empty() {
-            let _ = self.worker.shutdown(Shutdown::Write);
-        }
-    }
-
-    /// Lets the application see the end of its socket; what it has to say to its client still gets there.
-    pub(crate) fn tell_end(&self) {
-        let _ = self.worker.shutdown(Shutdown::Write);
-    }
-
-    /// Whether there may be something for the client.
-    fn has_down(&self) -> bool {
-        !self.from_worker.is_empty() || (self.worker_readable && !self.worker_ended)
-    }
-
-    /// Puts at most `most` bytes for the client behind `into`. An error: the worker's end is broken.
-    fn take_down(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<()> {
-        if !self.from_worker.is_empty() {
-            let count = most.min(self.from_worker.len());
-            into.extend(self.from_worker.drain(..count));
-            if self.from_worker.is_empty() {
-                self.from_worker = Vec::new();
-            }
-            return Ok(());
-        }
-        let start = into.len();
-        into.resize(start + most.min(PIECE), 0);
-        let result = self.read(into.get_mut(start..).unwrap_or_default());
-        into.truncate(start + result.as_ref().map_or(0, |count| *count));
-        result.map(|_| ())
-    }
-
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        if !self.worker_readable || self.worker_ended || room.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            match self.worker.read(room) {
-                Ok(0) => self.worker_ended = true,
-                Ok(count) => return Ok(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.worker_readable = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            return Ok(0);
-        }
-    }
-
-    /// Reads more of the head of the answer; whether anything has come.
-    fn read_head(&mut self, scratch: &mut [u8]) -> bool {
-        let room = MOST_HEAD.saturating_sub(self.from_worker.len()).min(scratch.len());
-        let room = scratch.get_mut(..room).unwrap_or_default();
-        match self.read(room) {
-            Ok(count) => {
-                self.from_worker.extend_from_slice(room.get(..count).unwrap_or_default());
-                count > 0
-            }
-            Err(_) => {
-                self.worker_ended = true;
-                false
-            }
-        }
-    }
-
-    /// Whether nobody has anything more to say to anybody, and all that was said has left.
-    fn is_over(&self) -> bool {
-        let is_quiet_above = self.client_ended && self.to_worker.is_empty();
-        self.worker_ended && self.from_worker.is_empty() && (is_quiet_above || self.worker_gone)
-    }
-}
 
 /// A stream whose worker has taken its socket.
 #[derive(Debug)]
@@ -408,15 +230,14 @@ impl EventLoop {
         self.again.push(id);
     }
 
-    /// Ends those whose workers have gone and whose clients do not take what was said last.
-    pub(crate) fn end_late_relays(&mut self) {
-        while let Some((connection, stream)) = self.relays.late(self.now_ms) {
-            if self.stream_relay(connection, stream).is_some() {
-                let reason = CloseReason::WriteTimeout;
-                reason.counter(&self.shared.counters).up();
-                self.end_stream_relay(connection, stream, Some(ErrorCode::EnhanceYourCalm), reason);
-            }
+    /// A client has not taken what its worker said last. False: the stream had ended before.
+    pub(crate) fn end_late_stream_relay(&mut self, connection: ConnectionId, stream: u32) -> bool {
+        let is_late = self.stream_relay(connection, stream).is_some();
+        if is_late {
+            let code = Some(ErrorCode::EnhanceYourCalm);
+            self.end_stream_relay(connection, stream, code, CloseReason::WriteTimeout);
         }
+        is_late
     }
 
     /// All WebSockets of a connection are over.

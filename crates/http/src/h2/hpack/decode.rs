@@ -23,8 +23,10 @@ pub(crate) struct Decoder {
 pub(crate) enum Decoded {
     /// All fields are there.
     Whole,
-    /// The list is larger than allowed; what was kept is of no use.
-    TooLarge,
+    /// The list is larger than allowed, so large; what was kept is of no use.
+    TooLarge(usize),
+    /// It is so large that the rest was not looked at: no later block can be read.
+    Endless,
 }
 
 impl Decoder {
@@ -35,63 +37,49 @@ impl Decoder {
     /// Reads `block`. Names and values go to `text`, which the fields' spans point into.
     ///
     /// `most` bounds the list as RFC 9113 section 6.5.2 counts it: name, value and 32 octets for each field, so cookie crumbs count
-    /// one by one.
+    /// one by one. Beyond `far`, which is not less, it is not worth the look any more.
     pub(crate) fn decode(
         &mut self,
         block: &[u8],
         most: usize,
+        far: usize,
         text: &mut Vec<u8>,
         fields: &mut Vec<Field>,
     ) -> Result<Decoded, Malformed> {
         text.clear();
         fields.clear();
         let (mut rest, mut size, mut updates) = (block, 0usize, 0);
-        let mut decoded = Decoded::Whole;
         while let Some(&first) = rest.first() {
-            let start = text.len();
-            let name_end;
-            if first & 0x80 != 0 {
-                let (name, value) = self.table.get(integer(&mut rest, 7)?)?;
-                size = size.saturating_add(name.len() + value.len() + OVERHEAD);
-                // Looked at before the copy: this is where few bytes become many.
-                if size > most {
-                    decoded = Decoded::TooLarge;
-                    updates = SIZE_UPDATES;
-                    continue;
-                }
-                text.extend_from_slice(name);
-                name_end = text.len();
-                text.extend_from_slice(value);
-            } else if first & 0xe0 == 0x20 {
+            if first & 0xe0 == 0x20 {
                 self.table.resize(integer(&mut rest, 5)?)?;
                 updates += 1;
                 if updates > SIZE_UPDATES {
                     return Err(Malformed);
                 }
                 continue;
-            } else {
-                // With or without a place in the table; those that must never have one are told from others by senders only.
-                let kept = first & 0xc0 == 0x40;
-                match integer(&mut rest, if kept { 6 } else { 4 })? {
-                    0 => string(&mut rest, text)?,
-                    index => text.extend_from_slice(self.table.get(index)?.0),
-                }
-                name_end = text.len();
-                string(&mut rest, text)?;
-                size = size.saturating_add(text.len() - start + OVERHEAD);
-                if kept {
-                    let (name, value) = text
-                        .get(start..)
-                        .and_then(|both| both.split_at_checked(name_end - start))
-                        .ok_or(Malformed)?;
-                    self.table.insert(name, value);
-                }
             }
             // From here on a change of the table's size is out of place.
             updates = SIZE_UPDATES;
+            let start = text.len();
+            let name_end = if first & 0x80 != 0 {
+                let (name, value) = self.table.get(integer(&mut rest, 7)?)?;
+                size = size.saturating_add(name.len() + value.len() + OVERHEAD);
+                // Looked at before the copy: this is where few bytes become many.
+                if size <= most {
+                    text.extend_from_slice(name);
+                    text.extend_from_slice(value);
+                }
+                start + name.len()
+            } else {
+                let name_end = self.literal(first, &mut rest, text)?;
+                size = size.saturating_add(text.len() - start + OVERHEAD);
+                name_end
+            };
             if size > most {
-                decoded = Decoded::TooLarge;
                 text.truncate(start);
+                if size > far {
+                    return Ok(Decoded::Endless);
+                }
                 continue;
             }
             let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
@@ -99,7 +87,29 @@ impl Decoder {
             let value = Span { start: at(name_end), end: at(text.len()) };
             fields.push(Field { name, value, known: Known::lookup(name.of(text)) });
         }
-        Ok(decoded)
+        Ok(if size > most { Decoded::TooLarge(size) } else { Decoded::Whole })
+    }
+
+    /// Appends a field that is written out, with or without a place in the table, and gives where its name ends. Those that must never have a place
+    /// are told from others by senders only.
+    #[inline]
+    fn literal(&mut self, first: u8, rest: &mut &[u8], text: &mut Vec<u8>) -> Result<usize, Malformed> {
+        let start = text.len();
+        let kept = first & 0xc0 == 0x40;
+        match integer(rest, if kept { 6 } else { 4 })? {
+            0 => string(rest, text)?,
+            index => text.extend_from_slice(self.table.get(index)?.0),
+        }
+        let name_end = text.len();
+        string(rest, text)?;
+        if kept {
+            let (name, value) = text
+                .get(start..)
+                .and_then(|both| both.split_at_checked(name_end - start))
+                .ok_or(Malformed)?;
+            self.table.insert(name, value);
+        }
+        Ok(name_end)
     }
 }
 
@@ -156,7 +166,7 @@ mod tests {
 
     fn read(decoder: &mut Decoder, block: &[u8], most: usize) -> Result<(Decoded, Vec<String>), Malformed> {
         let (mut text, mut fields) = (Vec::new(), Vec::new());
-        let decoded = decoder.decode(block, most, &mut text, &mut fields)?;
+        let decoded = decoder.decode(block, most, usize::MAX, &mut text, &mut fields)?;
         let of = |span: Span| String::from_utf8_lossy(span.of(&text)).into_owned();
         Ok((decoded, fields.iter().map(|field| format!("{}: {}", of(field.name), of(field.value))).collect()))
     }
@@ -224,13 +234,19 @@ mod tests {
         block.extend([b'v'; 4000]);
         block.extend([0xbe; 16_000]);
         let (mut decoder, mut text, mut fields) = (Decoder::new(), Vec::new(), Vec::new());
-        let decoded = decoder.decode(&block, 65_536, &mut text, &mut fields).unwrap();
-        assert_eq!((decoded, fields.len()), (Decoded::TooLarge, 16));
+        let decoded = decoder.decode(&block, 65_536, usize::MAX, &mut text, &mut fields).unwrap();
+        let size = 16_001 * (1 + 4000 + OVERHEAD);
+        assert_eq!((decoded, fields.len()), (Decoded::TooLarge(size), 16));
         assert!(text.capacity() < 140_000, "{}", text.capacity());
         // The table is as the client thinks: the next block can refer to it.
         assert_eq!(read(&mut decoder, &[0xbe], 65_536).unwrap().1.len(), 1);
         // Empty fields count 32 octets each.
         let crumbs = [&hex("0f1100")[..], &[0x60, 0x00], &vec![0xbe; 3000][..]].concat();
-        assert_eq!(read(&mut Decoder::new(), &crumbs, 65_536).unwrap().0, Decoded::TooLarge);
+        let decoded = read(&mut Decoder::new(), &crumbs, 65_536).unwrap().0;
+        assert_eq!(decoded, Decoded::TooLarge(3002 * (6 + OVERHEAD)));
+        // Where it is too large by far, the rest is not even looked at.
+        block.push(0xff);
+        let decoded = Decoder::new().decode(&block, 65_536, 655_360, &mut text, &mut fields).unwrap();
+        assert_eq!(decoded, Decoded::Endless);
     }
 }

@@ -118,7 +118,7 @@ mod tests {
             field(&mut block, name.as_bytes(), value);
         }
         let (mut text, mut fields) = (Vec::new(), Vec::new());
-        let decoded = Decoder::new().decode(&block, 1 << 20, &mut text, &mut fields);
+        let decoded = Decoder::new().decode(&block, 1 << 20, 1 << 20, &mut text, &mut fields);
         assert_eq!(decoded, Ok(Decoded::Whole));
         let mut fields = fields.iter().map(|field| (field.name.of(&text), field.value.of(&text)));
         for code in ["200", "204", "206", "304", "400", "404", "500", "103", "418", "999"] {
