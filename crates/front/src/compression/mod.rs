@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pelton_http::header_policy::parse_content_length;
 use pelton_http::{Accepted, ContentCoding};
 
-use crate::compression::encoder::Encoder;
+use crate::compression::encoder::{Encoder, Spare};
 use crate::response::filters::{Filter, Head};
 
 mod encoder;
@@ -39,13 +39,14 @@ pub const PADDING: &[u8] = b"X-Padding";
 pub struct Compression {
     settings: CompressionSettings,
     active: AtomicUsize,
+    spare: Spare,
 }
 
 impl Compression {
     /// None where it is off.
     pub fn new(settings: CompressionSettings) -> Option<Arc<Self>> {
         (!settings.codings.is_empty())
-            .then(|| Arc::new(Compression { settings, active: AtomicUsize::new(0) }))
+            .then(|| Arc::new(Compression { settings, active: AtomicUsize::new(0), spare: Spare::default() }))
     }
 
     /// For the response to a request with these lines of `Accept-Encoding`.
@@ -140,7 +141,7 @@ impl Compress {
             common.active.fetch_sub(1, Ordering::Relaxed);
             return false;
         }
-        match Encoder::new(coding, length) {
+        match Encoder::new(coding, length, common.spare.clone()) {
             Ok(encoder) => self.encoder = Some(encoder),
             Err(_) => {
                 common.active.fetch_sub(1, Ordering::Relaxed);

@@ -106,12 +106,20 @@ pub enum Work {
     /// Nothing.
     #[default]
     None,
-    /// Bytes that are to pass through the filters.
-    Bytes(Vec<u8>),
+    /// Bytes that are to pass through the filters; whether they are the last.
+    Bytes(Vec<u8>, bool),
     /// The next piece of the filters' file.
     FilePiece,
     /// A helper is at it.
     Away,
+}
+
+impl Work {
+    /// Whether more frames may be read: nothing is to be done, or they can be done with what there is.
+    #[inline]
+    pub fn takes_more(&self) -> bool {
+        matches!(self, Work::None | Work::Bytes(..))
+    }
 }
 
 /// See the module's head.

@@ -123,8 +123,13 @@ impl<'r> Pass<'r> {
         let mut out = Vec::new();
         if let Some(filters) = &mut exchange.filters {
             self.filtered += pieces[0].len() + pieces[1].len();
+            if let Work::Bytes(bytes, _) = &mut exchange.work {
+                // As much as the ring holds goes to the helper at once.
+                pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+                return Ok(());
+            }
             if self.filtered > FILTERED_HERE && filters.is_heavy() {
-                exchange.work = Work::Bytes(pieces.concat());
+                exchange.work = Work::Bytes(pieces.concat(), false);
                 return Ok(());
             }
             for piece in pieces {
@@ -220,6 +225,14 @@ impl<'r> Pass<'r> {
         progress: Progress,
     ) -> Result<bool, Damaged> {
         let has_file = exchange.filters.as_ref().is_some_and(|filters| filters.has_file());
+        if let Work::Bytes(_, is_last) = &mut exchange.work
+            && is_read
+            && !has_file
+            && self.attached.is_none()
+        {
+            // What the coding has kept back so far is a part of the work.
+            *is_last = progress == Progress::Complete;
+        }
         let has_work = exchange.work != Work::None;
         let at_end = is_read && !has_file && !self.defers(exchange) && !has_work;
         if at_end && progress == Progress::Open && exchange.filters.is_some() && exchange.coding.is_some() {
