@@ -106,12 +106,21 @@ pub enum Work {
     /// Nothing.
     #[default]
     None,
-    /// Bytes that are to pass through the filters; whether they are the last.
-    Bytes(Vec<u8>, bool),
+    /// Bytes that are to pass through the filters. Boxed, so that exchanges without filters stay small.
+    Bytes(Box<Portion>),
     /// The next piece of the filters' file.
     FilePiece,
     /// A helper is at it.
     Away,
+}
+
+/// A part of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// It.
+    pub bytes: Vec<u8>,
+    /// Whether nothing follows.
+    pub is_last: bool,
 }
 
 impl Work {

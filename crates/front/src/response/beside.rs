@@ -25,12 +25,12 @@ impl EventLoop {
                     self.helpers.run(move || {
                         let mut out = Vec::new();
                         let (done, is_over) = match work {
-                            Work::Bytes(bytes, is_last) => {
-                                filters.body(&bytes, &mut out);
-                                if is_last {
+                            Work::Bytes(portion) => {
+                                filters.body(&portion.bytes, &mut out);
+                                if portion.is_last {
                                     filters.end(&mut out);
                                 }
-                                (Ok(()), is_last)
+                                (Ok(()), portion.is_last)
                             }
                             _ => (filters.file_piece(&mut out), false),
                         };
