@@ -128,16 +128,19 @@ def _top(admin: str | None, pid: int | None, as_json: bool, once: bool, interval
 
 
 @reported
-def _doctor(admin: str | None, pid: int | None, as_json: bool, config: str | None) -> None:
+def _doctor(
+    target: str | None, admin: str | None, pid: int | None, as_json: bool, config: str | None
+) -> None:
     """Look at what a server here lives with: versions, limits, cgroup, kernel, time-outs, drivers, proxies.
 
-    Of a server that runs also how it is getting on. Exit code 1 where something is wrong.
+    Of a server that runs also how it is getting on; with MODULE also whether the pools of the application
+    suit the threads. Settings are those of files and variables. Exit code 1 where something is wrong.
     """
-    from pelton.cli.doctor import MARKS, examine, is_wrong, told
+    from pelton.cli.doctor import MARKS, as_json_of, examine, is_wrong
 
-    findings = examine(admin, pid, config)
+    findings = examine(admin, pid, config, target)
     if as_json:
-        click.echo(json.dumps(told(findings)))
+        click.echo(json.dumps(as_json_of(findings)))
     else:
         for one in findings:
             mark, colour = MARKS[one.verdict]
@@ -200,6 +203,10 @@ COMMANDS = {
         ),
     ),
     "doctor": for_running_server(
-        "doctor", _doctor, _JSON, click.Option(["-c", "--config"], metavar="FILE", help="As for serving.")
+        "doctor",
+        _doctor,
+        click.Argument(["target"], metavar="[MODULE[:APP]]", required=False),
+        _JSON,
+        click.Option(["-c", "--config"], metavar="FILE", help="As for serving."),
     ),
 }
