@@ -287,7 +287,7 @@ def test_an_answer_without_reading_is_not_lost_while_the_client_sends(play: Play
 
 CLOSED = "the client closed its connection before its request body was complete"
 SILENT = "the client sent nothing of its request body for too long"
-ABANDONED = "nobody waits for the answer any more, so the rest of the request body is not received"
+ABANDONED = "nobody waits for the response any more, so the rest of the request body is not received"
 
 
 def test_a_truncated_body_never_looks_complete(play: Play) -> None:

@@ -144,7 +144,7 @@ counters! {
     bodies_broken,
     /// Answers for slow readers of which a part went to a file.
     responses_spooled,
-    /// Bytes of answers kept in memory for slow readers now.
+    /// Bytes of responses kept in memory for slow readers now.
     response_bytes_held,
     /// Bytes in files for bodies and answers now.
     spool_bytes_used,
@@ -166,17 +166,17 @@ counters! {
     access_lines_dropped,
     /// Datagrams lost that were meant for a statsd.
     statsd_datagrams_dropped,
-    /// Connections closed because the answer said so.
+    /// Connections closed because the response said so.
     closed_after_answer,
     /// Connections closed by the client between requests.
     closed_by_client,
-    /// Connections closed by the client within a request or an answer.
+    /// Connections closed by the client within a request or a response.
     closed_by_client_early,
     /// Connections closed by a transport error.
     closed_by_error,
     /// Connections closed after idling between requests.
     closed_idle,
-    /// Connections closed while the client did not take the answer.
+    /// Connections closed while the client did not take the response.
     closed_write_timeout,
     /// Connections closed because a file changed while it was sent.
     closed_file_changed,

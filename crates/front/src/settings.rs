@@ -40,11 +40,11 @@ pub struct Settings {
     pub spool_bytes: u64,
     /// Requests that are handed on before their bodies are complete.
     pub streams: Streams,
-    /// Bytes of an answer kept in memory for a slow reader.
+    /// Bytes of a response kept in memory for a slow reader.
     pub response_buffer_bytes: usize,
-    /// Bytes of all answers kept in memory together; beyond it each connection has only a little.
+    /// Bytes of all responses kept in memory together; beyond it each connection has only a little.
     pub response_memory_bytes: usize,
-    /// Bytes of an answer kept in a file for a slow reader before its writer waits.
+    /// Bytes of a response kept in a file for a slow reader before its writer waits.
     pub response_file_bytes: u64,
     /// Whom to believe about clients.
     pub proxies: Proxies,
@@ -72,9 +72,9 @@ pub struct Settings {
     pub body_rate: u64,
     /// Between two requests.
     pub keep_alive_time: Duration,
-    /// Between two pieces of an answer that the client takes.
+    /// Between two pieces of a response that the client takes.
     pub write_idle_time: Duration,
-    /// Bytes per second of an answer, averaged over `write_idle_time`; 0 for any.
+    /// Bytes per second of a response, averaged over `write_idle_time`; 0 for any.
     pub write_rate: u64,
     /// Where access lines go; -1 for nowhere. Duplicated by the front.
     pub access_log: RawFd,
@@ -90,7 +90,7 @@ pub struct Settings {
     pub traces: bool,
     /// Whether answers tell how long they took.
     pub server_timing: bool,
-    /// How long a request may run until its answer begins; None for as long as it likes.
+    /// How long a request may run until its response begins; None for as long as it likes.
     pub request_time: Option<Duration>,
     /// How long a thread may take to let go of a request whose time is over, before its worker counts as stuck.
     pub interrupt_grace: Duration,
@@ -145,8 +145,8 @@ pub struct Rules {
     pub priority_paths: Vec<PathRule>,
 }
 
-/// How long a closed connection is still read, so that the client can take its last answer: a close with unread bytes makes the
-/// kernel send a reset, which may overtake the answer (RFC 9112 section 9.6).
+/// How long a closed connection is still read, so that the client can take its last response: a close with unread bytes makes the
+/// kernel send a reset, which may overtake the response (RFC 9112 section 9.6).
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// How metrics are sent to a statsd.

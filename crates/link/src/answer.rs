@@ -1,4 +1,4 @@
-//! The answer as frames in a slot's response ring: written by the worker, read by the front.
+//! The response as frames in a slot's response ring: written by the worker, read by the front.
 //!
 //! A frame is eight bytes of header and a payload padded to eight, so a header never wraps around the end of the ring. The first
 //! frame is the head (heads with the status 103 may precede it), then data, files and loans in the order of the body. There is no end frame: the slot's `answer` word says when

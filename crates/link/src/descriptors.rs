@@ -1,4 +1,4 @@
-//! Descriptors that travel beside a record or an answer: a spooled body's file, a file to send.
+//! Descriptors that travel beside a record or a response: a spooled body's file, a file to send.
 //!
 //! A record or a frame can only carry a number, the *token*. The file itself is laid on the receiver's [`ReceivedFiles`] under it: directly where both
 //! ends live in one process, over a socket (SOCK_SEQPACKET, SCM_RIGHTS) between processes. Each file is named by token, slot and
@@ -361,7 +361,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> Received {
         let mut count = receive();
         if count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::ConnectionReset {
             // The other end was closed with something unread. The system says that once, and before it gives out what the other one has sent:
-            // perhaps the file of a whole answer.
+            // perhaps the file of a whole response.
             count = receive();
         }
         (count, message)
@@ -433,13 +433,13 @@ impl FrontEnd {
         self.post.give(self.owner(slot), file, |file| file.try_clone_to_owned())
     }
 
-    /// Takes over the file that a frame of `slot`'s answer names. None: there is none such, or no descriptor left for it.
+    /// Takes over the file that a frame of `slot`'s response names. None: there is none such, or no descriptor left for it.
     pub fn take_file(&mut self, slot: u32, token: u64) -> Option<OwnedFd> {
         let live = |owner: Owner| self.is_current(owner);
         self.post.take(self.owner(slot), token, live).ok()
     }
 
-    /// Drops files of answers that nobody read. They are also found out by the next [`FrontEnd::take_file`]; worth a call where a worker
+    /// Drops files of responses that nobody read. They are also found out by the next [`FrontEnd::take_file`]; worth a call where a worker
     /// has given files to requests that were abandoned and nothing else happens.
     pub fn drop_stale_files(&mut self) {
         self.post.tidy(|owner| self.is_current(owner));

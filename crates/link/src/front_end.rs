@@ -1,4 +1,4 @@
-//! The front's end of one link: fills slots, pushes them, reads the answers.
+//! The front's end of one link: fills slots, pushes them, reads the responses.
 //!
 //! Runs on the front's thread only. Knows which slots are free (its own list; the worker never frees one) and which generation each
 //! has. Must not know HTTP, sockets or connections.
@@ -28,7 +28,7 @@ use crate::{check_permits, slots_for};
 /// Bytes that a slot's own copy of a record may keep when the next one needs no more.
 pub(crate) const KEPT_RECORD: usize = 4096;
 
-/// How far an answer has come.
+/// How far a response has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// More may follow.
@@ -377,10 +377,10 @@ impl FrontEnd {
         self.control().front_asleep.0.store(0, Ordering::Relaxed);
     }
 
-    /// Where the unread part of the answer begins and ends, and whether more will come.
+    /// Where the unread part of the response begins and ends, and whether more will come.
     pub fn answer(&self, slot: u32) -> (Cursor, Progress) {
         let words = self.slot(slot);
-        // First the verdict, then the length: a complete answer's length is final.
+        // First the verdict, then the length: a complete response's length is final.
         let progress = match words.answerer.0.answer.load(Ordering::Acquire) {
             ANSWER_COMPLETE => Progress::Complete,
             ANSWER_BROKEN => Progress::Broken,
@@ -391,7 +391,7 @@ impl FrontEnd {
         (Cursor { at, end }, progress)
     }
 
-    /// Whether something of the answer is published and unread.
+    /// Whether something of the response is published and unread.
     #[inline]
     pub fn has_unread(&self, slot: u32) -> bool {
         let words = self.slot(slot);
@@ -448,7 +448,7 @@ impl FrontEnd {
     }
 
     /// Marks everything before the cursor as read. Slices from `next_frame` must not be used any more. With `progress` as it came with the
-    /// cursor: a worker whose answer has a verdict waits for no room.
+    /// cursor: a worker whose response has a verdict waits for no room.
     pub fn consume(&mut self, slot: u32, cursor: Cursor, progress: Progress) {
         self.slot(slot).asker.0.consumed.store(cursor.at, Ordering::Release);
         if progress == Progress::Open {

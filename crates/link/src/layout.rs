@@ -193,9 +193,9 @@ pub(crate) struct SlotAsk {
 }
 
 pub(crate) const AWAITED: u32 = 0;
-/// The client sends nothing more. Perhaps it is gone, perhaps it still reads: the answer is sent as if nothing were.
+/// The client sends nothing more. Perhaps it is gone, perhaps it still reads: the response is sent as if nothing were.
 pub(crate) const LEFT: u32 = 1;
-/// Nobody waits for the answer any more.
+/// Nobody waits for the response any more.
 pub(crate) const GONE: u32 = 2;
 /// The same for a while already, and the request has not noticed: the worker shall interrupt it.
 pub(crate) const DEPARTED: u32 = 3;

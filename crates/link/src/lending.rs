@@ -1,4 +1,4 @@
-//! Large pieces of an answer that are not copied into the ring but lent to the front, where both ends live in one process.
+//! Large pieces of a response that are not copied into the ring but lent to the front, where both ends live in one process.
 //!
 //! The ring carries a number; the bytes stay where the application made them, with something that keeps them alive. Who takes a loan out
 //! of the table owns it, and gives it back by dropping it, on any thread. Across processes there is no such table, and pieces are copied.

@@ -10,7 +10,7 @@
 //!                                   the front: before it writes or closes by itself (504, 502, the client has gone, the end)
 //! ```
 //!
-//! Both steps are a compare-exchange from Offered, so exactly one of them happens. An answer of the application needs none of them: who sends
+//! Both steps are a compare-exchange from Offered, so exactly one of them happens. A response of the application needs none of them: who sends
 //! one has given up taking (`py/responder` sees to that), and the front refuses when it begins to pass it on, to be sure. After
 //! Taken the worker lets go of the slot at once, and the front of the connection.
 //!
@@ -53,7 +53,7 @@ impl FrontEnd {
 
 impl WorkerEnd {
     /// Takes the client's socket, whose descriptor was fetched with [`WorkerEnd::take_file`]; false when the front has withdrawn it, or the
-    /// link is severed. Afterwards nothing may be put into the answer: end the request with [`WorkerEnd::hand_over`].
+    /// link is severed. Afterwards nothing may be put into the response: end the request with [`WorkerEnd::hand_over`].
     pub fn take_socket(&self, taken: &Taken) -> bool {
         let word = &self.slot(taken.slot()).asker.0.socket;
         !self.is_severed()

@@ -20,7 +20,7 @@ use crate::worker_end::{Taken, WorkerEnd};
 /// What a spare thread is to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SelfCall {
-    /// Only to report that it waits, and who for: its record is a copy, nobody wants an answer.
+    /// Only to report that it waits, and who for: its record is a copy, nobody wants a response.
     pub is_report: bool,
     /// The port at the client's end of its connection, which is a socket of this worker; 0 where there is none (a unix socket).
     pub caller_port: u16,

@@ -28,7 +28,7 @@ pub enum BodyEnd {
     Malformed,
     /// It is larger than it may be.
     TooLarge,
-    /// Nobody waits for the request's answer any more.
+    /// Nobody waits for the request's response any more.
     Abandoned,
 }
 

@@ -1,8 +1,8 @@
-//! The worker's end of one link: takes ready requests, reads their records, reports and ends their answers.
+//! The worker's end of one link: takes ready requests, reads their records, reports and ends their responses.
 //!
 //! Shared by all threads of the worker process. A taken request belongs to the thread that took it (its [`Taken`] is not `Clone`),
 //! so the per-slot methods need no lock. Which thread may take when is the scheduler's business, what goes
-//! into an answer's ring is `writing`'s.
+//! into a response's ring is `writing`'s.
 
 use std::fs::File;
 use std::io;
@@ -26,7 +26,7 @@ use crate::request::RequestView;
 use crate::wake::{Doorbell, Sharing};
 use crate::{check_permits, slots_for};
 
-/// How long a finished answer may wait for the next ones, in microseconds.
+/// How long a finished response may wait for the next ones, in microseconds.
 const DEFERRAL: u64 = 200;
 
 /// A request that this process runs; the right to use its slot until it is completed or broken off.
@@ -85,7 +85,7 @@ pub struct WorkerEnd {
     origin: Origin,
     /// The scheduler's sentinel: a thread that looks after deferred reports every tick; 0 while nobody does.
     pub(crate) sentinel: AtomicU32,
-    /// 1: a finished answer lies in its ring and the front may be asleep.
+    /// 1: a finished response lies in its ring and the front may be asleep.
     owed: AtomicU32,
     /// When the front was last woken for what it was owed, in microseconds since `started`.
     settled_at: AtomicU64,
@@ -247,7 +247,7 @@ impl WorkerEnd {
     }
 
     /// Whether nobody waits any more (the client has gone, it took too long, the front has died, somebody else has ended the
-    /// request): further work on this answer is for nobody.
+    /// request): further work on this response is for nobody.
     pub fn is_gone(&self, taken: &Taken) -> bool {
         self.slot(taken.slot).asker.0.gone.load(Ordering::Acquire) >= GONE
             || self.is_severed()
@@ -287,8 +287,8 @@ impl WorkerEnd {
         }
     }
 
-    /// Says that the answer is whole (or, with `broken`, never will be) while the application is still at work, for example in
-    /// `close()`: the client gets its answer now, the slot stays this thread's until [`WorkerEnd::finish`].
+    /// Says that the response is whole (or, with `broken`, never will be) while the application is still at work, for example in
+    /// `close()`: the client gets its response now, the slot stays this thread's until [`WorkerEnd::finish`].
     pub fn conclude(&self, taken: &mut Taken, broken: bool) {
         if !taken.verdict_given {
             self.give_verdict(taken, broken);
@@ -308,7 +308,7 @@ impl WorkerEnd {
         words.answer.store(if broken { ANSWER_BROKEN } else { ANSWER_COMPLETE }, Ordering::Release);
     }
 
-    /// Ends the request and lets go of the slot. Without a verdict before, the answer is whole (or `broken`). Nothing happens
+    /// Ends the request and lets go of the slot. Without a verdict before, the response is whole (or `broken`). Nothing happens
     /// where somebody else has ended it already.
     pub fn finish(&self, mut taken: Taken, broken: bool) {
         if !taken.verdict_given {
@@ -323,9 +323,9 @@ impl WorkerEnd {
         self.owe();
     }
 
-    /// Rings for a finished answer, or leaves it for later while there is other work.
+    /// Rings for a finished response, or leaves it for later while there is other work.
     ///
-    /// To wake the front for each answer costs more than to make one, when answers come one behind the other. So while the next request
+    /// To wake the front for each response costs more than to make one, when answers come one behind the other. So while the next request
     /// is there already, the front, if it sleeps, is woken at the end of the batch or after [`DEFERRAL`]; and by the sentinel
     /// should the next request block. A race is not possible: the sentinel leaves first and settles then, we owe first and look for
     /// the sentinel then.

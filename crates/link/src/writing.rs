@@ -1,4 +1,4 @@
-//! Writing an answer into its slot's ring: the head, data, files, loans, and waiting for room.
+//! Writing a response into its slot's ring: the head, data, files, loans, and waiting for room.
 //!
 //! Runs on the request's thread, whose [`Taken`] is the right to write. Nothing here is seen by the front before
 //! [`WorkerEnd::publish`]. Must not know when that should be.
@@ -20,7 +20,7 @@ use crate::worker_end::{Taken, WorkerEnd};
 pub enum Writable {
     /// There is room.
     Ready,
-    /// Nobody waits for the answer any more.
+    /// Nobody waits for the response any more.
     Gone,
     /// The time passed.
     TimedOut,

@@ -1,4 +1,4 @@
-//! What is known of one answer while it is made, and each step it can take without waiting.
+//! What is known of one response while it is made, and each step it can take without waiting.
 //!
 //! Owns the stages, the head until it is sent, and the count of what was sent against what was announced. Must not know threads: `responder`
 //! keeps it in a mutex. Makes no Python objects and runs no Python code.
@@ -51,7 +51,7 @@ pub(crate) struct Answer {
     pub(crate) environ: Option<Py<PyDict>>,
 }
 
-/// How the answer stands after something was sent.
+/// How the response stands after something was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     /// More may follow; what was sent is published.
@@ -100,7 +100,7 @@ impl From<Fault> for PyErr {
             Fault::Head(refusal) => refusal.into(),
             Fault::SpentTooOften => PyRuntimeError::new_err("the rate was asked too often in one request"),
             Fault::Raised(error) => error,
-            Fault::TooLate => PyRuntimeError::new_err("the head of the answer has already been sent"),
+            Fault::TooLate => PyRuntimeError::new_err("the head of the response has already been sent"),
         }
     }
 }
@@ -112,7 +112,7 @@ impl Answer {
         self.declared = if self.bodyless { None } else { self.head.content_length() };
     }
 
-    /// A body's length, unless it is the nothing that many applications return for HEAD: the length would be that of GET's answer.
+    /// A body's length, unless it is the nothing that many applications return for HEAD: the length would be that of GET's response.
     #[inline]
     pub(crate) fn worth_saying(&self, length: u64) -> Option<u64> {
         (length > 0 || !self.is_head_request).then_some(length)

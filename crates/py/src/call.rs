@@ -1,4 +1,4 @@
-//! The course of one call: the application, the pieces of its answer, `close()`, and the end.
+//! The course of one call: the application, the pieces of its response, `close()`, and the end.
 //!
 //! What a step means is in `responder` and `input`; `request_runner` prepares a call and cleans up behind it. Its promises are in the head of `request_runner`.
 //! Runs on the thread or greenlet of the request.
@@ -23,7 +23,7 @@ use crate::interrupt::Window;
 use crate::responder::Responder;
 use crate::worker::Worker;
 
-/// Whether there may be more of an answer.
+/// Whether there may be more of a response.
 enum Course {
     /// All of the pieces are sent; the verdict is not given.
     Whole,
@@ -185,13 +185,13 @@ impl<'py> Call<'_, 'py> {
         course
     }
 
-    /// `has_begun` becomes true when the client has seen a part of an answer whose end nobody knows.
+    /// `has_begun` becomes true when the client has seen a part of a response whose end nobody knows.
     fn send_pieces(&self, pieces: Bound<'_, PyIterator>, has_begun: &Cell<bool>) -> PyResult<Course> {
         let mut is_complete = false;
         for piece in pieces {
             let piece = self.at_home(piece)?;
             if is_complete {
-                // The client has its answer; only that there was more is worth a word.
+                // The client has its response; only that there was more is worth a word.
                 if !piece_of(&piece)?.as_bytes().is_empty() {
                     self.responder
                         .note_misuse("the body is longer than its Content-Length: the rest is left out");
@@ -246,7 +246,7 @@ impl<'py> Call<'_, 'py> {
         asked.collect()
     }
 
-    /// The client gets the end of its answer now, whatever the application still does.
+    /// The client gets the end of its response now, whatever the application still does.
     fn conclude(&self) -> Course {
         self.report_misuse();
         self.responder.conclude(self.py, false);

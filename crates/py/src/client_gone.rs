@@ -1,4 +1,4 @@
-//! `environ["pelton.client_gone"]`: a function that says whether nobody waits for the answer any more.
+//! `environ["pelton.client_gone"]`: a function that says whether nobody waits for the response any more.
 //!
 //! # How it costs next to nothing
 //! It is in the dict of which every environ is a copy, so a request only tells it which one it is: a store. That is right as long as nobody
@@ -23,7 +23,7 @@ static CLIENT_GONE: Entry = Entry(ffi::PyMethodDef {
     ml_meth: ffi::PyMethodDefPointer { PyCFunction: client_gone },
     ml_flags: ffi::METH_NOARGS,
     ml_doc: text(
-        c"client_gone()\n--\n\nWhether nobody waits for the answer any more. True once the request is over.",
+        c"client_gone()\n--\n\nWhether nobody waits for the response any more. True once the request is over.",
     ),
 });
 

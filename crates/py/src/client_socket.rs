@@ -1,6 +1,6 @@
 //! The client's own socket on its way to the application: the offer, and what becomes of the thread when it is accepted.
 //!
-//! Owns the classes and the order of the steps; whose the socket is, is decided in `pelton_link` (`socket`), that the answer is no answer any more
+//! Owns the classes and the order of the steps; whose the socket is, is decided in `pelton_link` (`socket`), that the response is no response any more
 //! in `responder`. The socket object itself is Python's (`wsgi/client_socket.py`), which calls [`SocketOffer::take`] when the application first uses
 //! it. That may be on any thread of the application; everything else here runs on the thread that serves the request, with the GIL.
 
@@ -211,7 +211,7 @@ impl Drop for OfferedSocket<'_> {
     }
 }
 
-/// Whether what an application raises after it has taken the socket is only its way to say that there is no answer: servers of this
+/// Whether what an application raises after it has taken the socket is only its way to say that there is no response: servers of this
 /// kind are told by a ConnectionError, or by a StopIteration, that the connection is not theirs any more.
 pub(crate) fn is_farewell(error: &PyErr, py: Python<'_>) -> bool {
     error.is_instance_of::<PyConnectionError>(py) || error.is_instance_of::<PyStopIteration>(py)

@@ -25,7 +25,7 @@ pub(crate) fn incomplete(how: BodyEnd) -> PyErr {
         BodyEnd::Malformed => "the framing of the request body is malformed",
         BodyEnd::TooLarge => "the request body is larger than it may be",
         BodyEnd::Abandoned | BodyEnd::Complete => {
-            "nobody waits for the answer any more, so the rest of the request body is not received"
+            "nobody waits for the response any more, so the rest of the request body is not received"
         }
     })
 }

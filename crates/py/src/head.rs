@@ -1,4 +1,4 @@
-//! The head of an answer: what `start_response` got, checked and copied.
+//! The head of a response: what `start_response` got, checked and copied.
 //!
 //! Owns the rules for status and fields of PEP 3333. It is checked and copied when `start_response` is called: the traceback then shows
 //! the line that is wrong, and what the application does to its list afterwards cannot change what was checked. Fields
@@ -117,7 +117,7 @@ impl Head {
         *self = changed;
     }
 
-    /// The answer to a failed application.
+    /// The response to a failed application.
     pub(crate) fn fill_internal_error(&mut self, body: &[u8]) {
         self.bytes.clear();
         self.ends.clear();

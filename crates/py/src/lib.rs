@@ -1,13 +1,13 @@
 //! The native module `pelton._engine`: the border between Python and the rest.
 //!
-//! Thin on purpose: configuration goes in as one object, requests go to the application and its answers to the link, errors are
+//! Thin on purpose: configuration goes in as one object, requests go to the application and its responses to the link, errors are
 //! mapped in both directions. Decisions about protocol, queues and time are made in `pelton_front`, about threads in
 //! `pelton_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
 //! Reading order: `worker` (the loop of a thread), `request_runner` and `call` (one request from slot to slot), `request` and `names` (environ), `start_response`,
-//! `responder`, `answer` and `head` (the answer), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `fork`, for children that come back; `client_socket` for WebSockets; `green` and
+//! `responder`, `answer` and `head` (the response), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `fork`, for children that come back; `client_socket` for WebSockets; `green` and
 //! `pauses`, for greenlets; `client_gone`, and
-//! `interrupt` and `overdue`, for requests whose answer nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
+//! `interrupt` and `overdue`, for requests whose response nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
 
 mod answer;
 mod body;

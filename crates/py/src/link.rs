@@ -50,7 +50,7 @@ impl Link {
         self.end.slots()
     }
 
-    /// The front has died: nobody waits for any answer of this link.
+    /// The front has died: nobody waits for any response of this link.
     fn sever(&self) {
         self.end.sever();
     }

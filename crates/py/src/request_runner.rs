@@ -5,10 +5,10 @@
 //!
 //! # Promises, in every case
 //! - The slot is finished exactly once, also when this code panics.
-//! - `close()` of what the application returned is called exactly once, after the client's answer is decided.
+//! - `close()` of what the application returned is called exactly once, after the client's response is decided.
 //! - The body is detached before the slot is let go.
 //! - The application can be interrupted as long as it runs, and nothing else can (see `interrupt`).
-//! - What the application did wrong is reported before the answer that shows it can leave.
+//! - What the application did wrong is reported before the response that shows it can leave.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, TryLockError};

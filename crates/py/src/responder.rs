@@ -1,4 +1,4 @@
-//! The answer to one request on its way to the link: what stands behind `start_response` and `write`.
+//! The response to one request on its way to the link: what stands behind `start_response` and `write`.
 //!
 //! Owns the right to the slot ([`Taken`]) from the beginning of a request to its end, and the waiting for the client. What may be sent when
 //! is decided in `answer`. Must not know environ, or where the pieces come from.
@@ -63,7 +63,7 @@ impl Responder {
         self.answer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The answer, with `Taken` in its place. Fails only in a greenlet that has to wait for that, with what somebody raises there.
+    /// The response, with `Taken` in its place. Fails only in a greenlet that has to wait for that, with what somebody raises there.
     #[inline]
     fn try_enter(&self, py: Python<'_>) -> Result<MutexGuard<'_, Answer>, Fault> {
         let answer = self.lock();
@@ -284,7 +284,7 @@ impl Responder {
             let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
             let Ok(token) = self.end.give_file(taken, part.descriptor) else { return Ok(None) };
             let fitted = self.end.put_file(taken, token, part.offset, length);
-            debug_assert!(fitted, "nobody else fills the ring while the answer is locked");
+            debug_assert!(fitted, "nobody else fills the ring while the response is locked");
             answer.sent += length;
         }
         answer.settle(&self.end, More::Unknown).map(Some)
@@ -367,7 +367,7 @@ impl Responder {
         }
     }
 
-    /// Takes the client's socket, in place of an answer; why not, where that is impossible. The slot is let go of at once.
+    /// Takes the client's socket, in place of a response; why not, where that is impossible. The slot is let go of at once.
     pub(crate) fn take_socket(&self) -> Result<(), &'static str> {
         if self.end.is_foreign() {
             return Err(FOREIGN);
@@ -461,7 +461,7 @@ impl Responder {
         }
     }
 
-    /// The application failed: where nothing has left yet the client gets status 500. False where the answer is beyond repair.
+    /// The application failed: where nothing has left yet the client gets status 500. False where the response is beyond repair.
     pub(crate) fn answer_error(&self, py: Python<'_>) -> bool {
         let mut answer = self.enter(py);
         if !matches!(answer.stage, Stage::Fresh | Stage::Started) {
@@ -474,7 +474,7 @@ impl Responder {
         sent && answer.put(&self.end, body).is_none()
     }
 
-    /// Whether the answer has everything that was announced; sends the head if there was no body at all.
+    /// Whether the response has everything that was announced; sends the head if there was no body at all.
     pub(crate) fn check_whole(&self, py: Python<'_>) -> Result<bool, Fault> {
         let mut answer = self.try_enter(py)?;
         if answer.stage == Stage::HandedOver {
@@ -487,7 +487,7 @@ impl Responder {
             Some(declared) if answer.sent < declared && !(answer.sent == 0 && answer.head.names_file()) => {
                 let sent = answer.sent;
                 answer.note(|| {
-                    format!("the body has {sent} bytes, Content-Length said {declared}: the answer is cut")
+                    format!("the body has {sent} bytes, Content-Length said {declared}: the response is cut")
                 });
                 Ok(false)
             }
@@ -495,12 +495,12 @@ impl Responder {
         }
     }
 
-    /// Whether the answer is one without a body.
+    /// Whether the response is one without a body.
     pub(crate) fn has_no_body(&self) -> bool {
         self.lock().bodyless
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether nobody waits for the response any more.
     pub(crate) fn is_gone(&self, py: Python<'_>) -> bool {
         self.enter(py).taken.as_ref().is_some_and(|taken| self.end.is_gone(taken))
     }

@@ -17,7 +17,7 @@ static START_RESPONSE: Entry = Entry(ffi::PyMethodDef {
     ml_name: text(c"start_response"),
     ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: start_response },
     ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-    ml_doc: text(c"start_response(status, headers, exc_info=None)\n--\n\nBegin the answer (PEP 3333)."),
+    ml_doc: text(c"start_response(status, headers, exc_info=None)\n--\n\nBegin the response (PEP 3333)."),
 });
 
 static WRITE: Entry = Entry(ffi::PyMethodDef {

@@ -83,7 +83,7 @@ class ClientSockets:
         return made
 
     def refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """The answer to a request for which there is no place; a WSGI application."""
+        """The response to a request for which there is no place; a WSGI application."""
         self._tell(environ)
         start_response(
             "503 Service Unavailable",

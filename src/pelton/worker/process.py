@@ -43,7 +43,7 @@ LOGGER = logging.getLogger("pelton")
 
 ENDED, FAILED, NO_APPLICATION = 0, 1, 3
 
-# At the end, for threads whose request is just about to finish. Nobody reads their answers any more.
+# At the end, for threads whose request is just about to finish. Nobody reads their responses any more.
 _LAST_MOMENT = 1.0
 _LONGEST_ERROR = 2_000
 
@@ -184,7 +184,7 @@ class _Worker:
         self._runner.start()
 
     def _attach(self, message: Message) -> None:
-        # Nobody waits for the answers of the old front's requests. Their threads leave when the application
+        # Nobody waits for the responses of the old front's requests. Their threads leave when the application
         # comes back; until then there are more than the settings say.
         self._link.sever()
         self._runner.stop()

@@ -1,7 +1,7 @@
-"""The thread that looks after requests for whose answers nobody waits any more.
+"""The thread that looks after requests for whose responses nobody waits any more.
 
 Owns what happens to each of them, and in which order. One that took too long, which the front has decided and
-answered: report, then interrupt. One whose client has gone in the middle of an endless answer: interrupt,
+answered: report, then interrupt. One whose client has gone in the middle of an endless response: interrupt,
 and rouse it. It also has the threads made that lent permits need. Each turn of the loop is the worker's
 heartbeat, too: so nothing in it may wait for what the application could hold, such as the lock of a logging
 handler. Where greenlets serve, a heartbeat also takes that their hub has come to run: whatever holds it holds
@@ -33,7 +33,7 @@ _MOST_PATH: Final = 1000
 
 
 class OverdueRequest(Protocol):
-    """A request that still runs although nobody waits for its answer (`_engine.Overdue`)."""
+    """A request that still runs although nobody waits for its response (`_engine.Overdue`)."""
 
     @property
     def client_gone(self) -> bool:

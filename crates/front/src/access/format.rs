@@ -58,11 +58,11 @@ pub enum EndValue {
     QueueTime,
     /// How long the application took.
     ApplicationTime,
-    /// From the head of the request to the head of the answer.
+    /// From the head of the request to the head of the response.
     FirstByteTime,
     /// How it ended.
     Outcome,
-    /// A field of the answer, by its place in [`Format::answer_fields`].
+    /// A field of the response, by its place in [`Format::answer_fields`].
     AnswerField(usize),
 }
 
@@ -113,7 +113,7 @@ pub struct Format {
     pub request_fields: Vec<Box<[u8]>>,
     /// The places of the usual ones, by number; [`NOWHERE`] for those that are not in it.
     pub places: Places,
-    /// Which fields of an answer are to be kept, in small letters.
+    /// Which fields of a response are to be kept, in small letters.
     pub answer_fields: Vec<Box<[u8]>>,
     /// Whether a line says the request's id.
     pub has_request_id: bool,

@@ -1,6 +1,6 @@
 //! From a record to a line: what was written of the request when its head was complete, and between and behind that what is known at the end.
 //!
-//! Of what is written here only fields of an answer come from outside; they are escaped. Must not know where lines go.
+//! Of what is written here only fields of a response come from outside; they are escaped. Must not know where lines go.
 
 use crate::access::clock::Clock;
 use crate::access::format::{EndValue, Format, Kind, Late};
@@ -98,7 +98,7 @@ fn combined(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord, ending:
     out.extend_from_slice(runs.next().unwrap_or(b"\n"));
 }
 
-/// From the start on a thread to the end of the answer; 0 for what never came there.
+/// From the start on a thread to the end of the response; 0 for what never came there.
 fn application_us(record: &AccessRecord, ending: &Ending) -> u64 {
     let done_us = match (record.answered_us, record.done_us) {
         (0, _) => 0,

@@ -1,4 +1,4 @@
-//! What an access line will say: gathered from the head of a request to the end of its answer.
+//! What an access line will say: gathered from the head of a request to the end of its response.
 //!
 //! One piece of memory holds all texts, and records are used again, so that a request costs no allocation for its line. What the head says
 //! is in it as it will stand in the line. Runs on the front's thread.
@@ -11,7 +11,7 @@ use crate::access::request_part::{Request, write_runs};
 /// Records kept for the next requests.
 const SPARE: usize = 256;
 
-/// More of one field of an answer is not kept.
+/// More of one field of a response is not kept.
 const MOST_BYTES: usize = 8 * 1024;
 /// A record that has grown beyond this is not kept.
 const USUAL_BYTES: usize = 16 * 1024;
@@ -22,12 +22,12 @@ type Piece = Option<(u32, u32)>;
 /// See the module's head. Times are microseconds of the front's own clock, 0 for what has not happened.
 #[derive(Debug, Default)]
 pub struct AccessRecord {
-    /// The runs of the line, and behind them fields of the answer.
+    /// The runs of the line, and behind them fields of the response.
     text: Vec<u8>,
     /// Where each run ends.
     run_ends: Vec<u32>,
     answer_fields: Vec<Piece>,
-    /// Status of the answer; 0 when none was sent.
+    /// Status of the response; 0 when none was sent.
     pub status: u16,
     /// How it came to the present answer, where the front made it.
     pub cause: Option<&'static str>,
@@ -41,9 +41,9 @@ pub struct AccessRecord {
     pub complete_coarse_ms: u64,
     /// How long it waited for a thread.
     pub queue_us: u64,
-    /// The head of the answer was there.
+    /// The head of the response was there.
     pub answered_us: u64,
-    /// The application had finished, if that was before the client had taken all of the answer.
+    /// The application had finished, if that was before the client had taken all of the response.
     pub done_us: u64,
 }
 
@@ -118,7 +118,7 @@ impl AccessRecord {
         self.complete_coarse_ms = coarse_ms;
     }
 
-    /// The head of the answer is there. `started_ms`: when a thread took the request, by the shared clock.
+    /// The head of the response is there. `started_ms`: when a thread took the request, by the shared clock.
     pub fn is_answered(&mut self, status: u16, now_us: u64, started_ms: u64) {
         self.status = status;
         self.answered_us = now_us;
@@ -127,13 +127,13 @@ impl AccessRecord {
         self.queue_us = waited_us.min(now_us.saturating_sub(self.complete_us));
     }
 
-    /// What there is to tell with the head of the answer.
+    /// What there is to tell with the head of the response.
     pub fn timing(&self) -> Timing {
         let all_us = self.answered_us.saturating_sub(self.complete_us);
         Timing { queue_us: self.queue_us, application_us: all_us.saturating_sub(self.queue_us) }
     }
 
-    /// The fields of the answer that are wanted.
+    /// The fields of the response that are wanted.
     pub fn keep_answer<'f>(
         &mut self,
         format: &Format,

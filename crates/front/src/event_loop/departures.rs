@@ -2,10 +2,10 @@
 //!
 //! A reset is the end. The closing of the client's side alone is not: it may be half closed on purpose (`nc -N`) and still read. That
 //! can be found out only by sending: whoever has gone answers with a reset. So what is there to be sent is sent, and the application can ask
-//! (`client_gone`). But of an answer that has begun, and of whose end nobody knows, perhaps nothing more comes for hours (server-sent events): that
+//! (`client_gone`). But of a response that has begun, and of whose end nobody knows, perhaps nothing more comes for hours (server-sent events): that
 //! one is given a moment, and then up.
 //!
-//! An abandoned answer of that kind ends by itself when the application yields its next piece. If it does not, it is interrupted, after another
+//! An abandoned response of that kind ends by itself when the application yields its next piece. If it does not, it is interrupted, after another
 //! moment: nobody is there for whom it could wait. Requests that have not begun to answer are never interrupted for this reason: what they do
 //! may be worth doing.
 
@@ -17,7 +17,7 @@ use crate::event_loop::EventLoop;
 use crate::exchange::{Exchange, ExchangeId, State};
 use crate::scheduling::dispatch::Place;
 
-/// How long an endless answer goes on for a client who has closed its side. Short answers get through in this time.
+/// How long an endless response goes on for a client who has closed its side. Short responses get through in this time.
 const GIVE_UP_MS: u64 = 250;
 /// How long an abandoned one may take to yield a piece. Both together leave some time of the second within which it is to be closed.
 const INTERRUPT_MS: u64 = 300;
@@ -33,7 +33,7 @@ pub struct Departure {
     client: Option<ExchangeId>,
 }
 
-/// Whether of an answer that has begun nobody knows the end.
+/// Whether of a response that has begun nobody knows the end.
 fn is_endless(exchange: &Exchange) -> bool {
     exchange.state() == State::Responding
         && matches!(exchange.coding, Some(Coding::Chunked | Coding::UntilClose | Coding::Frames))

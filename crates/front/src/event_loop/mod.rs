@@ -211,7 +211,7 @@ pub(crate) struct EventLoop {
     /// Microseconds since the start, all of them, and by the clock that workers share; the latter only where something is noted.
     pub(crate) turn_us: u64,
     pub(crate) turn_coarse_ms: u64,
-    /// What the clock said when an answer was looked at last; see `noting`.
+    /// What the clock said when a response was looked at last; see `noting`.
     pub(crate) answered_us: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
     pub(crate) unix_seconds: u64,

@@ -134,7 +134,7 @@ impl EventLoop {
     /// An exchange has ended: its line, where there is a log.
     pub(crate) fn note_end(&mut self, record: Box<AccessRecord>, bytes: u64, how: &'static str) {
         if self.notes_ends {
-            // An answer that was looked at just now and has left already: by the time that is known, or one more look at the clock for each request.
+            // A response that was looked at just now and has left already: by the time that is known, or one more look at the clock for each request.
             let is_quick = record.answered_us == self.answered_us && bytes <= QUICK_BYTES;
             let now_us =
                 if is_quick && self.answered_us > self.turn_us { self.answered_us } else { self.now_us() };

@@ -24,7 +24,7 @@ use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::transport::tls::Tls;
 
-/// Of the answer that the application sends itself.
+/// Of the response that the application sends itself.
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 impl EventLoop {

@@ -88,7 +88,7 @@ impl EventLoop {
     }
 
     /// A worker's process has ended. What it had not started goes to others, what it has answered is delivered, and whoever waits for more gets
-    /// 502, or a cut where the answer has begun.
+    /// 502, or a cut where the response has begun.
     fn on_death(&mut self, number: u64, how: &str) {
         let Some(seat) = self.dispatch.seat_of(number) else { return };
         self.dispatch.revoke_spare(seat);
@@ -111,7 +111,7 @@ impl EventLoop {
                 None => "its client had gone",
                 Some(id) => match self.exchanges.get(id).map(|exchange| exchange.state()) {
                     Some(State::Running) => "answered 502",
-                    _ => "its answer is cut off",
+                    _ => "its response is cut off",
                 },
             };
             let seconds = age as f64 / 1000.0;

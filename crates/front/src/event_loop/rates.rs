@@ -1,4 +1,4 @@
-//! Clients that are slow: how little they may move, and what is done for those that take their answers slowly.
+//! Clients that are slow: how little they may move, and what is done for those that take their responses slowly.
 //!
 //! One rule for both directions: within each window (`body_idle_time`, `write_idle_time`) a client has to move as many bytes as the least
 //! rate makes in that time. A window that brings enough is followed by the next; one that does not is the end. Runs on the front's thread.
@@ -113,7 +113,7 @@ impl EventLoop {
         true
     }
 
-    /// Whether as much is kept for the client as may be in memory, and no file takes the rest. The answer is looked at again after a while: a
+    /// Whether as much is kept for the client as may be in memory, and no file takes the rest. The response is looked at again after a while: a
     /// client that is still behind then gets a file.
     pub(crate) fn is_full(&mut self, id: ExchangeId) -> bool {
         let settings = &self.settings;
@@ -177,7 +177,7 @@ impl EventLoop {
                         let place = self.spool.directory();
                         self.shared.notices.post(
                             Level::Error,
-                            format!("an answer for a slow reader could not be put into a file in {place}: {error}; its thread waits"),
+                            format!("a response for a slow reader could not be put into a file in {place}: {error}; its thread waits"),
                         );
                     }
                 }

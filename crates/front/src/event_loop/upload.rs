@@ -3,16 +3,16 @@
 //! Runs on the front's thread. How the bytes get to the worker is in `streaming`.
 //!
 //! # What ends a body too early
-//! | | the answer has not begun | it has |
+//! | | the response has not begun | it has |
 //! |---|---|---|
-//! | it breaks a rule or a limit | 400, 413; reading raises | reading raises; the connection ends after the answer |
+//! | it breaks a rule or a limit | 400, 413; reading raises | reading raises; the connection ends after the response |
 //! | the client is too slow | 408; the same | the same |
 //! | the client closes its side | reading raises; what the application answers is still sent | the same |
 //! | nobody waits any more (504, 502, reset) | reading raises | reading raises |
 //!
-//! A request that no thread has started is taken back and never runs. Where an answer begins before its body has come, and not more than
+//! A request that no thread has started is taken back and never runs. Where a response begins before its body has come, and not more than
 //! [`UNREAD_BYTES`] are missing, what the application does not read of them is read and thrown away. Where more is missing, or nobody knows how
-//! much, the answer says that the connection ends: nothing of a body can ever be taken for a request, and no request for a body.
+//! much, the response says that the connection ends: nothing of a body can ever be taken for a request, and no request for a body.
 
 use pelton_http::HttpError;
 use pelton_http::target::percent_decode;
@@ -24,7 +24,7 @@ use crate::event_loop::receive::Turn;
 use crate::exchange::{ExchangeId, State};
 use crate::response::own::OwnResponse;
 
-/// Of a body that is missing when the answer begins: what is received in any case, so that the connection can be used again.
+/// Of a body that is missing when the response begins: what is received in any case, so that the connection can be used again.
 const UNREAD_BYTES: u64 = 64 * 1024;
 
 /// Which requests are handed on before their bodies are complete.
@@ -124,7 +124,7 @@ impl EventLoop {
         }
     }
 
-    /// The body ends too early by the client's fault. Whoever waits for an answer of the application gets one of ours; one that has begun goes on.
+    /// The body ends too early by the client's fault. Whoever waits for a response of the application gets one of ours; one that has begun goes on.
     fn fail_upload(&mut self, id: ExchangeId, how: BodyEnd, own: OwnResponse) -> Turn {
         self.end_upload(id, how);
         let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
@@ -165,7 +165,7 @@ impl EventLoop {
         Turn::Wait
     }
 
-    /// The application has answered, and its answer has left. None: so has the rest of the request come, or the connection will end.
+    /// The application has answered, and its response has left. None: so has the rest of the request come, or the connection will end.
     pub(crate) fn finish_upload(&mut self, id: ExchangeId) -> Option<Turn> {
         let exchange = self.exchanges.get(id)?;
         if exchange.keep_alive && !exchange.broken {

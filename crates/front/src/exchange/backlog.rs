@@ -1,4 +1,4 @@
-//! How much of all answers is kept in memory for slow readers, and what a single connection may keep.
+//! How much of all responses is kept in memory for slow readers, and what a single connection may keep.
 //!
 //! Every connection's output counts here while it holds something. Used on the front's thread; atomic only because what it belongs to is
 //! made on another one.
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a connection may keep in memory when the answers of all have reached their limit.
+/// What a connection may keep in memory when the responses of all have reached their limit.
 const LITTLE: usize = 64 * 1024;
 
 /// The account.

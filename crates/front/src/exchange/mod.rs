@@ -1,16 +1,16 @@
-//! One request and its answer: which state it is in, and every transition there is.
+//! One request and its response: which state it is in, and every transition there is.
 //!
 //! ```text
 //!   Receiving ──► Queued ◄─► Running ──► Responding ──► Finished ──► (Receiving, the next one)
 //!       │  │         │        ▲  │           ▲
 //!       │  └─────────┼────────┘  │           │   a free slot: not queued; back to the queue: not started by its worker
-//!       └────────────┴───────────┴───────────┘   an answer made by the front: refused, shed, expired, timed out, lost
+//!       └────────────┴───────────┴───────────┘   a response made by the front: refused, shed, expired, timed out, lost
 //! ```
 //!
 //! - *Receiving*: nothing or a part of the request has come; also between two requests.
 //! - *Queued*: complete, no slot free. The request is a record in the queue.
-//! - *Running*: in a slot, no byte of the answer has been taken from it. Its body may still be coming, if it is streamed (`upload`).
-//! - *Responding*: the answer is on its way; `slot` is still set while more of it may come from the worker.
+//! - *Running*: in a slot, no byte of the response has been taken from it. Its body may still be coming, if it is streamed (`upload`).
+//! - *Responding*: the response is on its way; `slot` is still set while more of it may come from the worker.
 //! - *Finished*: all of it has left.
 //!
 //! An exchange that loses its connection is dropped in whatever state it is; its slot stays behind as an orphan until the worker lets go.
@@ -54,7 +54,7 @@ pub enum State {
     Queued,
     /// With the worker.
     Running,
-    /// The answer is being sent.
+    /// The response is being sent.
     Responding,
     /// Over.
     Finished,
@@ -143,19 +143,19 @@ pub struct Exchange {
     pub slot: Option<Place>,
     /// Version of the request.
     pub version: Version,
-    /// HEAD: no body in the answer.
+    /// HEAD: no body in the response.
     pub is_head: bool,
     /// It came encrypted, here or to a proxy.
     pub is_tls: bool,
-    /// Whether the connection is to be kept after the answer.
+    /// Whether the connection is to be kept after the response.
     pub keep_alive: bool,
     /// Whether all of the request has been received; if not, what follows on the connection cannot be understood.
     pub received_whole: bool,
-    /// The answer will never be whole: once what there is of it has left, the connection is cut.
+    /// The response will never be whole: once what there is of it has left, the connection is cut.
     pub broken: bool,
-    /// How the answer's body is marked; None before its head.
+    /// How the response's body is marked; None before its head.
     pub coding: Option<Coding>,
-    /// Body bytes of the answer that were passed on.
+    /// Body bytes of the response that were passed on.
     pub passed: u64,
     /// What happens to the response on its way; nothing, for most.
     pub filters: Option<Box<Filters>>,

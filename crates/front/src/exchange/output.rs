@@ -1,6 +1,6 @@
 //! What is still to be sent on one connection: bytes and pieces of files, in order.
 //!
-//! Empty for nearly every connection at nearly every moment: an answer that the socket takes at once never comes here. What comes here is
+//! Empty for nearly every connection at nearly every moment: a response that the socket takes at once never comes here. What comes here is
 //! kept in memory; or in a file, from the moment when the client has shown that it is slow ([`Output::begin_spilling`]).
 
 use std::collections::VecDeque;
@@ -40,7 +40,7 @@ enum Segment {
     },
 }
 
-/// The answer's overflow.
+/// The response's overflow.
 struct Spill {
     file: SpoolFile,
     limit: u64,
@@ -151,7 +151,7 @@ impl Output {
         self.backlog.give_back(count);
     }
 
-    /// The client is slow: from now on up to `limit` bytes of this answer go to a file. False where they do already.
+    /// The client is slow: from now on up to `limit` bytes of this response go to a file. False where they do already.
     pub fn begin_spilling(&mut self, spool: &Spool, limit: u64) -> io::Result<bool> {
         if self.spill.is_some() {
             return Ok(false);
@@ -160,7 +160,7 @@ impl Output {
         Ok(true)
     }
 
-    /// The answer is over; the next one begins without a file.
+    /// The response is over; the next one begins without a file.
     pub fn end_spilling(&mut self) {
         self.spill = None;
     }
@@ -256,7 +256,7 @@ impl Output {
         self.warming = false;
     }
 
-    /// Sends until nothing is left or the socket is full. A file that has become shorter than announced is an error: the answer
+    /// Sends until nothing is left or the socket is full. A file that has become shorter than announced is an error: the response
     /// cannot be completed.
     pub fn flush(&mut self, transport: &mut Transport) -> io::Result<Flushed> {
         let mut sent_now = 0;

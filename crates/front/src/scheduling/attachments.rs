@@ -84,7 +84,7 @@ pub struct SlotUse {
     pub owner: Option<ExchangeId>,
     /// Whether there is a request in it.
     pub is_used: bool,
-    /// The worker has let go of it; only the reading of its answer is left.
+    /// The worker has let go of it; only the reading of its response is left.
     pub is_done: bool,
     /// The owner was answered 504 then.
     pub overdue_since: Option<u64>,

@@ -169,7 +169,7 @@ impl Dispatch {
         self.workers.iter().filter_map(Option::as_ref)
     }
 
-    /// Forgets dead workers of whose answers nothing is left to read.
+    /// Forgets dead workers of whose responses nothing is left to read.
     #[inline]
     pub fn bury(&mut self) {
         if self.has_dead {
@@ -282,7 +282,7 @@ impl Dispatch {
         self.bodies.is_touched() || self.present().any(|worker| !worker.is_dead && worker.end.is_touched())
     }
 
-    /// The connection that waits for this slot's answer.
+    /// The connection that waits for this slot's response.
     #[inline]
     pub fn owner(&self, place: Place) -> Option<ExchangeId> {
         self.workers.get(place.seat as usize)?.as_ref()?.slot_use(place.slot)?.owner
@@ -296,7 +296,7 @@ impl Dispatch {
         }
     }
 
-    /// The connection has read all of its answer. The slot is freed now if the worker has let go of it, otherwise when it does.
+    /// The connection has read all of its response. The slot is freed now if the worker has let go of it, otherwise when it does.
     pub fn let_go(&mut self, place: Place, now_ms: u64) {
         if let Some(place) = self.worker(place.seat).and_then(|worker| worker.slot_use_mut(place.slot)) {
             place.owner = None;
@@ -304,7 +304,7 @@ impl Dispatch {
         self.reap(place, now_ms);
     }
 
-    /// Nobody waits for the answer any more. A request that has not started never will.
+    /// Nobody waits for the response any more. A request that has not started never will.
     pub fn abandon(&mut self, place: Place, why: Why, now_ms: u64) {
         if self.discard(place) {
             return;

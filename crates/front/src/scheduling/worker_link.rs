@@ -342,7 +342,7 @@ impl Worker {
         }
     }
 
-    /// Nobody waits for this answer any more, or its time is over.
+    /// Nobody waits for this response any more, or its time is over.
     pub fn abandon(&mut self, slot: u16, why: Why) {
         if self.is_dead {
             return;
@@ -390,13 +390,13 @@ impl Worker {
         Some((&mut self.end, place.attachments.window.as_deref_mut()?))
     }
 
-    /// Throws away what has been published of an answer.
+    /// Throws away what has been published of a response.
     pub fn discard(&mut self, slot: u16) {
         self.drop_attachments(u32::from(slot));
         self.end.discard(u32::from(slot));
     }
 
-    /// Descriptors and loans in an answer that nobody reads would be kept for ever.
+    /// Descriptors and loans in a response that nobody reads would be kept for ever.
     #[inline]
     fn drop_attachments(&mut self, slot: u32) {
         if self.end.has_unread(slot) {

@@ -110,7 +110,7 @@ fn what_nobody_fetched_is_closed_and_never_taken_for_the_next_requests() {
         let token = end.give_file(&taken, answer).unwrap();
         end.finish(taken, false);
         front.drop_stale_files();
-        assert!(!is_closed(&answer_reader), "the answer is yet to be read");
+        assert!(!is_closed(&answer_reader), "the response is yet to be read");
         assert!(front.release(slot));
         front.drop_stale_files();
         assert!(is_closed(&answer_reader) && front.take_file(slot, token).is_none());

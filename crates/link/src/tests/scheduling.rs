@@ -94,7 +94,7 @@ impl Gate {
     }
 }
 
-/// Pushes all names, freeing slots as their answers come.
+/// Pushes all names, freeing slots as their responses come.
 pub(super) fn feed(front: &mut FrontEnd, names: impl Iterator<Item = String>) {
     let mut news = Vec::new();
     for name in names {
@@ -139,7 +139,7 @@ fn quick_requests_are_served_while_others_are_stuck() {
 
 #[test]
 fn one_request_pushed_at_a_time_is_never_left_lying_whatever_state_the_threads_are_in() {
-    // Each push waits for its answer: a lost wake-up anywhere (bell, crowd, nap, take-over) hangs here. Some requests outlast a tick, so that
+    // Each push waits for its response: a lost wake-up anywhere (bell, crowd, nap, take-over) hangs here. Some requests outlast a tick, so that
     // the pool changes between modes and roles all the time.
     for (interpreter, threads) in everywhere([1, 2, 4]) {
         let (mut half, end) = link(threads);

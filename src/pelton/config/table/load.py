@@ -73,7 +73,7 @@ class Load:
         Unit.COUNT, Group.LOAD, Part.FRONT, "--queue-length",
         help="Most complete requests that wait for a thread; more are answered 503.",
         reason="At a few milliseconds each, a thousand requests are seconds of work; who comes later "
-        "than that is served better by an answer than by waiting.",
+        "than that is served better by a response than by waiting.",
         minimum=1,
         first=True,
     )  # fmt: skip

@@ -69,7 +69,7 @@ class Timeouts:
     request_timeout: float = setting(
         0.0,
         Unit.SECONDS, Group.TIMEOUTS, Part.FRONT, "--request-timeout",
-        help="How long the application may run before its answer begins; then 504, a report of where its "
+        help="How long the application may run before its response begins; then 504, a report of where its "
         "thread is, and pelton.RequestTimeout there.",
         reason="What is too long, only the application knows: a report may take minutes.",
         zero="as long as it likes",

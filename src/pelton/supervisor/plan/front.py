@@ -95,7 +95,7 @@ def exited(turn: Turn, how: Exit) -> None:
     turn.log("error", f"{name} {how.how}; another one takes over its listening sockets")
     for worker in state.workers.values():
         if worker.phase is Phase.RETIRING:
-            # Whoever waited for its answers was connected to the old front.
+            # Whoever waited for its responses was connected to the old front.
             turn.stop(worker)
     front.quick_deaths = front.quick_deaths + 1 if turn.now - front.born < QUICK else 0
     if front.quick_deaths >= MOST_QUICK_DEATHS:

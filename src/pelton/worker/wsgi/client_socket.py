@@ -189,7 +189,7 @@ class ClientSocket:
         return copy
 
     def close(self) -> None:
-        """Close this descriptor. If the socket was not taken the client gets an answer all the same."""
+        """Close this descriptor. If the socket was not taken the client gets a response all the same."""
         with self._change:
             self._plain("close")()
 

@@ -1,6 +1,6 @@
 """Tells the log what an application did wrong.
 
-Owns the wording; the client's answer (500, or a connection cut short) is decided by the native module,
+Owns the wording; the client's response (500, or a connection cut short) is decided by the native module,
 which calls this with the request's environ, on the request's thread. The logger is "pelton.request".
 """
 
