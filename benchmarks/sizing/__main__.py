@@ -48,7 +48,8 @@ def play(scene: Scene, chosen: argparse.Namespace) -> list[str]:
                 if server is every[0] and chosen.calm:
                     time.sleep(chosen.calm)
                     later = f", {started.cost()[0]} after {chosen.calm:g} s"
-        except servers.DoesNotServeError:
+        # Some end only when the load comes: a thread that the address space has no room for, for example.
+        except (servers.DoesNotServeError, OSError):
             lines.append(f"| {server.name} | does not serve | | |")
             print(scene.name, lines[-1], flush=True)
             continue

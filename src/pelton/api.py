@@ -30,6 +30,7 @@ from pelton.logs.level_counts import LevelCounts
 from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.net.opened import open_all
 from pelton.observe.inspector import Inspector
+from pelton.observe.runtime import named_by_user
 from pelton.process.heaps import keep_one_heap_if_limited
 from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
@@ -213,6 +214,8 @@ def _announce(running: Running) -> None:
     )
     for listener in running.redirect_listeners:
         LOGGER.info("sends on to HTTPS from %s", listener)
+    for listener in named_by_user(running.admin_listeners):
+        LOGGER.info("metrics and health checks are answered on %s", listener)
 
 
 def _wait_for_signals(running: Running, signals: Signals, notifier: Notifier) -> None:

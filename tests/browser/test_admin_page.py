@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -30,6 +31,8 @@ def test_the_page_shows_who_waits_for_whom(visit: Visit, live: StartLive, tmp_pa
     expect(running).to_contain_text("incident_app.py:")
     expect(running).to_contain_text("stock")
     expect(page.locator("#workers tbody tr")).to_have_count(1)
+    # What was before the page was opened is drawn, too: a step of the server's takes ten seconds.
+    expect(page.locator("#p-running path")).to_have_attribute("d", re.compile("^M35"), timeout=60_000)
     # What the threads do is drawn once the samples were asked for.
     expect(page.locator("#flame")).to_contain_text("convoy")
     if folder := os.environ.get("PELTON_SCREENSHOTS"):

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,22 @@ def test_over_tcp_only_this_machine_or_a_token(live: StartLive) -> None:
     assert status(address, "/metrics", ("Authorization", "Bearer wrong")) == 401
     assert status(address, "/metrics", ("Authorization", "Bearer open-sesame"), host="a.example") == 200
     assert status(address, "/livez") == 200
+
+
+def test_the_last_hour_is_there_for_who_comes_late(live: StartLive, tmp_path: Path) -> None:
+    server = live(SEEN_APP, "--workers", "1", environment={"XDG_RUNTIME_DIR": str(tmp_path)})
+    server.ready_workers()
+    seen = Seen(server, tmp_path, Gates(tmp_path))
+    for number in range(3):
+        assert server.ask(request(target=f"/users/{number}")).status == 200
+    assert server.ask(request(target="/fail")).status == 500
+    # A step takes ten seconds.
+    eventually(lambda: bool(seen.ask("/history").json()["points"]), "the first step is over", 60)
+    history = seen.ask("/history").json()
+    first = history["points"][0]
+    assert (history["step_seconds"], first["requests"], first["errors"]) == (10, 4, 1)
+    assert 0 < first["p50_seconds"] <= first["p99_seconds"]
+    assert first["workers"] == 1
+    assert abs(history["until"] - time.time()) < 120
+    # A state that is asked for every second does without.
+    assert "history" not in seen.ask("/state").json()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -72,19 +74,38 @@ def test_greenlets_are_seen_where_they_are(live: StartLive, tmp_path: Path, kind
         assert done.exit_code == 0, done.output
         return done.stdout.splitlines()
 
+    def running(path: str) -> dict[str, Any]:
+        done = CliRunner().invoke(main, ["top", "--json", "--interval", "0.1"], env=environment)
+        assert done.exit_code == 0, done.output
+        rows = json.loads(done.stdout)["running"]
+        return next((one for one in rows if one["path"] == path), {})
+
+    def line(code: str) -> str:
+        (number,) = [at for at, one in enumerate(text.splitlines(), 1) if one.strip() == code]
+        return f"{tmp_path / 'greens.py'}:{number}"
+
     waits = server.connect().send(request(target="/parked"))
     eventually(lambda: any(line.startswith("GET /parked;lock;") for line in profile()), "it is parked")
     assert any("parked (" in line for line in profile() if line.startswith("GET /parked;lock;"))
+    row = running("/parked")
+    assert (row["at"], row["waits"]["for"]) == (line("event.wait()"), "event.wait()")
+    dump = CliRunner().invoke(main, ["dump"], env=environment).stdout
+    assert "DEADLOCK" not in dump, dump
     computes = server.connect().send(request(target="/computes"))
 
     def keeps_the_thread() -> bool:
         lines = profile()
         busy = [line for line in lines if line.startswith("GET /computes;")]
-        return any("computes (" in line for line in busy) and any(
+        return any("computes (" in line and ";computing;" in line for line in busy) and any(
             line.startswith("GET /parked;interpreter") for line in lines
         )
 
     eventually(keeps_the_thread, "one computes, and the other waits for it")
+    row = running("/computes")
+    assert row["function"] == "computes"
+    row = running("/parked")
+    assert row["waits"]["for"] == "the hub"
+    assert [one["function"] for one in row["waits"]["held_by"]] == ["computes"]
     end.touch()
     assert computes.response().body == b"computed"
     assert server.ask(request(target="/open")).status == 200

@@ -116,6 +116,43 @@ def write_file() -> str:
     return "done"
 
 
+class Basket:
+    """Guards itself."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: list[int] = []
+
+    def add(self, item: int) -> None:
+        with self._lock:
+            self._items.append(item)
+
+
+basket = Basket()
+titles: dict[str, str] = {}
+people: dict[str, int] = {}
+
+
+@app.get("/basket")
+def fill_basket() -> str:
+    basket.add(1)
+    return "done"
+
+
+@app.get("/title")
+def title() -> str:
+    name = request.args["of"]
+    if name not in titles:
+        titles[name] = name.title()
+    return titles[name]
+
+
+@app.post("/people")
+def add_people() -> str:
+    people[request.form["name"]] = 1
+    return "done"
+
+
 @app.get("/config")
 def change_config() -> str:
     app.config["SEEN"] = app.config.get("SEEN", 0) + 1
@@ -148,4 +185,5 @@ def fails() -> str:
 
 @app.get("/safe")
 def safe() -> str:
+    print("What an application prints is no part of the findings.")
     return f"{threading.current_thread().name}: {sorted(carts)}"

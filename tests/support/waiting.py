@@ -17,9 +17,14 @@ DEADLINE = 10.0
 _LOOK_AGAIN = 0.002
 
 
-def eventually(condition: Callable[[], bool], what: Callable[[], object] | str) -> None:
-    """Return as soon as ``condition`` holds; fail with ``what`` (if callable, made then) if it never does."""
-    deadline = time.monotonic() + DEADLINE
+def eventually(
+    condition: Callable[[], bool], what: Callable[[], object] | str, seconds: float = DEADLINE
+) -> None:
+    """Return as soon as ``condition`` holds; fail with ``what`` (if callable, made then) if it never does.
+
+    ``seconds``: only for what takes as long by itself.
+    """
+    deadline = time.monotonic() + seconds
     never = threading.Event()
     while not condition():
         if time.monotonic() > deadline:

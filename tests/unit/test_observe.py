@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -16,9 +17,11 @@ import pytest
 
 from pelton.observe import live, metrics, page
 from pelton.observe.exemplars import Exemplars, by_bucket
+from pelton.observe.inspector import RunningRequest
 from pelton.observe.looking import COMPUTING, INTERPRETER, LOCK, NETWORK, PROCESSOR, Looker, Seen, parts_of
 from pelton.observe.metrics import Family, render
 from pelton.observe.profiling import Profile, collapsed, speedscope, svg
+from pelton.observe.routes import route_of_frame
 from pelton.observe.runtime import Server, is_private, own_socket, running_servers
 from pelton.observe.sampling import Sampler
 from pelton.observe.stacks import is_in_circle, threads_now
@@ -173,7 +176,7 @@ def test_what_the_sampler_keeps_is_bounded() -> None:
         request = (number, None, number, "GET", f"/{number}", "c", 1.0 + number)
         sampler.look([request], 1000.0 + number)
     told = sampler.told()
-    assert len(told["routes"]) <= 501
+    assert len(told["routes"]) <= 500
     assert len(told["stacks"]) <= 500
     assert [one["path"] for one in told["slowest"][:2]] == ["/2998", "/2997"], "the last one still runs"
     assert len(told["slowest"]) == 30
@@ -205,10 +208,69 @@ def test_a_week_of_ten_thousand_routes_takes_no_more_than_a_day() -> None:
     finally:
         tracemalloc.stop()
     told = sampler.told()
-    assert (told["looks"], len(told["routes"]) <= 501) == (7 * 1440, True)
+    assert (told["looks"], len(told["routes"]) <= 500) == (7 * 1440, True)
     # All of its bounds are met within two days; what it keeps is then replaced.
     assert last < 8 * 2**20, f"{first} bytes after a day, {last} after a week"
     assert all(one["began"] > 6 * 86_400 for one in told["slowest"]), "older than an hour"
+
+
+def test_what_is_shown_is_of_the_last_hour() -> None:
+    sampler = Sampler(list)
+
+    class Looking(Looker):
+        def look(self, requests: list[Any]) -> list[Seen]:
+            return [Seen(one, [("/a.py", 1, "f")], 1.0, {LOCK: 1.0}) for one in requests]
+
+    sampler._looker = Looking()
+    for minute in range(180):
+        # So many that the bounds are met early: what comes later is seen all the same.
+        requests: list[RunningRequest] = [
+            (1, None, number, "GET", f"/{minute // 60}/{number}", "c", 0.1) for number in range(400)
+        ]
+        sampler.look(requests, 10_000.0 + 60.0 * minute)
+    told = sampler.told()
+    assert {one["route"].split("/")[1] for one in told["routes"]} == {"2"}
+    assert {path[0].split("/")[1] for _, path in told["stacks"]} == {"2"}
+
+
+def test_a_request_is_known_by_its_route() -> None:
+    found: list[str | None] = []
+
+    class Rule:
+        rule = "/users/<int:number>"
+
+    class Request:
+        url_rule = Rule
+
+    class Strange:
+        @property
+        def url_rule(self) -> None:
+            raise RuntimeError
+
+    def view() -> None:
+        found.append(route_of_frame(sys._getframe()))
+
+    def application(environ: dict[str, Any], start_response: Any) -> None:
+        view()
+
+    def middleware(environ: dict[str, Any], start_response: Any) -> None:
+        application(dict(environ), start_response)
+
+    for environ in (
+        {"werkzeug.request": Request()},
+        {"pelton.route": "/own"},
+        {},
+        {"werkzeug.request": Strange()},
+    ):
+        application(environ, None)
+    middleware({"pelton.route": "/outer"}, None)
+    view()
+    assert found == ["/users/<int:number>", "/own", None, None, "/outer", None]
+    request = (1, None, 3, "GET", "/users/7", "10.0.0.1", 1.0)
+    seen = Seen(request, [("/a.py", 1, "f")], 1.0, {LOCK: 1.0}, "/users/<int:number>")
+    profile = Profile()
+    profile.add([seen])
+    assert [path[0] for path in profile.stacks] == ["GET /users/<int:number>"]
 
 
 def test_who_waits_for_whom_is_found_in_this_process() -> None:
@@ -250,6 +312,40 @@ def _until(look: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         if (found := look()) is not None:
             return found
     raise AssertionError("never")
+
+
+@pytest.mark.parametrize(
+    ("file", "is_deadlock"), [("site-packages/gevent/_threading.py", False), ("app.py", True)]
+)
+def test_a_lock_that_a_library_takes_twice_is_no_deadlock(
+    tmp_path: Path, file: str, is_deadlock: bool
+) -> None:
+    text = "def twice():\n    lock = make()\n    with lock:\n        begun.set()\n        lock.acquire()\n"
+    begun, made = threading.Event(), []
+
+    def make() -> Any:
+        made.append(threading.Lock())
+        return made[0]
+
+    names: dict[str, Any] = {"make": make, "begun": begun}
+    # Who holds a lock is read from the source.
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text)
+    exec(compile(text, str(tmp_path / file), "exec"), names)
+    thread = threading.Thread(target=names["twice"], name="twice", daemon=True)
+    thread.start()
+    assert begun.wait(30)
+
+    def looked_at() -> dict[str, Any] | None:
+        (found,) = [one for one in threads_now() if one["name"] == "twice"]
+        return found if found["stack"][-1]["line"] == 5 else None
+
+    try:
+        found = _until(looked_at)
+        assert (bool(found.get("deadlock")), found["idle"]) == (is_deadlock, not is_deadlock)
+    finally:
+        made[0].release()
+        thread.join(30)
 
 
 def test_a_circle_of_waits_is_a_deadlock() -> None:
@@ -312,7 +408,9 @@ def test_keys_of_the_live_view(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
     }
     front = {"pid": 8}
-    monkeypatch.setattr(live, "ask_json", lambda _, path: dump if path == "/dump" else {"front": front})
+    monkeypatch.setattr(
+        live, "ask_json", lambda _, path, **_named: dump if path == "/dump" else {"front": front}
+    )
     monkeypatch.setattr(live, "running_servers", lambda: [Server(7, Path("/run/7.sock"))])
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     view = live._View("unix:/run/7.sock")

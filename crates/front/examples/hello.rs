@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pelton_front::{Common, ListenerSettings, Protocol, Role, WorkerLink};
 use pelton_http::UnderscorePolicy;
-use pelton_link::{AnswerHead, FrontHalf, Scheduler, Wake, WorkerEnd, private_link};
+use pelton_link::{AnswerHead, FrontHalf, Interpreter, Scheduler, Wake, WorkerEnd, private_link};
 
 fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration) {
     let Some(mut seat) = scheduler.seat(number) else { return };
@@ -27,7 +27,7 @@ fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration)
         match scheduler.wait(&mut seat) {
             Wake::Retry => {}
             Wake::Suspect(suspicion) => {
-                scheduler.take_over(&seat, suspicion);
+                scheduler.take_over(&mut seat, suspicion);
             }
             Wake::Stop | Wake::Leave => return,
         }
@@ -43,7 +43,7 @@ fn main() -> std::io::Result<()> {
     let listener =
         ListenerSettings { socket, role: Role::Application, protocol: Protocol::Http1, tls: false };
     let (half, end) = private_link(threads)?;
-    let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads));
+    let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads, Interpreter::Locked));
     let settings = pelton_front::Settings {
         max_head_bytes: 65536,
         max_fields: 100,

@@ -51,7 +51,7 @@ pub use lending::{LEND_FROM, Loan};
 pub use population::{Crowding, Wanted};
 pub use pulse::{Sized, Why};
 use region::Region;
-pub use scheduler::{SPARE_THREADS, Scheduler, Seat, Wake};
+pub use scheduler::{Interpreter, SPARE_THREADS, Scheduler, Seat, Wake};
 pub use spare::SelfCall;
 pub use spending::Spent;
 pub use streaming::{BodyEnd, BodyReader, BodyTicket, BodyWindow, Miscounted, Portion};

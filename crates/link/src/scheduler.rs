@@ -8,6 +8,13 @@
 //! Where most requests block, waiting for a tick each time is too slow: the scheduler is *eager* then, and the front
 //! wakes one thread for each ready request.
 //!
+//! # Without the interpreter's lock
+//! Threads compute side by side there, so there is a role of puller for each processor ([`Interpreter::Free`]). Role 0 is the one of before: whoever
+//! has it sleeps on the bell. The others are held only by threads that run requests: a thread takes one when requests are left over
+//! (a puller that leaves some wakes a thread; so does the sentinel, a tick later), and gives it up when it finds none. And that the
+//! sentinel runs proves nothing there: it looks at the puller's processor clock for a tick. Who uses none blocks, and loses the role;
+//! who computes keeps it for [`LONGEST_TURN`], as long as the lock would have let it.
+//!
 //! # Guarantees
 //! 1. A thread runs one request at a time, so never more than `threads` run at once, whoever pulls.
 //! 2. In pull mode a ready request is never left lying: the role of puller is never vacant while any thread waits (each thread
@@ -19,7 +26,7 @@
 //! # Who touches what
 //! | word | who |
 //! |---|---|
-//! | `role` = (sequence, running, puller) | the puller for its own; a sentinel may replace the puller; a waiting thread may take a vacant role; all by compare-exchange |
+//! | `roles` = (sequence, running, puller) each | the puller for its own; a sentinel may replace the puller; a waiting thread may take a vacant role; all by compare-exchange |
 //! | `sentinel` | taken when 0 by a waiting thread, given back by its holder; lies in `worker_end`, where reports are deferred while it is set |
 //! | `nap` | futex: 1 while the sentinel sleeps without a time-out; whoever turns it to 0 wakes it |
 //! | `slowness`, `probe_at`, `tick` | anyone, relaxed: a statistic, a lost update does not matter |
@@ -41,6 +48,8 @@ use crate::worker_end::{Taken, WorkerEnd};
 
 /// How long the same request may keep the puller before the sentinel acts.
 pub const TICK: Duration = Duration::from_micros(200);
+/// How long one request may compute in the role of puller where no lock of the interpreter limits it: as long as CPython's switch interval.
+const LONGEST_TURN: Duration = Duration::from_millis(5);
 /// While every look finds the puller at another request, looks become rarer, up to this: each one costs as much as several quick
 /// requests. The first request that blocks then waits a little longer to be found out, the next ones do not.
 const LONG_TICK: u64 = 1000;
@@ -59,11 +68,28 @@ const PROBE_SLOWNESS: u32 = EAGER_ABOVE - 1;
 /// each permit that is lent.
 pub const SPARE_THREADS: usize = 4096;
 
+/// Pullers there can be; more processors than these are used only by requests that compute for longer than [`LONGEST_TURN`].
+const MOST_PULLERS: usize = 64;
+
+/// Whether the threads that the scheduler serves can run at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpreter {
+    /// One at a time: [`Scheduler::try_take`] and [`Scheduler::take_over`] are called with the lock held.
+    Locked,
+    /// All of them.
+    Free {
+        /// On so many at once.
+        processors: usize,
+    },
+}
+
 /// A thread's place in the scheduler; made once by the thread itself.
 #[derive(Debug)]
 pub struct Seat {
     /// 1 to `threads`; 0 means nobody in the scheduler's words.
     number: u32,
+    /// The role that it has, or had last.
+    role: usize,
     /// When the running request began, in eager mode.
     began: Option<Instant>,
     /// Whether the last request was run as the puller.
@@ -95,17 +121,29 @@ pub enum Wake {
 /// What the sentinel saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspicion {
+    /// Which of the roles.
+    place: usize,
     role: u64,
     at: Instant,
     /// The puller's processor time then, if it can be had.
     consumed: Option<Duration>,
 }
 
+/// What the sentinel saw of one role when it looked last.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    role: u64,
+    /// Since when it has watched the request that runs there; only without the interpreter's lock.
+    suspicion: Option<Suspicion>,
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Scheduler {
     end: Arc<WorkerEnd>,
-    role: AtomicU64,
+    /// One, or with a free interpreter one for each processor.
+    roles: Box<[AtomicU64]>,
+    interpreter: Interpreter,
     nap: AtomicU32,
     slowness: AtomicU32,
     probe_at: AtomicU64,
@@ -131,11 +169,16 @@ fn with_puller(role: u64, puller: u32) -> u64 {
 
 impl Scheduler {
     /// A scheduler for `threads` threads (at most 32,768), and [`SPARE_THREADS`] more, over one link.
-    pub fn new(end: Arc<WorkerEnd>, threads: usize) -> Self {
+    pub fn new(end: Arc<WorkerEnd>, threads: usize, interpreter: Interpreter) -> Self {
         let threads = threads.clamp(1, 0x8000);
+        let pullers = match interpreter {
+            Interpreter::Locked => 1,
+            Interpreter::Free { processors } => processors.min(threads).clamp(1, MOST_PULLERS),
+        };
         Scheduler {
             end,
-            role: AtomicU64::new(0),
+            roles: (0..pullers).map(|_| AtomicU64::new(0)).collect(),
+            interpreter,
             nap: AtomicU32::new(0),
             slowness: AtomicU32::new(0),
             probe_at: AtomicU64::new(0),
@@ -151,7 +194,7 @@ impl Scheduler {
     pub fn seat(&self, number: usize) -> Option<Seat> {
         let clock = self.clocks.get(number)?;
         clock.compare_exchange(0, own_processor_clock(), Ordering::SeqCst, Ordering::SeqCst).ok()?;
-        Some(Seat { number: number as u32 + 1, began: None, pulled: false, is_idle: false })
+        Some(Seat { number: number as u32 + 1, role: 0, began: None, pulled: false, is_idle: false })
     }
 
     /// The thread of this seat takes requests: one of those that are counted.
@@ -180,16 +223,18 @@ impl Scheduler {
     /// be another thread. May be called from any thread while the seat's own is at a request that it took.
     pub fn vacate(&self, number: usize) {
         self.population.leave(number);
-        let mut role = self.role.load(Ordering::SeqCst);
-        while puller_of(role) as usize == number + 1 {
-            match self.role.compare_exchange(role, with_puller(role, 0), Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => {
-                    // Whoever watches or sleeps takes the vacant role when it comes to wait again.
-                    self.end_nap();
-                    self.wake_crowd(1);
-                    break;
+        for word in &self.roles {
+            let mut role = word.load(Ordering::SeqCst);
+            while puller_of(role) as usize == number + 1 {
+                match word.compare_exchange(role, with_puller(role, 0), Ordering::SeqCst, Ordering::SeqCst) {
+                    Ok(_) => {
+                        // Whoever watches or sleeps takes the vacant role when it comes to wait again.
+                        self.end_nap();
+                        self.wake_crowd(1);
+                        break;
+                    }
+                    Err(now) => role = now,
                 }
-                Err(now) => role = now,
             }
         }
     }
@@ -264,46 +309,70 @@ impl Scheduler {
         if self.is_eager() {
             return self.take_eagerly(seat);
         }
-        let mut role = self.role.load(Ordering::SeqCst);
-        if puller_of(role) == 0 {
-            let mine = with_puller(role, seat.number);
-            role = match self.role.compare_exchange(role, mine, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => mine,
-                Err(_) => return None,
-            };
-        }
-        if puller_of(role) != seat.number {
-            return None;
-        }
+        let (word, role) = self.own_role(seat)?;
         let was_running = role & RUNNING != 0;
         let Some(taken) = self.end.take() else {
-            if was_running {
-                // Fails where the sentinel has just taken over: then the role is no longer ours to change.
-                let idle = role & !RUNNING;
-                let _ = self.role.compare_exchange(role, idle, Ordering::SeqCst, Ordering::SeqCst);
+            // Only the first role is kept by a thread that has nothing to do. Fails where the sentinel has just taken over: then the role is no
+            // longer ours to change.
+            let idle = if seat.role == 0 { role & !RUNNING } else { with_puller(role, 0) };
+            if idle != role {
+                let _ = word.compare_exchange(role, idle, Ordering::SeqCst, Ordering::SeqCst);
             }
             return None;
         };
         self.end_idling(seat);
         let running = (role + SEQUENCE) | RUNNING;
-        seat.pulled = self.role.compare_exchange(role, running, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        seat.pulled = word.compare_exchange(role, running, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if !was_running {
             self.end_nap();
         }
+        if self.roles.len() > 1 && self.has_work_for_another() {
+            self.wake_crowd(1);
+        }
         Some(taken)
+    }
+
+    /// The role of this thread, and its word: the one that it has, or a vacant one. One beside the first is only taken for a request that waits.
+    #[inline]
+    fn own_role(&self, seat: &mut Seat) -> Option<(&AtomicU64, u64)> {
+        let word = self.roles.get(seat.role)?;
+        let role = word.load(Ordering::SeqCst);
+        if puller_of(role) == seat.number {
+            return Some((word, role));
+        }
+        for (place, word) in self.roles.iter().enumerate() {
+            let role = word.load(Ordering::SeqCst);
+            if puller_of(role) == 0 && (place == 0 || self.end.ready() > 0) {
+                let mine = with_puller(role, seat.number);
+                if word.compare_exchange(role, mine, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                    seat.role = place;
+                    return Some((word, mine));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a request waits, and a processor for it may be idle.
+    fn has_work_for_another(&self) -> bool {
+        self.end.ready() > 0 && self.roles.iter().any(|word| puller_of(word.load(Ordering::SeqCst)) == 0)
     }
 
     fn take_eagerly(&self, seat: &mut Seat) -> Option<Taken> {
         let taken = self.end.take()?;
         self.end_idling(seat);
         // Whoever runs a request cannot watch the bell: the next thread that comes to wait will.
-        let role = self.role.load(Ordering::SeqCst);
-        if puller_of(role) == seat.number {
-            let _ =
-                self.role.compare_exchange(role, with_puller(role, 0), Ordering::SeqCst, Ordering::SeqCst);
-        }
+        self.give_up_role(seat);
         seat.began = Some(Instant::now());
         Some(taken)
+    }
+
+    fn give_up_role(&self, seat: &Seat) {
+        let Some(word) = self.roles.get(seat.role) else { return };
+        let role = word.load(Ordering::SeqCst);
+        if puller_of(role) == seat.number {
+            let _ = word.compare_exchange(role, with_puller(role, 0), Ordering::SeqCst, Ordering::SeqCst);
+        }
     }
 
     /// Accounts for the request that this thread has just run, if any.
@@ -372,18 +441,25 @@ impl Scheduler {
             if self.is_stopping() {
                 return Wake::Stop;
             }
-            let role = self.role.load(Ordering::SeqCst);
-            if self.population.has_surplus() && self.may_leave(seat, role) && self.population.is_surplus() {
+            if self.population.has_surplus() && self.may_leave(seat) && self.population.is_surplus() {
                 return Wake::Leave;
             }
-            if puller_of(role) == 0 {
-                let mine = with_puller(role, seat.number);
-                let _ = self.role.compare_exchange(role, mine, Ordering::SeqCst, Ordering::SeqCst);
-                continue;
-            }
-            if puller_of(role) == seat.number {
-                self.sleep_on_bell();
+            if self.own_role(seat).is_some() {
+                if seat.role == 0 {
+                    self.sleep_on_bell();
+                } else if self.end.ready() > 0 {
+                    // It may have been the sentinel: another one has to be.
+                    self.wake_crowd(1);
+                } else {
+                    // It had the role before the scheduler became eager.
+                    self.give_up_role(seat);
+                    continue;
+                }
                 return if self.is_stopping() { Wake::Stop } else { Wake::Retry };
+            }
+            if self.is_vacant(0) {
+                // Another thread was quicker with it, or slower.
+                continue;
             }
             if self.is_eager() {
                 if self.end.ready() > 0 {
@@ -408,9 +484,13 @@ impl Scheduler {
     }
 
     /// Whether nobody relies on this thread, which comes to wait: others pull and watch, and nothing is there to be taken.
-    fn may_leave(&self, seat: &Seat, role: u64) -> bool {
-        let puller = puller_of(role);
-        puller != 0 && puller != seat.number && self.end.ready() == 0
+    fn may_leave(&self, seat: &Seat) -> bool {
+        let has_role = |word: &AtomicU64| puller_of(word.load(Ordering::SeqCst)) == seat.number;
+        !self.is_vacant(0) && !self.roles.iter().any(has_role) && self.end.ready() == 0
+    }
+
+    fn is_vacant(&self, place: usize) -> bool {
+        self.roles.get(place).is_some_and(|word| puller_of(word.load(Ordering::SeqCst)) == 0)
     }
 
     fn sleep_on_bell(&self) {
@@ -429,11 +509,12 @@ impl Scheduler {
         sleepers.crowd_waiting.fetch_add(1, Ordering::SeqCst);
         let needed = self.is_stopping()
             || (self.population.has_surplus() && self.end.ready() == 0)
-            || puller_of(self.role.load(Ordering::SeqCst)) == 0
+            || self.is_vacant(0)
             || if self.is_eager() {
                 self.end.ready() > 0
             } else {
                 self.end.sentinel.load(Ordering::SeqCst) == 0
+                    || (self.roles.len() > 1 && self.has_work_for_another())
             };
         if !needed {
             wake::wait(&sleepers.crowd, ticket, None, self.end.sharing());
@@ -441,44 +522,73 @@ impl Scheduler {
         sleepers.crowd_waiting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// The sentinel's watch: until the puller has been at one request for a tick, or the mode changes.
+    /// The sentinel's watch: until a puller has been at one request for a tick, a request waits for which there is a role, or the mode changes.
     fn watch(&self) -> Option<Suspicion> {
-        let mut seen = self.role.load(Ordering::SeqCst);
+        let look = |word: &AtomicU64| Look { role: word.load(Ordering::SeqCst), suspicion: None };
+        let mut looks: Vec<Look> = self.roles.iter().map(look).collect();
         let mut calm = 0;
         loop {
             let tick = self.tick.load(Ordering::Relaxed);
             // `nap` is 0 here: a plain timed sleep that `stop` can end.
             wake::wait(&self.nap, 0, Some(Duration::from_micros(tick)), wake::Sharing::Private);
             self.end.settle();
-            if self.is_stopping() || self.is_eager() {
+            if self.is_stopping() || self.is_eager() || self.is_vacant(0) {
                 return None;
             }
-            let role = self.role.load(Ordering::SeqCst);
-            if puller_of(role) == 0 {
+            if self.roles.len() > 1 && self.has_work_for_another() {
                 return None;
             }
-            if role & RUNNING != 0 {
-                if role == seen {
-                    let consumed = self.processor_time(puller_of(role));
-                    return Some(Suspicion { role, at: Instant::now(), consumed });
+            let (mut runs, mut gets_on) = (false, true);
+            for (place, look) in looks.iter_mut().enumerate() {
+                let Some(role) = self.roles.get(place).map(|word| word.load(Ordering::SeqCst)) else { break };
+                if role & RUNNING != 0 {
+                    runs = true;
+                    if role == look.role {
+                        gets_on = false;
+                        if let Some(suspicion) = self.suspect(place, look) {
+                            return Some(suspicion);
+                        }
+                        continue;
+                    }
                 }
+                *look = Look { role, suspicion: None };
+            }
+            if runs {
                 calm = 0;
-                self.tick.store((tick * 2).min(LONG_TICK), Ordering::Relaxed);
+                let next = if gets_on { (tick * 2).min(LONG_TICK) } else { TICK.as_micros() as u64 };
+                self.tick.store(next, Ordering::Relaxed);
             } else {
                 calm += 1;
                 if calm > CALM_TICKS {
-                    self.nap(role);
+                    self.nap();
                     calm = 0;
                 }
             }
-            seen = role;
         }
     }
 
-    fn nap(&self, role: u64) {
+    /// The puller of this role has been at the same request since the last look.
+    fn suspect(&self, place: usize, look: &mut Look) -> Option<Suspicion> {
+        let consumed = self.processor_time(puller_of(look.role));
+        let now = Suspicion { place, role: look.role, at: Instant::now(), consumed };
+        if self.interpreter == Interpreter::Locked {
+            // The lock tells the rest: see `take_over`.
+            return Some(now);
+        }
+        let first = *look.suspicion.get_or_insert(now);
+        let elapsed = now.at.duration_since(first.at);
+        let computed = now.consumed.unwrap_or_default().saturating_sub(first.consumed.unwrap_or_default());
+        let blocks = elapsed >= TICK / 2 && computed * 2 < elapsed;
+        (blocks || elapsed >= LONGEST_TURN).then_some(first)
+    }
+
+    /// Sleeps until somebody runs a request. Whoever begins one changes its role first, and looks at `nap` then.
+    fn nap(&self) {
+        let is_running = |word: &AtomicU64| word.load(Ordering::SeqCst) & RUNNING != 0;
         self.nap.store(1, Ordering::SeqCst);
         while self.nap.load(Ordering::SeqCst) != 0
-            && self.role.load(Ordering::SeqCst) == role
+            && !self.is_vacant(0)
+            && !self.roles.iter().any(is_running)
             && !self.is_stopping()
             && !self.is_eager()
         {
@@ -487,18 +597,20 @@ impl Scheduler {
         self.nap.store(0, Ordering::SeqCst);
     }
 
-    /// Makes this thread the puller if the suspected one is still at the same request. Call it with the GIL held: that it could be had
-    /// is the proof that the request does not just compute or wait for a processor.
-    pub fn take_over(&self, seat: &Seat, suspicion: Suspicion) -> bool {
+    /// Makes this thread the puller if the suspected one is still at the same request. Where the interpreter has a lock, call it with that held:
+    /// that it could be had is the proof that the request does not just compute or wait for a processor.
+    pub fn take_over(&self, seat: &mut Seat, suspicion: Suspicion) -> bool {
+        let Some(word) = self.roles.get(suspicion.place) else { return false };
         // Read before the exchange: after it the old puller may be anywhere.
         let computed = match (suspicion.consumed, self.processor_time(puller_of(suspicion.role))) {
             (Some(before), Some(now)) => now.saturating_sub(before),
             _ => Duration::ZERO,
         };
         let mine = with_puller(suspicion.role, seat.number);
-        if self.role.compare_exchange(suspicion.role, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        if word.compare_exchange(suspicion.role, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
         }
+        seat.role = suspicion.place;
         self.tick.store(TICK.as_micros() as u64, Ordering::Relaxed);
         // More threads do not help requests that compute; only blocking ones make the scheduler eager.
         let blocked = computed * 2 < suspicion.at.elapsed().max(TICK);

@@ -123,6 +123,8 @@ impl<'py> Call<'_, 'py> {
     fn send_all(&self, result: &Bound<'py, PyAny>) -> PyResult<Course> {
         // No code of the application runs from here on: what waits for the client now is only our sending, which the client's going ends.
         self.window.close(self.py);
+        let copy = copy_of(result)?;
+        let result = copy.as_ref().unwrap_or(result);
         let only = borrowed_item(result, 0)
             .filter(|_| borrowed_item(result, 1).is_none())
             .map(|item| item.to_owned());
@@ -309,6 +311,15 @@ impl<'py> Call<'_, 'py> {
             input.get().detach(self.py);
         }
     }
+}
+
+/// Where other threads could change a list while it is read, what it has now.
+#[inline]
+fn copy_of<'py>(result: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if !cfg!(Py_GIL_DISABLED) || result.is_exact_instance_of::<PyTuple>() {
+        return Ok(None);
+    }
+    Ok(Some(result.cast::<PyList>()?.to_tuple().into_any()))
 }
 
 #[inline]

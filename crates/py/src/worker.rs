@@ -4,12 +4,13 @@
 //! `serve` runs on threads that Python made, never on the main thread, so signals are not its concern; `next_overdue` on the watch's own.
 
 use std::ffi::c_ulong;
+use std::num::NonZero;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pelton_link::{Crowding, Scheduler, Seat, SelfCall, Taken, Wake, Wanted, WorkerEnd};
+use pelton_link::{Crowding, Interpreter, Scheduler, Seat, SelfCall, Taken, Wake, Wanted, WorkerEnd};
 use pyo3::exceptions::{PyBaseException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
@@ -47,6 +48,16 @@ fn run_delay() -> Duration {
     Duration::from_nanos(delay.unwrap_or_default())
 }
 
+/// Whether the threads of this interpreter run at the same time, and on how many processors. An extension that asks for the lock brings it back
+/// later: then threads take each other's role more often than they need to, and nothing else changes.
+fn interpreter() -> Interpreter {
+    if cfg!(Py_GIL_DISABLED) {
+        Interpreter::Free { processors: std::thread::available_parallelism().map_or(1, NonZero::get) }
+    } else {
+        Interpreter::Locked
+    }
+}
+
 /// Calls one WSGI application for the requests that arrive over one link.
 #[pyclass(frozen, module = "pelton._engine")]
 pub struct Worker {
@@ -82,7 +93,7 @@ impl Worker {
         client_sockets: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let (end, threads) = link.get().take_worker_end()?;
-        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads));
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), threads, interpreter()));
         let watched = Watched::default();
         Ok(Worker {
             end,

@@ -1,18 +1,35 @@
-"""Calls the application as a server would, without one. Any thread."""
+"""Calls the application as a server would, without one. Any thread.
+
+Owns that a call ends: a response that goes on for ever is closed, and on the main thread a call that hangs is
+interrupted. Those are no faults of an application (events are sent so), but nothing can be compared.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from pelton.requests.request import Request
 
 Application = Callable[..., Any]
+
+MOST_SECONDS: Final = 10.0
+# An application may have caught the first interruption.
+_AGAIN_SECONDS: Final = 1.0
+
+
+class _TooLong(BaseException):
+    """Ends a call that hangs. No Exception, for those are caught by frameworks."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +39,7 @@ class Outcome:
     status: str
     length: int
     digest: bytes
+    has_ended: bool = True
 
     def __str__(self) -> str:
         return f"{self.status} ({self.length} bytes)"
@@ -31,23 +49,61 @@ def call(application: Application, request: Request) -> Outcome:
     """One request, until its response is closed. What the application raises becomes the status."""
     head: list[str] = []
     body = bytearray()
+    has_ended = True
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         head[:] = [status]
         return body.extend
 
     try:
-        response = application(environ_of(request), start_response)
-        try:
-            for piece in response:
-                body.extend(piece)
-        finally:
-            close = getattr(response, "close", None)
-            if close is not None:
-                close()
-    except Exception as error:
+        with _bounded():
+            response = application(environ_of(request), start_response)
+            try:
+                has_ended = _read(response, body)
+            finally:
+                close = getattr(response, "close", None)
+                if close is not None:
+                    close()
+    except _TooLong:
+        has_ended = False
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # SystemExit too: a view that calls sys.exit() ends its request, and not who looks at it.
         head[:] = [f"raised {type(error).__name__}"]
-    return Outcome(head[0] if head else "no status", len(body), hashlib.sha256(body).digest())
+    status = head[0] if head else "no status"
+    return Outcome(status, len(body), hashlib.sha256(body).digest(), has_ended)
+
+
+def _read(response: Any, body: bytearray) -> bool:
+    """Whether it has come to an end in time."""
+    end = time.monotonic() + MOST_SECONDS
+    for piece in response:
+        body.extend(piece)
+        if time.monotonic() > end:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Interrupts what takes too long, on the main thread; on others nothing can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    timer = signal.setitimer(signal.ITIMER_REAL, 1.5 * MOST_SECONDS, _AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        # Somebody else's alarm goes on.
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def environ_of(request: Request) -> dict[str, Any]:
@@ -75,4 +131,7 @@ def environ_of(request: Request) -> dict[str, Any]:
     if content:
         environ["CONTENT_TYPE"] = request.content_type
         environ["CONTENT_LENGTH"] = str(len(content))
+    for name, value in request.fields:
+        variable = name.upper().replace("-", "_")
+        environ[variable if variable in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{variable}"] = value
     return environ

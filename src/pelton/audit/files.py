@@ -45,7 +45,7 @@ class _Watch:
 def look_for_files(application: Application, requests: list[Request]) -> Iterator[Finding]:
     """Send each request twice; what both have written is named."""
     watch = _Watch()
-    told = set()
+    named = set()
     temporary = str(Path(tempfile.gettempdir()).resolve()) + "/tmp"
     for request in requests:
         written: list[dict[str, str]] = []
@@ -60,7 +60,7 @@ def look_for_files(application: Application, requests: list[Request]) -> Iterato
             written.append(dict(watch.opened))
         for path, place in written[0].items():
             is_ours = path.startswith((*_ELSEWHERE, temporary)) or path.endswith((".pyc", ".lock"))
-            if path in written[1] and path not in told and place and not is_ours and not watch.has_locked:
-                told.add(path)
+            if path in written[1] and path not in named and place and not is_ours and not watch.has_locked:
+                named.add(path)
                 reason = "Each request writes it: two workers do so at once."
                 yield Finding(Kind.FILE_WRITTEN, path, place, str(request), reason)

@@ -68,6 +68,6 @@ class Finding:
         """What to do about it."""
         return _INSTEAD[self.kind]
 
-    def told(self) -> dict[str, Any]:
-        """As JSON."""
+    def as_json(self) -> dict[str, Any]:
+        """The documented shape."""
         return {**asdict(self), "kind": self.kind.value, "unsafe": self.is_unsafe, "instead": self.instead}

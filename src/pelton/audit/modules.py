@@ -1,4 +1,8 @@
-"""Which code is the application's own, and what it holds by name. Any thread."""
+"""Which code is the application's own, and how its places are written. Any thread.
+
+What is installed (site-packages, the standard library, pelton) is not looked into: its state is its authors'
+business. But the package that is audited is the application's own, wherever it lies.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,6 @@ import functools
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import Any, Final
@@ -18,19 +20,44 @@ _FOREIGN: Final = tuple(
         for name in ("stdlib", "platstdlib", "purelib", "platlib")
     }
 )
+# Debian's, a user's own and those of another environment are not in the paths of this interpreter.
+_FOREIGN_FOLDERS: Final = ("/site-packages/", "/dist-packages/")
+_OURS: Final = str(Path(__file__).parents[1].resolve()) + "/"
 LOCKS: Final = (type(threading.Lock()), type(threading.RLock()))
 CACHE: Final = type(functools.lru_cache(len))
 _WRAPPERS: Final = (FunctionType, CACHE)
 _MOST_WRAPPERS: Final = 20
-_OURS: Final = str(Path(__file__).parents[1].resolve()) + "/"
+# A trace asks for each function that is called, so what is known is kept: the files of a large application.
+_MOST_FILES: Final = 50_000
+# The folders and files of the package that is audited. One process audits one application.
+_AUDITED: Final[list[str]] = []
 
 
+def take_as_own(module: ModuleType | None) -> None:
+    """The package that this module belongs to is the application's, even where it is installed."""
+    if module is None:
+        return
+    names = module.__name__.split(".")
+    for depth in range(1, len(names) + 1):
+        # A namespace package has no file, and belongs to several distributions.
+        file = getattr(sys.modules.get(".".join(names[:depth])), "__file__", None)
+        if file:
+            place = Path(file).resolve()
+            _AUDITED.append(f"{place.parent}/" if place.stem == "__init__" else str(place))
+            is_own.cache_clear()
+            return
+
+
+@functools.lru_cache(_MOST_FILES)
 def is_own(file: str | None) -> bool:
     """Whether a file of Python's is the application's: neither installed, nor the library, nor pelton."""
     if not file or file.startswith("<"):
         return False
     place = str(Path(file).resolve())
-    return not place.startswith((*_FOREIGN, _OURS))
+    if place.startswith(tuple(_AUDITED)):
+        return True
+    is_installed = any(folder in place for folder in _FOREIGN_FOLDERS)
+    return not is_installed and not place.startswith((*_FOREIGN, _OURS))
 
 
 def own_modules() -> list[ModuleType]:
@@ -41,26 +68,6 @@ def own_modules() -> list[ModuleType]:
         for name, module in list(sys.modules.items())
         if name != "__main__" and is_own(getattr(module, "__file__", None))
     ]
-
-
-def functions(application: Any, modules: list[ModuleType]) -> dict[str, FunctionType]:
-    """The application's functions by name: those of modules and classes, and the views of Flask."""
-    found: dict[str, FunctionType] = {}
-
-    def add(function: Any) -> None:
-        function = unwrapped(function)
-        if isinstance(function, FunctionType) and is_own(function.__code__.co_filename):
-            found.setdefault(f"{function.__module__}.{function.__qualname__}", function)
-
-    for module in modules:
-        for value in list(vars(module).values()):
-            add(value)
-            if isinstance(value, type) and value.__module__ == module.__name__:
-                for one in list(vars(value).values()):
-                    add(getattr(one, "__func__", one))
-    for view in dict(getattr(application, "view_functions", None) or {}).values():
-        add(view)
-    return found
 
 
 def unwrapped(function: Any) -> Any:
@@ -84,31 +91,20 @@ def where(frame: FrameType | None) -> str:
     return ""
 
 
+def place_of(function: Any) -> str:
+    """Where a function of the application's begins; empty for those of others."""
+    code = getattr(unwrapped(getattr(function, "__func__", function)), "__code__", None)
+    if code is None or not is_own(code.co_filename):
+        return ""
+    return f"{shown(code.co_filename)}:{code.co_firstlineno}"
+
+
 def shown(file: str) -> str:
     """A file's name as a person here would write it."""
     try:
         return str(Path(file).resolve().relative_to(Path.cwd()))
     except ValueError:
         return file
-
-
-def named(modules: list[ModuleType]) -> Iterator[tuple[str, Any, Callable[[], Any]]]:
-    """Each global of the modules and attribute of their classes: name, value, and how to read it again."""
-    for module in modules:
-        for name, value in list(vars(module).items()):
-            if name.startswith("__"):
-                continue
-            yield f"{module.__name__}.{name}", value, partial(entry, vars(module), name)
-            if isinstance(value, type) and value.__module__ == module.__name__:
-                for attribute, held in list(vars(value).items()):
-                    if not attribute.startswith("__"):
-                        place = f"{module.__name__}.{name}.{attribute}"
-                        yield place, held, partial(entry, vars(value), attribute)
-
-
-def entry(holder: Mapping[str, Any], name: str) -> Any:
-    """What a namespace holds under a name now; None where it is gone."""
-    return holder.get(name)
 
 
 def is_held(lock: Any) -> bool:

@@ -25,7 +25,9 @@ def _purge(path: str | None, tag: str | None, everything: bool, admin: str | Non
     if not (path or tag or everything):
         raise click.UsageError("Nothing is named. Write a PATH, --tag TAG, or --all.")
     query = urlencode({name: value for name, value in (("target", path), ("tag", tag)) if value})
-    count = int(ask_json(find_server(admin, pid), f"/cache/purge?{query}", method="POST")["purged"])
+    count = int(
+        ask_json(find_server(admin, pid), f"/cache/purge?{query}", method="POST", expects="purged")["purged"]
+    )
     click.echo(f"{count} {'response is' if count == 1 else 'responses are'} forgotten.")
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 _UNSAFE = 1
 
 
-def _audit(target: str, request: tuple[str, ...], file: Path | None, rounds: int, as_json: bool) -> None:
+def _audit(
+    target: str,
+    request: tuple[str, ...],
+    file: Path | None,
+    header: tuple[str, ...],
+    package: tuple[str, ...],
+    rounds: int,
+    as_json: bool,
+) -> None:
     """Run an application with requests, and say what makes it unsafe with threads or processes.
 
     It is called directly, without a server: state that requests change, differences between requests alone
@@ -35,13 +43,18 @@ def _audit(target: str, request: tuple[str, ...], file: Path | None, rounds: int
     """
     from pelton.audit.audit import audit
     from pelton.requests.reading import different, read
-    from pelton.requests.request import parse
+    from pelton.requests.request import parse, parse_field
 
     directory = working_directory()
     found: list[Finding] = []
+    output = _own_output() if as_json else sys.stdout
     try:
+        fields = [parse_field(one) for one in header]
         requests = [*map(parse, request), *(different(read(file)) if file else ())]
-        for finding in audit(parse_target(target), directory, requests, rounds=rounds):
+        looked_at = audit(
+            parse_target(target), directory, requests, rounds=rounds, fields=fields, packages=package
+        )
+        for finding in looked_at:
             found.append(finding)
             if not as_json:
                 _print(finding)
@@ -51,12 +64,20 @@ def _audit(target: str, request: tuple[str, ...], file: Path | None, rounds: int
         exit_with(error, USAGE)
     unsafe = sum(finding.is_unsafe for finding in found)
     if as_json:
-        click.echo(json.dumps({"unsafe": unsafe, "findings": [finding.told() for finding in found]}))
+        click.echo(json.dumps({"unsafe": unsafe, "findings": [one.as_json() for one in found]}), file=output)
     else:
         click.echo(f"{unsafe} unsafe, {len(found) - unsafe} to know.")
     # Threads of the application need not end by themselves.
-    sys.stdout.flush()
+    output.flush()
     os._exit(_UNSAFE if unsafe else 0)
+
+
+def _own_output() -> IO[str]:
+    """The standard output, for the JSON alone: what the application prints goes to the standard error."""
+    sys.stdout.flush()
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return output
 
 
 def _print(finding: Finding) -> None:
@@ -83,6 +104,18 @@ COMMANDS = {
                 type=click.Path(dir_okay=False, path_type=Path),
                 metavar="FILE",
                 help="A file of them: one a line, an access log, a HAR file, or an OpenAPI document.",
+            ),
+            click.Option(
+                ["--header"],
+                multiple=True,
+                metavar="FIELD",
+                help="Sent with each request, for example 'Cookie: session=…'. Repeatable.",
+            ),
+            click.Option(
+                ["--package"],
+                multiple=True,
+                metavar="NAME",
+                help="Look into this installed package, too. Repeatable.",
             ),
             click.Option(
                 ["--rounds"],

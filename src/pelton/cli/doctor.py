@@ -9,19 +9,25 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import resource
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from pelton.cli import checks
+from pelton.cli.application_check import check_application
 from pelton.cli.certificates_check import check_certificates
 from pelton.cli.configuration import read_configuration
+from pelton.cli.ending import working_directory
 from pelton.cli.findings import Finding, Verdict, doubtful, fault, good
-from pelton.config.settings import Settings
-from pelton.config.units import format_bytes, format_seconds
+from pelton.config.settings import TABLE, Settings
+from pelton.config.units import format_seconds
 from pelton.exceptions import PeltonError
+from pelton.loader import parse_target
 from pelton.observe.client import ask_json, find_server
 from pelton.process.resources import throttled
 from pelton.sizing.limits import thread_bounds, worker_bounds
@@ -43,23 +49,30 @@ _BLOCKING: Final = {
 _BALANCERS: Final = {"AWS ALB": 60.0, "Google's load balancers": 600.0, "nginx (keepalive_timeout)": 60.0}
 
 
-def examine(admin: str | None, pid: int | None, config: str | None) -> list[Finding]:
-    """All findings, faults last but in their order otherwise."""
+def examine(
+    admin: str | None, pid: int | None, config: str | None, target: str | None = None
+) -> list[Finding]:
+    """All findings, faults last but in their order otherwise. ``target``: an application to be imported.
+
+    Raises ConfigError.
+    """
     found = read_configuration({}, (), config, dict(os.environ), Path.cwd())
     settings = found.settings
-    findings = [
-        *_versions(),
-        *_machine(),
-        *_sizes(settings),
-        *_kernel(),
-        *_time_outs(settings),
-        *_drivers(settings),
-        *_proxies(settings),
-        *checks.check_settings(settings, found.resolved.sources),
-        *checks.check_descriptors(settings),
-        *check_certificates(settings),
-        *_running(admin, pid),
-    ]
+    looks: dict[str, Iterable[Finding]] = {
+        "versions": _versions(),
+        "machine": _machine(),
+        "sizes": _sizes(settings),
+        "kernel": _kernel(),
+        "time-outs": _time_outs(settings),
+        "drivers": _drivers(settings),
+        "proxies": _proxies(settings),
+        "settings": checks.check_settings(settings, found.resolved.sources),
+        "descriptors": checks.check_descriptors(settings),
+        "certificates": check_certificates(settings),
+        "application": () if target is None else _application(target, settings),
+        "server": _running(admin, pid, settings),
+    }
+    findings = [replace(one, about=about) for about, look in looks.items() for one in look]
     return sorted(findings, key=lambda one: one.verdict is Verdict.FAULT)
 
 
@@ -68,13 +81,31 @@ def is_wrong(findings: Sequence[Finding]) -> bool:
     return any(one.verdict is Verdict.FAULT for one in findings)
 
 
-def told(findings: Sequence[Finding]) -> dict[str, Any]:
-    """As JSON."""
+def as_json_of(findings: Sequence[Finding]) -> dict[str, Any]:
+    """The documented shape."""
     return {
         "findings": [
-            {"verdict": one.verdict.value, "what": one.what, "todo": list(one.lines)} for one in findings
+            {
+                "verdict": one.verdict.value,
+                "what": one.what,
+                "todo": list(one.lines),
+                "kind": one.about,
+                "name": _setting_in(one.what),
+                "where": "",
+                "request": "",
+                "reason": one.what,
+            }
+            for one in findings
         ]
     }
+
+
+def _setting_in(text: str) -> str:
+    """The first setting that a sentence names; empty where it names none."""
+    known = {row.name for row in TABLE}
+    return next(
+        (word for word in re.findall(r"[a-z]+(?:_[a-z]+)+|threads|workers", text) if word in known), ""
+    )
 
 
 def _versions() -> Iterator[Finding]:
@@ -155,34 +186,96 @@ def _time_outs(settings: Settings) -> Iterator[Finding]:
         if settings.keep_alive_seconds <= seconds
     ]
     if short:
+        longest = max(_BALANCERS.values())
         yield doubtful(
             f"keep_alive_seconds is {format_seconds(settings.keep_alive_seconds)}: behind a balancer that "
             "keeps idle connections longer, now and then a request meets a closed one (502). Longer are: "
             f"{', '.join(short)}.",
-            "Behind one of them set it higher than the balancer's, for example --keep-alive 75.",
+            f"Behind one of them set it higher than the balancer's: --keep-alive {longest + 20:.0f}.",
         )
     if not settings.request_timeout:
         yield doubtful(
             "No request_timeout: a request that hangs keeps its thread for ever, and is not reported.",
             "--request-timeout 30",
         )
-    stop = os.environ.get("TIMEOUT_STOP_USEC")
-    if stop and stop.isdigit() and int(stop) / 1e6 <= settings.graceful_timeout:
-        yield doubtful("systemd kills it before graceful_timeout is over.", "Raise TimeoutStopSec=.")
+
+
+def _stop_time(pid: int, settings: Settings) -> Iterator[Finding]:
+    """Of a server that systemd has started: whether it may take as long to stop as it wants."""
+    unit = _unit_of(pid)
+    seconds = None if unit is None else _stop_seconds(unit)
+    if seconds is None:
+        return
+    needed = settings.drain_delay + settings.graceful_timeout
+    if seconds <= needed:
+        yield doubtful(
+            f"systemd kills {unit} {format_seconds(seconds)} after SIGTERM, and pelton may need "
+            f"{format_seconds(needed)} (drain_delay and graceful_timeout).",
+            f"TimeoutStopSec={needed + 5:.0f} in the unit, or a shorter --graceful-timeout.",
+        )
+    else:
+        yield good(f"systemd gives {unit} {format_seconds(seconds)} to stop.")
+
+
+def _unit_of(pid: int) -> str | None:
+    try:
+        last = Path(f"/proc/{pid}/cgroup").read_text().strip().rpartition("/")[2]
+    except OSError:
+        return None
+    return last if last.endswith(".service") else None
+
+
+def _stop_seconds(unit: str) -> float | None:
+    try:
+        shown = subprocess.run(
+            ["systemctl", "show", "-p", "TimeoutStopUSec", unit],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return seconds_of_span(shown.partition("=")[2])
+
+
+def seconds_of_span(text: str) -> float | None:
+    """A time as systemd writes it: `1min 30s`. None for `infinity`, and for what is none."""
+    parts = re.findall(r"([\d.]+)\s*([a-z]+)", text)
+    if not parts or any(unit not in _SPANS for _, unit in parts):
+        return None
+    return sum(float(number) * _SPANS[unit] for number, unit in parts)
+
+
+_SPANS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def _application(text: str, settings: Settings) -> Iterator[Finding]:
+    """What importing it shows: its pools against the threads."""
+    yield from check_application(parse_target(text), working_directory(), settings)
 
 
 def _drivers(settings: Settings) -> Iterator[Finding]:
     if settings.worker_kind not in ("gevent", "eventlet"):
         return
     for package, instead in _BLOCKING.items():
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
+        if not _is_installed(package):
+            continue
+        if "psycogreen" in instead and _is_installed("psycogreen"):
+            yield good(f"{package} waits in C, and psycogreen is there to keep it from that.")
             continue
         yield doubtful(
             f"{package} waits in C: with {settings.worker_kind} one query stops all requests of its worker.",
             f"Use {instead}, or the worker kind threads.",
         )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _proxies(settings: Settings) -> Iterator[Finding]:
@@ -196,7 +289,7 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
         yield doubtful("admin_token is short.", "python -c 'import secrets; print(secrets.token_urlsafe())'")
 
 
-def _running(admin: str | None, pid: int | None) -> Iterator[Finding]:
+def _running(admin: str | None, pid: int | None, settings: Settings) -> Iterator[Finding]:
     try:
         address = find_server(admin, pid)
     except PeltonError as error:
@@ -206,13 +299,14 @@ def _running(admin: str | None, pid: int | None) -> Iterator[Finding]:
             yield good(f"{error.what} So nothing is said of one.")
         return
     try:
-        state = ask_json(address, "/state")
+        state = ask_json(address, "/state", expects="workers")
     except PeltonError as error:
         yield fault(error.what, *error.lines)
         return
     yield good(
         f"The server on {address} answers; it has run for {format_seconds(round(state['uptime_seconds']))}."
     )
+    yield from _stop_time(state["front"]["pid"], settings)
     counters = state["counters"]
     for name, what, todo in (
         (
@@ -237,4 +331,6 @@ def _running(admin: str | None, pid: int | None) -> Iterator[Finding]:
             f"A request has waited for {state['queue']['oldest_seconds']:.1f} s.", "See pelton top."
         )
     memory = sum(one["process"]["memory_bytes"] for one in state["workers"])
-    yield good(f"{len(state['workers'])} workers have {format_bytes(memory)} of memory together.")
+    workers = state["workers"]
+    which = "The worker has" if len(workers) == 1 else f"{len(workers)} workers have"
+    yield good(f"{which} {memory / 2**20:.0f} MiB of memory{'' if len(workers) == 1 else ' together'}.")

@@ -21,6 +21,8 @@ class Finding:
     verdict: Verdict
     what: str
     lines: tuple[str, ...] = ()
+    # Which of `pelton doctor`'s looks has found it.
+    about: str = ""
 
 
 def good(what: str) -> Finding:

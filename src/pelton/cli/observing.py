@@ -15,24 +15,25 @@ from typing import ParamSpec
 
 import click
 
+from pelton.cli.ending import FAILED, USAGE, exit_with
 from pelton.cli.options import Command
-from pelton.exceptions import PeltonError
+from pelton.exceptions import ConfigError, PeltonError
 
 _P = ParamSpec("_P")
-_FAILED = 1
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def reported(function: Callable[_P, None]) -> Callable[_P, None]:
-    """An error of pelton's is printed, and ends the command with exit code 1."""
+    """An error of pelton's is printed, and ends the command with exit code 1, or 2 for wrong arguments."""
 
     @wraps(function)
     def command(*arguments: _P.args, **named: _P.kwargs) -> None:
         try:
             function(*arguments, **named)
+        except ConfigError as error:
+            exit_with(error, USAGE)
         except PeltonError as error:
-            click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
-            sys.exit(_FAILED)
+            exit_with(error, FAILED)
 
     return command
 
@@ -61,7 +62,7 @@ def _dump(admin: str | None, pid: int | None, as_json: bool, everything: bool) -
     from pelton.observe.client import ask_json, find_server
     from pelton.observe.dump_text import dump_text
 
-    told = ask_json(find_server(admin, pid), "/dump")
+    told = ask_json(find_server(admin, pid), "/dump", expects="workers")
     click.echo(json.dumps(told) if as_json else dump_text(told, everything=everything))
 
 
@@ -78,14 +79,20 @@ def _profile(
 
     Computing is told from waiting for the interpreter, a lock, the network or a disk.
     """
-    from pelton.observe.client import ask, find_server
+    from pelton.observe.client import NO_ADMIN, ask, find_server
 
     path = f"/profile?seconds={seconds}&rate={rate}&format={form}"
-    text = ask(find_server(admin, pid), path, seconds=seconds + 30).decode()
+    address = find_server(admin, pid)
+    text = ask(address, path, seconds=seconds + 30).decode(errors="replace")
+    if text.lstrip()[:5].lower() in ("<!doc", "<html"):
+        raise PeltonError(f"The server on {address} sends a page and no profile.", NO_ADMIN)
     if output is None:
         click.echo(text, nl=False)
         return
-    output.write_text(text, encoding="utf-8")
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PeltonError(f"{output} cannot be written: {error.strerror}.") from None
     click.echo(f"{output} is written.", err=True)
 
 
@@ -101,9 +108,9 @@ def _top(admin: str | None, pid: int | None, as_json: bool, once: bool, interval
 
     address = find_server(admin, pid)
     if once or as_json:
-        before = ask_json(address, "/state")
+        before = ask_json(address, "/state", expects="workers")
         time.sleep(interval)
-        found = summary(ask_json(address, "/state"), before)
+        found = summary(ask_json(address, "/state", expects="workers"), before)
         if as_json:
             click.echo(json.dumps(found))
             return
@@ -121,16 +128,19 @@ def _top(admin: str | None, pid: int | None, as_json: bool, once: bool, interval
 
 
 @reported
-def _doctor(admin: str | None, pid: int | None, as_json: bool, config: str | None) -> None:
+def _doctor(
+    target: str | None, admin: str | None, pid: int | None, as_json: bool, config: str | None
+) -> None:
     """Look at what a server here lives with: versions, limits, cgroup, kernel, time-outs, drivers, proxies.
 
-    Of a server that runs also how it is getting on. Exit code 1 where something is wrong.
+    Of a server that runs also how it is getting on; with MODULE also whether the pools of the application
+    suit the threads. Settings are those of files and variables. Exit code 1 where something is wrong.
     """
-    from pelton.cli.doctor import MARKS, examine, is_wrong, told
+    from pelton.cli.doctor import MARKS, as_json_of, examine, is_wrong
 
-    findings = examine(admin, pid, config)
+    findings = examine(admin, pid, config, target)
     if as_json:
-        click.echo(json.dumps(told(findings)))
+        click.echo(json.dumps(as_json_of(findings)))
     else:
         for one in findings:
             mark, colour = MARKS[one.verdict]
@@ -138,7 +148,7 @@ def _doctor(admin: str | None, pid: int | None, as_json: bool, config: str | Non
             for line in one.lines:
                 click.echo(f"    {line}")
     if is_wrong(findings):
-        sys.exit(_FAILED)
+        sys.exit(FAILED)
 
 
 def for_running_server(name: str, callback: Callable[..., None], *params: click.Parameter) -> Command:
@@ -193,6 +203,10 @@ COMMANDS = {
         ),
     ),
     "doctor": for_running_server(
-        "doctor", _doctor, _JSON, click.Option(["-c", "--config"], metavar="FILE", help="As for serving.")
+        "doctor",
+        _doctor,
+        click.Argument(["target"], metavar="[MODULE[:APP]]", required=False),
+        _JSON,
+        click.Option(["-c", "--config"], metavar="FILE", help="As for serving."),
     ),
 }

@@ -73,6 +73,7 @@ class Running:
         self._listeners = tuple(listeners)
         self._all_listeners = (*listeners, *redirect_listeners, *admin_listeners, *agent_listeners)
         self._redirect_listeners = tuple(redirect_listeners)
+        self._admin_listeners = tuple(admin_listeners)
         self._certificates = certificates
         self._settings = settings
         self._counts = counts
@@ -114,6 +115,11 @@ class Running:
     def redirect_listeners(self) -> tuple[Listener, ...]:
         """Where clients are sent on to HTTPS."""
         return self._redirect_listeners
+
+    @property
+    def admin_listeners(self) -> tuple[Listener, ...]:
+        """Where metrics and health checks are answered."""
+        return self._admin_listeners
 
     @property
     def port(self) -> int:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 
 from pelton.observe import metrics, page
 from pelton.observe.profiling import MOST_SECONDS, Profile, collapsed, speedscope, svg
-from pelton.observe.state import merged_samples, place_requests, state_of
+from pelton.observe.state import history_of, merged_samples, place_requests, state_of
 from pelton.observe.workers import Tells, Workers
 from pelton.process.native_threads import NativeThread
 
@@ -98,6 +98,7 @@ class Admin:
         return {
             ("GET", "/metrics"): self._metrics,
             ("GET", "/state"): self._state,
+            ("GET", "/history"): self._history,
             ("GET", "/dump"): self._dump,
             ("GET", "/profile"): self._profile,
             ("GET", "/samples"): self._samples,
@@ -151,6 +152,9 @@ class Admin:
         for worker, told in self._workers.ask(busy, {"do": "where"}, _QUICK):
             place_requests(worker["requests"], told.get("requests", ()))
         return Reply.of_json(state)
+
+    def _history(self, question: Question) -> Reply:
+        return Reply.of_json(history_of(state_of(question.state)))
 
     def _dump(self, question: Question) -> Reply:
         state = self._known(question)

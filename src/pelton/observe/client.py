@@ -17,6 +17,8 @@ from pelton.observe.runtime import running_servers
 
 ADMIN_VARIABLE = "PELTON_ADMIN"
 TOKEN_VARIABLE = "PELTON_ADMIN_TOKEN"
+NO_ADMIN = "Is it one of its --admin-bind addresses?"
+_LONGEST_REASON = 300
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -42,8 +44,10 @@ def find_server(admin: str | None = None, pid: int | None = None) -> str:
     if pid is not None:
         servers = [one for one in servers if one.pid == pid]
     if not servers:
+        which = "" if pid is None else f" with the pid {pid}"
         raise PeltonError(
-            "No running server of this user was found.", "Name one: --admin unix:/path, or --admin host:port."
+            f"No running server of this user{which} was found.",
+            "Name one: --admin unix:/path, or --admin host:port.",
         )
     if len(servers) > 1:
         pids = ", ".join(str(one.pid) for one in servers)
@@ -74,11 +78,25 @@ def ask(admin: str, path: str, *, method: str = "GET", seconds: float = 30.0) ->
     finally:
         connection.close()
     if response.status != 200:
-        text = body.decode(errors="replace").strip()
-        raise PeltonError(f"The server on {admin} says {response.status}: {text}")
+        raise PeltonError(f"The server on {admin} says {response.status}{_reason(response, body)}")
     return body
 
 
-def ask_json(admin: str, path: str, *, method: str = "GET", seconds: float = 30.0) -> Any:
-    """The same, read as JSON."""
-    return json.loads(ask(admin, path, method=method, seconds=seconds))
+def _reason(response: http.client.HTTPResponse, body: bytes) -> str:
+    """What an admin listener explains in a line; of another server's page, only that it is none."""
+    text = body.decode(errors="replace").strip()
+    if response.headers.get_content_type() != "text/plain" or len(text) > _LONGEST_REASON or "\n" in text:
+        return f". {NO_ADMIN}"
+    return f": {text}" if text else "."
+
+
+def ask_json(admin: str, path: str, *, method: str = "GET", seconds: float = 30.0, expects: str = "") -> Any:
+    """The same, read as JSON; ``expects``: a name that is in it. Raises PeltonError where it is not."""
+    body = ask(admin, path, method=method, seconds=seconds)
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or (expects and expects not in found):
+        raise PeltonError(f"What the server on {admin} says is not pelton's. {NO_ADMIN}")
+    return found

@@ -6,15 +6,16 @@ not, one greenlet keeps the thread, and the others wait for that. Any thread but
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
-from pelton.observe.stacks import Stack
+from pelton.observe.stacks import Stack, application_frame
 
 # In the names of files and functions of gevent and eventlet, of the innermost frames.
 _LOCKS: Final = ("lock", "semaphore", "event", "queue", "thread")
-_LIBRARIES: Final = ("/gevent/", "/eventlet/")
+LIBRARIES: Final = ("/gevent/", "/eventlet/")
 _SERVES: Final = "GreenRunner._serve"
 
 
@@ -22,8 +23,14 @@ _SERVES: Final = "GreenRunner._serve"
 class HasGreenlets(Protocol):
     """A runner whose requests are greenlets."""
 
+    def native_id(self) -> int | None:
+        """The system's number of the hub's thread."""
+
     def stack(self, seat: int | None) -> str | None:
         """Where a greenlet is, as text; None if the hub does not come to say."""
+
+    def route(self, seat: int) -> str | None:
+        """The route of its request, as the last look at the stacks has found it."""
 
     def stacks(self, seats: Sequence[int], patience: float) -> Mapping[int, Stack] | None:
         """Where these are parked; None if the hub does not come to say so in time."""
@@ -60,7 +67,22 @@ def _of_library(stack: Stack) -> Stack:
     """The innermost frames, as far as they are the library's."""
     found: Stack = []
     for one in reversed(stack):
-        if not any(part in one[0] for part in _LIBRARIES):
+        if not any(part in one[0] for part in LIBRARIES):
             break
         found.append(one)
     return found
+
+
+def waits_for_greenlet(stack: Stack) -> dict[str, Any]:
+    """What a parked one waits for, as its own line says it. Who has that, no lock of greenlets knows."""
+    place = application_frame(stack)
+    text = "" if place is None else linecache.getline(place[0], place[1]).strip()
+    return {"for": text.rstrip(":"), "how": "", "object": "", "lock": True, "held_by": []}
+
+
+def waits_for_hub(seat: int | None, stack: Stack) -> dict[str, Any]:
+    """That of all others while the greenlet with this stack keeps the thread."""
+    file, line, function = application_frame(stack) or ("", 0, "")
+    name = "its thread" if seat is None else f"greenlet {seat}"
+    held = {"ident": 0, "name": name, "how": "runs", "function": function, "file": file, "line": line}
+    return {"for": "the hub", "how": "", "object": "", "lock": False, "held_by": [held] if stack else []}

@@ -11,13 +11,24 @@ import sys
 from typing import Any, Final, Protocol
 
 from pelton.observe.exemplars import ALL as EXEMPLARS
-from pelton.observe.green import HasGreenlets
+from pelton.observe.green import (
+    HasGreenlets,
+    is_locked,
+    is_sleeping,
+    seat_of,
+    waits_for_greenlet,
+    waits_for_hub,
+)
 from pelton.observe.profiling import MOST_SECONDS, Profile, profiled
 from pelton.observe.sampling import Sampler
-from pelton.observe.stacks import application_frame, frames_of, thread_name, threads_now, wait_at
+from pelton.observe.stacks import Stack, application_frame, frames_of, thread_name, threads_now, wait_at
 
 # A profile's looks per second: enough to see, few enough not to be felt.
 _MOST_RATE: Final = 200
+# So many are looked for at once: the hub does nothing else meanwhile.
+_MOST_GREENLETS: Final = 200
+# Seconds in which a hub that is free comes to say where its greenlets are.
+_HUB_PATIENCE: Final = 0.3
 
 # Ident of its thread, number of its greenlet, slot, method, path, client, seconds since it began.
 RunningRequest = tuple[int, int | None, int, str, str, str, float]
@@ -76,17 +87,36 @@ class Inspector:
         """Of each running request: its slot, its thread, where it is, and what it waits for."""
         frames = sys._current_frames()
         found = []
-        for one in self.requests():
-            told: dict[str, Any] = {"slot": one[2], "path": one[4], "thread": thread_name(one[0])}
-            frame = frames.get(one[0])
-            if frame is not None and one[1] is None:
-                stack = frames_of(frame)
-                if stack and (place := application_frame(stack)) is not None:
-                    told["at"] = f"{place[0]}:{place[1]}"
-                    told["function"] = place[2]
-                if (wait := wait_at(one[0], frame, frames)) is not None:
-                    told["waits"] = wait
-            found.append(told)
+        requests = self.requests()
+        for one in requests:
+            if one[1] is None:
+                stack = frames_of(frames.get(one[0]))
+                frame = frames.get(one[0])
+                wait = None if frame is None else wait_at(one[0], frame, frames)
+                found.append(_placed(one, thread_name(one[0]), stack, wait))
+        green = [one for one in requests if one[1] is not None]
+        if green and self._greenlets is not None:
+            found += self._where_greenlets(green, self._greenlets)
+        return found
+
+    def _where_greenlets(
+        self, requests: list[RunningRequest], greenlets: HasGreenlets
+    ) -> list[dict[str, Any]]:
+        # Those that have run longest are looked for first.
+        oldest = sorted(requests, key=lambda one: -one[6])[:_MOST_GREENLETS]
+        parked = greenlets.stacks([one[1] for one in oldest if one[1] is not None], _HUB_PATIENCE)
+        if parked is not None:
+            return [_of_parked(one, parked.get(-1 if one[1] is None else one[1], [])) for one in oldest]
+        # The hub does not come to run, because one of them keeps its thread.
+        frames = sys._current_frames()
+        busy = {one[0]: seat_of(frames.get(one[0])) for one in oldest}
+        found = []
+        for one in oldest:
+            name, stack = f"greenlet {one[1]}", frames_of(frames.get(one[0]))
+            if busy[one[0]] == one[1]:
+                found.append(_placed(one, name, stack, None))
+            else:
+                found.append(_placed(one, name, [], waits_for_hub(busy[one[0]], stack)))
         return found
 
     def dump(self) -> dict[str, Any]:
@@ -115,6 +145,21 @@ class Inspector:
             self._greenlets,
         )
         return found.told()
+
+
+def _placed(request: RunningRequest, name: str, stack: Stack, wait: dict[str, Any] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"slot": request[2], "path": request[4], "thread": name}
+    if (place := application_frame(stack)) is not None:
+        found["at"] = f"{place[0]}:{place[1]}"
+        found["function"] = place[2]
+    if wait is not None:
+        found["waits"] = wait
+    return found
+
+
+def _of_parked(request: RunningRequest, stack: Stack) -> dict[str, Any]:
+    wait = waits_for_greenlet(stack) if is_locked(stack) and not is_sleeping(stack) else None
+    return _placed(request, f"greenlet {request[1]}", stack, wait)
 
 
 def _request(one: RunningRequest) -> dict[str, Any]:

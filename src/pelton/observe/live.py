@@ -80,7 +80,9 @@ class _View:
         if not running:
             return "Nothing runs."
         one = running[self.chosen % len(running)]
-        return request_text(ask_json(self._address, "/dump"), one["worker"], one["slot"], one["path"])
+        return request_text(
+            ask_json(self._address, "/dump", expects="workers"), one["worker"], one["slot"], one["path"]
+        )
 
     def _sort_otherwise(self) -> None:
         self.sort = (self.sort + 1) % len(_SORTS)
@@ -97,7 +99,7 @@ class _View:
         pid = servers.get(self._address)
         if pid is None:
             self.note = "Only for a server of this user that was found by its own socket."
-        elif ask_json(self._address, "/state")["front"]["pid"] == pid:
+        elif ask_json(self._address, "/state", expects="workers")["front"]["pid"] == pid:
             self.note = "It is one process: there are no workers to be replaced (--workers)."
         else:
             try:
@@ -110,7 +112,7 @@ class _View:
 
 def show(address: str, interval: float) -> None:
     """Until q or Ctrl-C. Raises PeltonError when the server cannot be asked at the beginning."""
-    before = ask_json(address, "/state")
+    before = ask_json(address, "/state", expects="workers")
     view = _View(address)
     with _keys() as key_within, Live(console=Console(), screen=True, auto_refresh=False) as live:
         while True:
@@ -122,7 +124,7 @@ def show(address: str, interval: float) -> None:
                         return
                     if view.press(key):
                         break
-                state = ask_json(address, "/state")
+                state = ask_json(address, "/state", expects="workers")
                 found = summary(state, before)
                 shown: RenderableType = screen(found, view.sort, view.note, view.stack(found))
                 before = state

@@ -12,12 +12,15 @@ import platform
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from pelton.observe.green import HasGreenlets, is_locked, is_sleeping, seat_of
+from pelton.observe.routes import route_of_frame
 from pelton.observe.stacks import Stack, frames_of, native_id, wait_at
 
 if TYPE_CHECKING:
@@ -56,6 +59,13 @@ class Seen:
     stack: Stack
     seconds: float
     parts: dict[str, float]
+    # The pattern, where somebody says it.
+    route: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """Method and route; the path, where no route is known."""
+        return f"{self.request[3]} {self.route or self.request[4]}"
 
     @property
     def mostly(self) -> str:
@@ -73,9 +83,12 @@ class Looker:
     greenlets: HasGreenlets | None = None
     _clocks: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     _green_looked: float = 0.0
+    # Of the requests of the last look.
+    _routes: dict[tuple[int, int, str, str], str] = field(default_factory=dict)
 
     def look(self, requests: list[RunningRequest]) -> list[Seen]:
         """At the threads and greenlets of these requests."""
+        self._routes = {key: route for key in map(_key, requests) if (route := self._routes.get(key))}
         green = [one for one in requests if one[1] is not None]
         found = self._look_at_greenlets(green) if green else []
         frames = sys._current_frames()
@@ -98,9 +111,18 @@ class Looker:
                 parts = {COMPUTING if waiting == INTERPRETER else waiting: 1.0}
             else:
                 parts = parts_of((computed - before[1]) / seconds, (waited - before[2]) / seconds, waiting)
-            found.append(Seen(request, frames_of(frame), seconds, parts))
+            route = self._route(request, partial(route_of_frame, frame))
+            found.append(Seen(request, frames_of(frame), seconds, parts, route))
         self._clocks = clocks
         return found
+
+    def _route(self, request: RunningRequest, find: Callable[[], str | None]) -> str | None:
+        """It is looked for until there is one: at the beginning of a request nobody has matched it yet."""
+        key = _key(request)
+        route = self._routes.get(key)
+        if route is None and (route := find()) is not None:
+            self._routes[key] = route
+        return route
 
     def _look_at_greenlets(self, requests: list[RunningRequest]) -> list[Seen]:
         """They share a thread: at most one computes, or blocks all of them."""
@@ -119,18 +141,30 @@ class Looker:
         for request in requests:
             ident, seat, *_ = request
             seconds = min(since, request[6]) * each
+            find: Callable[[], str | None] = _nowhere
             if parked is not None:
+                find = partial(self.greenlets.route, -1 if seat is None else seat)
                 stack = parked.get(-1 if seat is None else seat, [])
                 kind = SLEEPING if is_sleeping(stack) else LOCK if is_locked(stack) else NETWORK
             elif seat_of(threads.get(ident)) == seat:
+                find = partial(route_of_frame, threads.get(ident))
                 stack = frames_of(threads.get(ident))
-                kind = _waiting(ident, native_id(ident), threads[ident], threads)
+                kind = _waiting(ident, self.greenlets.native_id(), threads[ident], threads)
                 kind = COMPUTING if kind == INTERPRETER else kind
             else:
                 # Another one keeps the thread, and where this one is parked nobody can look safely.
                 stack, kind = [], INTERPRETER
-            found.append(Seen(request, stack, seconds, {kind: 1.0}))
+            found.append(Seen(request, stack, seconds, {kind: 1.0}, self._route(request, find)))
         return found
+
+
+def _key(request: RunningRequest) -> tuple[int, int, str, str]:
+    ident, _, slot, method, path, *_ = request
+    return ident, slot, method, path
+
+
+def _nowhere() -> None:
+    """Where a greenlet is parked, nobody can look safely."""
 
 
 def parts_of(computing: float, ready: float, waiting: str) -> dict[str, float]:

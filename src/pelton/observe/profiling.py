@@ -40,18 +40,19 @@ class Profile:
     seconds: float = 0.0
     looks: int = 0
     stacks: Counter[Path] = field(default_factory=Counter)
+    most_stacks: int = MOST_STACKS
 
     def add(self, seen: Iterable[Seen]) -> None:
         """What one look has found."""
         self.looks += 1
         for one in seen:
-            root = f"{one.request[3]} {one.request[4]}".replace(";", ",")
+            root = one.kind.replace(";", ",")
             frames = tuple(frame_text(*frame) for frame in one.stack)
             for name, part in one.parts.items():
                 self._put((root, name, *frames), one.seconds * part)
 
     def _put(self, path: Path, seconds: float) -> None:
-        if path not in self.stacks and len(self.stacks) >= MOST_STACKS:
+        if path not in self.stacks and len(self.stacks) >= self.most_stacks:
             path = (_REST,)
         self.stacks[path] += seconds  # type: ignore[assignment]
 

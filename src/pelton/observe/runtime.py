@@ -11,11 +11,13 @@ import logging
 import os
 import socket
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pelton.config.settings import Settings
 from pelton.exceptions import StartError
+from pelton.net.listeners import Listener
 
 LOGGER = logging.getLogger("pelton")
 
@@ -62,6 +64,12 @@ def with_own_socket(settings: Settings) -> Settings:
         LOGGER.debug("pelton top and others will not find this server: %s", error)
         return settings
     return replace(settings, admin_bind=(*settings.admin_bind, f"unix:{path}"))
+
+
+def named_by_user(listeners: Iterable[Listener]) -> list[Listener]:
+    """Without the socket that the commands find by themselves."""
+    folder = str(runtime_folder())
+    return [one for one in listeners if folder not in str(one)]
 
 
 @dataclass(frozen=True)

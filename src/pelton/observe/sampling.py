@@ -1,8 +1,8 @@
 """The sampler of a worker: looks now and then at what its requests do, all the time.
 
-Owns the rate and the bounds of what is kept: where the time of each kind of request goes, its stacks, and the
-samples of the slowest requests. While nothing runs it only looks whether something does. Its thread is
-"pelton-sampler", a real one also where the application's are greenlets.
+Owns the rate and the bounds of what is kept of the last half to whole hour: where the time of each kind of
+request goes, its stacks, and the samples of the slowest requests. While nothing runs it only looks whether
+something does. Its thread is "pelton-sampler", a real one also where the application's are greenlets.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ _INTERVAL: Final = 0.1
 _SHARE: Final = 100
 # Looks for whether anything runs.
 _IDLE: Final = 0.5
-# Kinds of requests (method and path) that are kept apart.
+# Kinds of requests (method and route, or path) that are kept apart, and their stacks; of each period.
 _MOST_KINDS: Final = 500
 _MOST_STACKS: Final = 2_000
+# What was seen is kept for this period and the next one: what is shown is of now, and not of the whole life.
+_PERIOD: Final = 1800.0
 # What is kept of the slowest requests of the last hour.
 _SLOWEST: Final = 30
 _SLOW_SECONDS: Final = 0.3
@@ -67,6 +69,26 @@ class Slow:
         }
 
 
+@dataclass
+class _Period:
+    """What was seen in half an hour."""
+
+    began: float = 0.0
+    times: dict[str, Counter[str]] = field(default_factory=dict)
+    profile: Profile = field(default_factory=lambda: Profile(most_stacks=_MOST_STACKS))
+
+    def add(self, seen: list[Seen]) -> None:
+        """One look."""
+        self.profile.add(seen)
+        for one in seen:
+            kind = one.kind
+            if kind not in self.times and len(self.times) >= _MOST_KINDS:
+                kind = _REST
+            classes = self.times.setdefault(kind, Counter())
+            for name, part in one.parts.items():
+                classes[name] += one.seconds * part  # type: ignore[assignment]
+
+
 class Sampler:
     """See the module. ``requests`` gives those that run now."""
 
@@ -74,8 +96,7 @@ class Sampler:
         self._requests = requests
         self._greenlets: HasGreenlets | None = None
         self._looker = Looker()
-        self._times: dict[str, Counter[str]] = {}
-        self._profile = Profile()
+        self._periods = [_Period()]
         self._running: dict[tuple[int, int, str], Slow] = {}
         self._slowest: list[Slow] = []
         self._looks = 0
@@ -103,19 +124,23 @@ class Sampler:
     def told(self) -> dict[str, Any]:
         """What has been seen, as JSON."""
         # Another thread goes on meanwhile: copies are made of what it changes.
-        times = {kind: dict(classes) for kind, classes in list(self._times.items())}
+        times: dict[str, Counter[str]] = {}
+        stacks: Counter[tuple[str, ...]] = Counter()
+        for period in list(self._periods):
+            for kind, classes in list(period.times.items()):
+                times.setdefault(kind, Counter()).update(dict(classes))
+            stacks.update(dict(period.profile.stacks))
+        longest = sorted(times.items(), key=lambda one: -sum(one[1].values()))[:_MOST_KINDS]
         slow = sorted([*self._slowest], key=lambda one: -one.seconds)
         return {
             "looks": self._looks,
             "cost_seconds": round(self._cost, 4),
             "routes": [
                 {"route": kind, **{name: round(classes.get(name, 0.0), 3) for name in CLASSES}}
-                for kind, classes in times.items()
+                for kind, classes in longest
             ],
             "slowest": [one.told() for one in slow],
-            "stacks": [
-                [round(seconds, 4), list(path)] for path, seconds in self._profile.stacks.most_common(500)
-            ],
+            "stacks": [[round(seconds, 4), list(path)] for path, seconds in stacks.most_common(500)],
         }
 
     def _run(self) -> None:
@@ -136,10 +161,9 @@ class Sampler:
         """One look."""
         self._looks += 1
         seen = self._looker.look(requests)
-        for one in seen:
-            self._count(one)
-        if len(self._profile.stacks) < _MOST_STACKS:
-            self._profile.add(seen)
+        if now - self._periods[-1].began > _PERIOD:
+            self._periods = [*self._periods[-1:], _Period(now)]
+        self._periods[-1].add(seen)
         running: dict[tuple[int, int, str], Slow] = {}
         for one in seen:
             thread, _, slot, _, path, _, age = one.request
@@ -158,14 +182,6 @@ class Sampler:
         for ended in self._running.values():
             self._keep(ended, now)
         self._running = running
-
-    def _count(self, one: Seen) -> None:
-        kind = f"{one.request[3]} {one.request[4]}"
-        if kind not in self._times and len(self._times) >= _MOST_KINDS:
-            kind = _REST
-        classes = self._times.setdefault(kind, Counter())
-        for name, part in one.parts.items():
-            classes[name] += one.seconds * part  # type: ignore[assignment]
 
     def _keep(self, slow: Slow, now: float) -> None:
         if slow.seconds < _SLOW_SECONDS:

@@ -31,6 +31,8 @@ _LIBRARIES: Final = (
     "<frozen ",
     f"{Path(threading.__file__).parent}/",
 )
+# Their hubs and pools wait for locks in ways of their own: one that is taken twice is no deadlock.
+_GREEN: Final = ("/gevent/", "/eventlet/")
 _PELTON: Final = f"{Path(__file__).parent.parent}/"
 _OURS: Final = (_PELTON, threading.__file__)
 
@@ -91,11 +93,15 @@ def threads_now() -> list[dict[str, Any]]:
     for ident, frame in islice(frames.items(), MOST_THREADS):
         told: dict[str, Any] = {"ident": ident, "name": thread_name(ident), "stack": shown(frames_of(frame))}
         # Waiting, or looking, in pelton's own code, for whatever reason it was called.
-        told["idle"] = not told["stack"] or frame.f_code.co_filename.startswith(_PELTON)
+        innermost = frame.f_code.co_filename
+        is_green = any(part in innermost for part in _GREEN)
+        told["idle"] = (
+            not told["stack"] or innermost.startswith(_PELTON) or (is_green and _is_only_green(frame))
+        )
         native = native_id(ident)
         if native is not None:
             told["native_id"] = native
-        wait = wait_at(ident, frame, frames)
+        wait = None if is_green else wait_at(ident, frame, frames)
         if wait is not None:
             told["waits"] = wait
             if wait["lock"] and len(wait["held_by"]) == 1:
@@ -106,6 +112,12 @@ def threads_now() -> list[dict[str, Any]]:
             one["deadlock"] = True
     found.sort(key=lambda one: (one["idle"], str(one["name"])))
     return found
+
+
+def _is_only_green(frame: FrameType) -> bool:
+    """Whether none of its frames is the application's: a hub, or a thread of a pool."""
+    own = (one for one in frames_of(frame) if not any(part in one[0] for part in _LIBRARIES))
+    return next(own, None) is None
 
 
 def is_in_circle(start: int, waits: Mapping[int, int]) -> bool:

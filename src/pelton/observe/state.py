@@ -59,6 +59,21 @@ def state_of(told: str) -> dict[str, Any]:
     return state
 
 
+def history_of(state: dict[str, Any]) -> dict[str, Any]:
+    """The last hour in the documented shape of ``/history``, of a state that has it. Oldest point first."""
+    kept = state["history"]
+    since = state["uptime_seconds"] - kept["until_uptime_seconds"]
+    points = []
+    for requests, errors, p50, p99, *levels in kept["points"]:
+        point = {"requests": requests, "errors": errors}
+        for name, us in (("p50_seconds", p50), ("p99_seconds", p99)):
+            point[name] = us / 1e6 if requests else None
+        points.append(
+            {**point, **dict(zip(("queue", "running", "connections", "workers"), levels, strict=True))}
+        )
+    return {"step_seconds": kept["step_seconds"], "until": round(state["time"] - since, 3), "points": points}
+
+
 def _shown(process: Process) -> dict[str, Any]:
     return {
         "memory_bytes": process.memory_bytes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -41,6 +42,11 @@ def processors(root: Path = _ROOT) -> float:
         if quota is not None:
             found = min(found, quota)
     return found
+
+
+def has_interpreter_lock() -> bool:
+    """Whether one thread at a time runs Python code; False on free-threaded builds (PEP 703)."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def memory_limit(root: Path = _ROOT) -> int | None:

@@ -17,12 +17,16 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f]")
 
 @dataclass(frozen=True)
 class Request:
-    """One request. ``media_type`` of the body; where it is not said, JSON if it begins so, else a form."""
+    """One request. ``media_type`` of the body; where it is not said, JSON if it begins so, else a form.
+
+    ``fields`` are sent beside those that the request has by itself.
+    """
 
     method: str
     path: str
     body: str = ""
     media_type: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -49,6 +53,14 @@ def parse(text: str) -> Request:
     if not _METHOD.fullmatch(first) or not path.startswith("/"):
         raise ConfigError(f"{text!r} is no request.", "Write for example: 'GET /shop?page=2', or /shop.")
     return Request(first, sendable(path), body.strip())
+
+
+def parse_field(text: str) -> tuple[str, str]:
+    """``Name: value``. Raises ConfigError."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip() or any(letter in text for letter in "\r\n"):
+        raise ConfigError(f"{text!r} is no header field.", "Write for example: 'Cookie: session=…'.")
+    return name.strip(), value.strip()
 
 
 def sendable(path: str) -> str:

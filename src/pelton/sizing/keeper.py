@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from pelton.diagnostics.report_log import ReportLog
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
-from pelton.process.resources import memory_left
+from pelton.process.resources import has_interpreter_lock, memory_left, processors
 from pelton.sizing.contention import Common, common_wait
 from pelton.sizing.policy import FORESIGHT, LOOK_FROM, PATIENCE, Decision, Need, Observation, Why, decide
 
@@ -103,6 +103,7 @@ class Keeper:
         self._clock = clock
         self._need = Need()
         self._computed = _Computed(since=clock())
+        self._processors = processors()
         self._told_threads = runner.bounds[0]
         self._told_at = clock() - _TOLD_EVERY
         self._refused_until = clock()
@@ -183,11 +184,15 @@ class Keeper:
             waiting=waiting,
             head_age=head_age,
             lock_wait=lock_wait,
-            computing=self._computed.note(computed, now),
+            computing=self._computed.note(computed, now) / self._parallel(),
             is_full=idle == 0,
             same=0 if self._common is None else self._common.threads,
             memory_left=memory_left() if looks else None,
         )
+
+    def _parallel(self) -> float:
+        """How many threads can compute at the same time. Not kept: an extension can bring the lock back."""
+        return 1.0 if has_interpreter_lock() else self._processors
 
     def _make(self, count: int, now: float) -> int:
         """How many will certainly be there."""

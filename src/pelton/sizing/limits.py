@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import resource
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from pelton.exceptions import ConfigError
 from pelton.process.resources import (
     MEMORY_OF_A_WORKER,
     automatic_workers,
+    has_interpreter_lock,
     memory_limit,
     processes_limit,
     processors,
@@ -149,7 +149,7 @@ def worker_bounds(settings: Settings, root: Path = Path("/")) -> WorkerBounds:
 def usable_processors(settings: Settings, root: Path = Path("/")) -> float:
     """How many processors the workers can use together: those that are here, one for each interpreter."""
     here = processors(root)
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    if not has_interpreter_lock():
         return here
     return min(here, float(worker_bounds(settings, root).most))
 

@@ -108,7 +108,8 @@ class Observation:
     lock_wait: float
     """How long the interpreter let this observation wait, in seconds."""
     computing: float
-    """The threads' processor time, as a share of the time that has passed."""
+    """The threads' processor time, as a share of what the interpreter can use in that time: of one processor
+    under its lock, of all processors without."""
     is_full: bool = False
     """Whether all threads are at requests."""
     same: int = 0

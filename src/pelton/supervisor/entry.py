@@ -20,7 +20,7 @@ from pelton.loader import ApplicationError, Mounts, Target
 from pelton.logs.level_counts import LevelCounts
 from pelton.logs.unwaited import leave_to_loop
 from pelton.net.opened import Opened, open_all
-from pelton.observe.runtime import runtime_folder, with_own_socket
+from pelton.observe.runtime import named_by_user, with_own_socket
 from pelton.process.daemon import drop_privileges
 from pelton.process.heaps import keep_one_heap_if_limited
 from pelton.process.signals import Signals
@@ -95,9 +95,8 @@ def _supervise(
         LOGGER.info("%s", _start_line(rules, settings, opened))
         for listener in opened.redirect_listeners:
             LOGGER.info("sends on to HTTPS from %s", listener)
-        for listener in opened.admin_listeners:
-            if str(runtime_folder()) not in str(listener):
-                LOGGER.info("metrics and health checks are answered on %s", listener)
+        for listener in named_by_user(opened.admin_listeners):
+            LOGGER.info("metrics and health checks are answered on %s", listener)
         for listener in opened.agent_listeners:
             LOGGER.info("load balancers are told the weight on %s", listener.address)
         succession.announce()

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pelton.exceptions import ConfigError
 from pelton.requests.reading import MOST_DIFFERENT
-from pelton.requests.request import Request
+from pelton.requests.request import Request, parse_field
 from pelton.tune.subject import FIELD
 
 # So many requests in the order of the load; then it begins again.
@@ -73,12 +73,5 @@ def load_of(requests: Sequence[Request], *, unsafe: bool, headers: Iterable[str]
         tuple(one for one, _ in chosen),
         tuple(count / total for _, count in chosen),
         dict(skipped),
-        tuple(map(_field, headers)),
+        tuple(map(parse_field, headers)),
     )
-
-
-def _field(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip() or any(letter in text for letter in "\r\n"):
-        raise ConfigError(f"{text!r} is no header field.", "Write for example: 'Cookie: session=…'.")
-    return name.strip(), value.strip()

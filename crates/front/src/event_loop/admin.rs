@@ -75,7 +75,7 @@ impl EventLoop {
             path: text(&self.head.path),
             query: text(&self.head.query),
             accept: self.head.find(Known::Accept).map(|field| text(&field.value)).unwrap_or_default(),
-            state: self.told_state(),
+            state: self.told_state(self.head.path.of(bytes) == b"/history"),
         };
         if !received_whole {
             self.respond(id, Response::text(413, "Requests here have no body.", false));
@@ -113,7 +113,7 @@ impl EventLoop {
     }
 
     /// Everything that the front knows, as JSON. `pelton.observe` reads it.
-    fn told_state(&self) -> String {
+    fn told_state(&self, with_history: bool) -> String {
         let mut json = Json::default();
         json.open('{').name("uptime_seconds").value(self.now_us() as f64 / 1e6);
         json.name("draining").value(self.draining);
@@ -124,6 +124,9 @@ impl EventLoop {
         json.close('}');
         if let Some(meter) = &self.meter {
             tell_meter(&mut json, meter);
+            if with_history {
+                meter.history.tell(json.name("history"));
+            }
         }
         let since = self.dispatch.oldest_queued_ms().map_or(0, |since| self.now_ms.saturating_sub(since));
         json.name("queue").open('{');

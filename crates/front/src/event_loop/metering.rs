@@ -4,6 +4,7 @@
 
 use crate::event_loop::EventLoop;
 use crate::exchange::{Exchange, ExchangeId};
+use crate::metrics::history::Levels;
 use crate::metrics::method_number;
 
 /// What a proxy says beyond this is a clock that goes wrong.
@@ -58,6 +59,23 @@ impl EventLoop {
             && let Some(exchange) = self.exchanges.get_mut(id)
         {
             exchange.metered.proxied_ms = waited;
+        }
+    }
+
+    /// At the beginning of a turn: what ended in former ones belongs to the time before it.
+    #[inline]
+    pub(crate) fn keep_history(&mut self) {
+        let now_ms = self.now_ms;
+        if self.meter.as_ref().is_some_and(|meter| meter.history.is_due(now_ms)) {
+            let levels = Levels {
+                queued: self.dispatch.queued(),
+                running: self.dispatch.slots_in_use(),
+                connections: self.connections.len(),
+                workers: self.dispatch.living().count(),
+            };
+            if let Some(meter) = &mut self.meter {
+                meter.keep_history(now_ms, levels);
+            }
         }
     }
 

@@ -375,6 +375,7 @@ impl EventLoop {
         due: &mut Vec<usize>,
     ) -> bool {
         self.read_clocks();
+        self.keep_history();
         self.follow_orders();
         for event in events {
             self.on_event(event);

@@ -1,7 +1,7 @@
 //! Bodies that are passed on while they come: the request is with a worker already, and its connection is still read.
 //!
 //! Runs on the front's thread. Owns the way of the bytes: from the socket, past the parser, into the request's window. The window belongs to the
-//! request, wherever that is (`holding::Holding`); it is reached through the slot by whoever owns that, so that nothing is written to memory
+//! request, wherever that is (`attachments::Attachments`); it is reached through the slot by whoever owns that, so that nothing is written to memory
 //! that has been given back. How such a body ends, and when, is in `upload`.
 
 use std::io;

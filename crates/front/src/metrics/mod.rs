@@ -1,14 +1,16 @@
 //! What is counted of each request where there is an admin listener: plain integers of the front's thread, and no lock.
 //!
-//! `histogram` has the buckets, `json` writes everything down for whoever asks. What a request brings along is a [`Metered`] in its
+//! `histogram` has the buckets, `history` the last hour, `json` writes everything down for whoever asks. What a request brings along is a [`Metered`] in its
 //! exchange. Knows neither HTTP nor workers; how names and units are called is Python's (`pelton.observe.metrics`).
 
 pub(crate) mod histogram;
+pub(crate) mod history;
 pub(crate) mod json;
 
 use std::collections::HashMap;
 
 use crate::metrics::histogram::Histogram;
+use crate::metrics::history::{History, Levels, Totals};
 
 /// Methods that are counted apart; all others are the last one.
 pub const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
@@ -62,6 +64,8 @@ pub struct Meter {
     pub response_bytes: u64,
     /// Routes that have answered; the last one stands for all beyond the bound.
     pub routes: Vec<Route>,
+    /// The last hour.
+    pub history: History,
     numbers: HashMap<Box<[u8]>, u16>,
     name: Vec<u8>,
 }
@@ -94,6 +98,13 @@ impl Meter {
             route.duration.add(took_us);
             route.errors += u64::from(class == 5);
         }
+    }
+
+    /// A step of the history is over.
+    #[cold]
+    pub fn keep_history(&mut self, now_ms: u64, levels: Levels) {
+        let errors = self.requests.iter().map(|classes| classes[5]).sum();
+        self.history.add(now_ms, Totals { errors, duration: self.duration.clone() }, levels);
     }
 
     /// The number of a route, as its worker names it: a method and a pattern are looked up, and kept while there is room.

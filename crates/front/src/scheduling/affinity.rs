@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use pelton_link::request::RequestView;
 
 use crate::exchange::ExchangeId;
-use crate::scheduling::holding::Waiting;
+use crate::scheduling::attachments::Waiting;
 use crate::scheduling::worker_link::Worker;
 
 /// See the module's head.

@@ -5,12 +5,14 @@
 use std::os::fd::OwnedFd;
 
 use pelton_http::{Head, Version};
-use pelton_link::BodyWindow;
 use pelton_link::request::{self, BodyParts, FieldRecord, RequestParts, Span};
+use pelton_link::{BodyPool, BodyWindow};
 use pelton_tls::client::Variable;
 
 use crate::exchange::request_body::Body;
 use crate::forwarding::{Proxies, rewrite};
+use crate::scheduling::attachments::Attachments;
+use crate::scheduling::path_limits::LimitNumber;
 use crate::transport::peer::Peer;
 
 /// A body of at most this size travels in the record.
@@ -35,6 +37,95 @@ pub enum Load<'b> {
     },
 }
 
+impl<'b> Load<'b> {
+    /// What the record says of the body, and what the body is made of.
+    #[inline]
+    pub(super) fn split(self, limit: LimitNumber) -> (Content<'b>, Attachments) {
+        let mut attachments = Attachments { limit, ..Attachments::default() };
+        let content = match self {
+            Load::Inline(bytes) => Content::Inline(bytes),
+            Load::Collected(body) => {
+                let (chunks, file, len) = std::mem::take(body).into_parts();
+                attachments.chunks = chunks;
+                attachments.file = file;
+                Content::Collected(len)
+            }
+            Load::Socket(socket) => {
+                attachments.socket = Some(socket);
+                Content::Socket
+            }
+            Load::Stream { window, length, waits_for_leave } => {
+                attachments.window = Some(window);
+                Content::Stream { length, waits_for_leave }
+            }
+        };
+        (content, attachments)
+    }
+
+    /// Gives back what belongs to the pool.
+    pub(super) fn discard(self, bodies: &mut BodyPool) {
+        if let Load::Stream { mut window, .. } = self {
+            window.give_back(bodies);
+        }
+    }
+}
+
+/// The body as the record says it; what it is made of is in the [`Attachments`].
+#[derive(Clone, Copy)]
+pub(super) enum Content<'b> {
+    /// Also where there is none.
+    Inline(&'b [u8]),
+    /// So many bytes, in chunks or a file.
+    Collected(u64),
+    Socket,
+    Stream {
+        length: Option<u64>,
+        waits_for_leave: bool,
+    },
+}
+
+impl<'b> Content<'b> {
+    /// `token`: by which the worker asks for the descriptor that travels along, where one does.
+    #[inline]
+    fn parts<'a>(self, token: Option<u64>, attachments: &'a Attachments) -> BodyParts<'a>
+    where
+        'b: 'a,
+    {
+        match (self, token, &attachments.window) {
+            (Content::Stream { length, waits_for_leave }, _, Some(window)) => {
+                BodyParts::Stream { chunks: window.chunks(), length, waits_for_leave }
+            }
+            (Content::Inline(bytes), ..) if !bytes.is_empty() => BodyParts::Inline(bytes),
+            (Content::Socket, Some(token), _) => BodyParts::Socket(token),
+            (Content::Collected(length), Some(token), _) => BodyParts::File(token, length),
+            (Content::Collected(length), None, _) if length > 0 => {
+                BodyParts::Chunks(&attachments.chunks, length)
+            }
+            _ => BodyParts::None,
+        }
+    }
+}
+
+/// A request as it is about to be written into its record.
+pub(super) struct Draft<'a> {
+    pub(super) ask: &'a Ask<'a>,
+    pub(super) path: &'a [u8],
+    pub(super) content: Content<'a>,
+}
+
+impl Draft<'_> {
+    /// Writes the record to `area`; gives its length.
+    #[inline]
+    pub(super) fn write(
+        &self,
+        area: &mut [u8],
+        token: Option<u64>,
+        attachments: &Attachments,
+    ) -> Result<usize, request::RecordTooLarge> {
+        encode(area, self.ask, self.path, self.content.parts(token, attachments))
+    }
+}
+
 /// Everything of a request that is not its body.
 pub struct Ask<'a> {
     /// Parsed.
@@ -53,9 +144,9 @@ pub struct Ask<'a> {
     pub variables: &'a [Variable],
 }
 
-/// Writes the record of a request to `area`; gives its length.
+/// See [`Draft::write`].
 #[inline]
-pub fn encode(
+fn encode(
     area: &mut [u8],
     ask: &Ask<'_>,
     path: &[u8],

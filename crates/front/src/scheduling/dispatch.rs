@@ -19,7 +19,7 @@ use pelton_link::{BodyPool, BodyWindow, FrontEnd, Why};
 
 use crate::exchange::ExchangeId;
 use crate::scheduling::affinity::Affinity;
-use crate::scheduling::holding::Waiting;
+use crate::scheduling::attachments::Waiting;
 use crate::scheduling::path_limits::PathLimits;
 use crate::scheduling::worker_link::{Worker, WorkerLink};
 
@@ -327,7 +327,7 @@ impl Dispatch {
             return false;
         };
         self.in_use -= 1;
-        waiting.holding.discard(&mut self.bodies);
+        waiting.attachments.discard(&mut self.bodies);
         true
     }
 

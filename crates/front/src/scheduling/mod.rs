@@ -4,8 +4,8 @@
 
 pub(crate) mod affinity;
 pub(crate) mod ask;
+pub(crate) mod attachments;
 pub(crate) mod dispatch;
-pub(crate) mod holding;
 pub(crate) mod path_limits;
 pub(crate) mod placing;
 pub(crate) mod self_call;

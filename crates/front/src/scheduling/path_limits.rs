@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::edge::hosts::HostPattern;
 use crate::event_loop::upload::lies_below;
 use crate::exchange::ExchangeId;
-use crate::scheduling::holding::Waiting;
+use crate::scheduling::attachments::Waiting;
 
 /// Which requests are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -231,7 +231,7 @@ mod tests {
                 turn: 1,
                 since_ms: 0,
                 record: Vec::new(),
-                holding: Default::default(),
+                attachments: Default::default(),
             },
         );
         limits.change(&[limit("", "/c"), PathLimit { count: 7, ..limit("", "/b") }], &[]);

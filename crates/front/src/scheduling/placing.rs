@@ -5,14 +5,13 @@
 use std::time::Duration;
 
 use pelton_http::Head;
-use pelton_link::request::BodyParts;
 
 use crate::exchange::ExchangeId;
 use crate::memory;
-use crate::scheduling::affinity::has_permit;
-use crate::scheduling::ask::{Ask, Load, decode_path, decoded_path, encode};
+use crate::scheduling::affinity::{Wanted, has_permit};
+use crate::scheduling::ask::{Ask, Draft, Load, decode_path, decoded_path};
+use crate::scheduling::attachments::{Attachments, Placing, Waiting};
 use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
-use crate::scheduling::holding::{Holding, Placing, Waiting};
 use crate::scheduling::path_limits::{Class, LimitNumber};
 use crate::scheduling::stuck::{FEW, STALL_MS};
 use crate::scheduling::worker_link::Worker;
@@ -32,101 +31,84 @@ impl Dispatch {
         let held = match self.admit(class) {
             Ok(held) => held,
             Err(refusal) => {
-                if let Load::Stream { mut window, .. } = load {
-                    window.give_back(&mut self.bodies);
-                }
+                load.discard(&mut self.bodies);
                 return refusal;
             }
         };
         self.turns += 1;
         let turn = if class.is_first { self.turns } else { self.turns | NOT_FIRST };
-        let mut holding = Holding { limit: class.limit, ..Holding::default() };
-        let mut stream = None;
-        let (inline, collected) = match load {
-            Load::Inline(bytes) => (bytes, 0),
-            Load::Collected(body) => {
-                let (chunks, file, len) = std::mem::take(body).into_parts();
-                holding = Holding { chunks, file, ..holding };
-                (&[][..], len)
-            }
-            Load::Socket(socket) => {
-                holding.socket = Some(socket);
-                (&[][..], 0)
-            }
-            Load::Stream { window, length, waits_for_leave } => {
-                holding.window = Some(window);
-                stream = Some((length, waits_for_leave));
-                (&[][..], 0)
-            }
-        };
-        let path = decoded_path(ask, &mut self.path);
-        let fill = |area: &mut [u8], token: Option<u64>, holding: &Holding| {
-            let body = match token {
-                _ if let (Some(window), Some((length, waits_for_leave))) = (&holding.window, stream) => {
-                    BodyParts::Stream { chunks: window.chunks(), length, waits_for_leave }
-                }
-                _ if !inline.is_empty() => BodyParts::Inline(inline),
-                Some(token) if holding.socket.is_some() => BodyParts::Socket(token),
-                Some(token) => BodyParts::File(token, collected),
-                None if collected == 0 => BodyParts::None,
-                None => BodyParts::Chunks(&holding.chunks, collected),
-            };
-            encode(area, ask, path, body)
-        };
+        let (content, mut attachments) = load.split(class.limit);
         let wanted = match self.affinity.is_on() {
             true => self.affinity.wanted(&self.workers, ask.head.query.of(ask.bytes)),
             false => None,
         };
-        let seat = match wanted {
-            _ if held.is_some() => None,
-            Some(wanted) => has_permit(&self.workers, wanted.seat).then_some(wanted.seat),
-            None if self.queue.front().is_none_or(|first| turn < first.turn) => {
-                choose(&self.workers, self.has_silent, holding.socket.is_some(), now_ms)
-            }
-            None => None,
+        let seat = match held {
+            None => self.seat_of_new(wanted.as_ref(), turn, attachments.socket.is_some(), now_ms),
+            Some(_) => None,
         };
+        let draft = Draft { ask, path: decoded_path(ask, &mut self.path), content };
         if let Some(seat) = seat
             && let Some(worker) = self.workers.get_mut(seat).and_then(Option::as_mut)
         {
-            let request = Placing { id, turn, since_ms: now_ms, self_call: None, holding };
-            holding = match worker.place(request, now_ms, fill) {
+            let request = Placing { id, turn, since_ms: now_ms, self_call: None, attachments };
+            let write =
+                |area: &mut [u8], token, attachments: &Attachments| draft.write(area, token, attachments);
+            attachments = match worker.place(request, now_ms, write) {
                 Ok(slot) => {
                     self.in_use += 1;
                     self.unannounced += 1;
                     return Dispatched::Placed(Place { seat: seat as u16, slot });
                 }
-                Err((Some(_), mut holding)) => {
-                    holding.discard(&mut self.bodies);
+                Err((Some(_), mut attachments)) => {
+                    attachments.discard(&mut self.bodies);
                     return Dispatched::TooLarge;
                 }
-                Err((None, holding)) => holding,
+                Err((None, attachments)) => attachments,
             };
             self.is_stalled = true;
         }
         self.record.resize(Worker::RECORD_BYTES, 0);
         // With any token: the right one is put in when it is placed.
-        match fill(&mut self.record, holding.travels().then_some(0), &holding) {
-            Ok(len) => {
-                let Ok(record) = memory::copy(self.record.get(..len).unwrap_or_default()) else {
-                    holding.discard(&mut self.bodies);
-                    return Dispatched::Full;
-                };
-                let waiting = Waiting { id, turn, since_ms: now_ms, record, holding };
-                match (held, wanted) {
-                    (Some(time), _) => {
-                        self.paths.wait(class.limit, waiting);
-                        return Dispatched::Held(time);
-                    }
-                    (None, Some(wanted)) => self.affinity.wait(wanted.number, waiting),
-                    (None, None) => self.line_up(waiting),
-                }
-                Dispatched::Queued
+        let Ok(len) = draft.write(&mut self.record, attachments.travels().then_some(0), &attachments) else {
+            attachments.discard(&mut self.bodies);
+            return Dispatched::TooLarge;
+        };
+        let Ok(record) = memory::copy(self.record.get(..len).unwrap_or_default()) else {
+            attachments.discard(&mut self.bodies);
+            return Dispatched::Full;
+        };
+        self.wait(Waiting { id, turn, since_ms: now_ms, record, attachments }, held, wanted)
+    }
+
+    /// The worker that gets a new request at once, if one does: the one that it wants, or else any, unless others are before it.
+    #[inline]
+    fn seat_of_new(
+        &self,
+        wanted: Option<&Wanted>,
+        turn: u64,
+        has_socket: bool,
+        now_ms: u64,
+    ) -> Option<usize> {
+        match wanted {
+            Some(wanted) => has_permit(&self.workers, wanted.seat).then_some(wanted.seat),
+            None if self.queue.front().is_none_or(|first| turn < first.turn) => {
+                choose(&self.workers, self.has_silent, has_socket, now_ms)
             }
-            Err(_) => {
-                holding.discard(&mut self.bodies);
-                Dispatched::TooLarge
-            }
+            None => None,
         }
+    }
+
+    /// Puts a new request where it waits: for others of its path, for its own worker, or in the queue.
+    fn wait(&mut self, waiting: Waiting, held: Option<Duration>, wanted: Option<Wanted>) -> Dispatched {
+        match (held, wanted) {
+            (Some(time), _) => {
+                self.paths.wait(waiting.attachments.limit, waiting);
+                return Dispatched::Held(time);
+            }
+            (None, Some(wanted)) => self.affinity.wait(wanted.number, waiting),
+            (None, None) => self.line_up(waiting),
+        }
+        Dispatched::Queued
     }
 
     /// What the rules about paths say of a request.
@@ -151,9 +133,9 @@ impl Dispatch {
     #[cold]
     fn on_their_way(&self, limit: LimitNumber) -> usize {
         let used = self.present().flat_map(|worker| worker.used_slots());
-        let with_workers = used.filter(|(_, slot)| !slot.is_done && slot.holding.limit == limit).count();
+        let with_workers = used.filter(|(_, slot)| !slot.is_done && slot.attachments.limit == limit).count();
         let waiting = self.queue.iter().chain(self.affinity.all());
-        with_workers + waiting.filter(|waiting| waiting.holding.limit == limit).count()
+        with_workers + waiting.filter(|waiting| waiting.attachments.limit == limit).count()
     }
 
     /// Puts a request into the queue, where it belongs by its turn.
@@ -200,7 +182,7 @@ impl Dispatch {
     }
 
     fn place_first(&mut self, now_ms: u64) -> Option<(ExchangeId, Place)> {
-        let has_socket = self.queue.front()?.holding.socket.is_some();
+        let has_socket = self.queue.front()?.attachments.socket.is_some();
         let seat = choose(&self.workers, self.has_silent, has_socket, now_ms)?;
         let worker = self.workers.get_mut(seat).and_then(Option::as_mut)?;
         match worker.place_waiting(self.queue.pop_front()?, now_ms, None) {
@@ -250,11 +232,11 @@ impl Dispatch {
     /// Takes a connection out of the queue because it closed or has waited too long.
     pub fn leave_queue(&mut self, id: ExchangeId) {
         if let Some(mut waiting) = self.affinity.leave(id).or_else(|| self.paths.leave(id)) {
-            waiting.holding.discard(&mut self.bodies);
+            waiting.attachments.discard(&mut self.bodies);
         } else if let Some(index) = self.queue.iter().position(|waiting| waiting.id == id)
             && let Some(mut waiting) = self.queue.remove(index)
         {
-            waiting.holding.discard(&mut self.bodies);
+            waiting.attachments.discard(&mut self.bodies);
         }
     }
 }

@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use pelton_link::{Phase, SelfCall};
 
 use crate::exchange::ExchangeId;
+use crate::scheduling::attachments::{Attachments, Waiting};
 use crate::scheduling::dispatch::{Dispatch, Place};
-use crate::scheduling::holding::{Holding, Waiting};
 use crate::scheduling::worker_link::Worker;
 use crate::transport::Origin;
 
@@ -159,7 +159,13 @@ impl Dispatch {
 
     /// A copy of a waiting request, without its body.
     pub(crate) fn copy_of(&mut self, turn: u64) -> Option<Waiting> {
-        let copy = |id, since_ms, record| Waiting { id, turn, since_ms, record, holding: Holding::default() };
+        let copy = |id, since_ms, record| Waiting {
+            id,
+            turn,
+            since_ms,
+            record,
+            attachments: Attachments::default(),
+        };
         if let Some(one) = self.queue.iter().find(|waiting| waiting.turn == turn) {
             return Some(copy(one.id, one.since_ms, one.record.clone()));
         }

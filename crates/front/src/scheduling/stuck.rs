@@ -4,8 +4,8 @@
 //! Runs on the front's thread.
 
 use crate::exchange::ExchangeId;
+use crate::scheduling::attachments::Waiting;
 use crate::scheduling::dispatch::Dispatch;
-use crate::scheduling::holding::Waiting;
 use crate::scheduling::taking::SILENT_MS;
 use crate::scheduling::worker_link::Worker;
 

@@ -7,7 +7,7 @@ use pelton_link::{
 };
 
 use crate::exchange::ExchangeId;
-use crate::scheduling::holding::{Holding, Placing, SlotUse, Waiting};
+use crate::scheduling::attachments::{Attachments, Placing, SlotUse, Waiting};
 use crate::scheduling::taking::Taking;
 
 /// How far a worker may be given more than it has threads, at first and after it has shown that it does not get on.
@@ -162,28 +162,28 @@ impl Worker {
         &mut self,
         request: Placing,
         now_ms: u64,
-        fill: impl FnOnce(&mut [u8], Option<u64>, &Holding) -> Result<usize, E>,
-    ) -> Result<u16, (Option<E>, Holding)> {
-        let Placing { id, turn, since_ms, self_call, mut holding } = request;
+        fill: impl FnOnce(&mut [u8], Option<u64>, &Attachments) -> Result<usize, E>,
+    ) -> Result<u16, (Option<E>, Attachments)> {
+        let Placing { id, turn, since_ms, self_call, mut attachments } = request;
         let claimed = if self_call.is_some() { self.end.claim_spare() } else { self.end.claim() };
-        let Some(slot) = claimed else { return Err((None, holding)) };
+        let Some(slot) = claimed else { return Err((None, attachments)) };
         let is_report = self_call.is_some_and(|self_call| self_call.is_report);
-        let token = match holding.travelling() {
+        let token = match attachments.travelling() {
             None => None,
             Some(file) => match self.end.give_file(slot, file) {
                 Ok(token) => Some(token),
                 Err(_) => {
                     self.end.unclaim(slot);
-                    return Err((None, holding));
+                    return Err((None, attachments));
                 }
             },
         };
-        match fill(self.end.request_area(slot), token, &holding) {
+        match fill(self.end.request_area(slot), token, &attachments) {
             Ok(len) => {
-                if let Some(window) = &mut holding.window {
+                if let Some(window) = &mut attachments.window {
                     self.end.open_body(slot, window);
                 }
-                if holding.socket.is_some() {
+                if attachments.socket.is_some() {
                     self.end.offer_socket(slot);
                 }
                 if let Some(place) = self.uses.get_mut(slot as usize) {
@@ -195,7 +195,7 @@ impl Worker {
                         turn,
                         since_ms,
                         is_spare: self_call.is_some(),
-                        holding,
+                        attachments,
                     };
                 }
                 if self.busy == 0 {
@@ -215,7 +215,7 @@ impl Worker {
             }
             Err(error) => {
                 self.end.unclaim(slot);
-                Err((Some(error), holding))
+                Err((Some(error), attachments))
             }
         }
     }
@@ -227,8 +227,8 @@ impl Worker {
         now_ms: u64,
         self_call: Option<SelfCall>,
     ) -> Result<(ExchangeId, u16), Waiting> {
-        let Waiting { id, turn, since_ms, record, holding } = waiting;
-        let request = Placing { id, turn, since_ms, self_call, holding };
+        let Waiting { id, turn, since_ms, record, attachments } = waiting;
+        let request = Placing { id, turn, since_ms, self_call, attachments };
         let placed = self.place(request, now_ms, |area, token, _| {
             area.get_mut(..record.len()).ok_or(())?.copy_from_slice(&record);
             if let Some(token) = token {
@@ -238,7 +238,7 @@ impl Worker {
         });
         match placed {
             Ok(slot) => Ok((id, slot)),
-            Err((_, holding)) => Err(Waiting { id, turn, since_ms, record, holding }),
+            Err((_, attachments)) => Err(Waiting { id, turn, since_ms, record, attachments }),
         }
     }
 
@@ -255,8 +255,8 @@ impl Worker {
         if !self.end.reclaim(number) {
             return None;
         }
-        let SlotUse { turn, since_ms, holding, .. } = self.forget(slot);
-        Some(Waiting { id, turn, since_ms, record, holding })
+        let SlotUse { turn, since_ms, attachments, .. } = self.forget(slot);
+        Some(Waiting { id, turn, since_ms, record, attachments })
     }
 
     /// The slots whose requests wait for one of its own threads.
@@ -320,8 +320,8 @@ impl Worker {
         if !place.is_used || !place.is_done || place.owner.is_some() {
             return;
         }
-        if !place.holding.is_empty() {
-            place.holding.discard(bodies);
+        if !place.attachments.is_empty() {
+            place.attachments.discard(bodies);
         }
         place.is_used = false;
         place.overdue_since = None;
@@ -340,7 +340,8 @@ impl Worker {
         }
         self.end.abandon(u32::from(slot), why);
         // Nothing more is received for it, so who waits for that is told.
-        if let Some(window) = self.uses.get_mut(slot as usize).and_then(|place| place.holding.window.as_mut())
+        if let Some(window) =
+            self.uses.get_mut(slot as usize).and_then(|place| place.attachments.window.as_mut())
             && window.is_open()
         {
             window.end(BodyEnd::Abandoned);
@@ -351,7 +352,7 @@ impl Worker {
     /// Takes the offer of a request's socket back, where there is one; false when the worker has taken it.
     pub fn withdraw(&self, slot: u16) -> bool {
         match self.uses.get(slot as usize).filter(|place| place.is_used) {
-            Some(place) if place.holding.socket.is_some() => self.end.withdraw_socket(u32::from(slot)),
+            Some(place) if place.attachments.socket.is_some() => self.end.withdraw_socket(u32::from(slot)),
             _ => true,
         }
     }
@@ -359,14 +360,14 @@ impl Worker {
     /// Whether the worker has taken the socket of a request.
     #[inline]
     pub fn has_taken_socket(&self, slot: u16) -> bool {
-        self.uses.get(slot as usize).is_some_and(|place| place.is_used && place.holding.socket.is_some())
+        self.uses.get(slot as usize).is_some_and(|place| place.is_used && place.attachments.socket.is_some())
             && self.end.is_socket_taken(u32::from(slot))
     }
 
     /// The connection of a socket that the worker has taken is forgotten: what the front holds of it is closed.
     pub fn forget_socket(&mut self, slot: u16) {
         if let Some(place) = self.uses.get_mut(slot as usize) {
-            place.holding.socket = None;
+            place.attachments.socket = None;
             place.owner = None;
         }
     }
@@ -377,7 +378,7 @@ impl Worker {
         if !place.is_used || place.is_done || self.is_dead || place.owner != Some(owner) {
             return None;
         }
-        Some((&mut self.end, place.holding.window.as_deref_mut()?))
+        Some((&mut self.end, place.attachments.window.as_deref_mut()?))
     }
 
     /// Throws away what has been published of an answer.

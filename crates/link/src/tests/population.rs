@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::scheduling::{Gate, feed, serve};
 use super::{PATIENCE, link};
-use crate::{Crowding, Scheduler, Wanted};
+use crate::{Crowding, Interpreter, Scheduler, Wanted};
 
 fn wanted(expected: u32, timeout: Duration) -> Wanted {
     let short = Duration::from_millis(1);
@@ -29,7 +29,7 @@ fn until(scheduler: &Scheduler, holds: impl Fn(&Crowding) -> bool) -> Crowding {
 #[test]
 fn an_observer_is_told_when_all_threads_are_taken_and_more_waits() {
     let (mut half, end) = link(4);
-    let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), 4));
+    let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), 4, Interpreter::Locked));
     let gate = Arc::new(Gate::default());
     let (done, is_done) = mpsc::channel();
     let begin = |number: usize| {
@@ -84,7 +84,7 @@ fn an_observer_is_told_when_all_threads_are_taken_and_more_waits() {
 #[test]
 fn those_that_are_too_many_leave_and_the_rest_goes_on() {
     let (mut half, end) = link(16);
-    let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), 16));
+    let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), 16, Interpreter::Locked));
     let (done, is_done) = mpsc::channel();
     let mut threads: Vec<_> = (0..16)
         .map(|number| {

@@ -5,10 +5,23 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 use super::{PATIENCE, link, push};
-use crate::{FrontEnd, SPARE_THREADS, Scheduler, Wake, WorkerEnd};
+use crate::{FrontEnd, Interpreter, SPARE_THREADS, Scheduler, Wake, WorkerEnd};
 
 /// What the "application" does with a request, by its path.
 pub(super) type Application = dyn Fn(&str) + Send + Sync;
+
+/// Each test plays under all of them.
+const INTERPRETERS: [Interpreter; 3] =
+    [Interpreter::Locked, Interpreter::Free { processors: 2 }, Interpreter::Free { processors: 4 }];
+
+/// These numbers of threads under each interpreter.
+fn everywhere(
+    threads: impl IntoIterator<Item = usize> + Clone,
+) -> impl Iterator<Item = (Interpreter, usize)> {
+    INTERPRETERS
+        .into_iter()
+        .flat_map(move |interpreter| threads.clone().into_iter().map(move |count| (interpreter, count)))
+}
 
 struct Pool {
     scheduler: Arc<Scheduler>,
@@ -16,8 +29,12 @@ struct Pool {
 }
 
 impl Pool {
-    fn start(end: &Arc<WorkerEnd>, count: usize, application: Arc<Application>) -> Pool {
-        let scheduler = Arc::new(Scheduler::new(Arc::clone(end), count));
+    fn start(
+        end: &Arc<WorkerEnd>,
+        (interpreter, count): (Interpreter, usize),
+        application: Arc<Application>,
+    ) -> Pool {
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(end), count, interpreter));
         let threads = (0..count)
             .map(|number| {
                 let (end, scheduler, application) =
@@ -48,7 +65,7 @@ pub(super) fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, appli
         match scheduler.wait(&mut seat) {
             Wake::Retry => {}
             Wake::Suspect(suspicion) => {
-                scheduler.take_over(&seat, suspicion);
+                scheduler.take_over(&mut seat, suspicion);
             }
             Wake::Stop => return,
             Wake::Leave => return scheduler.leave(seat),
@@ -94,7 +111,7 @@ pub(super) fn feed(front: &mut FrontEnd, names: impl Iterator<Item = String>) {
 
 #[test]
 fn quick_requests_are_served_while_others_are_stuck() {
-    for threads in [2, 3, 8] {
+    for (interpreter, threads) in everywhere([2, 3, 8]) {
         for stuck in 1..threads {
             let (mut half, end) = link(threads);
             let gate = Arc::new(Gate::default());
@@ -106,7 +123,7 @@ fn quick_requests_are_served_while_others_are_stuck() {
                     _ => done.send(path.to_owned()).unwrap(),
                 }
             };
-            let pool = Pool::start(&end, threads, Arc::new(application));
+            let pool = Pool::start(&end, (interpreter, threads), Arc::new(application));
             feed(&mut half.end, (0..stuck).map(|_| "stuck".to_owned()));
             let quick: Vec<String> = (0..200).map(|i| i.to_string()).collect();
             feed(&mut half.end, quick.iter().cloned());
@@ -124,7 +141,7 @@ fn quick_requests_are_served_while_others_are_stuck() {
 fn one_request_pushed_at_a_time_is_never_left_lying_whatever_state_the_threads_are_in() {
     // Each push waits for its answer: a lost wake-up anywhere (bell, crowd, nap, take-over) hangs here. Some requests outlast a tick, so that
     // the pool changes between modes and roles all the time.
-    for threads in [1, 2, 4] {
+    for (interpreter, threads) in everywhere([1, 2, 4]) {
         let (mut half, end) = link(threads);
         let (done, is_done) = mpsc::channel();
         let application = move |path: &str| {
@@ -134,7 +151,7 @@ fn one_request_pushed_at_a_time_is_never_left_lying_whatever_state_the_threads_a
             }
             done.send(number).unwrap();
         };
-        let pool = Pool::start(&end, threads, Arc::new(application));
+        let pool = Pool::start(&end, (interpreter, threads), Arc::new(application));
         for number in 0..3000 {
             feed(&mut half.end, [number.to_string()].into_iter());
             assert_eq!(is_done.recv_timeout(PATIENCE), Ok(number));
@@ -145,7 +162,7 @@ fn one_request_pushed_at_a_time_is_never_left_lying_whatever_state_the_threads_a
 
 #[test]
 fn as_many_requests_as_threads_run_at_once_and_never_more() {
-    for threads in [1, 2, 16, 64] {
+    for (interpreter, threads) in everywhere([1, 2, 16, 64]) {
         let (mut half, end) = link(threads);
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let barrier = Arc::new(Barrier::new(threads));
@@ -160,7 +177,7 @@ fn as_many_requests_as_threads_run_at_once_and_never_more() {
                 done.send(()).unwrap();
             }
         };
-        let pool = Pool::start(&end, threads, Arc::new(application));
+        let pool = Pool::start(&end, (interpreter, threads), Arc::new(application));
         let total = threads * 20;
         feed(&mut half.end, (0..total).map(|i| i.to_string()));
         for _ in 0..total {
@@ -171,12 +188,43 @@ fn as_many_requests_as_threads_run_at_once_and_never_more() {
     }
 }
 
+/// Each of two requests computes until it has seen the other one do so: with one puller only the sentinel could bring them together.
+#[test]
+fn requests_that_compute_run_side_by_side_on_a_free_interpreter() {
+    for threads in [2, 3, 8] {
+        let (mut half, end) = link(threads);
+        let met = Arc::new(AtomicUsize::new(0));
+        let (done, is_done) = mpsc::channel();
+        let application = move |path: &str| {
+            let pair: usize = path.parse().unwrap();
+            met.fetch_add(1, Ordering::SeqCst);
+            while met.load(Ordering::SeqCst) < 2 * (pair + 1) {
+                std::hint::spin_loop();
+            }
+            done.send(()).unwrap();
+        };
+        let interpreter = Interpreter::Free { processors: 2 };
+        let pool = Pool::start(&end, (interpreter, threads), Arc::new(application));
+        for pair in 0..50 {
+            feed(&mut half.end, [pair, pair].iter().map(ToString::to_string));
+            for _ in 0..2 {
+                is_done.recv_timeout(PATIENCE).unwrap();
+            }
+        }
+        pool.stop();
+    }
+}
+
 #[test]
 fn threads_leave_from_every_role() {
-    for threads in [1, 2, 3, 8] {
+    for (interpreter, threads) in everywhere([1, 2, 3, 8]) {
         for pushed in [0, 1, 5] {
             let (mut half, end) = link(threads);
-            let pool = Pool::start(&end, threads, Arc::new(|_: &str| thread::sleep(crate::scheduler::TICK)));
+            let pool = Pool::start(
+                &end,
+                (interpreter, threads),
+                Arc::new(|_: &str| thread::sleep(crate::scheduler::TICK)),
+            );
             feed(&mut half.end, (0..pushed).map(|i| i.to_string()));
             pool.stop();
         }
@@ -186,7 +234,7 @@ fn threads_leave_from_every_role() {
 #[test]
 fn a_seat_is_given_once() {
     let (_half, end) = link(2);
-    let scheduler = Scheduler::new(end, 2);
+    let scheduler = Scheduler::new(end, 2, Interpreter::Locked);
     assert!(scheduler.seat(0).is_some() && scheduler.seat(0).is_none());
     assert!(scheduler.seat(2 + SPARE_THREADS).is_none() && scheduler.seat(1 + SPARE_THREADS).is_some());
     let spare = scheduler.seat(2).unwrap();
@@ -196,9 +244,9 @@ fn a_seat_is_given_once() {
 
 #[test]
 fn who_leaves_leaves_the_work_to_others() {
-    for _ in 0..200 {
+    for (interpreter, _) in everywhere(0..100) {
         let (mut half, end) = link(2);
-        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), 2));
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), 2, interpreter));
         let (taken, is_taken) = mpsc::channel();
         let stays = {
             let (end, scheduler) = (Arc::clone(&end), Arc::clone(&scheduler));
@@ -220,9 +268,10 @@ fn who_leaves_leaves_the_work_to_others() {
 /// One thread after the other leaves in the middle of a request that never ends; each time a new one takes its place.
 #[test]
 fn a_thread_that_leaves_is_replaced_at_once_also_where_it_was_the_only_one() {
-    for (planned, leaving) in [(1, 5), (2, 5), (4, 3)] {
+    for (interpreter, planned) in everywhere([1, 2, 4]) {
+        let leaving = if planned < 4 { 5 } else { 3 };
         let (mut half, end) = link(planned);
-        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), planned));
+        let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), planned, interpreter));
         let gate = Arc::new(Gate::default());
         let (done, is_done) = mpsc::channel();
         let (started, starts) = mpsc::channel::<usize>();
@@ -248,7 +297,7 @@ fn a_thread_that_leaves_is_replaced_at_once_also_where_it_was_the_only_one() {
                     match scheduler.wait(&mut seat) {
                         Wake::Retry => {}
                         Wake::Suspect(suspicion) => {
-                            scheduler.take_over(&seat, suspicion);
+                            scheduler.take_over(&mut seat, suspicion);
                         }
                         Wake::Stop => return,
                         Wake::Leave => return scheduler.leave(seat),

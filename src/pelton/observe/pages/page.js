@@ -1,7 +1,11 @@
 // The page on the admin listener. Everything that a client may have written is put in as text, never as HTML.
 "use strict";
-const EVERY_MS = 2000, SAMPLES_EVERY = 5, MOST_POINTS = 1800;
-const history = { rate: [], p99: [], queue: [], running: [] };
+const EVERY_MS = 2000, SAMPLES_EVERY = 5, MOST_POINTS = 360;
+// What is shown of a point of the last hour; the server keeps them, so a page that is opened late shows them, too.
+const PLOTS = {
+  rate: (point, step) => point.requests / step, p99: (point) => point.p99_seconds === null ? null : point.p99_seconds * 1000,
+  errors: (point, step) => point.errors / step, queue: (point) => point.queue, running: (point) => point.running,
+};
 let before = null, turns = 0, samples = { routes: [], slowest: [], stacks: [] };
 
 const byId = (id) => document.getElementById(id);
@@ -38,18 +42,30 @@ function quantile(bounds, counts, part) {
 }
 const sum = (counts) => counts.reduce((a, b) => a + b, 0);
 const less = (after, old) => old ? after.map((count, at) => count - old[at]) : after;
-function plot(name, value) {
-  const points = history[name];
-  points.push(value);
-  if (points.length > MOST_POINTS) points.shift();
-  const most = Math.max(1e-9, ...points.map((one) => one ?? 0));
-  const d = points.map((one, at) => `${at ? "L" : "M"}${at},${100 - 96 * (one ?? 0) / most}`).join("");
-  const svg = byId(`p-${name}`);
-  svg.setAttribute("viewBox", `0 0 ${Math.max(1, points.length - 1)} 100`);
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+function plot(name, points, step) {
+  const values = points.map((point) => PLOTS[name](point, step)), most = Math.max(1e-9, ...values.map((one) => one ?? 0));
+  const shown = (one) => one.toLocaleString(undefined, { maximumFractionDigits: 1 });
+  // The right edge is now; a gap is a time without any request.
+  let d = "", pen = "M";
+  values.forEach((one, at) => {
+    if (one === null) { pen = "M"; return; }
+    const x = MOST_POINTS - values.length + at;
+    d += `${pen}${x},${(100 - 96 * one / most).toFixed(1)}${pen === "M" ? "h0.5" : ""}`;
+    pen = "L";
+  });
+  const svg = byId(`p-${name}`), path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  svg.setAttribute("viewBox", `0 0 ${MOST_POINTS} 100`);
   path.setAttribute("d", d);
   svg.replaceChildren(path);
-  byId(`v-${name}`).textContent = value === null ? "–" : value.toFixed(name === "queue" || name === "running" ? 0 : 1);
+  const minutes = Math.round(values.length * step / 60);
+  svg.setAttribute("aria-label", `${svg.dataset.name}: at most ${shown(most)} in the last ${minutes} minutes`);
+  byId(`m-${name}`).textContent = values.length ? `at most ${shown(most)}` : "";
+}
+function showHistory(history) {
+  for (const name of Object.keys(PLOTS)) plot(name, history.points, history.step_seconds);
+}
+function value(name, one, digits) {
+  byId(`v-${name}`).textContent = one === null ? "–" : one.toFixed(digits);
 }
 function show(state) {
   const old = before && before.uptime_seconds <= state.uptime_seconds ? before : null;
@@ -60,13 +76,15 @@ function show(state) {
   running.sort((a, b) => b.age_seconds - a.age_seconds);
   byId("head").textContent = `${state.version} · up ${Math.round(state.uptime_seconds)} s · ${rate.toFixed(1)} requests/s · p99 ${ms(p99)} · `
     + `${state.counters.connections_open} connections · queue ${state.queue.length}`;
-  plot("rate", rate); plot("p99", p99 === null ? null : p99 * 1000); plot("queue", state.queue.length); plot("running", running.length);
+  const errors = (one) => one.requests.reduce((all, [, kind, count]) => all + (kind === 5 ? count : 0), 0);
+  value("rate", rate, 1); value("p99", p99 === null ? null : p99 * 1000, 1); value("queue", state.queue.length, 0); value("running", running.length, 0);
+  value("errors", (errors(state) - (old ? errors(old) : 0)) / seconds, 1);
   table("running", ["age", "request", "client", "worker", "thread", "where", "waits for"], running.slice(0, 50).map((one) => [
     `${one.age_seconds.toFixed(1)} s`, `${one.method} ${one.path}`, one.client || "unix", one.worker, one.thread ?? "", one.at ?? "",
     one.waits ? `${one.waits.for}${one.waits.held_by.map((holder) => `, held by ${holder.name} at ${holder.file}:${holder.line}`).join("")}` : ""]));
-  table("workers", ["worker", "pid", "running", "waiting", "threads", "computing", "memory", "age"], state.workers.map((one) => [
+  table("workers", ["worker", "pid", "running", "waiting", "threads", "why so many", "computing", "memory", "age"], state.workers.map((one) => [
     one.number + (one.retiring ? " (retiring)" : ""), one.pid, one.running, one.waiting, `${one.threads ?? "–"} of ${one.most_threads}`,
-    one.computing === undefined ? "–" : `${Math.round(one.computing * 100)} %`, `${Math.round(one.process.memory_bytes / 1048576)} MiB`,
+    one.reason ?? "–", one.computing === undefined ? "–" : `${Math.round(one.computing * 100)} %`, `${Math.round(one.process.memory_bytes / 1048576)} MiB`,
     `${Math.round(one.process.age_seconds)} s`]));
   const routes = (state.routes || []).map((one) => ({ ...one, total: sum(one.duration.counts) }));
   routes.sort((a, b) => b.duration.sum_us - a.duration.sum_us);
@@ -126,7 +144,11 @@ function showSamples() {
 async function turn() {
   try {
     show(await (await fetch("state")).json());
-    if (turns++ % SAMPLES_EVERY === 0) { samples = await (await fetch("samples")).json(); showSamples(); }
+    if (turns++ % SAMPLES_EVERY === 0) {
+      showHistory(await (await fetch("history")).json());
+      samples = await (await fetch("samples")).json();
+      showSamples();
+    }
   } catch (error) {
     byId("head").textContent = `the server does not answer: ${error.message}`;
   }

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pelton._engine import Overdue
 from pelton.diagnostics.stacks import report, stack_from
 from pelton.logs.relay import Relay
+from pelton.observe.routes import route_of_frame
 from pelton.observe.stacks import Stack, frames_of
 from pelton.process.native_threads import NativeEvent, get_ident
 from pelton.worker.runners.base import Straggler
@@ -91,6 +93,8 @@ class GreenRunner:
         self._block_seconds = block_seconds
         self._stopped = False
         self._thread = 0
+        self._native_id: int | None = None
+        self._routes: dict[int, str | None] = {}
         self._seats = itertools.count()
         self._greenlets: dict[int, Greenlet] = {}
         self._idle: list[Greenlet] = []
@@ -107,6 +111,8 @@ class GreenRunner:
     def start(self) -> None:
         """Begin to serve whenever this thread lets its hub run. Raises OSError without descriptors."""
         self._thread = get_ident()
+        # A function of C's, which nobody patches.
+        self._native_id = threading.get_native_id()
         self._hub = self._find_hub()
         self._calls = Calls(self._hub)
         self._parking = Parking(self._hub, self._calls)
@@ -176,6 +182,10 @@ class GreenRunner:
         known.wait(_PATIENCE)
         return found[0] if found else None
 
+    def native_id(self) -> int | None:
+        """The system's number of the hub's thread, which `threading` does not know once it is patched."""
+        return self._native_id
+
     def stacks(self, seats: Sequence[int], patience: float) -> dict[int, Stack] | None:
         """Where these greenlets are parked; None if the hub does not come to say so in time.
 
@@ -186,8 +196,9 @@ class GreenRunner:
 
         def look() -> None:
             # Here no greenlet runs, so that its frames hold still.
-            known_greenlets = ((seat, self._greenlets.get(seat)) for seat in seats)
-            found.append({seat: frames_of(one.gr_frame) for seat, one in known_greenlets if one is not None})
+            frames = {seat: one.gr_frame for seat in seats if (one := self._greenlets.get(seat)) is not None}
+            self._routes = {seat: route_of_frame(frame) for seat, frame in frames.items()}
+            found.append({seat: frames_of(frame) for seat, frame in frames.items()})
             known.set()
 
         if (calls := self._calls) is None:
@@ -195,6 +206,10 @@ class GreenRunner:
         calls.post(look)
         known.wait(patience)
         return found[0] if found else None
+
+    def route(self, seat: int) -> str | None:
+        """The route of its request, as the last look at the stacks has found it."""
+        return self._routes.get(seat)
 
     def stack_in_hub(self, seat: int | None) -> str:
         """The same on the hub's thread."""

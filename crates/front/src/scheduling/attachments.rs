@@ -13,7 +13,7 @@ use crate::scheduling::placing::NOT_FIRST;
 
 /// What a request needs besides its record, kept until no worker can ask for it any more.
 #[derive(Debug, Default)]
-pub struct Holding {
+pub struct Attachments {
     /// Chunks of the body arena.
     pub chunks: Vec<u32>,
     /// The body's file. The worker gets a duplicate, so that another one can have the request if this one never starts it.
@@ -26,7 +26,7 @@ pub struct Holding {
     pub limit: LimitNumber,
 }
 
-impl Holding {
+impl Attachments {
     /// Whether there is nothing to give back.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -66,7 +66,7 @@ pub struct Waiting {
     /// As it will lie in the slot.
     pub record: Vec<u8>,
     /// What belongs to it.
-    pub holding: Holding,
+    pub attachments: Attachments,
 }
 
 impl Waiting {
@@ -94,7 +94,7 @@ pub struct SlotUse {
     pub since_ms: u64,
     /// It has a permit beyond the worker's own: a spare thread runs it, nobody else can (see `self_call`).
     pub is_spare: bool,
-    pub(super) holding: Holding,
+    pub(super) attachments: Attachments,
 }
 
 /// A request that is about to be put into a slot.
@@ -108,5 +108,5 @@ pub struct Placing {
     /// For a spare thread.
     pub self_call: Option<SelfCall>,
     /// See [`Waiting`].
-    pub holding: Holding,
+    pub attachments: Attachments,
 }
