@@ -85,6 +85,9 @@ fn shown(wire: &[u8], cut: usize) -> Outcome {
             "a failed session says no more"
         );
     }
+    if failure.is_some() && out.first() == Some(&21) {
+        assert_eq!(out.len(), 7, "one alert");
+    }
     let alert = if out.first() == Some(&22) { None } else { Some(out) };
     Outcome { plain, alert, failure, is_established: session.is_established() }
 }
