@@ -109,6 +109,7 @@ impl Session {
         {
             self.has_begun = true;
             if first.is_ascii_alphabetic() {
+                (self.is_closed, self.peer_closed) = (true, true);
                 return Err(Failure::PlainHttp);
             }
         }
