@@ -46,7 +46,7 @@ class Setting:
         """Requests at once in each worker."""
         return 1 if kind_named(self.kind).concurrency is Concurrency.ONE else self.threads
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         return {"workers": self.workers, "threads": self.permits, "worker_kind": self.kind}
 
