@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from email.utils import formatdate
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -154,6 +156,20 @@ def test_what_is_stale_is_validated_and_kept_on(ask: Ask, application: Applicati
     application.responses["/a"] = ("200 OK", [("Cache-Control", "no-cache"), ("ETag", '"2"')], b"newer")
     assert ask("/a").body == b"newer"
     assert application.calls["/a"] == 4
+
+
+def test_a_validation_without_a_date_makes_the_page_new_again(ask: Ask, application: Application) -> None:
+    caching, tag = ("Cache-Control", "max-age=60"), ("ETag", '"1"')
+    old = formatdate(time.time() - 3600, usegmt=True)
+    application.responses["/a"] = ("200 OK", [caching, tag, ("Date", old)], b"body")
+    assert ask("/a").status == 200
+    # Flask leaves the date to the server.
+    application.responses["/a"] = ("304 Not Modified", [caching, tag], b"")
+    validated = ask("/a")
+    assert (validated.status, validated.body, validated.get("Age")) == (200, b"body", "0")
+    assert validated.get("Date") != old
+    assert "hit" in str(ask("/a").get("Cache-Status"))
+    assert application.calls["/a"] == 2
 
 
 def test_a_failure_is_replaced_by_what_is_kept_if_that_is_allowed(ask: Ask, application: Application) -> None:

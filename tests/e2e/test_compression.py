@@ -146,6 +146,17 @@ def test_validators(serve: Serve) -> None:
     assert server.ask(request()).get("ETag") == '"a"'
 
 
+def test_a_304_says_what_the_whole_response_would(serve: Serve) -> None:
+    def unchanged(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("304 Not Modified", [("ETag", '"a"')])
+        return iter(())
+
+    server = serve(unchanged, compress="on")
+    got = server.ask(request(fields=[ALL]))
+    assert (got.status, got.get("ETag"), got.get("Vary")) == (304, 'W/"a"', "Accept-Encoding")
+    assert server.ask(request()).get("Vary") == "Accept-Encoding"
+
+
 def test_head_has_the_fields_of_get(serve: Serve) -> None:
     got = serve(answering(SMALL), compress="on").connect().ask(request("HEAD", fields=[ALL]))
     assert (got.body, got.get("Content-Encoding"), got.get("Content-Length")) == (b"", "zstd", None)

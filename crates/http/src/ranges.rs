@@ -17,7 +17,7 @@ pub const MOST_RANGES: usize = 32;
 pub enum Wanted {
     /// All of it: there is no range that can be understood, or too many.
     All,
-    /// 206. At least one, none empty, in ascending order without overlap if there are several.
+    /// 206. At least one, none empty, in the order of the request and without overlap if there are several.
     Some(Vec<Range<u64>>),
     /// 416: none of the ranges has any byte.
     None,
@@ -44,7 +44,7 @@ pub fn wanted(value: &[u8], length: u64) -> Wanted {
         0 if count == 0 => Wanted::All,
         0 => Wanted::None,
         1 => Wanted::Some(found),
-        _ => Wanted::Some(joined(found)),
+        _ => Wanted::Some(joined(&found)),
     }
 }
 
@@ -80,19 +80,23 @@ fn number(digits: &[u8]) -> Option<u64> {
     )
 }
 
-/// Joins what overlaps or touches (section 15.3.7.2), so that no byte is sent twice however the ranges were chosen.
-fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.sort_unstable_by_key(|range| range.start);
-    let mut joined: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
-    for range in ranges {
+/// Joins what overlaps or touches (section 15.3.7.2), so that no byte is sent twice however the ranges were chosen. Each of the others stays where
+/// it stood in the request: a client may want the end of a file before its beginning.
+fn joined(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut sorted: Vec<(usize, &Range<u64>)> = ranges.iter().enumerate().collect();
+    sorted.sort_unstable_by_key(|(_, range)| range.start);
+    let mut joined: Vec<(usize, Range<u64>)> = Vec::with_capacity(sorted.len());
+    for (place, range) in sorted {
         match joined.last_mut() {
-            Some(last) if range.start <= last.end => {
+            Some((first, last)) if range.start <= last.end => {
                 last.end = last.end.max(range.end);
+                *first = place.min(*first);
             }
-            _ => joined.push(range),
+            _ => joined.push((place, range.clone())),
         }
     }
-    joined
+    joined.sort_unstable_by_key(|(place, _)| *place);
+    joined.into_iter().map(|(_, range)| range).collect()
 }
 
 /// Appends the value of `Content-Range`: `bytes 0-9/100`, or `bytes */100` for none.
@@ -178,8 +182,9 @@ mod tests {
             ("bytes=500-700,601-999", some([500..1000])),
             ("bytes=0-10,12-200", some([0..11, 12..201])),
             ("bytes=9000-,0-,-1", some([0..10_000])),
-            // In whichever order they were asked for.
-            ("bytes=5000-5001,0-1", some([0..2, 5000..5002])),
+            // In the order in which they were asked for.
+            ("bytes=5000-5001,0-1", some([5000..5002, 0..2])),
+            ("bytes=9000-9001,0-1,5000-5001,1-2", some([9000..9002, 0..3, 5000..5002])),
             // Beyond the end.
             ("bytes=0-99999", some([0..10_000])),
             ("bytes=-99999", some([0..10_000])),

@@ -130,6 +130,8 @@ impl Recorder {
         let from_application = head.status;
         let validated = from_application == 304;
         if validated {
+            // A 304 without a date is of now (RFC 9110 section 6.6.1): with the old one the page would be as old as before.
+            kept.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"date"));
             for (name, _) in &head.fields {
                 if !survives_validation(name) {
                     kept.fields.retain(|(other, _)| !other.eq_ignore_ascii_case(name));

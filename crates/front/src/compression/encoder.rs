@@ -4,15 +4,18 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use brotli::enc::BrotliEncoderParams;
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 use pelton_http::ContentCoding;
+use zstd::stream::raw::{self, CParameter, Operation};
+use zstd::stream::zio;
 
 use crate::memory;
 
-const GZIP_LEVEL: u32 = 5;
+const GZIP_LEVEL: u32 = 2;
 const BROTLI_QUALITY: i32 = 2;
 const ZSTD_LEVEL: i32 = 3;
 /// Far below what RFC 9659 allows (8 MiB): each stream holds some multiples of it for as long as it lasts.
@@ -21,94 +24,142 @@ const WINDOW_BITS: u8 = 18;
 const MOST_MEMORY: usize = 4 * 1024 * 1024;
 /// What is collected before it is written on; only of brotli, whose writer has a buffer of its own.
 const BUFFER: usize = 16 * 1024;
+/// Tables of zstd that are kept for the next response. No more are in use at once where whole responses are compressed, one by each helper.
+const MOST_SPARE: usize = 4;
 
-enum Kind {
+/// Tables of zstd that nobody uses: to have them made by the kernel, page by page, costs as much as the compression of 100 KiB.
+#[derive(Clone, Default)]
+pub struct Spare(Arc<Mutex<Vec<raw::Encoder<'static>>>>);
+
+impl fmt::Debug for Spare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spare")
+    }
+}
+
+impl Spare {
+    fn take(&self) -> Option<raw::Encoder<'static>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn keep(&self, encoder: raw::Encoder<'static>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MOST_SPARE {
+            all.push(encoder);
+        }
+    }
+}
+
+enum Stream {
     Gzip(GzEncoder<Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Zstd(zio::Writer<Vec<u8>, raw::Encoder<'static>>),
 }
 
 /// See the module's head.
-pub struct Encoder(Kind);
+pub struct Encoder {
+    coding: ContentCoding,
+    length: Option<u64>,
+    spare: Spare,
+    /// Made with the first piece, by whoever has that: so its memory is that thread's, and only as many are there as are at work.
+    stream: Option<Stream>,
+}
 
 impl fmt::Debug for Encoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Kind::Gzip(_) => "Encoder(gzip)",
-            Kind::Brotli(_) => "Encoder(br)",
-            Kind::Zstd(_) => "Encoder(zstd)",
-        })
+        write!(f, "Encoder({})", self.coding.name())
     }
 }
 
 impl Encoder {
     /// For a body of `length` bytes, if that is known.
-    pub fn new(coding: ContentCoding, length: Option<u64>) -> io::Result<Self> {
+    pub fn new(coding: ContentCoding, length: Option<u64>, spare: Spare) -> io::Result<Self> {
         if !memory::has_room_for(MOST_MEMORY) {
             return Err(memory::refused());
         }
-        Ok(Encoder(match coding {
-            ContentCoding::Gzip => Kind::Gzip(GzEncoder::new(Vec::new(), Level::new(GZIP_LEVEL))),
+        Ok(Encoder { coding, length, spare, stream: None })
+    }
+
+    fn stream(&mut self) -> io::Result<&mut Stream> {
+        let stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => self.begin()?,
+        };
+        Ok(self.stream.insert(stream))
+    }
+
+    fn begin(&self) -> io::Result<Stream> {
+        Ok(match self.coding {
+            ContentCoding::Gzip => Stream::Gzip(GzEncoder::new(Vec::new(), Level::new(GZIP_LEVEL))),
             ContentCoding::Brotli => {
                 let parameters = BrotliEncoderParams {
                     quality: BROTLI_QUALITY,
                     lgwin: i32::from(WINDOW_BITS),
-                    size_hint: length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0),
+                    size_hint: self.length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0),
                     ..BrotliEncoderParams::default()
                 };
                 let writer = brotli::CompressorWriter::with_params(Vec::new(), BUFFER, &parameters);
-                Kind::Brotli(Box::new(writer))
+                Stream::Brotli(Box::new(writer))
             }
             ContentCoding::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-                encoder.window_log(u32::from(WINDOW_BITS))?;
+                let mut encoder = match self.spare.take() {
+                    Some(encoder) => encoder,
+                    None => raw::Encoder::new(ZSTD_LEVEL)?,
+                };
+                encoder.reinit()?;
+                encoder.set_parameter(CParameter::WindowLog(u32::from(WINDOW_BITS)))?;
                 // Tables are made as large as the body needs. A body of another length is broken anyway.
-                encoder.set_pledged_src_size(length)?;
-                Kind::Zstd(encoder)
+                encoder.set_pledged_src_size(self.length)?;
+                Stream::Zstd(zio::Writer::new(Vec::new(), encoder))
             }
-        }))
+        })
     }
 
     /// One more piece; what comes out of it now is appended to `out`.
     pub fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        match &mut self.0 {
-            Kind::Gzip(encoder) => encoder.write_all(piece)?,
-            Kind::Brotli(encoder) => encoder.write_all(piece)?,
-            Kind::Zstd(encoder) => encoder.write_all(piece)?,
+        match self.stream()? {
+            Stream::Gzip(encoder) => encoder.write_all(piece)?,
+            Stream::Brotli(encoder) => encoder.write_all(piece)?,
+            Stream::Zstd(encoder) => encoder.write_all(piece)?,
         }
-        self.take(out);
-        Ok(())
+        self.take(out)
     }
 
     /// All that was written can be read by who has what is in `out` then.
     pub fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        match &mut self.0 {
-            Kind::Gzip(encoder) => encoder.flush()?,
-            Kind::Brotli(encoder) => encoder.flush()?,
-            Kind::Zstd(encoder) => encoder.flush()?,
+        match self.stream()? {
+            Stream::Gzip(encoder) => encoder.flush()?,
+            Stream::Brotli(encoder) => encoder.flush()?,
+            Stream::Zstd(encoder) => encoder.flush()?,
         }
-        self.take(out);
-        Ok(())
+        self.take(out)
     }
 
     /// The stream is whole.
-    pub fn end(self, out: &mut Vec<u8>) -> io::Result<()> {
-        let rest = match self.0 {
-            Kind::Gzip(encoder) => encoder.finish()?,
-            Kind::Brotli(encoder) => encoder.into_inner(),
-            Kind::Zstd(encoder) => encoder.finish()?,
-        };
-        out.extend_from_slice(&rest);
+    pub fn end(mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.stream()?;
+        match self.stream {
+            Some(Stream::Gzip(encoder)) => out.append(&mut encoder.finish()?),
+            Some(Stream::Brotli(encoder)) => out.append(&mut encoder.into_inner()),
+            Some(Stream::Zstd(mut encoder)) => {
+                encoder.finish()?;
+                let (mut rest, encoder) = encoder.into_inner();
+                out.append(&mut rest);
+                self.spare.keep(encoder);
+            }
+            None => {}
+        }
         Ok(())
     }
 
-    fn take(&mut self, out: &mut Vec<u8>) {
-        let made = match &mut self.0 {
-            Kind::Gzip(encoder) => encoder.get_mut(),
-            Kind::Brotli(encoder) => encoder.get_mut(),
-            Kind::Zstd(encoder) => encoder.get_mut(),
+    fn take(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let made = match self.stream()? {
+            Stream::Gzip(encoder) => encoder.get_mut(),
+            Stream::Brotli(encoder) => encoder.get_mut(),
+            Stream::Zstd(encoder) => encoder.writer_mut(),
         };
         out.append(made);
+        Ok(())
     }
 }
 
@@ -141,7 +192,7 @@ mod tests {
             for size in [1, 7, 4096, text.len()] {
                 for length in [None, Some(text.len() as u64)] {
                     let mut out = Vec::new();
-                    let mut encoder = Encoder::new(coding, length).unwrap();
+                    let mut encoder = Encoder::new(coding, length, Spare::default()).unwrap();
                     for piece in text.chunks(size) {
                         encoder.write(piece, &mut out).unwrap();
                     }
@@ -157,7 +208,7 @@ mod tests {
     fn after_a_flush_everything_can_be_read() {
         for coding in ContentCoding::ALL {
             let mut out = Vec::new();
-            let mut encoder = Encoder::new(coding, None).unwrap();
+            let mut encoder = Encoder::new(coding, None, Spare::default()).unwrap();
             let mut so_far = Vec::new();
             for number in 0..20 {
                 let event = format!("data: {number}\n\n");
@@ -175,7 +226,7 @@ mod tests {
     fn nothing_is_a_stream_too() {
         for coding in ContentCoding::ALL {
             let mut out = Vec::new();
-            Encoder::new(coding, Some(0)).unwrap().end(&mut out).unwrap();
+            Encoder::new(coding, Some(0), Spare::default()).unwrap().end(&mut out).unwrap();
             assert!(!out.is_empty() && decoded(coding, &out).is_empty());
         }
     }
@@ -183,8 +234,30 @@ mod tests {
     #[test]
     fn a_body_that_is_shorter_than_was_said_gives_no_whole_stream() {
         let mut out = Vec::new();
-        let mut encoder = Encoder::new(ContentCoding::Zstd, Some(10)).unwrap();
+        let mut encoder = Encoder::new(ContentCoding::Zstd, Some(10), Spare::default()).unwrap();
         encoder.write(b"12345", &mut out).unwrap();
         assert!(encoder.end(&mut out).is_err());
+    }
+
+    #[test]
+    fn tables_are_used_again_whatever_they_were_used_for() {
+        let spare = Spare::default();
+        let text = text(5000);
+        // The last one has not come to its end, so it is not kept.
+        let lengths = [Some(text.len() as u64), None, Some(5), Some(text.len() as u64), Some(7)];
+        for length in lengths {
+            let piece = length.map_or(&text[..], |length| &text[..length as usize]);
+            let mut out = Vec::new();
+            let mut encoder = Encoder::new(ContentCoding::Zstd, length, spare.clone()).unwrap();
+            if length == Some(7) {
+                encoder.write(&piece[..3], &mut out).unwrap();
+                continue;
+            }
+            encoder.write(piece, &mut out).unwrap();
+            encoder.end(&mut out).unwrap();
+            assert!(decoded(ContentCoding::Zstd, &out) == piece);
+            assert_eq!(spare.0.lock().unwrap().len(), 1);
+        }
+        assert_eq!(spare.0.lock().unwrap().len(), 0);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pelton_http::header_policy::parse_content_length;
 use pelton_http::{Accepted, ContentCoding};
 
-use crate::compression::encoder::Encoder;
+use crate::compression::encoder::{Encoder, Spare};
 use crate::response::filters::{Filter, Head};
 
 mod encoder;
@@ -39,13 +39,14 @@ pub const PADDING: &[u8] = b"X-Padding";
 pub struct Compression {
     settings: CompressionSettings,
     active: AtomicUsize,
+    spare: Spare,
 }
 
 impl Compression {
     /// None where it is off.
     pub fn new(settings: CompressionSettings) -> Option<Arc<Self>> {
         (!settings.codings.is_empty())
-            .then(|| Arc::new(Compression { settings, active: AtomicUsize::new(0) }))
+            .then(|| Arc::new(Compression { settings, active: AtomicUsize::new(0), spare: Spare::default() }))
     }
 
     /// For the response to a request with these lines of `Accept-Encoding`.
@@ -140,7 +141,7 @@ impl Compress {
             common.active.fetch_sub(1, Ordering::Relaxed);
             return false;
         }
-        match Encoder::new(coding, length) {
+        match Encoder::new(coding, length, common.spare.clone()) {
             Ok(encoder) => self.encoder = Some(encoder),
             Err(_) => {
                 common.active.fetch_sub(1, Ordering::Relaxed);
@@ -184,9 +185,13 @@ fn weaken_etag(head: &mut Head<'_>) {
 
 impl Filter for Compress {
     fn head(&mut self, head: &mut Head<'_>) -> bool {
-        if head.status == 304 && self.coding.is_some() {
-            // It has to have the tag that the whole response had.
-            weaken_etag(head);
+        if head.status == 304 {
+            // It has to say what the whole response said (RFC 9110 section 15.4.5), of which only the application knows whether it may be
+            // compressed: where it may not, this harms nobody.
+            add_vary(head);
+            if self.coding.is_some() {
+                weaken_etag(head);
+            }
         }
         if !self.may_be_coded(head) {
             return false;
@@ -331,7 +336,7 @@ mod tests {
             assert!(!is_coded && after.len() == fields.len(), "{status} {fields:?} {after:?}");
         }
         let (_, fields) = coded(&common, "gzip", 304, &[("ETag", "\"a\"")]);
-        assert_eq!(fields, ["ETag: W/\"a\""]);
+        assert_eq!(fields, ["ETag: W/\"a\"", "Vary: Accept-Encoding"]);
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub(crate) const TRIES: usize = 3;
 pub(crate) enum Helped {
     /// A part of a file is in memory.
     Warm(ExchangeId),
-    /// A piece of a body has passed through the filters of its response.
-    Filtered(ExchangeId, Box<Filters>, io::Result<Vec<u8>>),
+    /// A piece of a body has passed through the filters of its response; None in their place: it was the last.
+    Filtered(ExchangeId, Option<Box<Filters>>, io::Result<Vec<u8>>),
     /// A handshake has gone a step further.
     Shaken(ConnectionId, Box<Step>),
 }

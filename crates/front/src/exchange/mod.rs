@@ -106,12 +106,29 @@ pub enum Work {
     /// Nothing.
     #[default]
     None,
-    /// Bytes that are to pass through the filters.
-    Bytes(Vec<u8>),
+    /// Bytes that are to pass through the filters. Boxed, so that exchanges without filters stay small.
+    Bytes(Box<Portion>),
     /// The next piece of the filters' file.
     FilePiece,
     /// A helper is at it.
     Away,
+}
+
+/// A part of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// It.
+    pub bytes: Vec<u8>,
+    /// Whether nothing follows.
+    pub is_last: bool,
+}
+
+impl Work {
+    /// Whether more frames may be read: nothing is to be done, or they can be done with what there is.
+    #[inline]
+    pub fn takes_more(&self) -> bool {
+        matches!(self, Work::None | Work::Bytes(..))
+    }
 }
 
 /// See the module's head.

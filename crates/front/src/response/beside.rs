@@ -24,14 +24,17 @@ impl EventLoop {
                     self.shared.counters.pieces_filtered_beside.up();
                     self.helpers.run(move || {
                         let mut out = Vec::new();
-                        let done = match work {
-                            Work::Bytes(bytes) => {
-                                filters.body(&bytes, &mut out);
-                                Ok(())
+                        let (done, is_over) = match work {
+                            Work::Bytes(portion) => {
+                                filters.body(&portion.bytes, &mut out);
+                                if portion.is_last {
+                                    filters.end(&mut out);
+                                }
+                                (Ok(()), portion.is_last)
                             }
-                            _ => filters.file_piece(&mut out),
+                            _ => (filters.file_piece(&mut out), false),
                         };
-                        Helped::Filtered(id, filters, done.map(|()| out))
+                        Helped::Filtered(id, (!is_over).then_some(filters), done.map(|()| out))
                     });
                 }
                 None => exchange.work = Work::None,
@@ -40,11 +43,16 @@ impl EventLoop {
         self.wait_for_reader(id)
     }
 
-    /// A helper has done it.
-    pub(crate) fn filtered(&mut self, id: ExchangeId, filters: Box<Filters>, out: io::Result<Vec<u8>>) {
+    /// A helper has done it. Without filters: there is nothing left for them.
+    pub(crate) fn filtered(
+        &mut self,
+        id: ExchangeId,
+        filters: Option<Box<Filters>>,
+        out: io::Result<Vec<u8>>,
+    ) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         exchange.work = Work::None;
-        exchange.filters = Some(filters);
+        exchange.filters = filters;
         let (connection, is_http2) = (exchange.connection, exchange.stream != 0);
         let is_sent = out.is_ok_and(|out| {
             self.wire.clear();

@@ -9,7 +9,7 @@ use pelton_http::Coding;
 use pelton_http::h1::encode::{CHUNK_END, LAST_CHUNK, chunk_prefix};
 use pelton_link::{Damaged, Loan, Progress};
 
-use crate::exchange::{Exchange, Work};
+use crate::exchange::{Exchange, Portion, Work};
 use crate::response::attached::Attachment;
 use crate::response::gather::{Gather, PIECES, Piece};
 use crate::transport::Transport;
@@ -123,8 +123,13 @@ impl<'r> Pass<'r> {
         let mut out = Vec::new();
         if let Some(filters) = &mut exchange.filters {
             self.filtered += pieces[0].len() + pieces[1].len();
+            if let Work::Bytes(portion) = &mut exchange.work {
+                // As much as the ring holds goes to the helper at once.
+                pieces.iter().for_each(|piece| portion.bytes.extend_from_slice(piece));
+                return Ok(());
+            }
             if self.filtered > FILTERED_HERE && filters.is_heavy() {
-                exchange.work = Work::Bytes(pieces.concat());
+                exchange.work = Work::Bytes(Box::new(Portion { bytes: pieces.concat(), is_last: false }));
                 return Ok(());
             }
             for piece in pieces {
@@ -220,6 +225,14 @@ impl<'r> Pass<'r> {
         progress: Progress,
     ) -> Result<bool, Damaged> {
         let has_file = exchange.filters.as_ref().is_some_and(|filters| filters.has_file());
+        if let Work::Bytes(portion) = &mut exchange.work
+            && is_read
+            && !has_file
+            && self.attached.is_none()
+        {
+            // What the coding has kept back so far is a part of the work.
+            portion.is_last = progress == Progress::Complete;
+        }
         let has_work = exchange.work != Work::None;
         let at_end = is_read && !has_file && !self.defers(exchange) && !has_work;
         if at_end && progress == Progress::Open && exchange.filters.is_some() && exchange.coding.is_some() {

@@ -10,7 +10,7 @@ use crate::connection::Driver;
 use crate::event_loop::EventLoop;
 use crate::event_loop::limiting::spend_more;
 use crate::event_loop::named_files::{NamedFile, named_file};
-use crate::exchange::{Exchange, ExchangeId, Work};
+use crate::exchange::{Exchange, ExchangeId};
 use crate::memory;
 use crate::rate_limits::RateLimits;
 use crate::response::attached::{Attachment, Rest};
@@ -139,7 +139,7 @@ impl<'a> Reading<'a> {
     where
         'a: 'r,
     {
-        while pass.has_room(wire) && exchange.work == Work::None {
+        while pass.has_room(wire) && exchange.work.takes_more() {
             if exchange.filters.as_ref().is_some_and(|filters| filters.has_file()) {
                 pass.filter_file(exchange, wire)?;
                 continue;
