@@ -78,12 +78,8 @@ pub struct Settings {
     pub write_rate: u64,
     /// Where access lines go; -1 for nowhere. Duplicated by the front.
     pub access_log: RawFd,
-    /// Where metrics go: a connected datagram socket; -1 for nowhere. Duplicated by the front.
-    pub statsd: RawFd,
-    /// Before each metric's name.
-    pub statsd_prefix: String,
-    /// Behind each metric, separated by commas.
-    pub statsd_tags: String,
+    /// Where metrics go.
+    pub statsd: StatsdSettings,
     /// Whether health checks have access lines, and are counted.
     pub log_health: bool,
     /// Whether each request gets an id, also where no access line says it.
@@ -128,12 +124,8 @@ pub struct Settings {
     pub debugger_affinity: bool,
     /// Whether requests with `sid=…-wN` in the query go to worker N (`affinity`).
     pub session_affinity: bool,
-    /// How long a handshake of TLS may take.
-    pub handshake_time: Duration,
-    /// Handshakes under way at once; 0 for no limit.
-    pub handshakes_at_once: usize,
-    /// Handshakes per second from one address; 0 for no limit.
-    pub handshake_rate: u64,
+    /// Of TLS.
+    pub handshakes: HandshakeSettings,
     /// The value of `Strict-Transport-Security` in encrypted responses.
     pub transport_security: Option<Vec<u8>>,
     /// Where idle connections wait for the front that comes after this one; None where none comes.
@@ -156,3 +148,25 @@ pub struct Rules {
 /// How long a closed connection is still read, so that the client can take its last answer: a close with unread bytes makes the
 /// kernel send a reset, which may overtake the answer (RFC 9112 section 9.6).
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// How metrics are sent to a statsd.
+#[derive(Clone, Debug)]
+pub struct StatsdSettings {
+    /// A connected datagram socket; -1 for nowhere. Duplicated by the front.
+    pub socket: RawFd,
+    /// Before each metric's name.
+    pub prefix: String,
+    /// Behind each metric, separated by commas.
+    pub tags: String,
+}
+
+/// What is bounded of handshakes.
+#[derive(Clone, Copy, Debug)]
+pub struct HandshakeSettings {
+    /// How long one may take.
+    pub time: Duration,
+    /// How many are under way at once; 0 for no limit.
+    pub at_once: usize,
+    /// Per second from one address; 0 for no limit.
+    pub rate: u64,
+}

@@ -30,6 +30,7 @@ pub mod forwarded;
 pub mod h1;
 pub mod h2;
 pub mod head;
+pub mod head_sink;
 pub mod header_policy;
 pub mod known;
 pub mod limits;

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may say so bluntly")]
 
 use pelton_http::h1::encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_prefix, encode_head, reason_phrase};
-use pelton_http::response::{HeadSink, write_response_head};
+use pelton_http::head_sink::HeadSink;
+use pelton_http::response::write_response_head;
 use pelton_http::{Coding, Encoded, ResponseContext, ResponseError, Timing, Version};
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";

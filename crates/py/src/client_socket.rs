@@ -16,7 +16,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::front::timeout_of;
+use crate::front_settings::timeout_of;
 use crate::responder::Responder;
 
 /// Whether a serving thread is to leave because the request that it runs has become something else.

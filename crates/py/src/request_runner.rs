@@ -128,14 +128,8 @@ impl<'a, 'py> RequestRunner<'a, 'py> {
                 let environ = self.environs.build(py, worker, &request, call.input.as_ref(), functions)?;
                 if let (BodyView::Socket(token), Some(sockets)) = (request.body(), &worker.client_sockets) {
                     let (descriptor, sockets) = (responder.take_file(token)?, sockets.bind(py));
-                    let responder = &self.callables.responder;
-                    offered = OfferedSocket::begin(
-                        sockets,
-                        &environ,
-                        descriptor,
-                        responder,
-                        self.replacement.clone(),
-                    )?;
+                    let (responder, replacement) = (&self.callables.responder, self.replacement.clone());
+                    offered = OfferedSocket::begin(sockets, &environ, descriptor, responder, replacement)?;
                     call.has_socket = true;
                     if offered.is_none() {
                         call.application = sockets.getattr(intern!(py, "refuse"))?;

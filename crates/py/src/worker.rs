@@ -17,7 +17,7 @@ use pyo3::types::{PyDict, PyType};
 
 use crate::client_socket::Replacement;
 use crate::fork::end_child;
-use crate::front::timeout_of;
+use crate::front_settings::timeout_of;
 use crate::interrupt::Watched;
 use crate::link::Link;
 use crate::overdue::{Overdue, named};

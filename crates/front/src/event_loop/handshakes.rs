@@ -38,7 +38,7 @@ pub struct Handshakes {
 impl EventLoop {
     /// A connection that is to be encrypted has been accepted. False: there are too many, and it is closed.
     pub(crate) fn admit_handshake(&mut self, id: ConnectionId) -> bool {
-        let most = self.settings.handshakes_at_once;
+        let most = self.settings.handshakes.at_once;
         if (most > 0 && self.handshakes.under_way >= most) || !self.may_begin_handshake(id) {
             self.shared.counters.handshakes_refused.up();
             // Of the close alone there is nothing to say goodbye with.
@@ -47,13 +47,13 @@ impl EventLoop {
             return false;
         }
         self.handshakes.under_way += 1;
-        self.set_connection_deadline(id, self.settings.handshake_time);
+        self.set_connection_deadline(id, self.settings.handshakes.time);
         true
     }
 
     /// Whether its address has not begun too many lately.
     fn may_begin_handshake(&mut self, id: ConnectionId) -> bool {
-        let rate = self.settings.handshake_rate;
+        let rate = self.settings.handshakes.rate;
         if rate == 0 {
             return true;
         }

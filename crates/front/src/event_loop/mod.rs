@@ -262,7 +262,7 @@ impl EventLoop {
         let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity, paths);
         let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
         let meter = (listeners.count(Role::Admin) > 0).then(Box::default);
-        let statsd = Statsd::new(settings.statsd, &settings.statsd_prefix, &settings.statsd_tags)?;
+        let statsd = Statsd::new(&settings.statsd)?;
         let mut made = EventLoop {
             application_listeners: listeners.count(Role::Application),
             may_accept: false,

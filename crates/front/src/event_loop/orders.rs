@@ -2,6 +2,8 @@
 //!
 //! Also the other direction: what the supervisor has to know of workers. Runs on the front's thread.
 
+use std::time::Duration;
+
 use pelton_link::{Progress, coarse_ms};
 
 use crate::control::Order;
@@ -11,9 +13,28 @@ use crate::exchange::{ExchangeId, State};
 use crate::notices::{Level, News};
 use crate::obituary::{describe, name};
 use crate::scheduling::dispatch::Place;
+use crate::scheduling::worker_link::Worker;
 
 /// How often workers are looked at for threads that do not let go and for interpreters that do not run.
 const WATCH_MS: u64 = 250;
+
+/// A request's time was over so long ago, and the worker still has it.
+fn stuck_text(worker: &Worker, slot: u16, grace: Duration) -> String {
+    let (name, request, seconds) = (name(worker), describe(worker, slot), grace.as_secs_f64());
+    format!("{name} does not let go of {request}, {seconds:.1} s after its time was over")
+}
+
+/// Nothing runs in the worker any more.
+fn frozen_text(worker: &Worker, silent_ms: u64) -> String {
+    let requests: Vec<_> = worker.used_slots().map(|(slot, _)| describe(worker, slot)).collect();
+    format!(
+        "{} has given no sign of life for {:.1} s: its interpreter is stuck, probably in native code that keeps the GIL, or a greenlet keeps \
+         the hub. It has {}",
+        name(worker),
+        silent_ms as f64 / 1000.0,
+        requests.join(", "),
+    )
+}
 
 impl EventLoop {
     /// Does what has been ordered since the last turn.
@@ -186,13 +207,11 @@ impl EventLoop {
                 && let Some(slot) = worker.overdue_slot(is_late)
             {
                 worker.told.stuck = true;
-                let message = format!(
-                    "{} does not let go of {}, {:.1} s after its time was over",
-                    name(worker),
-                    describe(worker, slot),
-                    self.settings.interrupt_grace.as_secs_f64(),
+                notices.tell(
+                    News::Stuck,
+                    worker.number,
+                    stuck_text(worker, slot, self.settings.interrupt_grace),
                 );
-                notices.tell(News::Stuck, worker.number, message);
             }
             let beat = worker.end.heartbeat_ms();
             if !worker.told.frozen
@@ -204,15 +223,11 @@ impl EventLoop {
                 && coarse_now.saturating_sub(beat).saturating_sub(self.absences.since(beat)) >= limit
             {
                 worker.told.frozen = true;
-                let requests: Vec<_> = worker.used_slots().map(|(slot, _)| describe(worker, slot)).collect();
-                let message = format!(
-                    "{} has given no sign of life for {:.1} s: its interpreter is stuck, probably in native code that keeps the GIL, or a \
-                     greenlet keeps the hub. It has {}",
-                    name(worker),
-                    coarse_now.saturating_sub(beat) as f64 / 1000.0,
-                    requests.join(", "),
+                notices.tell(
+                    News::Frozen,
+                    worker.number,
+                    frozen_text(worker, coarse_now.saturating_sub(beat)),
                 );
-                notices.tell(News::Frozen, worker.number, message);
             }
         }
         self.dispatch.has_news_to_tell = may_follow;

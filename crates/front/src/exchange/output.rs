@@ -268,75 +268,15 @@ impl Output {
             if sent_now >= TURN {
                 return Ok(Flushed::Paused);
             }
-            let precedes_file = matches!(self.segments.get(1), Some(Segment::File { .. }));
-            let step = match self.segments.front_mut() {
-                None => {
-                    // Do not keep a big queue's memory on an idle connection.
-                    self.segments = VecDeque::new();
-                    if let Some(spill) = &mut self.spill
-                        && spill.file.len() > 0
-                    {
-                        // Room for the rest of a long answer. A failure leaves it as it is.
-                        let _ = spill.file.clear();
+            let step = match self.segments.front() {
+                None => return Ok(self.all_flushed(transport, sent_now)),
+                Some(Segment::Bytes { .. } | Segment::Lent { .. }) => self.send_memory(transport),
+                Some(Segment::Spilled { .. }) => self.send_spilled(transport),
+                Some(Segment::File { .. }) => {
+                    match self.send_file(transport, std::mem::take(&mut is_fresh)).transpose() {
+                        Some(result) => result,
+                        None => return Ok(Flushed::Cold),
                     }
-                    return Ok(match transport.has_unsent() {
-                        false => Flushed::All,
-                        true => Flushed::Blocked(sent_now),
-                    });
-                }
-                Some(Segment::Bytes { bytes, sent }) => {
-                    let rest = bytes.get(*sent..).unwrap_or_default();
-                    let result = match precedes_file {
-                        true => transport.send_before_more(rest),
-                        false => transport.send(rest),
-                    };
-                    *sent += result.as_ref().map_or(0, |count| *count);
-                    let whole = bytes.len();
-                    if *sent >= whole {
-                        self.segments.pop_front();
-                        self.let_go(whole);
-                    }
-                    result
-                }
-                Some(Segment::Lent { loan, sent, len }) => {
-                    let result = transport.send((**loan).as_ref().get(*sent..*len).unwrap_or_default());
-                    *sent += result.as_ref().map_or(0, |count| *count);
-                    let whole = *len;
-                    if *sent >= whole {
-                        self.segments.pop_front();
-                        self.let_go(whole);
-                    }
-                    result
-                }
-                Some(Segment::File { file, offset, left }) => {
-                    if self.warming {
-                        return Ok(Flushed::Cold);
-                    }
-                    if !std::mem::take(&mut is_fresh) && !file.is_unchanged() {
-                        // What has left is of one state of the file, what is left is of another: only a cut tells the client.
-                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-                    }
-                    let step = file.warm_bytes(*offset, (*left).min(FILE_STEP));
-                    if step == 0 {
-                        return Ok(Flushed::Cold);
-                    }
-                    let mut rest = step;
-                    let result = transport.send_file(&file.as_fd(), offset, &mut rest);
-                    *left -= step - rest;
-                    if *left == 0 {
-                        self.segments.pop_front();
-                    }
-                    result
-                }
-                Some(Segment::Spilled { offset, left }) => {
-                    let Some(spill) = &mut self.spill else {
-                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-                    };
-                    let result = transport.send_file(&spill.file.file().as_fd(), offset, left);
-                    if *left == 0 {
-                        self.segments.pop_front();
-                    }
-                    result
                 }
             };
             match step {
@@ -351,6 +291,75 @@ impl Output {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Nothing is left to be sent, but perhaps by the transport.
+    fn all_flushed(&mut self, transport: &Transport, sent_now: usize) -> Flushed {
+        // Do not keep a big queue's memory on an idle connection.
+        self.segments = VecDeque::new();
+        if let Some(spill) = &mut self.spill
+            && spill.file.len() > 0
+        {
+            // Room for the rest of a long response. A failure leaves it as it is.
+            let _ = spill.file.clear();
+        }
+        if transport.has_unsent() { Flushed::Blocked(sent_now) } else { Flushed::All }
+    }
+
+    /// Sends of the first segment, whose bytes are in memory.
+    #[inline]
+    fn send_memory(&mut self, transport: &mut Transport) -> io::Result<usize> {
+        let precedes_file = matches!(self.segments.get(1), Some(Segment::File { .. }));
+        let (rest, sent, whole) = match self.segments.front_mut() {
+            Some(Segment::Bytes { bytes, sent }) => (bytes.get(*sent..), sent, bytes.len()),
+            Some(Segment::Lent { loan, sent, len }) => ((**loan).as_ref().get(*sent..*len), sent, *len),
+            _ => return Ok(0),
+        };
+        let rest = rest.unwrap_or_default();
+        let result = if precedes_file { transport.send_before_more(rest) } else { transport.send(rest) };
+        *sent += result.as_ref().map_or(0, |count| *count);
+        if *sent >= whole {
+            self.segments.pop_front();
+            self.let_go(whole);
+        }
+        result
+    }
+
+    /// Sends of the first segment, a piece of a file; None where that is not in memory yet.
+    fn send_file(&mut self, transport: &mut Transport, is_fresh: bool) -> io::Result<Option<usize>> {
+        let Some(Segment::File { file, offset, left }) = self.segments.front_mut() else { return Ok(None) };
+        if self.warming {
+            return Ok(None);
+        }
+        if !is_fresh && !file.is_unchanged() {
+            // What has left is of one state of the file, what is left is of another: only a cut tells the client.
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        let step = file.warm_bytes(*offset, (*left).min(FILE_STEP));
+        if step == 0 {
+            return Ok(None);
+        }
+        let mut rest = step;
+        let result = transport.send_file(&file.as_fd(), offset, &mut rest);
+        *left -= step - rest;
+        if *left == 0 {
+            self.segments.pop_front();
+        }
+        result.map(Some)
+    }
+
+    /// Sends of the first segment, which lies in the file of this output.
+    fn send_spilled(&mut self, transport: &mut Transport) -> io::Result<usize> {
+        let (Some(Segment::Spilled { offset, left }), Some(spill)) =
+            (self.segments.front_mut(), &mut self.spill)
+        else {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        };
+        let result = transport.send_file(&spill.file.file().as_fd(), offset, left);
+        if *left == 0 {
+            self.segments.pop_front();
+        }
+        result
     }
 
     /// Moves up to `most` bytes to the end of `into`, for a framing that puts its marks between. Less than there is where a file is cold

@@ -186,24 +186,17 @@ impl Worker {
                 if attachments.socket.is_some() {
                     self.end.offer_socket(slot);
                 }
-                if let Some(place) = self.uses.get_mut(slot as usize) {
-                    *place = SlotUse {
-                        owner: (!is_report).then_some(id),
-                        is_used: true,
-                        is_done: false,
-                        overdue_since: None,
-                        turn,
-                        since_ms,
-                        is_spare: self_call.is_some(),
-                        attachments,
-                    };
-                }
-                if self.busy == 0 {
-                    self.progress_ms = now_ms;
-                }
-                self.in_use += 1;
-                self.busy += 1;
-                self.left = self.left.map(|left| left.saturating_sub(u64::from(!is_report)));
+                let used = SlotUse {
+                    owner: (!is_report).then_some(id),
+                    is_used: true,
+                    is_done: false,
+                    overdue_since: None,
+                    turn,
+                    since_ms,
+                    is_spare: self_call.is_some(),
+                    attachments,
+                };
+                self.occupy(slot, used, now_ms);
                 match self_call {
                     None => self.end.submit(slot, len),
                     Some(self_call) => {
@@ -217,6 +210,22 @@ impl Worker {
                 self.end.unclaim(slot);
                 Err((Some(error), attachments))
             }
+        }
+    }
+
+    /// A slot has got a request.
+    #[inline]
+    fn occupy(&mut self, slot: u32, used: SlotUse, now_ms: u64) {
+        if self.busy == 0 {
+            self.progress_ms = now_ms;
+        }
+        self.in_use += 1;
+        self.busy += 1;
+        // A report has no owner, and is no request.
+        let is_request = used.owner.is_some();
+        self.left = self.left.map(|left| left.saturating_sub(u64::from(is_request)));
+        if let Some(place) = self.uses.get_mut(slot as usize) {
+            *place = used;
         }
     }
 

@@ -3,10 +3,11 @@
 //! Owns the socket, which pelton's Python part has connected: no name is looked up here. Runs on the front's thread, and never waits.
 
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::BorrowedFd;
 
 use crate::counters::{Counter, Counters, Losses};
 use crate::datagrams::{Datagrams, Sent};
+use crate::settings::StatsdSettings;
 use crate::statsd::packets::Packets;
 use crate::statsd::totals::{Sample, Totals};
 
@@ -63,16 +64,16 @@ pub struct Statsd {
 
 impl Statsd {
     /// Sends by a duplicate of `descriptor`, a connected datagram socket; None for a negative one.
-    pub fn new(descriptor: RawFd, prefix: &str, tags: &str) -> io::Result<Option<Self>> {
-        if descriptor < 0 {
+    pub fn new(settings: &StatsdSettings) -> io::Result<Option<Self>> {
+        if settings.socket < 0 {
             return Ok(None);
         }
         // SAFETY: not negative; whether it is open is found out by duplicating it, at once.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        let borrowed = unsafe { BorrowedFd::borrow_raw(settings.socket) };
         Ok(Some(Statsd {
             socket: Datagrams::new(borrowed.try_clone_to_owned()?),
             totals: Totals::default(),
-            packets: Packets::new(prefix, tags),
+            packets: Packets::new(&settings.prefix, &settings.tags),
             sent: 0,
             before: [0; COUNTS.len()],
             report_at_ms: REPORT_EVERY_MS,
@@ -197,6 +198,11 @@ mod tests {
         (sender, receiver)
     }
 
+    fn statsd(sender: &impl AsRawFd, prefix: &str, tags: &str) -> io::Result<Option<Statsd>> {
+        let (prefix, tags) = (prefix.to_owned(), tags.to_owned());
+        Statsd::new(&StatsdSettings { socket: sender.as_raw_fd(), prefix, tags })
+    }
+
     /// What has come: the sum of all counts, and the last of all levels.
     fn received(receive: impl Fn(&mut [u8]) -> io::Result<usize>) -> HashMap<String, f64> {
         let mut found = HashMap::new();
@@ -222,7 +228,7 @@ mod tests {
     fn a_report_adds_up() {
         let (sender, receiver) = udp();
         let counters = Counters::default();
-        let mut statsd = Statsd::new(sender.as_raw_fd(), "a.", "").unwrap().unwrap();
+        let mut statsd = statsd(&sender, "a.", "").unwrap().unwrap();
         assert_eq!(statsd.due_in(0), REPORT_EVERY_MS);
         for _ in 0..10_000 {
             statsd.add(200, OK);
@@ -262,7 +268,7 @@ mod tests {
         let (sender, receiver) = udp();
         drop(receiver);
         let counters = Counters::default();
-        let mut statsd = Statsd::new(sender.as_raw_fd(), "", "").unwrap().unwrap();
+        let mut statsd = statsd(&sender, "", "").unwrap().unwrap();
         for second in 1..=5 {
             statsd.work(second * REPORT_EVERY_MS, &Levels::default(), &counters);
         }
@@ -283,7 +289,7 @@ mod tests {
         sender.connect(&path).unwrap();
         let counters = Counters::default();
         // So many tags that each line is a datagram.
-        let mut statsd = Statsd::new(sender.as_raw_fd(), "", &"t".repeat(1300)).unwrap().unwrap();
+        let mut statsd = statsd(&sender, "", &"t".repeat(1300)).unwrap().unwrap();
         let received = || {
             let mut buffer = [0; 2000];
             let mut count = 0;

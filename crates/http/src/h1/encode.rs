@@ -6,8 +6,9 @@ pub use crate::h1::status::reason_phrase;
 
 use crate::error::ResponseError;
 use crate::h1::status::status_line;
+use crate::head_sink::HeadSink;
 use crate::header_policy::valid_reason;
-use crate::response::{Encoded, HeadSink, ResponseContext, write_response_head};
+use crate::response::{Encoded, ResponseContext, write_response_head};
 
 /// The interim response to `Expect: 100-continue` (RFC 9110 section 10.1.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

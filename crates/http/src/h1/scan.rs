@@ -115,18 +115,7 @@ impl Scan {
             (Place::TargetStart | Place::Target, 0..=b' ' | 0x7f) => return Err(RequestLine),
             (Place::TargetStart | Place::Target, _) => Place::Target,
             (Place::Version { seen: 8, supported }, b'\r') => Place::RequestLineEnd { supported },
-            (Place::Version { seen, supported }, _) => {
-                let supported =
-                    supported && matches!((seen, byte), (0..5 | 6, _) | (5, b'1') | (7, b'0' | b'1'));
-                // RFC 9112 section 2.3.
-                let form = b"HTTP/0.0".get(usize::from(seen));
-                match form {
-                    Some(b'0') if byte.is_ascii_digit() => {}
-                    Some(&wanted) if wanted != b'0' && wanted == byte => {}
-                    _ => return Err(RequestLine),
-                }
-                Place::Version { seen: seen + 1, supported }
-            }
+            (Place::Version { seen, supported }, _) => version(seen, supported, byte)?,
 
             (Place::LineStart, b'\r') => Place::BlankLineEnd,
             // RFC 9112 section 5.1: no space before the colon; section 5.2: a line that begins with one is folded.
@@ -150,6 +139,17 @@ impl Scan {
             (Place::Complete, _) => Place::Complete,
         })
     }
+}
+
+/// The place behind one more `byte` of the version, of which `seen` have been seen. RFC 9112 section 2.3.
+fn version(seen: u8, supported: bool, byte: u8) -> Result<Place, HttpError> {
+    let supported = supported && matches!((seen, byte), (0..5 | 6, _) | (5, b'1') | (7, b'0' | b'1'));
+    match b"HTTP/0.0".get(usize::from(seen)) {
+        Some(b'0') if byte.is_ascii_digit() => {}
+        Some(&wanted) if wanted != b'0' && wanted == byte => {}
+        _ => return Err(HttpError::RequestLine),
+    }
+    Ok(Place::Version { seen: seen + 1, supported })
 }
 
 /// Spans hold 32 bits.

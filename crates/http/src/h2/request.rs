@@ -62,14 +62,9 @@ pub(crate) fn read_request(
             }
             Known::ContentLength => content_length(value, &mut found)?,
             Known::Expect => expect(value, Version::Http2, &mut found)?,
-            // Section 8.2.2: the one thing that may be said about the connection.
-            Known::Te if value != b"trailers" => return Err(HttpError::ConnectionField),
-            Known::Connection | Known::KeepAlive | Known::TransferEncoding | Known::Upgrade => {
-                return Err(HttpError::ConnectionField);
-            }
-            Known::Other if name == b"proxy-connection" => return Err(HttpError::ConnectionField),
             Known::Priority => wanted = urgency(value),
             Known::Cookie => cookies += 1,
+            known if is_of_connection(known, name, value) => return Err(HttpError::ConnectionField),
             _ => {}
         }
         head.fields.push(*field);
@@ -86,6 +81,16 @@ pub(crate) fn read_request(
     }
     conclude(&found, ended, pseudo.protocol.is_some(), limits, head)?;
     Ok(wanted)
+}
+
+/// Whether a field speaks of the connection, which section 8.2.2 forbids; there is one thing that `te` may say.
+fn is_of_connection(known: Known, name: &[u8], value: &[u8]) -> bool {
+    match known {
+        Known::Te => value != b"trailers",
+        Known::Connection | Known::KeepAlive | Known::TransferEncoding | Known::Upgrade => true,
+        Known::Other => name == b"proxy-connection",
+        _ => false,
+    }
 }
 
 /// Section 8.3: known, once, and in front of all others.

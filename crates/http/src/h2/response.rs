@@ -3,7 +3,8 @@
 use super::hpack::encode;
 use crate::error::ResponseError;
 use crate::head::Version;
-use crate::response::{Encoded, HeadSink, ResponseContext, write_response_head};
+use crate::head_sink::HeadSink;
+use crate::response::{Encoded, ResponseContext, write_response_head};
 
 /// A header block.
 struct Block<'o> {
