@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import measure, peers
@@ -137,9 +138,9 @@ def hello(seconds: float) -> None:
         for name in SERVERS:
             with running(name) as server:
                 loads = {
-                    "plain": lambda time, server=server: wrk("http", server.plain, time),
-                    "HTTPS, HTTP/1.1": lambda time, server=server: wrk("https", server.secure, time),
-                    "HTTPS, HTTP/2": lambda time, server=server: h2load(server.secure, time),
+                    "plain": partial(wrk, "http", server.plain),
+                    "HTTPS, HTTP/1.1": partial(wrk, "https", server.secure),
+                    "HTTPS, HTTP/2": partial(h2load, server.secure),
                 }
                 for what, load in loads.items():
                     load(1)
