@@ -33,9 +33,10 @@ REOPENED = 40
 STALLED = 200
 PACE = 0.01
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-# GET, https, /, and an authority; the last one POST.
+# GET, https, /, and an authority; then POST, and GET /large.
 HEAD = bytes([0x82, 0x87, 0x84, 0x41, 1]) + b"a"
 POST = bytes([0x83]) + HEAD[1:]
+LARGE = HEAD[:2] + b"\x04\x06/large" + HEAD[3:]
 MOST_STREAM = 2**31 - 1
 
 
@@ -101,10 +102,10 @@ def empty_frames() -> Pieces:
 
 
 def zero_windows() -> Pieces:
-    """As many requests as may be, none of whose responses may be sent."""
+    """As many requests as may be, none of whose responses, a mebibyte each, may be sent."""
     yield CLOSED_WINDOWS
     for stream in streams():
-        yield frame(1, 5, stream, HEAD)
+        yield frame(1, 5, stream, LARGE)
         if stream > 200:
             break
 
@@ -261,7 +262,7 @@ events {{ worker_connections 4096; }}
 http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
 fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
 server {{ listen {address} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key};
-location / {{ return 200 "Hello, World!"; }} }} }}
+location / {{ return 200 "Hello, World!"; }} location /large {{ root {folder}; }} }} }}
 """
 
 
@@ -275,6 +276,7 @@ def command_of(name: str, port: int, folder: Path, python: Path) -> list[str]:
         case "nginx":
             values = {"folder": folder, "address": address, "certificate": certificate, "key": key}
             (folder / "nginx.conf").write_text(NGINX.format(**values))
+            (folder / "large").write_bytes(bytes(2**20))
             return [shutil.which("nginx") or "/usr/sbin/nginx", "-c", str(folder / "nginx.conf")]
         case "granian":
             program = [str(python.with_name("granian")), "--interface", "wsgi", "--host", peers.HOST]

@@ -1,7 +1,7 @@
 """Instructions per request, counted by callgrind: a regression check that does not depend on the machine's
 mood.
 
-    python -m benchmarks.instructions [--server pelton] [--update]
+    python -m benchmarks.instructions [--server pelton] [--update] [--with PELTON_ADMIN_SOCKET=false]
 
 The server runs under valgrind, answers N1 requests of one keep-alive connection, ends, and once more with N2
 requests. Start, first request and shutdown are the same in both, so (I(N2) - I(N1)) / (N2 - N1) is what one
@@ -53,6 +53,7 @@ class Counter:
     few: int
     many: int
     repeats: int
+    environment: dict[str, str]
 
     def per_request(self, row: Row) -> float:
         """The middle one of the repeats."""
@@ -83,7 +84,7 @@ class Counter:
                 self.python,
                 prefix=valgrind,
                 # Hash seeds decide the order of sets and the collisions in dicts; both would move the count.
-                environment={"PYTHONHASHSEED": "0", "PELTON_SAMPLING": "false"},
+                environment={"PYTHONHASHSEED": "0", "PELTON_SAMPLING": "false", **self.environment},
                 ready_seconds=READY_SECONDS,
                 stop_seconds=STOP_SECONDS,
             ) as server:
@@ -163,6 +164,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--tolerance", type=float, default=0.03, help="growth that is let pass (default 0.03)"
     )
+    parser.add_argument(
+        "--with",
+        dest="variables",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable for the server, for example PELTON_ADMIN_SOCKET=false: no metrics",
+    )
     parser.add_argument("--update", action="store_true", help="store the counts as the new baseline")
     parser.add_argument("--python", type=Path, help="interpreter whose environment has the server")
     chosen = parser.parse_args()
@@ -183,7 +192,8 @@ def main() -> None:
         sys.exit(str(error))
     python = chosen.python or (PELTON_PYTHON if peer.name == PELTON else PEERS_PYTHON)
     few, many = (int(number) for number in chosen.requests)
-    counter = Counter(peer, python, few, many, chosen.repeats)
+    variables = dict(one.split("=", 1) for one in chosen.variables)
+    counter = Counter(peer, python, few, many, chosen.repeats, variables)
     try:
         counts = {row.name: counter.per_request(row) for row in ROWS if row.name in chosen.rows}
     except (CountFailedError, peers.ServerFailedError, FileNotFoundError) as error:

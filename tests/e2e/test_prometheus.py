@@ -56,14 +56,20 @@ class Prometheus:
             text=True,
         )
         self.log: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
-        eventually(lambda: self._port() is not None, lambda: "".join(self.log), PATIENCE)
-        eventually(self._is_ready, lambda: "".join(self.log), PATIENCE)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            eventually(lambda: self._port() is not None, lambda: "".join(self.log), PATIENCE)
+            eventually(self._is_ready, lambda: "".join(self.log), PATIENCE)
+        except BaseException:
+            self.close()
+            raise
 
     def _read(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self.log.append(line)
+        with self._process.stderr as lines:
+            for line in lines:
+                self.log.append(line)
 
     def _port(self) -> str | None:
         found = re.search(r'"Listening on" address=127\.0\.0\.1:(\d+)', "".join(self.log))
@@ -89,6 +95,7 @@ class Prometheus:
     def close(self) -> None:
         self._process.kill()
         self._process.wait(30)
+        self._reader.join(30)
 
 
 class Scraped:

@@ -11,6 +11,8 @@ import ssl
 import subprocess
 from pathlib import Path
 
+import h2.connection
+import h2.events
 import pytest
 
 from conftest import StartLive
@@ -370,16 +372,84 @@ def can_connect(server: Live, files: Files) -> bool:
         return False
 
 
-def test_proxy_protocol_comes_before_the_handshake(live: StartLive, files: Files) -> None:
+PROXY_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + bytes([192, 0, 2, 7, 192, 0, 2, 1, 19, 136, 1, 187])
+
+
+@pytest.mark.parametrize("header", [b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\n", PROXY_2], ids=["1", "2"])
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_proxy_protocol_comes_before_the_handshake(
+    live: StartLive, files: Files, header: bytes, protocol: str
+) -> None:
     server = start(live, files, "--proxy-protocol", "--trusted-proxies", "127.0.0.1")
     host, _, port = server.addresses[0].removeprefix("https://").rpartition(":")
-    plain = socket.create_connection((host, int(port)), DEADLINE)
-    plain.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\n")
-    with context_for(files).wrap_socket(plain, server_hostname="localhost") as client:
-        told = json.loads(
-            ask(client, "GET /environ HTTP/1.1\r\nHost: localhost\r\n\r\n").partition(b"\r\n\r\n")[2]
-        )
-    assert (told["REMOTE_ADDR"], told["wsgi.url_scheme"]) == ("192.0.2.7", "https")
+    for pieces in ([header], [header[:9], header[9:]], [bytes([byte]) for byte in header]):
+        plain = socket.create_connection((host, int(port)), DEADLINE)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            plain.sendall(piece)
+        context = context_for(files)
+        context.set_alpn_protocols([protocol])
+        with context.wrap_socket(plain, server_hostname="localhost") as client:
+            assert client.selected_alpn_protocol() == protocol
+            if protocol == "h2":
+                told = asked_over_http2(client)
+            else:
+                head = "GET /environ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                told = json.loads(ask(client, head).partition(b"\r\n\r\n")[2])
+        assert (told["REMOTE_ADDR"], told["wsgi.url_scheme"]) == ("192.0.2.7", "https")
+    # Who says nothing of where he comes from is not let in.
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        connect(server.addresses[0], context_for(files))
+
+
+def asked_over_http2(client: ssl.SSLSocket) -> dict[str, str]:
+    session = h2.connection.H2Connection()
+    session.initiate_connection()
+    fields = ((":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/environ"))
+    session.send_headers(1, fields, end_stream=True)
+    client.sendall(session.data_to_send())
+    body = b""
+    while True:
+        for event in session.receive_data(client.recv(65536)):
+            if isinstance(event, h2.events.DataReceived):
+                body += event.data
+            if isinstance(event, h2.events.StreamEnded):
+                found: dict[str, str] = json.loads(body)
+                return found
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_one_version_only(live: StartLive, files: Files, version: str) -> None:
+    server = start(live, files, "--tls-versions", version)
+    names = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+    for other, number in names.items():
+        context = context_for(files)
+        context.minimum_version = context.maximum_version = number
+        if other == version:
+            with connect(server.addresses[0], context) as client:
+                assert ask(client).endswith(b"hello")
+        else:
+            with pytest.raises(ssl.SSLError, match=r"(?i)version"):
+                connect(server.addresses[0], context)
+
+
+def test_gunicorns_hook(live: StartLive, files: Files, tmp_path: Path) -> None:
+    config = tmp_path / "gunicorn.conf.py"
+    config.write_text(
+        "import ssl\n"
+        "def ssl_context(conf, default_ssl_context_factory):\n"
+        "    context = default_ssl_context_factory()\n"
+        "    context.minimum_version = ssl.TLSVersion.TLSv1_3\n"
+        "    return context\n"
+        f"certfile, keyfile = {str(files.certificate)!r}, {str(files.key)!r}\n"
+    )
+    server = live(APP, "-c", str(config))
+    with connect(server.addresses[0], context_for(files)) as client:
+        assert (client.version(), ask(client)[-5:]) == ("TLSv1.3", b"hello")
+    context = context_for(files)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError):
+        connect(server.addresses[0], context)
 
 
 def test_adhoc(live: StartLive) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import shutil
 import subprocess
@@ -83,7 +82,7 @@ def test_ones_that_do_not_count(live: StartLive, tmp_path: Path, reqs: str) -> N
         "of another authority": stranger.sign("other"),
         "of one that has the right name": Authority(_folder(tmp_path), "root").sign("forged"),
         "expired": scene.root.sign("late", lifetime=-DAY),
-        "not valid yet": scene.root.sign("early", lifetime=datetime.timedelta(days=60)),
+        "not valid yet": scene.root.sign("early", is_early=True),
         "for servers": scene.root.sign("server-only", is_client=False),
     }
     for what, shown in refused.items():

@@ -52,6 +52,12 @@ def test_what_cannot_be_measured_is_an_error(tmp_path: Path) -> None:
     broken.write_text("import nothing_of_that_name\n")
     status, text = code(str(broken))
     assert (status, "nothing_of_that_name" in text) == (3, True), text
+    # The traceback is the application's own, and the error one sentence.
+    assert "subject.py" not in text, text
+    assert "no such setting" not in text, text
+    status, text = code(str(tmp_path / "nowhere.py"))
+    assert status == 3, text
+    assert "Traceback" not in text, text
     status, text = code(APPLICATION, "--request", "POST /keeps")
     assert (status, "--unsafe-methods" in text) == (2, True), text
     status, text = code(APPLICATION, "--har", str(tmp_path / "none"))

@@ -39,13 +39,14 @@ class Authority:
         *hosts: str,
         lifetime: datetime.timedelta = 10 * DAY,
         is_client: bool = True,
+        is_early: bool = False,
         stem: str = "",
     ) -> Files:
         """A certificate for ``name``, behind it those between it and the root; a lifetime that is over ends
-        a day ago. ``stem`` is how its files begin."""
+        a day ago, and one that ``is_early`` begins tomorrow. ``stem`` is how its files begin."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if is_client else ExtendedKeyUsageOID.SERVER_AUTH
-        builder = _begun(name, self.name, key, lifetime)
+        builder = _begun(name, self.name, key, lifetime, is_early=is_early)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
         if hosts:
             names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
@@ -86,7 +87,12 @@ class Authority:
 
 
 def _begun(
-    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, lifetime: datetime.timedelta
+    name: str,
+    issuer: str,
+    key: ec.EllipticCurvePrivateKey,
+    lifetime: datetime.timedelta,
+    *,
+    is_early: bool = False,
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     ends = now + lifetime if lifetime > datetime.timedelta(0) else now - DAY
@@ -96,7 +102,7 @@ def _begun(
         .issuer_name(_named(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(ends - 20 * DAY)
+        .not_valid_before(now + DAY if is_early else now - 20 * DAY)
         .not_valid_after(ends)
     )
 

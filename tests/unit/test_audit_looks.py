@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import flask
 import pytest
 
 from pelton.audit import calling, interleaving, places
@@ -26,6 +27,7 @@ from pelton.audit.interleaving import changing_alone, look_for_interleaving
 from pelton.audit.places import Places
 from pelton.audit.source import look_at_source
 from pelton.audit.state import look_for_state
+from pelton.audit.views import of_rule
 from pelton.requests.request import Request
 
 ROOT = Path(__file__).parents[2]
@@ -277,6 +279,19 @@ def test_what_does_not_end_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one.name for one in mine] == ["GET /events", "GET /hangs"]
     assert endless == set(requests[:2])
     assert closed == [1]
+
+
+def test_a_view_without_an_end_is_named_by_its_line() -> None:
+    app = flask.Flask("events")
+
+    def view() -> str:
+        return ""
+
+    app.add_url_rule("/events/<name>", view_func=view)
+    place = of_rule(app, Request("GET", "/events/a?b=c"))
+    assert place.endswith(f"test_audit_looks.py:{view.__code__.co_firstlineno}")
+    assert of_rule(app, Request("GET", "/none")) == ""
+    assert of_rule(responding(str), Request("GET", "/")) == ""
 
 
 @pytest.mark.parametrize("error", [SystemExit, ValueError, GeneratorExit])

@@ -148,7 +148,7 @@ def _profile() -> Profile:
 
 
 def test_a_profile_has_its_forms() -> None:
-    profile = Profile.from_told(_profile().told())
+    profile = Profile.from_json(_profile().as_json())
     assert collapsed(profile).splitlines() == [
         "GET /a,b;computing;view (/app.py:10);<lambda> (/lib.py:3) 250",
         "GET /a,b;lock;view (/app.py:10);<lambda> (/lib.py:3) 750",
@@ -175,7 +175,7 @@ def test_what_the_sampler_keeps_is_bounded() -> None:
     for number in range(3000):
         request = (number, None, number, "GET", f"/{number}", "c", 1.0 + number)
         sampler.look([request], 1000.0 + number)
-    told = sampler.told()
+    told = sampler.as_json()
     assert len(told["routes"]) <= 500
     assert len(told["stacks"]) <= 500
     assert [one["path"] for one in told["slowest"][:2]] == ["/2998", "/2997"], "the last one still runs"
@@ -207,7 +207,7 @@ def test_a_week_of_ten_thousand_routes_takes_no_more_than_a_day() -> None:
         first, *_, last = [day(number) for number in range(7)]
     finally:
         tracemalloc.stop()
-    told = sampler.told()
+    told = sampler.as_json()
     assert (told["looks"], len(told["routes"]) <= 500) == (7 * 1440, True)
     # All of its bounds are met within two days; what it keeps is then replaced.
     assert last < 8 * 2**20, f"{first} bytes after a day, {last} after a week"
@@ -228,7 +228,7 @@ def test_what_is_shown_is_of_the_last_hour() -> None:
             (1, None, number, "GET", f"/{minute // 60}/{number}", "c", 0.1) for number in range(400)
         ]
         sampler.look(requests, 10_000.0 + 60.0 * minute)
-    told = sampler.told()
+    told = sampler.as_json()
     assert {one["route"].split("/")[1] for one in told["routes"]} == {"2"}
     assert {path[0].split("/")[1] for _, path in told["stacks"]} == {"2"}
 
@@ -386,7 +386,7 @@ def test_a_bucket_has_the_latest_exemplar() -> None:
     kept = Exemplars()
     for number in range(10_000):
         kept.add(number / 100, f"{number:032x}", float(number))
-    told = kept.told()
+    told = kept.as_json()
     assert len(told) < 40, "one for each power of two"
     other = [[0.005, "o" * 32, 20_000.0], [0.2, "p" * 32, 1.0]]
     found = by_bucket([{"exemplars": told}, {"exemplars": other}, {"error": "gone"}], [0.01, 1.0])

@@ -413,7 +413,7 @@ def test_the_report_is_one_file_with_plots_and_without_a_network() -> None:
     assert "<log>" not in text
     assert "nan" not in re.sub(r"<[^>]*>", "", text)
     assert "queue-length" in "\n".join(text_of(found))
-    assert json.loads(json.dumps(found.told()))["bounds"] == found.bounds
+    assert json.loads(json.dumps(found.as_json()))["bounds"] == found.bounds
 
 
 def test_requests_of_one_route_are_one_row() -> None:

@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pelton_link::coarse_ms;
+
 /// What tells one state of a file from another: device, number, size, times of the last change of content and of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -25,27 +27,29 @@ pub struct Fingerprint {
 pub struct SentFile {
     file: OwnedFd,
     expected: Option<Fingerprint>,
-    /// Up to here it was all in memory when last looked at.
+    /// Up to here it was all in memory when last looked at …
     warm_to: AtomicU64,
+    /// … which began at this time, in milliseconds.
+    warm_since_ms: AtomicU64,
 }
 
 /// The kernel reads so much ahead, so what lies between two pages that are there is there, too.
 const READ_AHEAD: u64 = 128 * 1024;
-/// What has been in memory up to here is believed to be so still until [`SentFile::forget_warm`]: it is about the beginning of files that
-/// are asked for again and again. Of larger ones each part is looked at before it is sent.
-const BELIEVED: u64 = 1 << 20;
+/// What was in memory is believed to be so still for this time: files that are asked for again and again are not looked at for each of their
+/// readers. Longer, and a slow reader would have the event loop wait for what has left the memory meanwhile.
+const BELIEVED_MS: u64 = 1000;
 /// What is read from a disk at once, before the client gets a part of it.
 pub const WARM_STEP: u64 = 1 << 20;
 
 impl SentFile {
     /// A file that the application has opened, and answers for.
     pub fn of_application(file: OwnedFd) -> Self {
-        SentFile { file, expected: None, warm_to: AtomicU64::new(0) }
+        SentFile { file, expected: None, warm_to: AtomicU64::new(0), warm_since_ms: AtomicU64::new(0) }
     }
 
     /// A file that must be as `expected` as long as it is sent.
     pub fn unchanged(file: OwnedFd, expected: Fingerprint) -> Self {
-        SentFile { file, expected: Some(expected), warm_to: AtomicU64::new(0) }
+        SentFile { expected: Some(expected), ..SentFile::of_application(file) }
     }
 
     /// Whether it is what it has to be.
@@ -58,6 +62,14 @@ impl SentFile {
 
     /// How many bytes from `offset` on, up to `len`, are in memory; all of them where the system cannot tell.
     pub fn warm_bytes(&self, offset: u64, len: u64) -> u64 {
+        self.warm_bytes_at(offset, len, coarse_ms())
+    }
+
+    fn warm_bytes_at(&self, offset: u64, len: u64, now_ms: u64) -> u64 {
+        if now_ms.saturating_sub(self.warm_since_ms.load(Ordering::Relaxed)) >= BELIEVED_MS {
+            self.warm_to.store(0, Ordering::Relaxed);
+            self.warm_since_ms.store(now_ms, Ordering::Relaxed);
+        }
         let known = self.warm_to.load(Ordering::Relaxed);
         if offset.saturating_add(len) <= known {
             return len;
@@ -71,7 +83,7 @@ impl SentFile {
             warm += READ_AHEAD - (offset + warm) % READ_AHEAD;
         }
         if offset <= known {
-            self.warm_to.fetch_max(offset.saturating_add(len).min(BELIEVED), Ordering::Relaxed);
+            self.warm_to.fetch_max(offset.saturating_add(len), Ordering::Relaxed);
         }
         len
     }
@@ -212,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_warm_is_believed_for_a_while_and_only_of_the_beginning() {
+    fn what_was_warm_is_believed_for_a_while() {
         let file = file_of(&[7; 3_000_000]);
         file.sync_all().unwrap();
         let chill = || {
@@ -221,16 +233,22 @@ mod tests {
         };
         let sent = SentFile::of_application(file.try_clone().unwrap().into());
         sent.warm(0, 3_000_000);
-        assert_eq!(sent.warm_bytes(0, 100_000), 100_000);
-        assert_eq!(sent.warm_bytes(100_000, 2_900_000), 2_900_000);
+        // Looked at from somewhere else than its known beginning, nothing is known of the rest.
+        assert_eq!(sent.warm_bytes_at(2_900_000, 100_000, 5000), 100_000);
+        assert_eq!(sent.warm_bytes_at(0, 100_000, 5000), 100_000);
+        assert_eq!(sent.warm_bytes_at(100_000, 2_400_000, 5500), 2_400_000);
         chill();
-        assert_eq!(sent.warm_bytes(0, BELIEVED), BELIEVED);
-        if sent.warm_bytes(BELIEVED, 1) == 1 {
+        assert_eq!(sent.warm_bytes_at(0, 2_500_000, 5999), 2_500_000);
+        if sent.warm_bytes_at(2_500_000, 1, 5999) == 1 {
             // A file system in memory has nothing that is cold.
             return;
         }
+        assert_eq!(sent.warm_bytes_at(0, 100_000, 6000), 0);
+        sent.warm(0, 3_000_000);
+        assert_eq!(sent.warm_bytes_at(0, 3_000_000, 6500), 3_000_000);
+        chill();
         sent.forget_warm();
-        assert_eq!(sent.warm_bytes(0, 100_000), 0);
+        assert_eq!(sent.warm_bytes_at(0, 100_000, 6501), 0);
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Session {
         {
             self.has_begun = true;
             if first.is_ascii_alphabetic() {
+                (self.is_closed, self.peer_closed) = (true, true);
                 return Err(Failure::PlainHttp);
             }
         }
@@ -160,8 +161,9 @@ impl Session {
                 // Early data are never agreed to.
                 Ok(_) => return Err(Failure::Tls("unexpected early data".into())),
                 Err(error) => {
-                    self.is_closed = true;
-                    self.take_alert(bytes.get_mut(at..).unwrap_or_default(), out);
+                    // Nothing is said and nothing understood any more.
+                    (self.is_closed, self.peer_closed) = (true, true);
+                    self.take_alert(bytes.get_mut(at + used..).unwrap_or_default(), out);
                     return Err(Failure::Tls(error.to_string()));
                 }
             }
@@ -169,10 +171,12 @@ impl Session {
         }
     }
 
-    /// After a failure: the alert that tells the peer of it. `bytes`: those that were being processed.
+    /// After a failure: the alert that tells the peer of it, and what there was to say before. `bytes`: those behind what was being processed; they are
+    /// not looked at, or there would be another failure and another alert.
     fn take_alert(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
-            self.connection.process_tls_records(bytes).state
+        while self.connection.wants_write()
+            && let Ok(ConnectionState::EncodeTlsData(mut data)) =
+                self.connection.process_tls_records(bytes).state
         {
             encode(&mut data, out);
         }

@@ -80,3 +80,11 @@ fn beginnings_that_are_damaged() {
         }
     }
 }
+
+/// What fuzzing has found: a session that had failed was shown the same bytes again, and failed once more (a panic of rustls' where assertions are
+/// compiled in).
+#[test]
+fn findings_of_earlier() {
+    records::beginning(include_bytes!("findings/two_alerts.bin"));
+    records::altered(include_bytes!("findings/altered.bin"));
+}

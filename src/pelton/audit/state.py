@@ -18,6 +18,7 @@ from pelton.audit.finding import Finding, Kind
 from pelton.audit.fingerprint import PLAIN, fingerprint, has_grown, locks_within
 from pelton.audit.modules import is_held, is_own, place_of, shown
 from pelton.audit.places import Getter, Places
+from pelton.audit.views import of_rule
 from pelton.requests.request import Request
 
 # How often each request is sent: the first makes what is made once.
@@ -52,7 +53,8 @@ def look_for_state(
         if request in endless:
             before = places.picture()
             reason = f"Alone it has not ended after {MOST_SECONDS:.0f} seconds; it is left out."
-            yield Finding(Kind.FAILS_ALONE, str(request), "", str(request), reason)
+            place = of_rule(application, request)
+            yield Finding(Kind.FAILS_ALONE, str(request), place, str(request), reason)
     for name, found in _with_one_name(places, changes).items():
         if finding := _finding(application, places, name, found):
             yield finding

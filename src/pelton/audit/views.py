@@ -17,7 +17,7 @@ from pelton.requests.request import Request
 
 def where_of(application: Application, request: Request) -> str:
     """The place that responds, as file:line; empty where it cannot be found out."""
-    return _of_rule(application, request) or _traced(application, request).first
+    return of_rule(application, request) or _traced(application, request).first
 
 
 def where_raised(application: Application, request: Request) -> str:
@@ -25,7 +25,8 @@ def where_raised(application: Application, request: Request) -> str:
     return _traced(application, request).raised or where_of(application, request)
 
 
-def _of_rule(application: Any, request: Request) -> str:
+def of_rule(application: Any, request: Request) -> str:
+    """The view that Flask's rules name, without sending anything; empty where there is none."""
     try:
         rules = application.url_map.bind("localhost")
         endpoint, _ = rules.match(request.path.partition("?")[0], request.method)

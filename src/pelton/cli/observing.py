@@ -62,8 +62,8 @@ def _dump(admin: str | None, pid: int | None, as_json: bool, everything: bool) -
     from pelton.observe.client import ask_json, find_server
     from pelton.observe.dump_text import dump_text
 
-    told = ask_json(find_server(admin, pid), "/dump", expects="workers")
-    click.echo(json.dumps(told) if as_json else dump_text(told, everything=everything))
+    found = ask_json(find_server(admin, pid), "/dump", expects="workers")
+    click.echo(json.dumps(found) if as_json else dump_text(found, everything=everything))
 
 
 @reported
@@ -77,7 +77,7 @@ def _profile(
 ) -> None:
     """Look for some seconds at what the requests of a running server do, and write a profile.
 
-    Computing is told from waiting for the interpreter, a lock, the network or a disk.
+    Computing is distinguished from waiting for the interpreter, a lock, the network or a disk.
     """
     from pelton.observe.client import NO_ADMIN, ask, find_server
 

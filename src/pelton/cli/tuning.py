@@ -48,7 +48,7 @@ def _tune(target: str, as_json: bool, report: Path | None, **given: Any) -> None
     except PeltonError as error:
         exit_with(error, FAILED)
     if as_json:
-        click.echo(json.dumps(result.told()))
+        click.echo(json.dumps(result.as_json()))
         return
     from pelton.tune.text import text_of
 
@@ -110,7 +110,7 @@ def _settings(threads: tuple[int, ...], workers: tuple[int, ...], kinds: tuple[s
     chosen = workers or tuple(sorted({1, of_machine}))
     found = [Setting(one, count, kind) for kind, count, one in product(kinds, chosen, threads)]
     # A kind that runs one request at a time does so whatever the threads are.
-    found = list({(str(one.told())): one for one in found}.values())
+    found = list({(str(one.as_json())): one for one in found}.values())
     if len(found) > _MOST_SETTINGS:
         raise ConfigError(f"{len(found)} settings are too many; {_MOST_SETTINGS} are the most.")
     return found

@@ -36,16 +36,16 @@ def kernel_view(pid: int) -> str:
 def _thread(directory: Path) -> list[str]:
     status = dict(line.split(":\t", 1) for line in _read(directory / "status").splitlines() if ":\t" in line)
     letter = status.get("State", "?")[:1]
-    told = [
+    lines = [
         f'thread "{_shown(status.get("Name", "?"))}" (tid {directory.name}): {_STATES.get(letter, letter)}'
     ]
     # "0" for a thread that runs.
     if (place := _read(directory / "wchan")) not in ("", "0"):
-        told.append(f"in {place}")
+        lines.append(f"in {place}")
     # The number of the call, its arguments, stack pointer and program counter; or a word.
     if call := _read(directory / "syscall"):
-        told.append(f"system call {call}")
-    return [f"  {', '.join(told)}", *(f"    {one}" for one in _read(directory / "stack").splitlines())]
+        lines.append(f"system call {call}")
+    return [f"  {', '.join(lines)}", *(f"    {one}" for one in _read(directory / "stack").splitlines())]
 
 
 def _read(path: Path) -> str:

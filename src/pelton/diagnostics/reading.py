@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 LOCK: Final[type] = type(threading.Lock())
 RLOCK: Final[type] = type(threading.RLock())
 
-# Stands for "cannot be told", because None is a value like others.
+# Stands for "cannot be known", because None is a value like others.
 MISSING: Final = object()
 
 

@@ -121,7 +121,7 @@ def current_use(frame: FrameType) -> With | Call | None:
     if not calls:
         return None
     innermost = max(calls, key=lambda one: (one.span.first, (-one.span.last[0], -one.span.last[1])))
-    # `lock_for(key).acquire()` stands in `lock_for(key)` perhaps. By lines only, that cannot be told.
+    # `lock_for(key).acquire()` stands in `lock_for(key)` perhaps. By lines only, that cannot be known.
     if here.first[1] < 0:
         return innermost if len(calls) == 1 else None
     if any(one.covers(here) and innermost.span.covers(one) for one in uses.other_calls):
@@ -241,7 +241,7 @@ def _function_in(tree: ast.Module, code: CodeType) -> _Function | None:
             code.co_name,
         ):
             found.append(node)
-    # Two lambdas in one line cannot be told apart.
+    # Two lambdas in one line cannot be distinguished.
     return found[0] if len(found) == 1 else None
 
 

@@ -42,12 +42,12 @@ _IMPORTS: Final = ("<frozen importlib", importlib.__file__)
 _OURS: Final = (f"{Path(__file__).parent.parent}/", threading.__file__)
 
 
-def continues(code: CodeType, told: Callable[[FrameType], list[str]]) -> None:
-    """Say that what a thread waits for in ``code`` runs elsewhere; ``told`` gives the lines about it.
+def continues(code: CodeType, lines: Callable[[FrameType], list[str]]) -> None:
+    """Say that what a thread waits for in ``code`` runs elsewhere; ``lines`` gives the lines about it.
 
     It is called with the thread's frame of that code, while the thread may go on.
     """
-    _CONTINUATIONS[code] = told
+    _CONTINUATIONS[code] = lines
 
 
 def stack_of(ident: int) -> str:
@@ -116,9 +116,9 @@ def _locks(ident: int, frames: dict[int, FrameType]) -> list[str]:
 
 def _elsewhere(frame: FrameType | None) -> list[str]:
     while frame is not None:
-        told = _CONTINUATIONS.get(frame.f_code)
-        if told is not None:
-            return told(frame)
+        lines = _CONTINUATIONS.get(frame.f_code)
+        if lines is not None:
+            return lines(frame)
         frame = frame.f_back
     return []
 
@@ -134,8 +134,8 @@ def _waits(thread: int, wait: Wait) -> str:
 def _held(wait: Wait, holders: list[Holder]) -> str:
     if not holders:
         return "" if wait.lock is None else " Who holds it could not be found."
-    told = [f"{_name(one.thread)}{_by(one)}" for one in holders]
-    return f" It is held by {' and by '.join(told)}."
+    lines = [f"{_name(one.thread)}{_by(one)}" for one in holders]
+    return f" It is held by {' and by '.join(lines)}."
 
 
 def _by(holder: Holder) -> str:

@@ -29,7 +29,7 @@ class Wait:
     """A thread that does not come on by itself."""
 
     what: object
-    """The object that the code names: a lock, a condition, a queue, …; MISSING when it cannot be told."""
+    """The object that the code names: a lock, a condition, a queue, …; MISSING when it cannot be known."""
     text: str
     """How the code names it: ``self._lock``."""
     how: str
@@ -41,7 +41,7 @@ class Wait:
 
 
 def wait_of(thread: int, frame: FrameType) -> Wait | None:
-    """What the thread with this ident and this innermost frame waits for, as far as it can be told."""
+    """What the thread with this ident and this innermost frame waits for, as far as it can be known."""
     instruction = frame.f_lasti
     use = current_use(frame)
     if use is None:

@@ -118,7 +118,7 @@ class Admin:
         try:
             reply = self._reply(question)
         except Exception:
-            LOGGER.exception("What was asked on the admin listener could not be told: %s", question.path)
+            LOGGER.exception("What was asked on the admin listener could not be found out: %s", question.path)
             reply = Reply.of_text("That failed by a fault of pelton; the log says more.", 500)
         self._send(number, reply)
 
@@ -141,16 +141,16 @@ class Admin:
         openmetrics = metrics.wants_openmetrics(question.accept)
         state = self._known(question)
         if openmetrics and self._traces:
-            told = self._workers.ask(state["workers"], {"do": "exemplars"}, _SOON)
-            state["exemplars"] = [one for _, one in told]
+            replies = self._workers.ask(state["workers"], {"do": "exemplars"}, _SOON)
+            state["exemplars"] = [one for _, one in replies]
         text = metrics.render(metrics.families_of(state), openmetrics=openmetrics)
         return Reply(200, metrics.OPENMETRICS if openmetrics else metrics.PROMETHEUS, text.encode())
 
     def _state(self, question: Question) -> Reply:
         state = self._known(question)
         busy = [one for one in state["workers"] if one["running"]]
-        for worker, told in self._workers.ask(busy, {"do": "where"}, _QUICK):
-            place_requests(worker["requests"], told.get("requests", ()))
+        for worker, replies in self._workers.ask(busy, {"do": "where"}, _QUICK):
+            place_requests(worker["requests"], replies.get("requests", ()))
         return Reply.of_json(state)
 
     def _history(self, question: Question) -> Reply:
@@ -159,15 +159,15 @@ class Admin:
     def _dump(self, question: Question) -> Reply:
         state = self._known(question)
         workers = [
-            {"number": worker["number"], "pid": worker["pid"], **told}
-            for worker, told in self._workers.ask(state["workers"], {"do": "dump"}, _QUICK)
+            {"number": worker["number"], "pid": worker["pid"], **replies}
+            for worker, replies in self._workers.ask(state["workers"], {"do": "dump"}, _QUICK)
         ]
         return Reply.of_json({"version": state["version"], "time": state["time"], "workers": workers})
 
     def _samples(self, question: Question) -> Reply:
         state = self._known(question)
-        told = self._workers.ask(state["workers"], {"do": "samples"}, _QUICK)
-        return Reply.of_json(merged_samples([one for _, one in told]))
+        replies = self._workers.ask(state["workers"], {"do": "samples"}, _QUICK)
+        return Reply.of_json(merged_samples([one for _, one in replies]))
 
     def _profile(self, question: Question) -> Reply:
         seconds = min(max(_number(question.value("seconds", "10"), 10.0), 0.1), MOST_SECONDS)
@@ -175,9 +175,9 @@ class Admin:
         state = self._known(question)
         asked = {"do": "profile", "seconds": seconds, "rate": rate}
         whole = Profile()
-        for _, told in self._workers.ask(state["workers"], asked, seconds + _QUICK):
-            if "stacks" in told:
-                whole.merge(Profile.from_told(told))
+        for _, replies in self._workers.ask(state["workers"], asked, seconds + _QUICK):
+            if "stacks" in replies:
+                whole.merge(Profile.from_json(replies))
         match question.value("format", "json"):
             case "collapsed":
                 return Reply(200, TEXT, collapsed(whole).encode())
@@ -186,7 +186,7 @@ class Admin:
             case "svg":
                 return Reply(200, "image/svg+xml", svg(whole, "pelton").encode())
             case "json":
-                return Reply.of_json(whole.told())
+                return Reply.of_json(whole.as_json())
             case _:
                 return Reply.of_text("A profile is json, collapsed, speedscope or svg.", 400)
 

@@ -68,7 +68,7 @@ class Channel:
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more; the thread is told by a connection, for it waits in the system."""
+        """Listen no more; a connection wakes the thread, for it waits in the system."""
         listener, self._listener = self._listener, None
         if listener is None or self._thread is None:
             return
@@ -103,11 +103,11 @@ class Channel:
             line = _read_line(end, _MOST_QUESTION)
             if line != _STOP[:-1]:
                 try:
-                    told = self._tell(json.loads(line))
+                    reply = self._tell(json.loads(line))
                 except Exception as error:
                     LOGGER.debug("A question could not be answered.", exc_info=True)
-                    told = {"error": f"{type(error).__name__}: {error}"}
-                end.sendall(json.dumps(told).encode() + b"\n")
+                    reply = {"error": f"{type(error).__name__}: {error}"}
+                end.sendall(json.dumps(reply).encode() + b"\n")
         except (OSError, ValueError):
             # Whoever asked has gone, or asked nonsense.
             pass
@@ -142,14 +142,14 @@ def ask(number: int, pid: int, question: Question, seconds: float = _SECONDS) ->
         if not _is_ours(end, pid):
             raise PermissionError("another process has the worker's name")
         end.sendall(json.dumps(question).encode() + b"\n")
-        told = json.loads(_read_line(end, _MOST_REPLY))
+        reply = json.loads(_read_line(end, _MOST_REPLY))
     except ValueError as error:
         raise OSError(f"the worker tells nonsense: {error}") from None
     finally:
         end.close()
-    if not isinstance(told, dict):
+    if not isinstance(reply, dict):
         raise OSError("the worker tells nonsense")
-    return told
+    return reply
 
 
 def _read_line(end: Any, most: int) -> bytes:

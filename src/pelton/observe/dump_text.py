@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def dump_text(told: dict[str, Any], *, everything: bool = False) -> str:
+def dump_text(dump: dict[str, Any], *, everything: bool = False) -> str:
     """All of it. Without ``everything``, threads that are in nobody's code but pelton's are counted only."""
-    return "\n".join(_lines(told, everything))
+    return "\n".join(_lines(dump, everything))
 
 
-def _lines(told: dict[str, Any], everything: bool) -> Iterator[str]:
-    for worker in told["workers"]:
+def _lines(dump: dict[str, Any], everything: bool) -> Iterator[str]:
+    for worker in dump["workers"]:
         yield f"worker {worker['number']} (pid {worker['pid']})"
         if "error" in worker:
             yield f"  cannot be asked: {worker['error']}"
@@ -31,9 +31,9 @@ def _lines(told: dict[str, Any], everything: bool) -> Iterator[str]:
         yield ""
 
 
-def request_text(told: dict[str, Any], worker: int, slot: int, path: str) -> str:
+def request_text(dump: dict[str, Any], worker: int, slot: int, path: str) -> str:
     """The stack of one request, in a dump of all."""
-    for one in told["workers"]:
+    for one in dump["workers"]:
         if one["number"] != worker:
             continue
         for thread in one.get("threads", ()):

@@ -28,7 +28,7 @@ class Exemplars:
         """One more request that is sampled."""
         self._last[min(int(seconds * 1e6).bit_length(), _MOST)] = (seconds, trace_id, now)
 
-    def told(self) -> list[list[Any]]:
+    def as_json(self) -> list[list[Any]]:
         """As JSON."""
         return [list(one) for one in list(self._last.values())]
 
@@ -37,10 +37,10 @@ ALL: Final = Exemplars()
 """Those of this process."""
 
 
-def by_bucket(told: Iterable[Mapping[str, Any]], bounds: Sequence[float]) -> dict[int, Exemplar]:
+def by_bucket(workers: Iterable[Mapping[str, Any]], bounds: Sequence[float]) -> dict[int, Exemplar]:
     """The latest for each bucket, of what workers tell; ``bounds`` in seconds, the last bucket has none."""
     found: dict[int, Exemplar] = {}
-    for worker in told:
+    for worker in workers:
         for seconds, trace_id, now in worker.get("exemplars", ()):
             at = next((at for at, bound in enumerate(bounds) if seconds <= bound), len(bounds))
             if at not in found or found[at][2] < now:

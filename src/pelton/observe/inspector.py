@@ -1,6 +1,6 @@
 """What a worker tells of itself when it is asked: its requests, where its threads are, a profile.
 
-Owns the questions and the shapes of what is told. Asked from within the same process, or over the worker's
+Owns the questions and the shapes of the answers. Asked from within the same process, or over the worker's
 channel (`pelton.observe.channel`). Any thread but the application's.
 """
 
@@ -77,9 +77,9 @@ class Inspector:
             case "profile":
                 return self.profile(float(question.get("seconds", 10)), int(question.get("rate", 50)))
             case "samples":
-                return {} if self._sampler is None else self._sampler.told()
+                return {} if self._sampler is None else self._sampler.as_json()
             case "exemplars":
-                return {"exemplars": EXEMPLARS.told()}
+                return {"exemplars": EXEMPLARS.as_json()}
             case other:
                 raise ValueError(f"unknown question {other!r}")
 
@@ -127,14 +127,14 @@ class Inspector:
         for thread in threads:
             if (one := by_thread.get(thread["ident"])) is not None:
                 thread["request"] = _request(one)
-        told: dict[str, Any] = {"name": self.name, "pid": os.getpid(), "threads": threads}
+        entry: dict[str, Any] = {"name": self.name, "pid": os.getpid(), "threads": threads}
         if self._greenlets is not None:
-            told["greenlets"] = [
+            entry["greenlets"] = [
                 {"request": _request(one), "stack_text": self._greenlets.stack(one[1]) or ""}
                 for one in requests
                 if one[1] is not None
             ]
-        return told
+        return entry
 
     def profile(self, seconds: float, rate: int) -> dict[str, Any]:
         """Look on for so long; blocks the calling thread."""
@@ -144,7 +144,7 @@ class Inspector:
             self.requests,
             self._greenlets,
         )
-        return found.told()
+        return found.as_json()
 
 
 def _placed(request: RunningRequest, name: str, stack: Stack, wait: dict[str, Any] | None) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class _View:
             "s": self._sort_otherwise,
             "l": self._look,
             "n": self._next,
-            "r": lambda: self._signal(signal.SIGHUP, "It is told to reload."),
+            "r": lambda: self._signal(signal.SIGHUP, "It reloads."),
             "+": lambda: self._signal(signal.SIGTTIN, "One worker more is asked for."),
             "-": lambda: self._signal(signal.SIGTTOU, "One worker less is asked for."),
         }
@@ -105,7 +105,7 @@ class _View:
             try:
                 os.kill(pid, number)
             except OSError as error:
-                self.note = f"It cannot be told: {error.strerror}."
+                self.note = f"It cannot be signalled: {error.strerror}."
             else:
                 self.note = note
 

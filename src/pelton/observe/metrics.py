@@ -216,12 +216,12 @@ def histogram(
 ) -> Family:
     """One whose buckets are counted apart in ``counts`` and whose sum is ``sum_us``."""
     family = Family(name, "histogram", text)
-    for labels, told in series:
+    for labels, times in series:
         total = 0
-        for bound, count in zip([*bounds, None], told["counts"], strict=True):
+        for bound, count in zip([*bounds, None], times["counts"], strict=True):
             total += count
             family.add(total, {**labels, "le": "+Inf" if bound is None else _number(bound)}, "_bucket")
-        family.add(told["sum_us"] / 1e6, labels, "_sum")
+        family.add(times["sum_us"] / 1e6, labels, "_sum")
         family.add(total, labels, "_count")
     return family
 

@@ -63,7 +63,7 @@ class Profile:
         for path, seconds in other.stacks.items():
             self._put(path, seconds)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON: ``stacks`` is a list of [seconds, [request, class, frames …]]."""
         return {
             "seconds": round(self.seconds, 3),
@@ -72,10 +72,10 @@ class Profile:
         }
 
     @classmethod
-    def from_told(cls, told: dict[str, Any]) -> Profile:
+    def from_json(cls, value: dict[str, Any]) -> Profile:
         """The same again."""
-        profile = cls(told["seconds"], told["looks"])
-        for seconds, path in told["stacks"]:
+        profile = cls(value["seconds"], value["looks"])
+        for seconds, path in value["stacks"]:
             profile._put(tuple(path), seconds)
         return profile
 

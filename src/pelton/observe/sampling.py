@@ -52,7 +52,7 @@ class Slow:
     looks: int = 0
     stacks: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         _, _, _, method, path, client, _ = self.request
         return {
@@ -121,7 +121,7 @@ class Sampler:
             self._ended.set()
             leave_behind(self._thread)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """What has been seen, as JSON."""
         # Another thread goes on meanwhile: copies are made of what it changes.
         times: dict[str, Counter[str]] = {}
@@ -139,7 +139,7 @@ class Sampler:
                 {"route": kind, **{name: round(classes.get(name, 0.0), 3) for name in CLASSES}}
                 for kind, classes in longest
             ],
-            "slowest": [one.told() for one in slow],
+            "slowest": [one.as_json() for one in slow],
             "stacks": [[round(seconds, 4), list(path)] for path, seconds in stacks.most_common(500)],
         }
 

@@ -91,22 +91,22 @@ def threads_now() -> list[dict[str, Any]]:
     found = []
     waits: dict[int, int] = {}
     for ident, frame in islice(frames.items(), MOST_THREADS):
-        told: dict[str, Any] = {"ident": ident, "name": thread_name(ident), "stack": shown(frames_of(frame))}
+        entry: dict[str, Any] = {"ident": ident, "name": thread_name(ident), "stack": shown(frames_of(frame))}
         # Waiting, or looking, in pelton's own code, for whatever reason it was called.
         innermost = frame.f_code.co_filename
         is_green = any(part in innermost for part in _GREEN)
-        told["idle"] = (
-            not told["stack"] or innermost.startswith(_PELTON) or (is_green and _is_only_green(frame))
+        entry["idle"] = (
+            not entry["stack"] or innermost.startswith(_PELTON) or (is_green and _is_only_green(frame))
         )
         native = native_id(ident)
         if native is not None:
-            told["native_id"] = native
+            entry["native_id"] = native
         wait = None if is_green else wait_at(ident, frame, frames)
         if wait is not None:
-            told["waits"] = wait
+            entry["waits"] = wait
             if wait["lock"] and len(wait["held_by"]) == 1:
                 waits[ident] = wait["held_by"][0]["ident"]
-        found.append(told)
+        found.append(entry)
     for one in found:
         if one["ident"] in waits and is_in_circle(one["ident"], waits):
             one["deadlock"] = True
@@ -133,7 +133,7 @@ def is_in_circle(start: int, waits: Mapping[int, int]) -> bool:
 
 
 def wait_at(ident: int, frame: FrameType, frames: dict[int, FrameType]) -> dict[str, Any] | None:
-    """What a thread waits for, and who has it; None where that cannot be told."""
+    """What a thread waits for, and who has it; None where that cannot be known."""
     try:
         wait = wait_of(ident, frame)
         if wait is None:
@@ -156,7 +156,7 @@ def wait_at(ident: int, frame: FrameType, frames: dict[int, FrameType]) -> dict[
             ],
         }
     except Exception:
-        # The threads go on while they are looked at: what cannot be told is left out.
+        # The threads go on while they are looked at: what cannot be known is left out.
         return None
 
 

@@ -49,9 +49,9 @@ def process_of(pid: int) -> Process:
     )
 
 
-def state_of(told: str) -> dict[str, Any]:
+def state_of(known: str) -> dict[str, Any]:
     """From what the front tells, with its processes."""
-    state: dict[str, Any] = {"version": VERSION, "time": round(time.time(), 3), **json.loads(told)}
+    state: dict[str, Any] = {"version": VERSION, "time": round(time.time(), 3), **json.loads(known)}
     front = os.getpid()
     state["front"] = {"pid": front, **_shown(process_of(front))}
     for worker in state["workers"]:
@@ -95,13 +95,13 @@ def place_requests(requests: list[dict[str, Any]], places: Iterable[dict[str, An
             )
 
 
-def merged_samples(told: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def merged_samples(samples: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """What the samplers of all workers have seen, as one."""
     routes: dict[str, dict[str, Any]] = {}
     slowest: list[dict[str, Any]] = []
     stacks: Counter[tuple[str, ...]] = Counter()
     looks, cost = 0, 0.0
-    for one in told:
+    for one in samples:
         looks += one.get("looks", 0)
         cost += one.get("cost_seconds", 0.0)
         slowest += one.get("slowest", ())

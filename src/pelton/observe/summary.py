@@ -21,7 +21,7 @@ def quantile(bounds_us: Sequence[int], counts: Sequence[int], part: float) -> fl
     for at, count in enumerate(counts):
         if count and below + count >= wanted:
             low = bounds_us[at - 1] if at > 0 else 0
-            # What is longer than the last bound is told as that.
+            # What is longer than the last bound counts as that.
             high = bounds_us[at] if at < len(bounds_us) else low
             return (low + (high - low) * (wanted - below) / count) / 1e6
         below += count

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 from pelton.observe import channel
 from pelton.process.native_threads import NativeThread
 
-Told = dict[str, Any]
+Reply = dict[str, Any]
 
 
 class Tells(Protocol):
     """What can be asked within this process."""
 
-    def tell(self, question: dict[str, Any]) -> Told:
+    def tell(self, question: dict[str, Any]) -> Reply:
         """What it knows."""
 
 
@@ -31,24 +31,24 @@ class Workers:
 
     def ask(
         self, workers: Iterable[Mapping[str, Any]], question: dict[str, Any], seconds: float
-    ) -> list[tuple[Mapping[str, Any], Told]]:
+    ) -> list[tuple[Mapping[str, Any], Reply]]:
         """What each worker of a state tells; one that does not, in time, has ``error`` in its place."""
         asked = list(workers)
-        told: list[Told] = [{"error": f"did not tell within {seconds:.0f} s"} for _ in asked]
+        replies: list[Reply] = [{"error": f"did not tell within {seconds:.0f} s"} for _ in asked]
         threads = []
         for place, worker in enumerate(asked):
             thread = NativeThread(
-                partial(self._ask, told, place, worker, question, seconds), name="pelton-ask"
+                partial(self._ask, replies, place, worker, question, seconds), name="pelton-ask"
             )
             thread.start()
             threads.append(thread)
         for thread in threads:
             thread.join(seconds + 1.0)
-        return list(zip(asked, told, strict=True))
+        return list(zip(asked, replies, strict=True))
 
     def _ask(
         self,
-        told: list[Told],
+        replies: list[Reply],
         place: int,
         worker: Mapping[str, Any],
         question: dict[str, Any],
@@ -56,8 +56,8 @@ class Workers:
     ) -> None:
         try:
             if self._local is not None:
-                told[place] = self._local.tell(question)
+                replies[place] = self._local.tell(question)
             else:
-                told[place] = channel.ask(worker["number"], worker["pid"], question, seconds)
+                replies[place] = channel.ask(worker["number"], worker["pid"], question, seconds)
         except Exception as error:
-            told[place] = {"error": f"{type(error).__name__}: {error}"}
+            replies[place] = {"error": f"{type(error).__name__}: {error}"}

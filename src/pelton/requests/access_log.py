@@ -26,12 +26,12 @@ def read_line(line: str) -> Request | None:
 
 def _read_json(line: str) -> Request | None:
     try:
-        told: Any = json.loads(line)
+        record: Any = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(told, dict):
+    if not isinstance(record, dict):
         return None
-    method, path, query = (told.get(name) for name in ("http.request.method", "url.path", "url.query"))
+    method, path, query = (record.get(name) for name in ("http.request.method", "url.path", "url.query"))
     if not isinstance(method, str) or not isinstance(path, str) or not path.startswith("/"):
         return None
     return Request(method, sendable(f"{path}?{query}" if query else path))

@@ -26,7 +26,7 @@ class Route:
     kept_bytes: float
     statuses: dict[str, int]
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "route": self.name,
@@ -56,7 +56,7 @@ def look(server: Server, load: Load, seconds: float) -> list[Route]:
     # The first of each imports, compiles and fills caches.
     server.run(connections=1, seconds=30.0, order=each, most_requests=number, warm_seconds=0.0)
     before = server.counted()
-    told = server.run(connections=1, seconds=max(0.1, 0.8 * seconds), order=each, warm_seconds=0.0)
+    measured = server.run(connections=1, seconds=max(0.1, 0.8 * seconds), order=each, warm_seconds=0.0)
     rows = server.counted().since(before).rows
     # Twice without a look: tracing itself fills caches.
     most = _ROUNDS_FOR_MEMORY * number
@@ -64,7 +64,7 @@ def look(server: Server, load: Load, seconds: float) -> list[Route]:
     before = server.counted()
     server.run(connections=1, seconds=10.0, order=each, most_requests=most, memory=True)
     traced = server.counted().since(before).rows
-    statuses = [one["statuses"] for one in told["requests"]]
+    statuses = [one["statuses"] for one in measured["requests"]]
     return routes_of(load, server.routes(), rows, traced, statuses)
 
 

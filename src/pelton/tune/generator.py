@@ -40,12 +40,12 @@ class _Seen:
         if len(self.times) < _MOST_TIMES:
             self.times.append(seconds)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
-        return {"count": self.count, "statuses": self.statuses, **times_told(self.times)}
+        return {"count": self.count, "statuses": self.statuses, **times_as_json(self.times)}
 
 
-def times_told(times: list[float]) -> dict[str, float]:
+def times_as_json(times: list[float]) -> dict[str, float]:
     """Mean and quantiles of measured seconds; zeros without any."""
     ordered = sorted(times)
     if not ordered:
@@ -153,7 +153,7 @@ class Generator:
         return self._order[(self._next - 1) % len(self._order)]
 
     def wants_write(self, of: socket.socket) -> bool:
-        """Whether its selector is told to look for room."""
+        """Whether its selector looks for room."""
         return bool(self.selector.get_key(of).events & selectors.EVENT_WRITE)
 
     def done(self, connection: _Connection, at: int, status: int) -> None:
@@ -194,8 +194,8 @@ class Generator:
             "wall_seconds": wall,
             "total": total,
             "failed": self._failed,
-            **self._all.told(),
-            "requests": [one.told() for one in self._seen],
+            **self._all.as_json(),
+            "requests": [one.as_json() for one in self._seen],
         }
 
     def _is_idle(self) -> bool:

@@ -31,7 +31,7 @@ class Step:
     statuses: dict[str, int]
     memory_bytes: int
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "concurrency": self.concurrency,
@@ -56,9 +56,9 @@ def look(
     server.run(connections=1, seconds=10.0, most_requests=_FIRST, warm_seconds=0.0)
     before = server.cost()
     for level in levels:
-        told = server.run(connections=level, seconds=seconds)
+        measured = server.run(connections=level, seconds=seconds)
         after = server.cost()
-        steps.append(step_of(level, told, before, after))
+        steps.append(step_of(level, measured, before, after))
         tell(steps[-1])
         before = after
         if is_saturated(steps):
@@ -66,21 +66,21 @@ def look(
     return tuple(steps)
 
 
-def step_of(level: int, told: dict[str, Any], before: Cost, after: Cost) -> Step:
+def step_of(level: int, measured: dict[str, Any], before: Cost, after: Cost) -> Step:
     """From the generator's report, and the costs before and after."""
     counted = after.counted.since(before.counted)
     requests = max(1, counted.requests)
     return Step(
         concurrency=level,
-        per_second=told["per_second"],
-        p50=told["p50_seconds"],
-        p99=told["p99_seconds"],
+        per_second=measured["per_second"],
+        p50=measured["p50_seconds"],
+        p99=measured["p99_seconds"],
         interpreter=counted.cpu_ns / 1e9 / requests,
         front=max(0.0, after.front_seconds - before.front_seconds) / requests,
-        generator=told["cpu_seconds"] / max(1, told["total"]),
-        generator_share=told["cpu_seconds"] / told["wall_seconds"],
-        failed=told["failed"],
-        statuses=told["statuses"],
+        generator=measured["cpu_seconds"] / max(1, measured["total"]),
+        generator_share=measured["cpu_seconds"] / measured["wall_seconds"],
+        failed=measured["failed"],
+        statuses=measured["statuses"],
         memory_bytes=after.memory_bytes,
     )
 

@@ -24,7 +24,7 @@ from pelton.exceptions import ApplicationError, PeltonError, StartError
 from pelton.observe.client import ask, ask_json
 from pelton.tune.counts import Counted, read
 from pelton.tune.load import Load
-from pelton.tune.subject import FOLDER_VARIABLE, ROUTES_FILE, ROWS_VARIABLE, TARGET_VARIABLE
+from pelton.tune.subject import FAILURE_FILE, FOLDER_VARIABLE, ROUTES_FILE, ROWS_VARIABLE, TARGET_VARIABLE
 
 _START_SECONDS: Final = 120.0
 _NO_APPLICATION: Final = 3
@@ -46,7 +46,7 @@ class Setting:
         """Requests at once in each worker."""
         return 1 if kind_named(self.kind).concurrency is Concurrency.ONE else self.threads
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         return {"workers": self.workers, "threads": self.permits, "worker_kind": self.kind}
 
@@ -135,6 +135,7 @@ class Server:
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until:
             if (code := self._process.poll()) is not None:
+                self._raise_failure()
                 log = self._log.read_text(errors="replace").rstrip()
                 kind = ApplicationError if code == _NO_APPLICATION else StartError
                 raise kind("The server that was to be measured has ended.", *log.splitlines()[-40:])
@@ -143,6 +144,12 @@ class Server:
                 return
             time.sleep(0.05)
         raise StartError(f"The server with {self._setting} is not ready after {_START_SECONDS:.0f} s.")
+
+    def _raise_failure(self) -> None:
+        """Why there is no application, if that is why it has ended. Raises ApplicationError."""
+        with contextlib.suppress(OSError):
+            failure = json.loads((self._path / FAILURE_FILE).read_text(encoding="utf-8"))
+            raise ApplicationError(failure["what"], *failure["lines"], traceback=failure["traceback"])
 
     def run(self, *, connections: int, seconds: float, memory: bool = False, **more: Any) -> dict[str, Any]:
         """The generator's report."""

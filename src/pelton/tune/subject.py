@@ -19,15 +19,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from pelton.exceptions import ApplicationError
 from pelton.loader import load_application, parse_target
 from pelton.observe.routes import route_of
 from pelton.tune.counts import Row, Writer
 
-TARGET_VARIABLE: Final = "PELTON_TUNE_TARGET"
-FOLDER_VARIABLE: Final = "PELTON_TUNE_FOLDER"
-ROWS_VARIABLE: Final = "PELTON_TUNE_ROWS"
+# Not PELTON_…, for those are settings.
+TARGET_VARIABLE: Final = "_PELTON_TUNE_TARGET"
+FOLDER_VARIABLE: Final = "_PELTON_TUNE_FOLDER"
+ROWS_VARIABLE: Final = "_PELTON_TUNE_ROWS"
 FIELD: Final = "X-Pelton-Tune"
 ROUTES_FILE: Final = "routes.jsonl"
+# Why there is no application.
+FAILURE_FILE: Final = "failure.json"
 _VARIABLE: Final = "HTTP_X_PELTON_TUNE"
 
 
@@ -170,5 +174,12 @@ def _route_of(application: Any, environ: dict[str, Any]) -> dict[str, str]:
 
 def make() -> Subject:
     """What the server loads."""
-    application = load_application(parse_target(os.environ[TARGET_VARIABLE]), Path.cwd())
-    return Subject(application, Path(os.environ[FOLDER_VARIABLE]), int(os.environ[ROWS_VARIABLE]))
+    folder = Path(os.environ[FOLDER_VARIABLE])
+    try:
+        application = load_application(parse_target(os.environ[TARGET_VARIABLE]), Path.cwd())
+    except ApplicationError as error:
+        # Whoever tunes says it as other commands do, and not by the log of this server.
+        failure = {"what": error.what, "lines": error.lines, "traceback": error.traceback}
+        (folder / FAILURE_FILE).write_text(json.dumps(failure), encoding="utf-8")
+        raise
+    return Subject(application, folder, int(os.environ[ROWS_VARIABLE]))

@@ -31,7 +31,7 @@ def text_of(result: Result) -> Iterator[str]:
     for row in result.projections:
         yield (
             f"  {row['processors']:g} processors, {row['workers']} workers x {row['threads']} threads:"
-            f" {row['per_second']:.0f}/s, then the {row['limit']} is what is scarce"
+            f" {row['per_second']:.0f}/s, bound by the {row['limit']}"
         )
     most, part = result.generator
     yield f"The load generator took {part:.0%} of all computing, at most {most:.0%} of one processor."

@@ -54,7 +54,7 @@ class Result:
         most = max(step.generator_share for one in self.series for step in one.steps)
         return most, self.demands.generator / self.demands.computing if self.demands.computing else 0.0
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON; docs/tune.md says what it means."""
         return {
             "version": VERSION,
@@ -65,26 +65,26 @@ class Result:
                 "different": len(self.load.requests),
                 "skipped": self.load.skipped,
             },
-            "routes": [one.told() for one in self.routes],
+            "routes": [one.as_json() for one in self.routes],
             "demands": {f"{name}_seconds": value for name, value in vars(self.demands).items()},
-            "settings": [_series_told(one, one is self.best) for one in self.series],
+            "settings": [_series_as_json(one, one is self.best) for one in self.series],
             "model": {"kind": "closed network, mean value analysis", "held_out_error": self.error},
             "projections": self.projections,
             "bounds": self.bounds,
             "generator": dict(
                 zip(("most_processor_share", "part_of_computing"), self.generator, strict=True)
             ),
-            "findings": [one.told() for one in self.findings],
+            "findings": [one.as_json() for one in self.findings],
         }
 
 
-def _series_told(series: Series, is_best: bool) -> dict[str, Any]:
+def _series_as_json(series: Series, is_best: bool) -> dict[str, Any]:
     law = series.law
     return {
-        **series.setting.told(),
+        **series.setting.as_json(),
         "best": is_best,
         "saturates_at": knee(series.steps).concurrency,
-        "steps": [one.told() for one in series.steps],
+        "steps": [one.as_json() for one in series.steps],
         "held_out": [{**vars(one), "error": one.error} for one in series.points],
         "held_out_error": series.error,
         "law": None

@@ -69,7 +69,7 @@ class Finding:
     where: str = ""
     request: str = ""
 
-    def told(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, str]:
         """As JSON."""
         return dict(vars(self))
 

@@ -195,8 +195,13 @@ impl Transport {
     /// later, the end included, is reported anew.
     #[inline]
     pub fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let wanted = room.len();
-        match each_kind!(&mut self.kind, kind => kind.read(room)) {
+        let result = each_kind!(&mut self.kind, kind => kind.read(room));
+        self.note_read(room.len(), result)
+    }
+
+    #[inline]
+    fn note_read(&mut self, wanted: usize, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
             Ok(0) => {
                 self.readable = false;
                 self.peer_done = true;
@@ -215,9 +220,14 @@ impl Transport {
         }
     }
 
-    /// Reads and forgets, for a client that is to see the end of its last response. An error is the end, too.
+    /// Reads and forgets, for a client that is to see the end of its last response. An error is the end, too. Nothing is decrypted for that: a
+    /// flood would cost most when nobody listens any more.
     pub fn discard(&mut self, scratch: &mut [u8]) {
-        if self.read(scratch).is_err() {
+        let result = match &mut self.kind {
+            Kind::Tls(tls) => tls.discard(scratch),
+            kind => each_kind!(kind, kind => kind.read(scratch)),
+        };
+        if self.note_read(scratch.len(), result).is_err() {
             self.peer_done = true;
             self.readable = false;
         }

@@ -26,6 +26,14 @@ impl Tls {
         BUFFERS.with_borrow_mut(|buffers| self.receive(buffers, room))
     }
 
+    /// Takes bytes as they are from the socket: nobody wants to know what they mean. The session can receive nothing afterwards.
+    pub(crate) fn discard(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        (self.plain, self.taken) = (Vec::new(), 0);
+        let result = self.socket.read(room);
+        self.has_more = result.as_ref().is_ok_and(|count| *count == room.len());
+        result
+    }
+
     fn receive(&mut self, buffers: &mut Buffers, room: &mut [u8]) -> io::Result<usize> {
         let Buffers { received, encrypted, .. } = buffers;
         received.resize(RECEIVED, 0);
