@@ -28,13 +28,13 @@ impl EventLoop {
     #[inline]
     pub(crate) fn accept_all(&mut self) {
         // Nearly never, where connections are used again.
-        if self.listeners.may_have_more(self.may_accept) {
+        if self.listeners.may_have_more(self.admission.may_accept) {
             self.accept_from_all();
         }
     }
 
     fn accept_from_all(&mut self) {
-        if self.now_ms < self.accept_pause_until {
+        if self.clock.now_ms < self.admission.pause_until {
             return;
         }
         self.want_no_room();
@@ -92,7 +92,7 @@ impl EventLoop {
 
     /// Whether it is time to accept from a listener; those for health checks come first.
     fn is_allowed(&self, role: Role) -> bool {
-        self.may_accept || role != Role::Application
+        self.admission.may_accept || role != Role::Application
     }
 
     /// Whether one more connection may come. Health checks have places of their own: they are asked for just when
@@ -152,9 +152,9 @@ impl EventLoop {
 
     fn pause_accepting(&mut self, error: &io::Error) {
         self.shared.counters.accept_failures.up();
-        self.accept_pause_until = self.now_ms + ACCEPT_PAUSE_MS;
-        if !self.accept_complained {
-            self.accept_complained = true;
+        self.admission.pause_until = self.clock.now_ms + ACCEPT_PAUSE_MS;
+        if !self.admission.complained {
+            self.admission.complained = true;
             let advice = match error.kind() {
                 io::ErrorKind::OutOfMemory => "Give it more memory (ulimit -v, the limit of its container)",
                 _ => "Raise the limit of open files (ulimit -n)",
@@ -242,7 +242,7 @@ impl EventLoop {
         if connection.role == Role::Admin || connection.peer.text().is_empty() || is_proxy {
             return true;
         }
-        let count = self.clients.entry(connection.peer.text().into()).or_default();
+        let count = self.admission.clients.entry(connection.peer.text().into()).or_default();
         *count += 1;
         connection.is_counted = true;
         *count <= limit
@@ -251,11 +251,11 @@ impl EventLoop {
     /// The other end of `count_client`.
     pub(crate) fn forget_client(&mut self, connection: &Connection) {
         if connection.is_counted
-            && let Some(count) = self.clients.get_mut(connection.peer.text())
+            && let Some(count) = self.admission.clients.get_mut(connection.peer.text())
         {
             *count -= 1;
             if *count == 0 {
-                self.clients.remove(connection.peer.text());
+                self.admission.clients.remove(connection.peer.text());
             }
         }
     }

@@ -115,20 +115,21 @@ impl EventLoop {
     /// Everything that the front knows, as JSON. `pelton.observe` reads it.
     fn told_state(&self, with_history: bool) -> String {
         let mut json = Json::default();
-        json.open('{').name("uptime_seconds").value(self.now_us() as f64 / 1e6);
+        json.open('{').name("uptime_seconds").value(self.clock.now_us() as f64 / 1e6);
         json.name("draining").value(self.draining);
         json.name("counters").open('{');
         for (name, value) in self.shared.counters.all() {
             json.name(name).value(value);
         }
         json.close('}');
-        if let Some(meter) = &self.meter {
+        if let Some(meter) = &self.recording.meter {
             tell_meter(&mut json, meter);
             if with_history {
                 meter.history.tell(json.name("history"));
             }
         }
-        let since = self.dispatch.oldest_queued_ms().map_or(0, |since| self.now_ms.saturating_sub(since));
+        let since =
+            self.dispatch.oldest_queued_ms().map_or(0, |since| self.clock.now_ms.saturating_sub(since));
         json.name("queue").open('{');
         json.name("length").value(self.dispatch.queued()).name("limit").value(self.settings.queue_length);
         json.name("oldest_seconds").value(since as f64 / 1000.0).close('}');
@@ -155,7 +156,7 @@ impl EventLoop {
             // The record lies where the worker can write: read as a client's bytes are.
             let Some(request) = RequestView::new(worker.end.record(u32::from(slot))) else { continue };
             let age = started.map_or(0, |started| now.saturating_sub(started));
-            let waited = self.now_ms.saturating_sub(place.since_ms).saturating_sub(age);
+            let waited = self.clock.now_ms.saturating_sub(place.since_ms).saturating_sub(age);
             let path = request.path();
             json.open('{').name("slot").value(slot);
             json.name("method").string(request.method());

@@ -57,38 +57,41 @@ impl EventLoop {
 
     /// Looks how much is in use, unless it has just been looked.
     pub(crate) fn look_at_load(&mut self) {
-        if !self.saturation.wants_sample(self.now_ms) {
+        if !self.saturation.wants_sample(self.clock.now_ms) {
             return;
         }
         let sample = Sample {
             permits: self.dispatch.permits(),
             running: self.dispatch.slots_in_use(),
-            queued_ms: self.dispatch.oldest_queued_ms().map_or(0, |since| self.now_ms.saturating_sub(since)),
+            queued_ms: self
+                .dispatch
+                .oldest_queued_ms()
+                .map_or(0, |since| self.clock.now_ms.saturating_sub(since)),
             computed_us: self.dispatch.living().filter_map(|worker| process_cpu_us(worker.pid)).sum(),
             // Numbers only grow, and none is used twice.
             workers: (self.dispatch.living().map(|worker| worker.number))
                 .fold(0, |all: u64, one| all.wrapping_mul(31).wrapping_add(one)),
         };
-        self.saturation.take(self.now_ms, sample);
+        self.saturation.take(self.clock.now_ms, sample);
     }
 
     /// The same as often as averages need, where a load balancer asks for them.
     #[inline]
     pub(crate) fn watch_load(&mut self) {
-        if self.load_watched_at.is_some_and(|at| self.now_ms >= at) {
-            self.load_watched_at = Some(self.now_ms + SAMPLE_MS);
+        if self.watch.load_at.is_some_and(|at| self.clock.now_ms >= at) {
+            self.watch.load_at = Some(self.clock.now_ms + SAMPLE_MS);
             self.look_at_load();
         }
     }
 
     /// Milliseconds until then.
     pub(crate) fn next_load_ms(&self) -> Option<u64> {
-        Some(self.load_watched_at?.saturating_sub(self.now_ms))
+        Some(self.watch.load_at?.saturating_sub(self.clock.now_ms))
     }
 
     /// Begins, if somebody may ask.
     pub(crate) fn begin_watching_load(&mut self) {
-        self.load_watched_at = (self.listeners.count(Role::Agent) > 0).then_some(0);
+        self.watch.load_at = (self.listeners.count(Role::Agent) > 0).then_some(0);
     }
 }
 

@@ -85,7 +85,7 @@ impl EventLoop {
             Some(Phase::Ready) => {
                 let since = worker.slot_use(place.slot).map_or(0, |slot_use| slot_use.since_ms);
                 let end = since + self.settings.queue_time.as_millis() as u64;
-                if self.now_ms < end {
+                if self.clock.now_ms < end {
                     self.exchange_timers.set(id.key, end);
                 } else if self.dispatch.discard(place) {
                     if let Some(exchange) = self.exchanges.get_mut(id) {
@@ -94,7 +94,7 @@ impl EventLoop {
                     self.expire(id);
                 } else {
                     // It has started in this very moment.
-                    self.exchange_timers.set(id.key, self.now_ms + 1);
+                    self.exchange_timers.set(id.key, self.clock.now_ms + 1);
                 }
             }
             Some(Phase::Running) => {
@@ -104,9 +104,9 @@ impl EventLoop {
                 let now = coarse_ms();
                 let started = worker.end.started_ms(slot).unwrap_or(now);
                 // A worker stands still where the front does.
-                let age = now.saturating_sub(started).saturating_sub(self.absences.since(started));
+                let age = now.saturating_sub(started).saturating_sub(self.clock.absences.since(started));
                 if age < limit {
-                    self.exchange_timers.set(id.key, self.now_ms + (limit - age));
+                    self.exchange_timers.set(id.key, self.clock.now_ms + (limit - age));
                     return;
                 }
                 if !worker.withdraw(place.slot) {
@@ -124,7 +124,7 @@ impl EventLoop {
                 if let Some(exchange) = self.exchanges.get_mut(id) {
                     exchange.slot = None;
                 }
-                self.dispatch.abandon(place, Why::Overdue, self.now_ms);
+                self.dispatch.abandon(place, Why::Overdue, self.clock.now_ms);
                 self.respond_itself(id, OwnResponse::TimedOut);
                 self.drive_exchange(id);
             }

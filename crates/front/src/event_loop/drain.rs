@@ -20,12 +20,12 @@ impl EventLoop {
     pub(crate) fn begin_drain(&mut self) {
         // Who is in the backlog has connected successfully: to close the listener on them would be a reset. Unless somebody else has it too: then
         // they are served by whoever comes next.
-        self.accept_pause_until = 0;
+        self.admission.pause_until = 0;
         self.listeners.look_again();
-        self.may_accept = true;
+        self.admission.may_accept = true;
         while !self.has_waiting_room() && self.may_accept_some() {
             self.accept_all();
-            if self.accept_pause_until > 0 {
+            if self.admission.pause_until > 0 {
                 break;
             }
         }
@@ -58,7 +58,7 @@ impl EventLoop {
             let is_fresh = self.connections.get(id).is_some_and(|connection| connection.fresh);
             let ends_ms = self.timers.get(id.key).unwrap_or_default();
             let since_ms = ends_ms.saturating_sub(self.settings.keep_alive_time.as_millis() as u64);
-            if is_fresh || self.now_ms.saturating_sub(since_ms) < RECENT_MS {
+            if is_fresh || self.clock.now_ms.saturating_sub(since_ms) < RECENT_MS {
                 self.set_connection_deadline(id, DRAIN_GRACE);
             } else {
                 self.close(id, CloseReason::Draining);

@@ -52,7 +52,7 @@ impl EventLoop {
     pub(crate) fn respond_with_file(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
         let method = self.head.method.of(bytes);
         let is_read = method == b"GET" || method == b"HEAD";
-        if !is_read && self.static_files.falls_through() {
+        if !is_read && self.site.static_files.falls_through() {
             return false;
         }
         let head = &self.head;
@@ -62,9 +62,10 @@ impl EventLoop {
                 field.value.of(bytes).windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"))
             })
         };
-        let now_ns = self.unix_ns();
+        let now_ns = self.clock.unix_ns();
         let path = head.path.of(bytes);
-        let named = self.static_files.look_up(path, head.path_encoded, takes_html, self.now_ms, now_ns);
+        let named =
+            self.site.static_files.look_up(path, head.path_encoded, takes_html, self.clock.now_ms, now_ns);
         let keeps_connection = self.head.length.is_empty();
         let text = |status, detail: &str| Response::text(status, detail, keeps_connection);
         let with = |mut response: Response, name: &'static [u8], value: Vec<u8>| {
@@ -105,7 +106,7 @@ impl EventLoop {
 
     pub(crate) fn tell_of_failure(&mut self, error: &io::Error) {
         self.shared.counters.file_failures.up();
-        if self.file_failures.since(self.now_ms, &self.shared.counters.file_failures).is_some() {
+        if self.site.file_failures.since(self.clock.now_ms, &self.shared.counters.file_failures).is_some() {
             self.shared
                 .notices
                 .post(Level::Error, format!("a static file cannot be opened: {error}; the client gets 500"));
@@ -119,7 +120,7 @@ impl EventLoop {
             let has_ranges = self.head.method.of(bytes) == b"GET";
             let fields = self.head.fields.iter().filter(|field| has_ranges || field.known != Known::Range);
             let fields = fields.map(|field| (field.known, field.value.of(bytes)));
-            let (media_type, cache_control) = self.static_files.described(&found);
+            let (media_type, cache_control) = self.site.static_files.described(&found);
             let plan = Plan::new(fields, &found.files, media_type, None, random);
             let cache_control = cache_control.filter(|_| plan.status < 400);
             let fields = cache_control.map(|value| (b"Cache-Control"[..].into(), value.to_vec().into()));
@@ -128,8 +129,8 @@ impl EventLoop {
                 self.shared.counters.files_sent.up();
                 return true;
             }
-            let now_ns = self.unix_ns();
-            match self.static_files.look_again(&found, self.now_ms, now_ns) {
+            let now_ns = self.clock.unix_ns();
+            match self.site.static_files.look_again(&found, self.clock.now_ms, now_ns) {
                 Named::File(again) => found = again,
                 _ => return false,
             }
@@ -224,25 +225,25 @@ impl EventLoop {
 
     /// Milliseconds until a file is to be closed that nobody asks for.
     pub(crate) fn next_file_ms(&self) -> Option<u64> {
-        let [one, other] =
-            [&self.static_files, &self.named_files].map(|files| files.next_tidy_ms(self.now_ms));
+        let [one, other] = [&self.site.static_files, &self.site.named_files]
+            .map(|files| files.next_tidy_ms(self.clock.now_ms));
         one.into_iter().chain(other).min()
     }
 
     /// Closes files that nobody has asked for lately.
     #[inline]
     pub(crate) fn tidy_files(&mut self) {
-        if !self.static_files.is_idle() {
-            self.static_files.tidy(self.now_ms);
+        if !self.site.static_files.is_idle() {
+            self.site.static_files.tidy(self.clock.now_ms);
         }
-        if !self.named_files.is_idle() {
-            self.named_files.tidy(self.now_ms);
+        if !self.site.named_files.is_idle() {
+            self.site.named_files.tidy(self.clock.now_ms);
         }
     }
 
     /// The application's own folder for static files, known only now.
     pub(crate) fn mount(&mut self, prefix: &str, folder: &[u8]) {
-        if let Err(error) = self.static_files.mount(prefix, folder) {
+        if let Err(error) = self.site.static_files.mount(prefix, folder) {
             self.shared
                 .notices
                 .post(Level::Warning, format!("{error}; the application sends its files itself"));

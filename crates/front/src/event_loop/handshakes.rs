@@ -63,9 +63,9 @@ impl EventLoop {
         if address.is_none() || is_proxy {
             return true;
         }
-        if self.now_ms >= self.handshakes.window_ends_ms || self.handshakes.begun.len() >= REMEMBERED {
+        if self.clock.now_ms >= self.handshakes.window_ends_ms || self.handshakes.begun.len() >= REMEMBERED {
             self.handshakes.begun.clear();
-            self.handshakes.window_ends_ms = self.now_ms + WINDOW_MS;
+            self.handshakes.window_ends_ms = self.clock.now_ms + WINDOW_MS;
         }
         let begun = self.handshakes.begun.entry(connection.peer.text().into()).or_default();
         *begun += 1;
@@ -113,8 +113,8 @@ impl EventLoop {
             }
             Ok(Shaken::Failed(why)) => {
                 self.shared.counters.handshakes_failed.up();
-                if self.now_ms >= self.handshakes.tell_at_ms {
-                    self.handshakes.tell_at_ms = self.now_ms + TELL_EVERY_MS;
+                if self.clock.now_ms >= self.handshakes.tell_at_ms {
+                    self.handshakes.tell_at_ms = self.clock.now_ms + TELL_EVERY_MS;
                     let client = String::from_utf8_lossy(connection.peer.text()).into_owned();
                     self.shared
                         .notices
@@ -150,8 +150,8 @@ impl EventLoop {
     pub(crate) fn tell_of_tls(&mut self, id: ConnectionId) {
         self.shared.counters.tls_on_plain.up();
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if self.now_ms >= self.handshakes.tell_of_tls_at_ms {
-            self.handshakes.tell_of_tls_at_ms = self.now_ms + TELL_EVERY_MS;
+        if self.clock.now_ms >= self.handshakes.tell_of_tls_at_ms {
+            self.handshakes.tell_of_tls_at_ms = self.clock.now_ms + TELL_EVERY_MS;
             let client = String::from_utf8_lossy(connection.peer.text()).into_owned();
             self.shared.notices.post(
                 Level::Info,

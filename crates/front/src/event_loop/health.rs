@@ -93,7 +93,7 @@ impl EventLoop {
 
     /// Begins or ends maintenance.
     fn maintain(&mut self, begins: bool, keeps_connection: bool) -> Response {
-        self.in_maintenance = begins;
+        self.site.in_maintenance = begins;
         self.decide_edge();
         let text = if begins { "maintenance has begun" } else { "maintenance has ended" };
         self.shared.notices.post(Level::Info, text.to_owned());
@@ -150,7 +150,7 @@ impl EventLoop {
             }
         }
         let oldest = dispatch.workers().filter_map(|(_, worker)| worker.oldest_ms(now)).max();
-        let queued = dispatch.oldest_queued_ms().map(|since| self.now_ms.saturating_sub(since));
+        let queued = dispatch.oldest_queued_ms().map(|since| self.clock.now_ms.saturating_sub(since));
         let is_ready = self.is_ready
             && self.shared.command() == Command::Serve
             && ready > 0

@@ -27,7 +27,8 @@ impl EventLoop {
             let found = head.fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(name));
             found.map(|field| field.value.of(bytes))
         };
-        let spent = self.rate_limits.spend((host, head.path.of(bytes)), client, field, self.turn_us);
+        let spent =
+            self.site.rate_limits.spend((host, head.path.of(bytes)), client, field, self.clock.turn_us);
         let Some((spender, rule, verdict)) = spent else { return false };
         let Verdict::Limited { retry_us, reset_us, .. } = verdict else {
             if let Some(exchange) = self.exchanges.get_mut(id) {
@@ -58,7 +59,9 @@ impl EventLoop {
     /// application sees of the head beside `bytes` is in `changed`.
     pub(crate) fn tell_rate(&mut self, id: ExchangeId, bytes: &[u8], changed: &mut Vec<u8>) {
         let Some(spender) = self.exchanges.get(id).and_then(Exchange::spender) else { return };
-        let Some((rule, verdict)) = self.rate_limits.spend_more(spender, 0, self.turn_us) else { return };
+        let Some((rule, verdict)) = self.site.rate_limits.spend_more(spender, 0, self.clock.turn_us) else {
+            return;
+        };
         let Spent { remaining, reset, .. } = told(verdict);
         let text = format!("{} {remaining} {reset}", rule.burst);
         if changed.is_empty() {

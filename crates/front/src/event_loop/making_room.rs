@@ -32,7 +32,7 @@ impl EventLoop {
     /// Closes one idle connection; false where there is none, or it is not time to look again.
     pub(crate) fn close_idle(&mut self) -> bool {
         loop {
-            while let Some((id, since)) = self.idle_connections.found.pop_front() {
+            while let Some((id, since)) = self.admission.idle_connections.found.pop_front() {
                 if self.idle_since(id) != Some(since) {
                     continue;
                 }
@@ -45,11 +45,11 @@ impl EventLoop {
                     self.close(id, CloseReason::MadeRoom);
                 }
                 if self.connections.get(id).is_none() {
-                    self.idle_connections.is_wanted = false;
+                    self.admission.idle_connections.is_wanted = false;
                     return true;
                 }
             }
-            if self.now_ms < self.idle_connections.look_at_ms || !self.look_for_idle() {
+            if self.clock.now_ms < self.admission.idle_connections.look_at_ms || !self.look_for_idle() {
                 self.want_room();
                 return false;
             }
@@ -58,29 +58,30 @@ impl EventLoop {
 
     /// Milliseconds until [`EventLoop::make_room`] may succeed; None while nobody waits for it.
     pub(crate) fn next_room_ms(&self) -> Option<u64> {
-        let idle = &self.idle_connections;
-        idle.is_wanted.then(|| idle.look_at_ms.saturating_sub(self.now_ms))
+        let idle = &self.admission.idle_connections;
+        idle.is_wanted.then(|| idle.look_at_ms.saturating_sub(self.clock.now_ms))
     }
 
     /// Whether it makes sense to ask for room now.
     pub(crate) fn may_make_room(&self) -> bool {
-        !self.idle_connections.found.is_empty() || self.now_ms >= self.idle_connections.look_at_ms
+        !self.admission.idle_connections.found.is_empty()
+            || self.clock.now_ms >= self.admission.idle_connections.look_at_ms
     }
 
     /// Somebody waits for room, and may have to wait a little longer.
     pub(crate) fn want_room(&mut self) {
-        self.idle_connections.is_wanted = true;
+        self.admission.idle_connections.is_wanted = true;
     }
 
     /// Nobody waits for room.
     pub(crate) fn want_no_room(&mut self) {
-        self.idle_connections.is_wanted = false;
+        self.admission.idle_connections.is_wanted = false;
     }
 
     /// Looks through all connections; whether any of them may go.
     fn look_for_idle(&mut self) -> bool {
-        self.idle_connections.look_at_ms = self.now_ms + LOOK_EVERY_MS;
-        let latest = self.now_ms.checked_sub(LEAST_IDLE_MS);
+        self.admission.idle_connections.look_at_ms = self.clock.now_ms + LOOK_EVERY_MS;
+        let latest = self.clock.now_ms.checked_sub(LEAST_IDLE_MS);
         let mut found: Vec<_> = self
             .connections
             .ids()
@@ -90,8 +91,8 @@ impl EventLoop {
             .collect();
         found.sort_unstable_by_key(|(_, since)| *since);
         found.truncate(FOUND_AT_ONCE);
-        self.idle_connections.found = found.into();
-        !self.idle_connections.found.is_empty()
+        self.admission.idle_connections.found = found.into();
+        !self.admission.idle_connections.found.is_empty()
     }
 
     /// Since when nothing has come on a connection that waits for a request; None where it does not.

@@ -18,7 +18,7 @@ impl EventLoop {
     /// Other rules hold from now on. What clients have spent stays on their account where the rule is the same; what runs or waits for a path goes on.
     pub(crate) fn change_rules(&mut self, rules: Rules) {
         let Rules { edge, rate_limits, path_limits, priority_paths } = rules;
-        self.rate_limits.change(&rate_limits);
+        self.site.rate_limits.change(&rate_limits);
         self.dispatch.paths.change(&path_limits, &priority_paths);
         self.settings.edge = edge;
         self.settings.rate_limits = rate_limits;
@@ -29,11 +29,12 @@ impl EventLoop {
 
     /// Whether requests are looked at before the application has them, and what is kept of them.
     pub(crate) fn decide_edge(&mut self) {
-        self.keeps_asked = !self.named_files.is_idle() || !self.settings.edge.error_pages.is_empty();
-        self.has_edge = self.settings.cache_bytes > 0
+        self.site.keeps_asked =
+            !self.site.named_files.is_idle() || !self.settings.edge.error_pages.is_empty();
+        self.site.has_rules = self.settings.cache_bytes > 0
             || !self.settings.rate_limits.is_empty()
             || self.settings.edge.concerns_requests()
-            || self.in_maintenance;
+            || self.site.in_maintenance;
     }
 
     /// True: the request has its response, or waits for one. Where the application has to see another head than `bytes`, that is put into `changed`.
@@ -59,10 +60,10 @@ impl EventLoop {
         if self.limit_rate(id, client, bytes) {
             return true;
         }
-        if !self.static_files.is_idle() && self.respond_with_file(id, bytes) {
+        if !self.site.static_files.is_idle() && self.respond_with_file(id, bytes) {
             return true;
         }
-        if self.cache.is_some() {
+        if self.site.cache.is_some() {
             // Also what comes from the cache is compressed on its way.
             self.add_compression(id, bytes);
             let head = if changed.is_empty() { bytes.to_vec() } else { changed.clone() };
@@ -84,7 +85,7 @@ impl EventLoop {
             self.shared.counters.requests_forbidden.up();
             return Some(Response::text(403, "This is not for your network.", received_whole));
         }
-        if self.in_maintenance && !edge.maintenance_allow.trusts(address) {
+        if self.site.in_maintenance && !edge.maintenance_allow.trusts(address) {
             self.shared.counters.requests_in_maintenance.up();
             let text = "The site is being worked on. Try again later.";
             return Some(self.with_retry_after(Response::text(503, text, received_whole)));
@@ -107,7 +108,7 @@ impl EventLoop {
     /// Keeps what a response of the front's own may need of the head in `self.head`.
     #[inline]
     pub(crate) fn keep_asked(&mut self, id: ExchangeId, bytes: &[u8]) {
-        if self.keeps_asked {
+        if self.site.keeps_asked {
             self.keep_all_asked(id, bytes);
         }
     }
@@ -138,7 +139,7 @@ impl EventLoop {
         if self.settings.edge.pages_for_application {
             self.add_page_of_failure(id);
         }
-        if let Some(compression) = &self.compression
+        if let Some(compression) = &self.site.compression
             && let Some(exchange) = self.exchanges.get_mut(id)
             // A client of 1.0 could not tell the end of what is not chunked.
             && self.head.version != Version::Http10

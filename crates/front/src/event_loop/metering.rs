@@ -28,14 +28,14 @@ impl EventLoop {
     /// A head is complete and in `self.head`; without `bytes` it was not understood. Only the first time counts.
     #[inline]
     pub(crate) fn meter_request(&mut self, id: ExchangeId, bytes: &[u8]) {
-        if self.meter.is_none() {
+        if self.recording.meter.is_none() {
             return;
         }
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let metered = &mut exchange.metered;
         if metered.began_us == 0 {
-            metered.began_us = self.turn_us.max(1);
-            metered.complete_coarse_ms = self.turn_coarse_ms;
+            metered.began_us = self.clock.turn_us.max(1);
+            metered.complete_coarse_ms = self.clock.turn_coarse_ms;
             let method = if bytes.is_empty() { b"" } else { self.head.method.of(bytes) };
             metered.method = method_number(method);
             if !self.settings.proxies.are_idle() && !bytes.is_empty() {
@@ -54,7 +54,7 @@ impl EventLoop {
         let fields = &self.head.fields;
         let field = fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(b"x-request-start"));
         let Some(began) = field.and_then(|field| unix_ms_of(field.value.of(bytes))) else { return };
-        let waited = self.unix_ms().saturating_sub(began);
+        let waited = self.clock.unix_ms().saturating_sub(began);
         if waited <= LONGEST_WAIT_MS
             && let Some(exchange) = self.exchanges.get_mut(id)
         {
@@ -65,15 +65,15 @@ impl EventLoop {
     /// At the beginning of a turn: what ended in former ones belongs to the time before it.
     #[inline]
     pub(crate) fn keep_history(&mut self) {
-        let now_ms = self.now_ms;
-        if self.meter.as_ref().is_some_and(|meter| meter.history.is_due(now_ms)) {
+        let now_ms = self.clock.now_ms;
+        if self.recording.meter.as_ref().is_some_and(|meter| meter.history.is_due(now_ms)) {
             let levels = Levels {
                 queued: self.dispatch.queued(),
                 running: self.dispatch.slots_in_use(),
                 connections: self.connections.len(),
                 workers: self.dispatch.living().count(),
             };
-            if let Some(meter) = &mut self.meter {
+            if let Some(meter) = &mut self.recording.meter {
                 meter.keep_history(now_ms, levels);
             }
         }
@@ -83,21 +83,21 @@ impl EventLoop {
     #[inline]
     pub(crate) fn meter_end(&mut self, exchange: &Exchange) {
         if exchange.metered.began_us > 0
-            && let Some(meter) = &mut self.meter
+            && let Some(meter) = &mut self.recording.meter
         {
-            meter.end(exchange.metered, self.turn_us, exchange.body_bytes());
+            meter.end(exchange.metered, self.clock.turn_us, exchange.body_bytes());
         }
     }
 
     /// The same of one that stays in the table, for the next request.
     #[inline]
     pub(crate) fn meter_finished(&mut self, id: ExchangeId) {
-        if let Some(meter) = &mut self.meter
+        if let Some(meter) = &mut self.recording.meter
             && let Some(exchange) = self.exchanges.get_mut(id)
         {
             let metered = std::mem::take(&mut exchange.metered);
             if metered.began_us > 0 {
-                meter.end(metered, self.turn_us, exchange.body_bytes());
+                meter.end(metered, self.clock.turn_us, exchange.body_bytes());
             }
         }
     }

@@ -5,46 +5,41 @@
 //!
 //! The other files of this folder are its hands, each for one thing that happens to a connection.
 //!
-//! One turn: sleep → orders → events → wake the workers → answers → unfinished work → deadlines → queue → log. Time is read once per turn.
+//! One turn: sleep → commands → events → wake the workers → responses → unfinished work → deadlines → queue → log. Time is read once per turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use pelton_http::{DateCache, Head, Limits};
-use pelton_link::{Kept, Why, coarse_ms, fine_us, keep_poller};
+use pelton_http::{Head, Limits};
+use pelton_link::{BodyPool, Kept, Why, keep_poller};
 
-use crate::access::log::AccessLog;
-use crate::access::record::Records;
-use crate::access::request_ids::RequestIds;
-use crate::cache::Cache;
-use crate::compression::Compression;
 use crate::connection::close::CloseReason;
 use crate::connection::http1::Http1;
 use crate::connection::{Connection, ConnectionId, Connections, Driver};
 use crate::control::{Command, Common, Shared};
-use crate::counters::Losses;
-use crate::event_loop::absences::Absences;
 use crate::event_loop::accept::descriptor_limit;
-use crate::event_loop::departures::Departure;
+use crate::event_loop::admission::Admission;
+use crate::event_loop::clock::Clock;
 use crate::event_loop::files::Helped;
+use crate::event_loop::gone_clients::Departure;
 use crate::event_loop::handshakes::Handshakes;
-use crate::event_loop::making_room::IdleConnections;
 use crate::event_loop::receive::{SCRATCH, Turn};
+use crate::event_loop::recording::Recording;
 use crate::event_loop::redirect::Challenges;
 use crate::event_loop::relays::Relays;
+use crate::event_loop::site::Site;
 use crate::event_loop::upload::Uploads;
+use crate::event_loop::watch::Watch;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::spool::Spool;
 use crate::exchange::{Exchange, ExchangeId, Exchanges, State};
 use crate::helpers::Helpers;
-use crate::metrics::Meter;
 use crate::notices::Level;
-use crate::rate_limits::RateLimits;
 use crate::reactor::Readiness;
 use crate::reactor::timers::Timers;
 use crate::saturation::Saturation;
@@ -53,8 +48,6 @@ use crate::scheduling::dispatch::{Dispatch, Place};
 use crate::scheduling::path_limits::PathLimits;
 use crate::scheduling::self_call::SelfCalls;
 use crate::settings::Settings;
-use crate::static_files::StaticFiles;
-use crate::statsd::sender::Statsd;
 use crate::transport::Transport;
 use crate::transport::listener::{Listener, ListenerSettings, Listeners, Role};
 use crate::transport::tls::Encryption;
@@ -62,32 +55,37 @@ use crate::transport::tls::Encryption;
 pub(crate) mod absences;
 pub(crate) mod accept;
 pub(crate) mod admin;
+pub(crate) mod admission;
 pub(crate) mod agent;
 pub(crate) mod caching;
+pub(crate) mod clock;
+pub(crate) mod commands;
 pub(crate) mod deadlines;
-pub(crate) mod departures;
 pub(crate) mod drain;
 pub(crate) mod files;
+pub(crate) mod gone_clients;
 pub(crate) mod handshakes;
 pub(crate) mod health;
+pub(crate) mod kept_connections;
 pub(crate) mod limiting;
 pub(crate) mod making_room;
 pub(crate) mod meeting;
 pub(crate) mod metering;
 pub(crate) mod named_files;
-pub(crate) mod noting;
-pub(crate) mod offers;
-pub(crate) mod orders;
-pub(crate) mod rates;
 pub(crate) mod receive;
+pub(crate) mod recording;
 pub(crate) mod redirect;
 pub(crate) mod relays;
+pub(crate) mod request_records;
 pub(crate) mod self_calls;
+pub(crate) mod site;
 pub(crate) mod sleep;
-pub(crate) mod staying;
+pub(crate) mod slow_clients;
+pub(crate) mod socket_offers;
 pub(crate) mod streaming;
 pub(crate) mod trimming;
 pub(crate) mod upload;
+pub(crate) mod watch;
 
 const DOORBELL: Token = Token(usize::MAX);
 /// Listener `i` has the token `FIRST_LISTENER - i`; connections' tokens are far below.
@@ -95,8 +93,6 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 /// A sleeping worker is woken when the poller has nothing more to tell, or for this many requests. Woken for the first one, it would run
 /// at once, perhaps in this thread's place, and be asleep again before the second.
 const BELL_EVERY: usize = 32;
-/// The wall clock may be set while we run, and is believed within this.
-const WALL_CLOCK_MS: u64 = 50;
 /// Descriptors kept for everything that is not a connection: listeners, spool files, the application's own. Half of
 /// all where there are few.
 const RESERVED_DESCRIPTORS: u64 = 128;
@@ -112,21 +108,10 @@ pub(crate) struct EventLoop {
     _kept: Kept,
     pub(crate) poll: Poll,
     pub(crate) listeners: Listeners,
-    /// How many of them serve the application: the workers' numbers for them end here.
-    pub(crate) application_listeners: u16,
-    /// Whether those are to be accepted from.
-    pub(crate) may_accept: bool,
     /// Whether readiness checks may say so.
     pub(crate) is_ready: bool,
-    /// After which time in a slot a request is looked at: it has waited too long for a thread, or has run too long.
-    pub(crate) first_look: Duration,
-    /// When workers are to be looked at.
-    pub(crate) watch_at: u64,
     /// How much is in use, and when it is to be looked again; None: when somebody asks.
     pub(crate) saturation: Saturation,
-    pub(crate) load_watched_at: Option<u64>,
-    /// When memory is to be given back.
-    pub(crate) trim_at: u64,
     /// What connections are encrypted with, where they are.
     pub(crate) encryption: Option<Box<Encryption>>,
     pub(crate) handshakes: Handshakes,
@@ -135,15 +120,10 @@ pub(crate) struct EventLoop {
     pub(crate) https_port: Option<u16>,
     /// What ACME servers look for.
     pub(crate) challenges: Challenges,
-    pub(crate) accept_pause_until: u64,
-    pub(crate) accept_complained: bool,
-    pub(crate) idle_connections: IdleConnections,
     pub(crate) connections: Connections,
     /// All requests that are under way or expected.
     pub(crate) exchanges: Exchanges,
     pub(crate) dispatch: Dispatch,
-    /// Connections of each address, where they are limited.
-    pub(crate) clients: HashMap<Box<[u8]>, usize>,
     /// Deadlines of connections: heads, pauses between requests, ends.
     pub(crate) timers: Timers,
     /// Deadlines of exchanges: bodies, the queue, the application, slow readers.
@@ -159,34 +139,13 @@ pub(crate) struct EventLoop {
     pub(crate) departures: Vec<Departure>,
     /// Requests that the application makes to its own server.
     pub(crate) self_calls: SelfCalls,
-    /// Whether requests are looked at before the application has them: the cache, limits of rate.
-    pub(crate) has_edge: bool,
-    pub(crate) cache: Option<Cache>,
-    pub(crate) rate_limits: RateLimits,
-    pub(crate) static_files: StaticFiles,
-    /// Files that the application names.
-    pub(crate) named_files: StaticFiles,
-    /// Whether what is asked for has to be kept for a response of the front's own.
-    pub(crate) keeps_asked: bool,
-    /// Everybody but a few is told to come again later.
-    pub(crate) in_maintenance: bool,
-    /// None where responses are not compressed.
-    pub(crate) compression: Option<Arc<Compression>>,
-    /// What has been told of files that cannot be opened.
-    pub(crate) file_failures: Losses,
     /// Threads for what would hold up this one.
     pub(crate) helpers: Helpers<Helped>,
-    pub(crate) access_log: Option<AccessLog>,
-    pub(crate) statsd: Option<Statsd>,
-    /// What is counted of requests; None without an admin listener, where nobody could ask.
-    pub(crate) meter: Option<Box<Meter>>,
-    /// Whether anything is to be noted of requests, and whether of how they end; see `noting`.
-    pub(crate) notes_requests: bool,
-    pub(crate) notes_ends: bool,
-    pub(crate) records: Records,
-    pub(crate) ids: RequestIds,
-    /// The head of a request with its id behind it; reused.
-    pub(crate) identified: Vec<u8>,
+    pub(crate) clock: Clock,
+    pub(crate) recording: Recording,
+    pub(crate) admission: Admission,
+    pub(crate) site: Site,
+    pub(crate) watch: Watch,
     pub(crate) draining: bool,
     /// The last turn's requests have not been announced yet.
     looked_again: bool,
@@ -200,25 +159,41 @@ pub(crate) struct EventLoop {
     pub(crate) wire: Vec<u8>,
     /// The head of a worker's response, out of its reach; reused.
     pub(crate) head_copy: Vec<u8>,
-    pub(crate) date: DateCache,
-    /// By the fine clock.
-    pub(crate) started_us: u64,
-    /// Milliseconds since the start, as of this turn; times in which the front stood still do not count.
-    pub(crate) now_ms: u64,
-    pub(crate) absences: Absences,
-    /// For how long the poller may have waited before this turn.
-    waits_ms: u64,
-    /// Microseconds since the start, all of them, and by the clock that workers share; the latter only where something is noted.
-    pub(crate) turn_us: u64,
-    pub(crate) turn_coarse_ms: u64,
-    /// What the clock said when a response was looked at last; see `noting`.
-    pub(crate) answered_us: u64,
-    /// Wall clock, as of this turn; for dates, never for durations.
-    pub(crate) unix_seconds: u64,
-    /// What the wall clock said at `now_ms` 0, in milliseconds; see [`EventLoop::unix_ms`].
-    pub(crate) unix_ms_at_start: u64,
-    /// When the wall clock is to be read again.
-    wall_clock_at: u64,
+}
+
+/// Has the poller tell of new clients and of news from workers and other threads.
+fn register_all(poll: &Poll, listeners: &Listeners, common: &Common) -> io::Result<()> {
+    for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
+        poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
+    }
+    let raw = common.doorbell.as_fd().as_raw_fd();
+    // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
+    poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)
+}
+
+/// How many connections fit beside so many open files and everything else.
+fn room_for_connections(most_files: usize) -> usize {
+    let limit = descriptor_limit();
+    let reserved = RESERVED_DESCRIPTORS.min(limit / 2) + most_files as u64;
+    let room = limit.saturating_sub(reserved).max(LEAST_CONNECTIONS);
+    usize::try_from(room).unwrap_or(usize::MAX)
+}
+
+fn limits_of(settings: &Settings) -> Limits {
+    Limits {
+        head_bytes: settings.max_head_bytes,
+        fields: settings.max_fields,
+        line_bytes: settings.max_line_bytes,
+        underscores: settings.underscore_fields,
+        body_bytes: settings.max_body_bytes,
+        ..Limits::default()
+    }
+}
+
+fn dispatch_of(settings: &Settings, bodies: BodyPool) -> Dispatch {
+    let affinity = Affinity::new(settings.debugger_affinity, settings.session_affinity);
+    let paths = PathLimits::new(&settings.path_limits, &settings.priority_paths);
+    Dispatch::new(bodies, settings.queue_length, affinity, paths)
 }
 
 impl EventLoop {
@@ -231,94 +206,44 @@ impl EventLoop {
         let poll = Poll::new()?;
         let _kept = keep_poller(poll.as_raw_fd());
         let listeners = Listeners::new(listeners)?;
-        let https_port = listeners.https_port();
-        for (i, raw) in listeners.iter().filter_map(Listener::raw).enumerate() {
-            poll.registry().register(&mut SourceFd(&raw), Token(FIRST_LISTENER - i), Interest::READABLE)?;
-        }
-        let raw = common.doorbell.as_fd().as_raw_fd();
-        // Never read: an edge-triggered eventfd reports each write, and its counter cannot overflow in the life of a server.
-        poll.registry().register(&mut SourceFd(&raw), DOORBELL, Interest::READABLE)?;
-        let compression = Compression::new(std::mem::take(&mut settings.compression));
-        let static_files = StaticFiles::new(std::mem::take(&mut settings.static_files))?;
-        let named_files = StaticFiles::new(std::mem::take(&mut settings.named_files))?;
+        register_all(&poll, &listeners, &common)?;
+        let site = Site::new(&mut settings)?;
         if settings.max_connections == 0 {
-            let most_files = static_files.most_open() + named_files.most_open();
-            let limit = descriptor_limit();
-            let reserved = RESERVED_DESCRIPTORS.min(limit / 2) + most_files as u64;
-            let room = limit.saturating_sub(reserved).max(LEAST_CONNECTIONS);
-            settings.max_connections = usize::try_from(room).unwrap_or(usize::MAX);
+            settings.max_connections = room_for_connections(site.most_open_files());
         }
-        let limits = Limits {
-            head_bytes: settings.max_head_bytes,
-            fields: settings.max_fields,
-            line_bytes: settings.max_line_bytes,
-            underscores: settings.underscore_fields,
-            body_bytes: settings.max_body_bytes,
-            ..Limits::default()
-        };
-        let helpers = Helpers::new(Arc::clone(&common.doorbell));
-        let affinity = Affinity::new(settings.debugger_affinity, settings.session_affinity);
-        let paths = PathLimits::new(&settings.path_limits, &settings.priority_paths);
-        let dispatch = Dispatch::new(common.bodies, settings.queue_length, affinity, paths);
-        let spool = Spool::new(settings.spool_directory.clone(), settings.spool_bytes);
-        let meter = (listeners.count(Role::Admin) > 0).then(Box::default);
-        let statsd = Statsd::new(&settings.statsd)?;
+        let recording = Recording::new(&settings, listeners.count(Role::Admin) > 0)?;
         let mut made = EventLoop {
-            application_listeners: listeners.count(Role::Application),
-            may_accept: false,
+            https_port: listeners.https_port(),
+            admission: Admission::new(listeners.count(Role::Application)),
+            limits: limits_of(&settings),
+            spool: Spool::new(settings.spool_directory.clone(), settings.spool_bytes),
+            dispatch: dispatch_of(&settings, common.bodies),
+            watch: Watch::new(&settings),
+            helpers: Helpers::new(common.doorbell),
             is_ready: true,
-            first_look: settings
-                .request_time
-                .map_or(settings.queue_time, |time| time.min(settings.queue_time)),
-            watch_at: 0,
             saturation: Saturation::new(settings.processors),
-            load_watched_at: None,
-            has_edge: false,
-            keeps_asked: false,
-            in_maintenance: false,
-            cache: (settings.cache_bytes > 0).then(|| Cache::new(settings.cache_bytes)),
-            rate_limits: RateLimits::new(&settings.rate_limits),
-            access_log: AccessLog::new(settings.access_log)?,
-            statsd,
-            meter,
-            notes_requests: false,
-            notes_ends: false,
-            records: Records::default(),
-            ids: RequestIds::new(),
-            identified: Vec::new(),
             settings,
-            limits,
             shared,
             _kept,
             poll,
             listeners,
-            trim_at: 0,
             encryption: None,
             handshakes: Handshakes::default(),
             relays: Relays::default(),
-            https_port,
             challenges: Challenges::new(),
-            accept_pause_until: 0,
-            accept_complained: false,
-            idle_connections: IdleConnections::default(),
             connections: Connections::default(),
             exchanges: Exchanges::default(),
-            dispatch,
-            clients: HashMap::new(),
             timers: Timers::default(),
             exchange_timers: Timers::default(),
-            spool,
             spool_complained: false,
             backlog: Backlog::default(),
             behind: VecDeque::new(),
             uploads: Uploads::default(),
             departures: Vec::new(),
             self_calls: SelfCalls::default(),
-            static_files,
-            named_files,
-            compression,
-            file_failures: Losses::default(),
-            helpers,
+            clock: Clock::new(),
+            recording,
+            site,
             draining: false,
             looked_again: false,
             again: Vec::new(),
@@ -326,19 +251,8 @@ impl EventLoop {
             scratch: vec![0; SCRATCH],
             wire: Vec::new(),
             head_copy: Vec::new(),
-            date: DateCache::new(),
-            started_us: fine_us(),
-            now_ms: 0,
-            absences: Absences::default(),
-            waits_ms: u64::MAX,
-            turn_us: 0,
-            turn_coarse_ms: 0,
-            answered_us: 0,
-            unix_seconds: 0,
-            unix_ms_at_start: 0,
-            wall_clock_at: 0,
         };
-        made.decide_noting();
+        made.decide_recording();
         made.decide_edge();
         made.begin_watching_load();
         Ok(made)
@@ -374,7 +288,7 @@ impl EventLoop {
         news: &mut Vec<Place>,
         due: &mut Vec<usize>,
     ) -> bool {
-        self.read_clocks();
+        self.clock.begin_turn(self.recording.reads_coarse_clock());
         self.keep_history();
         self.follow_orders();
         for event in events {
@@ -441,24 +355,24 @@ impl EventLoop {
     /// Gives an exchange so much time from now on; what it is for follows from its state.
     #[inline]
     pub(crate) fn set_deadline(&mut self, id: ExchangeId, time: Duration) {
-        self.exchange_timers.set(id.key, self.now_ms + time.as_millis() as u64);
+        self.exchange_timers.set(id.key, self.clock.now_ms + time.as_millis() as u64);
     }
 
     /// The same for a connection.
     #[inline]
     pub(crate) fn set_connection_deadline(&mut self, id: ConnectionId, time: Duration) {
-        self.timers.set(id.key, self.now_ms + time.as_millis() as u64);
+        self.timers.set(id.key, self.clock.now_ms + time.as_millis() as u64);
     }
 
     fn meet_deadlines(&mut self, due: &mut Vec<usize>) {
-        if self.exchange_timers.are_due(self.now_ms) {
-            self.exchange_timers.due(self.now_ms, due);
+        if self.exchange_timers.are_due(self.clock.now_ms) {
+            self.exchange_timers.due(self.clock.now_ms, due);
             for key in due.drain(..) {
                 self.on_exchange_deadline(key);
             }
         }
-        if self.timers.are_due(self.now_ms) {
-            self.timers.due(self.now_ms, due);
+        if self.timers.are_due(self.clock.now_ms) {
+            self.timers.due(self.clock.now_ms, due);
             for key in due.drain(..) {
                 self.on_connection_deadline(key);
             }
@@ -475,44 +389,6 @@ impl EventLoop {
         self.connections.get_mut(self.exchanges.get(id)?.connection)?.driver.http1()
     }
 
-    /// Microseconds since the start, now.
-    #[inline]
-    pub(crate) fn now_us(&self) -> u64 {
-        fine_us() - self.started_us
-    }
-
-    /// The wall clock in milliseconds, as of this turn.
-    #[inline]
-    pub(crate) fn unix_ms(&self) -> u64 {
-        self.unix_ms_at_start + self.now_ms
-    }
-
-    /// The same in nanoseconds, as files have it.
-    pub(crate) fn unix_ns(&self) -> i128 {
-        i128::from(self.unix_ms()) * 1_000_000
-    }
-
-    fn read_clocks(&mut self) {
-        let now_us = fine_us();
-        self.turn_us = now_us - self.started_us;
-        if self.absences.turn_begins(now_us, self.waits_ms) {
-            // It is measured against `now_ms`.
-            self.wall_clock_at = 0;
-        }
-        self.now_ms = (self.turn_us / 1000).saturating_sub(self.absences.total_ms());
-        if self.notes_requests || self.meter.is_some() {
-            self.turn_coarse_ms = coarse_ms();
-        }
-        if self.now_ms >= self.wall_clock_at {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.unix_seconds = since.as_secs();
-            self.unix_ms_at_start = (since.as_millis() as u64).saturating_sub(self.now_ms);
-            // Read again for each new second, so that no date is late.
-            let rest_of_second = 1000 - u64::from(since.subsec_millis());
-            self.wall_clock_at = self.now_ms + rest_of_second.min(WALL_CLOCK_MS);
-        }
-    }
-
     fn show_levels(&mut self) {
         self.dispatch.bury();
         self.shared.counters.connections_open.set(self.connections.len() as u64);
@@ -521,13 +397,10 @@ impl EventLoop {
         self.shared.counters.path_requests_queued.set(self.dispatch.paths.waiting() as u64);
         let chunks = self.dispatch.bodies.capacity() - self.dispatch.bodies.free();
         self.shared.counters.response_bytes_held.set(self.backlog.held() as u64);
-        if let Some(compression) = &self.compression {
+        if let Some(compression) = &self.site.compression {
             self.shared.counters.responses_compressing.set(compression.active() as u64);
         }
-        self.shared
-            .counters
-            .files_open
-            .set((self.static_files.open_files() + self.named_files.open_files()) as u64);
+        self.shared.counters.files_open.set(self.site.open_files() as u64);
         self.shared.counters.spool_bytes_used.set(self.spool.used());
         self.shared.counters.body_chunks_in_use.set(chunks as u64);
     }
@@ -704,7 +577,7 @@ impl EventLoop {
         let Some(mut exchange) = self.exchanges.remove(id) else { return };
         self.note_departure(&exchange);
         if let Some(place) = exchange.slot {
-            self.dispatch.abandon(place, Why::Gone, self.now_ms);
+            self.dispatch.abandon(place, Why::Gone, self.clock.now_ms);
         }
         if exchange.state() == State::Queued {
             self.dispatch.leave_queue(id);

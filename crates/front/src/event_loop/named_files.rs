@@ -66,9 +66,9 @@ impl EventLoop {
         let Some(exchange) = self.exchanges.get_mut(id) else { return Turn::Closed };
         exchange.slot = None;
         if let Some(record) = &mut exchange.record {
-            let now_us = fine_us() - self.started_us;
+            let now_us = fine_us() - self.clock.started_us;
             record.is_answered(named.head.status, now_us, named.started_ms);
-            if let Some(log) = &self.access_log {
+            if let Some(log) = &self.recording.access_log {
                 let fields = named.head.fields.iter().map(|(name, value)| (&**name, &**value));
                 record.keep_answer(log.format(), fields);
             }
@@ -79,16 +79,16 @@ impl EventLoop {
             worker.end.answer(u32::from(place.slot)).1 != Progress::Open
         });
         if is_over {
-            self.dispatch.let_go(place, self.now_ms);
+            self.dispatch.let_go(place, self.clock.now_ms);
         } else {
-            self.dispatch.abandon(place, Why::Gone, self.now_ms);
+            self.dispatch.abandon(place, Why::Gone, self.clock.now_ms);
         }
-        let now_ns = self.unix_ns();
+        let now_ns = self.clock.unix_ns();
         let found = if named.is_path {
-            self.named_files.look_up_file(&named.name, self.now_ms, now_ns)
+            self.site.named_files.look_up_file(&named.name, self.clock.now_ms, now_ns)
         } else {
             let path = named.name.split(|&byte| byte == b'?').next().unwrap_or_default();
-            self.named_files.look_up(path, true, || false, self.now_ms, now_ns)
+            self.site.named_files.look_up(path, true, || false, self.clock.now_ms, now_ns)
         };
         match found {
             Named::File(found) => self.send_named_file(id, &named, found),
@@ -106,7 +106,7 @@ impl EventLoop {
 
     fn tell_of_missing(&mut self, name: &[u8]) {
         self.shared.counters.file_failures.up();
-        if self.file_failures.since(self.now_ms, &self.shared.counters.file_failures).is_some() {
+        if self.site.file_failures.since(self.clock.now_ms, &self.shared.counters.file_failures).is_some() {
             let name = String::from_utf8_lossy(name);
             self.shared.notices.post(
                 Level::Warning,
@@ -130,7 +130,7 @@ impl EventLoop {
             let asked = exchange.asked.as_deref().filter(|_| is_success);
             let conditions = asked.map_or(&[][..], |asked| &asked.conditions);
             let conditions = conditions.iter().map(|(known, value)| (*known, &value[..]));
-            let (of_name, _) = self.named_files.described(&found);
+            let (of_name, _) = self.site.named_files.described(&found);
             let media_type = head.find(b"content-type").unwrap_or(of_name).to_vec();
             let now = says.then_some(&validators);
             let mut plan = Plan::new(conditions, &found.files, &media_type, now, random);
@@ -148,8 +148,8 @@ impl EventLoop {
                 self.shared.counters.files_sent.up();
                 return;
             }
-            let now_ns = self.unix_ns();
-            match self.named_files.look_again(&found, self.now_ms, now_ns) {
+            let now_ns = self.clock.unix_ns();
+            match self.site.named_files.look_again(&found, self.clock.now_ms, now_ns) {
                 Named::File(again) => found = again,
                 _ => break,
             }

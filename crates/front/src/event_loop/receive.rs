@@ -265,22 +265,22 @@ impl EventLoop {
         }
         let Ok(client) = self.client_of_request(exchange_id, bytes) else { return Some(after.len()) };
         // With the request's id behind it, where it got one.
-        let mut identified = std::mem::take(&mut self.identified);
+        let mut identified = std::mem::take(&mut self.recording.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
         self.keep_asked(exchange_id, bytes);
-        if (self.has_edge || !self.static_files.is_idle())
+        if (self.site.has_rules || !self.site.static_files.is_idle())
             && self.meet_edge(exchange_id, &client, bytes, &mut identified)
         {
-            self.identified = identified;
+            self.recording.identified = identified;
             return Some(0);
         }
-        if self.cache.is_none() {
+        if self.site.cache.is_none() {
             self.add_compression(exchange_id, bytes);
         }
         let all = if identified.is_empty() { bytes } else { &identified };
         let taken = self.collect(id, exchange_id, all, after);
-        self.identified = identified;
+        self.recording.identified = identified;
         taken
     }
 
@@ -383,10 +383,10 @@ impl EventLoop {
             peer: &connection.peer,
             listener: connection.listener,
             proxies: &self.settings.proxies,
-            listeners: self.application_listeners,
+            listeners: self.admission.application_listeners,
             variables: connection.transport.variables(),
         };
-        let dispatched = self.dispatch.submit(id, &ask, load, self.now_ms);
+        let dispatched = self.dispatch.submit(id, &ask, load, self.clock.now_ms);
         self.handed_on(id, dispatched);
     }
 
@@ -411,7 +411,7 @@ impl EventLoop {
             peer: &connection.peer,
             listener: connection.listener,
             proxies: &self.settings.proxies,
-            listeners: self.application_listeners,
+            listeners: self.admission.application_listeners,
             variables: connection.transport.variables(),
         };
         if body.is_spooled() {
@@ -419,10 +419,10 @@ impl EventLoop {
         }
         if let Some(record) = &mut exchange.record {
             // The time that it took to come is the client's.
-            record.is_complete(self.turn_us, self.turn_coarse_ms);
+            record.is_complete(self.clock.turn_us, self.clock.turn_coarse_ms);
         }
-        exchange.metered.complete_coarse_ms = self.turn_coarse_ms;
-        let dispatched = self.dispatch.submit(id, &ask, Load::Collected(body), self.now_ms);
+        exchange.metered.complete_coarse_ms = self.clock.turn_coarse_ms;
+        let dispatched = self.dispatch.submit(id, &ask, Load::Collected(body), self.clock.now_ms);
         self.handed_on(id, dispatched);
     }
 
@@ -468,7 +468,7 @@ impl EventLoop {
         let (connection_id, is_coming) = (exchange.connection, exchange.upload.is_some());
         let has_left =
             self.connections.get(connection_id).is_some_and(|connection| connection.transport.peer_done());
-        self.set_deadline(id, self.first_look);
+        self.set_deadline(id, self.watch.first_look);
         self.shared.counters.requests_dispatched.up();
         if has_left {
             self.client_left(id);

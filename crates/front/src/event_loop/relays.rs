@@ -195,7 +195,7 @@ impl EventLoop {
         let key = (token & !(RELAY | STREAM)) >> 1;
         let has_gone = event.write_closed || event.error;
         // Never earlier than before, so the queue is in order.
-        let due_ms = self.now_ms + self.settings.write_idle_time.as_millis() as u64;
+        let due_ms = self.clock.now_ms + self.settings.write_idle_time.as_millis() as u64;
         if token & STREAM != 0 {
             if let Some(relay) = self.relays.streams.get_mut(key) {
                 if relay.tunnel.note_event(has_gone) {
@@ -232,9 +232,9 @@ impl EventLoop {
 
     /// Ends those whose workers have gone and whose clients do not take what was said last.
     pub(crate) fn end_late_relays(&mut self) {
-        while let Some(ending) = self.relays.late(self.now_ms) {
+        while let Some(ending) = self.relays.late(self.clock.now_ms) {
             let is_late = match ending {
-                Ending::Socket(key) => self.relays.end_socket(key, self.now_ms),
+                Ending::Socket(key) => self.relays.end_socket(key, self.clock.now_ms),
                 Ending::Stream(connection, stream) => self.end_late_stream_relay(connection, stream),
             };
             if is_late {

@@ -34,7 +34,7 @@ impl EventLoop {
         if !self.self_calls.wanting.is_empty() && self.dispatch.lent() < self.most_lent() {
             self.lend_to_the_wanting();
         }
-        if self.self_calls.due_in(self.now_ms) == 0 {
+        if self.self_calls.due_in(self.clock.now_ms) == 0 {
             self.ask_about_the_waiting();
         }
     }
@@ -43,11 +43,11 @@ impl EventLoop {
     #[inline]
     pub(crate) fn next_self_call_ms(&self) -> Option<u64> {
         let must = self.settings.self_call != SelfCallPolicy::Off && self.dispatch.is_short();
-        must.then(|| self.self_calls.due_in(self.now_ms))
+        must.then(|| self.self_calls.due_in(self.clock.now_ms))
     }
 
     fn ask_about_the_waiting(&mut self) {
-        let now = self.now_ms;
+        let now = self.clock.now_ms;
         let after = self.self_calls.begin_look(now);
         let waiting = self.dispatch.waiting(after, now.saturating_sub(FIRST_MS));
         let mut question = LocalCalls::default();
@@ -70,7 +70,7 @@ impl EventLoop {
 
     /// The answer to a question: a request was made by the worker process `pid`.
     pub(crate) fn on_self_call(&mut self, number: u64, pid: u32) {
-        self.self_calls.note_answer(self.now_ms);
+        self.self_calls.note_answer(self.clock.now_ms);
         match self.settings.self_call {
             SelfCallPolicy::Off => {}
             SelfCallPolicy::Warn => self.have_reported(number, pid),
@@ -92,8 +92,8 @@ impl EventLoop {
             let Some((number, pid)) = self.self_calls.wanting.pop_front() else { return };
             self.lend(number, pid);
         }
-        if !self.self_calls.wanting.is_empty() && self.now_ms >= self.self_calls.complain_at {
-            self.self_calls.complain_at = self.now_ms + COMPLAIN_EVERY_MS;
+        if !self.self_calls.wanting.is_empty() && self.clock.now_ms >= self.self_calls.complain_at {
+            self.self_calls.complain_at = self.clock.now_ms + COMPLAIN_EVERY_MS;
             let message = format!(
                 "the application calls its own server, and all of the {} permits that are lent for that are taken: further \
                  calls wait until one comes back, at most {:.1} s. Does a request call itself without end?",
@@ -116,7 +116,7 @@ impl EventLoop {
         }
         let Some(connection) = self.connection_of(id) else { return };
         let self_call = SelfCall { is_report: false, caller_port: connection.transport.peer_port() };
-        match self.dispatch.place_spare(seat, waiting, self_call, self.now_ms) {
+        match self.dispatch.place_spare(seat, waiting, self_call, self.clock.now_ms) {
             Ok((id, place)) => {
                 self.shared.counters.permits_lent.up();
                 self.placed(id, place);
@@ -140,7 +140,7 @@ impl EventLoop {
         let Some(connection) = self.connection_of(copy.id) else { return };
         let self_call = SelfCall { is_report: true, caller_port: connection.transport.peer_port() };
         // Where there is no slot there is no report.
-        let _ = self.dispatch.place_spare(seat, copy, self_call, self.now_ms);
+        let _ = self.dispatch.place_spare(seat, copy, self_call, self.clock.now_ms);
     }
 
     /// A worker that is alone may have all of its slots full of requests that wait.

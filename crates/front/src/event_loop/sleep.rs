@@ -17,7 +17,7 @@ impl EventLoop {
     pub(crate) fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
         let wait = self.may_wait_ms();
         let busy = !self.again.is_empty() || self.relays.have_work() || wait == 0;
-        self.waits_ms = 0;
+        self.clock.waits_ms = 0;
         if self.dispatch.unannounced() > 0 {
             // One more look for requests that can share the wake-up, if there is anybody else to send one; not two in a row, or busy clients could
             // put it off for ever.
@@ -35,7 +35,7 @@ impl EventLoop {
         if busy || !self.dispatch.prepare_sleep() {
             return self.poll.poll(events, Some(Duration::ZERO));
         }
-        self.waits_ms = wait;
+        self.clock.waits_ms = wait;
         let result = self.poll.poll(events, (wait != NEVER).then(|| Duration::from_millis(wait)));
         self.dispatch.awake();
         result
@@ -49,22 +49,22 @@ impl EventLoop {
         let wait = self.may_wait_ms();
         let is_busy = !self.again.is_empty() || !self.dispatch.prepare_sleep();
         self.dispatch.awake();
-        self.waits_ms = if is_busy { 0 } else { wait };
-        (self.waits_ms != NEVER).then_some(self.waits_ms)
+        self.clock.waits_ms = if is_busy { 0 } else { wait };
+        (self.clock.waits_ms != NEVER).then_some(self.clock.waits_ms)
     }
 
     /// Milliseconds until something is due without any event, or [`NEVER`].
     fn may_wait_ms(&self) -> u64 {
         let soonest = |wait: u64, other: Option<u64>| other.map_or(wait, |other| wait.min(other));
-        let mut wait = soonest(NEVER, self.timers.next_in(self.now_ms));
-        wait = soonest(wait, self.exchange_timers.next_in(self.now_ms));
+        let mut wait = soonest(NEVER, self.timers.next_in(self.clock.now_ms));
+        wait = soonest(wait, self.exchange_timers.next_in(self.clock.now_ms));
         if self.may_accept_some() {
-            wait = wait.min(self.accept_pause_until.saturating_sub(self.now_ms));
+            wait = wait.min(self.admission.pause_until.saturating_sub(self.clock.now_ms));
         }
         if self.dispatch.is_stalled() {
             wait = wait.min(STALLED_MS);
         }
-        if self.notes_ends {
+        if self.recording.wants_ends {
             wait = soonest(wait, self.next_note_ms());
         }
         wait = soonest(wait, self.dispatch.next_look_ms());
@@ -76,7 +76,7 @@ impl EventLoop {
         wait = soonest(wait, self.next_upload_ms());
         wait = soonest(wait, self.next_file_ms());
         wait = soonest(wait, self.next_departure_ms());
-        let relay_ends = self.relays.next_end_ms().map(|due_ms| due_ms.saturating_sub(self.now_ms));
+        let relay_ends = self.relays.next_end_ms().map(|due_ms| due_ms.saturating_sub(self.clock.now_ms));
         wait = soonest(wait, relay_ends);
         soonest(wait, self.next_self_call_ms())
     }

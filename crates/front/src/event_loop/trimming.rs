@@ -9,14 +9,14 @@ impl EventLoop {
     /// Gives memory back, if it is time.
     #[inline]
     pub(crate) fn trim_memory(&mut self) {
-        if self.now_ms >= self.trim_at {
-            self.trim_at = self.now_ms + TRIM_MS;
+        if self.clock.now_ms >= self.watch.memory_at {
+            self.watch.memory_at = self.clock.now_ms + TRIM_MS;
             self.dispatch.trim();
         }
     }
 
     /// Milliseconds until then, where there is anything to look for.
     pub(crate) fn next_trim_ms(&self) -> Option<u64> {
-        self.dispatch.is_touched().then(|| self.trim_at.saturating_sub(self.now_ms))
+        self.dispatch.is_touched().then(|| self.watch.memory_at.saturating_sub(self.clock.now_ms))
     }
 }

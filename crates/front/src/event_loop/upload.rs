@@ -132,7 +132,7 @@ impl EventLoop {
             return Turn::Wait;
         }
         if let Some(place) = exchange.slot.take() {
-            self.dispatch.abandon(place, Why::Gone, self.now_ms);
+            self.dispatch.abandon(place, Why::Gone, self.clock.now_ms);
         }
         self.respond_itself(id, own);
         // What could not be received is not to be kept for the next request either.
@@ -182,14 +182,14 @@ impl EventLoop {
         None
     }
 
-    /// It is the client's turn: within each window of its clock it has to send a quota (see `rates`).
+    /// It is the client's turn: within each window of its clock it has to send a quota (see `slow_clients`).
     pub(crate) fn wait_for_client(&mut self, id: ExchangeId) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let Some(upload) = exchange.upload.as_deref_mut() else { return };
         if upload.waits_for_leave || upload.late_at.is_some() {
             return;
         }
-        let late_at = self.now_ms + self.settings.body_idle_time.as_millis() as u64;
+        let late_at = self.clock.now_ms + self.settings.body_idle_time.as_millis() as u64;
         upload.late_at = Some(late_at);
         upload.moved = 0;
         if !std::mem::replace(&mut upload.is_listed, true) {
@@ -213,12 +213,12 @@ impl EventLoop {
 
     /// Milliseconds until a client may be late with its body.
     pub(crate) fn next_upload_ms(&self) -> Option<u64> {
-        self.uploads.look_at.map(|look_at| look_at.saturating_sub(self.now_ms))
+        self.uploads.look_at.map(|look_at| look_at.saturating_sub(self.clock.now_ms))
     }
 
     /// Ends the bodies of clients that are late.
     pub(crate) fn end_late_uploads(&mut self) {
-        if self.uploads.look_at.is_none_or(|look_at| self.now_ms < look_at) {
+        if self.uploads.look_at.is_none_or(|look_at| self.clock.now_ms < look_at) {
             return;
         }
         self.uploads.look_at = None;
@@ -236,7 +236,7 @@ impl EventLoop {
             }
             match upload.late_at {
                 None => upload.is_listed = false,
-                Some(late_at) if late_at > self.now_ms => {
+                Some(late_at) if late_at > self.clock.now_ms => {
                     next = Some(next.map_or(late_at, |next| next.min(late_at)));
                     self.uploads.listed.push((id, number));
                 }

@@ -76,7 +76,7 @@ impl EventLoop {
         if !self.keep_socket(id) {
             return Turn::Closed;
         }
-        self.dispatch.let_go(place, self.now_ms);
+        self.dispatch.let_go(place, self.clock.now_ms);
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.slot = None;
             if exchange.state() == State::Running {
@@ -86,7 +86,7 @@ impl EventLoop {
                 if let Some(record) = &mut exchange.record
                     && !exchange.output.is_empty()
                 {
-                    record.done_us = fine_us() - self.started_us;
+                    record.done_us = fine_us() - self.clock.started_us;
                 }
             }
         }
@@ -111,7 +111,7 @@ impl EventLoop {
             return Turn::Closed;
         }
         exchange.slot = None;
-        self.dispatch.abandon(place, Why::Gone, self.now_ms);
+        self.dispatch.abandon(place, Why::Gone, self.clock.now_ms);
         self.respond_itself(id, OwnResponse::Damaged);
         Turn::Again
     }
@@ -237,7 +237,7 @@ impl EventLoop {
                     version: exchange.version,
                     is_head: false,
                     keep_alive: true,
-                    date: self.date.render(self.unix_seconds),
+                    date: self.clock.date.render(self.clock.unix_seconds),
                     known_length: None,
                     timing: None,
                     transport_security: None,

@@ -172,7 +172,7 @@ impl EventLoop {
         if matches!(own, OwnResponse::Refused(_)) {
             self.shared.counters.requests_refused.up();
         }
-        if self.notes_ends || self.meter.is_some() {
+        if self.recording.wants_ends || self.recording.meter.is_some() {
             self.note_own(id, own.for_the_log());
         }
         let response = Response::text(own.status(), own.detail(), own.keeps_connection());
@@ -236,7 +236,7 @@ impl EventLoop {
             version: exchange.version,
             is_head: exchange.is_head,
             keep_alive: exchange.received_whole && exchange.keep_alive && !self.draining,
-            date: self.date.render(self.unix_seconds),
+            date: self.clock.date.render(self.clock.unix_seconds),
             known_length: head.known_length.filter(|_| !is_filtered(exchange)),
             timing: None,
             transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),

@@ -68,18 +68,18 @@ impl EventLoop {
             slot,
             writer: HeadWriter {
                 settings: &self.settings,
-                access_log: self.access_log.as_ref(),
-                date: self.date.render(self.unix_seconds),
+                access_log: self.recording.access_log.as_ref(),
+                date: self.clock.date.render(self.clock.unix_seconds),
                 draining: self.draining,
-                started_us: self.started_us,
-                answered_us: &mut self.answered_us,
-                meter: self.meter.as_deref_mut(),
+                started_us: self.clock.started_us,
+                answered_us: &mut self.clock.responded_us,
+                meter: self.recording.meter.as_deref_mut(),
             },
             head_copy: &mut self.head_copy,
-            sends_named: !self.named_files.is_idle(),
+            sends_named: !self.site.named_files.is_idle(),
             is_offered: connection.is_offered(exchange.stream),
-            rate_limits: &mut self.rate_limits,
-            turn_us: self.turn_us,
+            rate_limits: &mut self.site.rate_limits,
+            turn_us: self.clock.turn_us,
         };
         let had_head = exchange.coding.is_some();
         let read = reading.frames(&mut cursor, exchange, &mut connection.driver, &mut pass, wire);

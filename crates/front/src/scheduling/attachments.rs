@@ -18,7 +18,7 @@ pub struct Attachments {
     pub chunks: Vec<u32>,
     /// The body's file. The worker gets a duplicate, so that another one can have the request if this one never starts it.
     pub file: Option<SpoolFile>,
-    /// A duplicate of the client's socket, which the worker may take (see `offers`); it gets another one.
+    /// A duplicate of the client's socket, which the worker may take (see `socket_offers`); it gets another one.
     pub socket: Option<OwnedFd>,
     /// Through which a streamed body comes.
     pub window: Option<Box<BodyWindow>>,

@@ -9,7 +9,7 @@ use crate::event_loop::EventLoop;
 impl EventLoop {
     /// A connection that speaks HTTP/2 from its first byte on; `input` is what of it has come.
     pub(crate) fn http2_driver(&self, input: Vec<u8>) -> Driver {
-        let session = h2::Connection::new(self.settings.http2.clone(), &self.limits, self.now_ms);
+        let session = h2::Connection::new(self.settings.http2.clone(), &self.limits, self.clock.now_ms);
         self.shared.counters.http2_connections.up();
         Driver::Http2(Box::new(super::Http2::new(session, input)))
     }

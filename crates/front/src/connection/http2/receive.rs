@@ -99,7 +99,7 @@ impl EventLoop {
             let rest = input.get(at..).unwrap_or_default();
             let Some(connection) = self.connections.get_mut(id) else { return input.len() };
             let Driver::Http2(http2) = &mut connection.driver else { return input.len() };
-            let step = http2.session.advance(rest, &self.limits, self.now_ms, &mut self.head);
+            let step = http2.session.advance(rest, &self.limits, self.clock.now_ms, &mut self.head);
             at += step.consumed;
             let (refused, caused) = http2.session.take_tally();
             if refused + caused > 0 {

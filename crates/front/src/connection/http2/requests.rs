@@ -73,17 +73,17 @@ impl EventLoop {
         }
         let Ok(client) = self.client_of_request(exchange_id, bytes) else { return };
         // With the request's id behind it, where it got one.
-        let mut identified = std::mem::take(&mut self.identified);
+        let mut identified = std::mem::take(&mut self.recording.identified);
         identified.clear();
         self.note_request(exchange_id, bytes, &client, &mut identified);
         self.keep_asked(exchange_id, bytes);
-        if (self.has_edge || !self.static_files.is_idle())
+        if (self.site.has_rules || !self.site.static_files.is_idle())
             && self.meet_edge(exchange_id, &client, bytes, &mut identified)
         {
-            self.identified = identified;
+            self.recording.identified = identified;
             return;
         }
-        if self.cache.is_none() {
+        if self.site.cache.is_none() {
             self.add_compression(exchange_id, bytes);
         }
         let all = if identified.is_empty() { bytes } else { &identified };
@@ -100,7 +100,7 @@ impl EventLoop {
                 self.send_continue(exchange_id);
             }
         }
-        self.identified = identified;
+        self.recording.identified = identified;
     }
 
     /// Data of a body. What is stored is consumed; what waits for the worker is not.

@@ -95,7 +95,7 @@ impl EventLoop {
                 version: Version::Http2,
                 is_head: false,
                 keep_alive: true,
-                date: self.date.render(self.unix_seconds),
+                date: self.clock.date.render(self.clock.unix_seconds),
                 known_length: None,
                 timing: None,
                 transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
@@ -148,7 +148,7 @@ impl EventLoop {
     fn note_relayed(&mut self, mut exchange: Exchange, status: u16, reason: CloseReason) {
         if let Some(mut record) = exchange.record.take() {
             record.status = status;
-            record.answered_us = self.now_us();
+            record.answered_us = self.clock.now_us();
             self.note_end(record, 0, reason.for_the_log());
         }
         exchange.metered.status = status;
@@ -255,7 +255,7 @@ impl EventLoop {
     /// The request whose head is in `self.head` asks for a WebSocket: `bytes`, to which it points, get what HTTP/1.1 would have said.
     pub(super) fn as_upgrade(&mut self, bytes: &mut Vec<u8>) {
         if self.head.asks_for_websocket
-            && let Some(nonce) = self.ids.next().last_chunk()
+            && let Some(nonce) = self.recording.ids.next().last_chunk()
         {
             pelton_http::h2::websocket::as_upgrade(bytes, &mut self.head, nonce);
         }

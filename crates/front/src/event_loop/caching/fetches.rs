@@ -35,13 +35,13 @@ impl EventLoop {
     pub(super) fn wait_for_fetch(&mut self, id: ExchangeId, target: &[u8], bytes: &[u8]) -> bool {
         let most = self.settings.queue_length.max(1);
         let key = self.fetch_key(target, bytes);
-        let is_waiting = self.cache.as_mut().is_some_and(|cache| cache.wait(&key, id, most));
+        let is_waiting = self.site.cache.as_mut().is_some_and(|cache| cache.wait(&key, id, most));
         let Some(exchange) = self.exchanges.get_mut(id).filter(|_| is_waiting) else { return false };
         exchange.pending = Some(Box::new(Pending {
             head: self.head.clone(),
             bytes: bytes.to_vec(),
             body: Default::default(),
-            since_ms: self.now_ms,
+            since_ms: self.clock.now_ms,
         }));
         if exchange.state() != State::Queued {
             exchange.become_state(State::Queued);
@@ -53,7 +53,7 @@ impl EventLoop {
 
     fn fetch_key(&self, target: &[u8], bytes: &[u8]) -> Box<[u8]> {
         let fields = self.head.fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes)));
-        self.cache.as_ref().map_or_else(Box::default, |cache| cache.key(target, fields))
+        self.site.cache.as_ref().map_or_else(Box::default, |cache| cache.key(target, fields))
     }
 
     /// What is kept has been sent to a client on `of`, and is fetched anew by a request that has no client: it stands in the table like any other,
@@ -109,7 +109,7 @@ impl EventLoop {
         let Wanted { target, why, entry, directives } = wanted;
         let key = self.fetch_key(&target, bytes);
         let asked = self.asked_for(why, directives, bytes);
-        let Some(cache) = &mut self.cache else { return };
+        let Some(cache) = &mut self.site.cache else { return };
         let kept = entry.and_then(|id| Some((id, cache.store.get(id)?))).map(|(id, entry)| Kept {
             id,
             status: entry.status,
@@ -136,9 +136,9 @@ impl EventLoop {
             authorized: self.head.find(Known::Authorization).is_some(),
             conditions: self.conditions(bytes),
             why,
-            unix_now: self.unix_seconds,
-            now: self.now_ms / 1000,
-            date: *self.date.render(self.unix_seconds),
+            unix_now: self.clock.unix_seconds,
+            now: self.clock.now_ms / 1000,
+            date: *self.clock.date.render(self.clock.unix_seconds),
         }
     }
 
@@ -163,7 +163,7 @@ impl EventLoop {
                 self.head.fields.push(Field { name, value, known });
             }
         }
-        if self.keeps_asked {
+        if self.site.keeps_asked {
             // What the application sees is what its response is about.
             self.keep_asked(id, changed);
         }

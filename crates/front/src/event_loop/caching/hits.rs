@@ -24,9 +24,11 @@ impl EventLoop {
         bytes: &[u8],
         collapsed: bool,
     ) {
-        let now = self.now_ms / 1000;
+        let now = self.clock.now_ms / 1000;
         let conditions = self.conditions(bytes);
-        let Some(entry) = self.cache.as_ref().and_then(|cache| cache.store.get(entry_id)) else { return };
+        let Some(entry) = self.site.cache.as_ref().and_then(|cache| cache.store.get(entry_id)) else {
+            return;
+        };
         let ttl = entry.lifetime.fresh as i64 - entry.age.at(now) as i64;
         let mut own = vec![(b"Age"[..].into(), entry.age.at(now).to_string().into_bytes().into())];
         let mut value = Vec::new();
@@ -43,7 +45,7 @@ impl EventLoop {
             match entry.coded.get(coding as usize) {
                 Some(Some(coded)) => {
                     head.fields = own_fields(&coded.fields);
-                    if let Some(compression) = &self.compression {
+                    if let Some(compression) = &self.site.compression {
                         compression.pad(&mut head);
                     }
                     body = VecDeque::from([Part::shared(&coded.body)]);
@@ -80,7 +82,7 @@ impl EventLoop {
             return None;
         }
         let fields = self.head.fields.iter().filter(|field| field.known == Known::AcceptEncoding);
-        self.compression.as_ref()?.coding(fields.map(|field| field.value.of(bytes)))
+        self.site.compression.as_ref()?.coding(fields.map(|field| field.value.of(bytes)))
     }
 
     fn drop_filters(&mut self, id: ExchangeId) {
@@ -91,7 +93,7 @@ impl EventLoop {
 
     /// What comes out of the compression is kept beside the page.
     fn capture(&mut self, id: ExchangeId, entry: EntryId, coding: ContentCoding) {
-        let Some(cache) = &self.cache else { return };
+        let Some(cache) = &self.site.cache else { return };
         let capture = Capture {
             inbox: cache.inbox.clone(),
             id: entry,

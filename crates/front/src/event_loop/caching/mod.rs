@@ -40,7 +40,7 @@ impl EventLoop {
     pub(crate) fn look_in_cache(&mut self, id: ExchangeId, bytes: &[u8], changed: &mut Vec<u8>) -> bool {
         let method = self.head.method.of(bytes);
         let (target, origin) = self.target_of(id, bytes);
-        let Some(cache) = &mut self.cache else { return false };
+        let Some(cache) = &mut self.site.cache else { return false };
         if invalidates(method) {
             let watch =
                 Invalidator { inbox: cache.inbox.clone(), target: target.into(), origin: origin.into() };
@@ -116,8 +116,8 @@ impl EventLoop {
         bytes: &[u8],
         has_waited: bool,
     ) -> Way {
-        let now = self.now_ms / 1000;
-        let Some(cache) = &mut self.cache else { return Way::Around(Forwarded::Bypass) };
+        let now = self.clock.now_ms / 1000;
+        let Some(cache) = &mut self.site.cache else { return Way::Around(Forwarded::Bypass) };
         let fields = self.head.fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes)));
         let found = cache.store.find(target, fields.clone());
         let is_fetched = cache.is_fetched(&cache.key(target, fields));

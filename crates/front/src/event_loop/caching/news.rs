@@ -11,14 +11,14 @@ use crate::scheduling::ask::Load;
 impl EventLoop {
     /// Reads what recorders have told: keeps responses, and lets those go on who have waited for them.
     pub(crate) fn settle_cache(&mut self) {
-        let Some(cache) = &mut self.cache else { return };
+        let Some(cache) = &mut self.site.cache else { return };
         let all = cache.inbox.take();
         if all.is_empty() {
             return;
         }
-        let now = self.now_ms / 1000;
+        let now = self.clock.now_ms / 1000;
         for news in all {
-            let Some(cache) = &mut self.cache else { return };
+            let Some(cache) = &mut self.site.cache else { return };
             let (waiters, goes_on_alone) = match news {
                 News::Stored { fetch, entry } => {
                     cache.keep(&fetch, *entry);
@@ -51,7 +51,7 @@ impl EventLoop {
                 self.release_waiter(id, goes_on_alone);
             }
         }
-        if let Some(cache) = &self.cache {
+        if let Some(cache) = &self.site.cache {
             self.shared.counters.cache_bytes.set(cache.store.used() as u64);
             self.shared.counters.cache_entries.set(cache.store.len() as u64);
             self.shared.counters.cache_evictions.set(cache.store.evicted());
@@ -86,7 +86,7 @@ impl EventLoop {
 
     /// Forgets kept responses: by `target` (a path with its query; with `*` at its end all that begin so), by `tag`, or all. Gives how many.
     pub(crate) fn purge_cache(&mut self, target: Option<&[u8]>, tag: Option<&[u8]>) -> Option<usize> {
-        let store = self.cache.as_mut()?.purge();
+        let store = self.site.cache.as_mut()?.purge();
         let mut count = 0;
         if let Some(tag) = tag {
             count += store.purge_tag(tag);

@@ -26,7 +26,7 @@ impl EventLoop {
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.moved = 0;
             if let Some(pending) = &mut exchange.pending {
-                pending.since_ms = self.now_ms;
+                pending.since_ms = self.clock.now_ms;
             }
         }
         self.begin_body_window(id);
@@ -48,7 +48,7 @@ impl EventLoop {
     }
 
     fn begin_body_window(&mut self, id: ExchangeId) {
-        let mut end = self.now_ms + self.settings.body_idle_time.as_millis() as u64;
+        let mut end = self.clock.now_ms + self.settings.body_idle_time.as_millis() as u64;
         if let Some(whole) = self.settings.body_time
             && let Some(exchange) = self.exchanges.get(id)
             && let Some(pending) = &exchange.pending
@@ -125,14 +125,14 @@ impl EventLoop {
         }
         if !exchange.is_behind && (settings.response_file_bytes > 0 || exchange.stream != 0) {
             exchange.is_behind = true;
-            self.behind.push_back((id, self.now_ms + SLOW_AFTER_MS));
+            self.behind.push_back((id, self.clock.now_ms + SLOW_AFTER_MS));
         }
         true
     }
 
     /// Milliseconds until a reader that stays behind is to be looked at.
     pub(crate) fn next_behind_ms(&self) -> Option<u64> {
-        self.behind.front().map(|(_, due)| due.saturating_sub(self.now_ms))
+        self.behind.front().map(|(_, due)| due.saturating_sub(self.clock.now_ms))
     }
 
     fn pump_on(&mut self, id: ExchangeId, place: Place) {
@@ -148,7 +148,7 @@ impl EventLoop {
     /// Gives files to the readers that have not caught up.
     pub(crate) fn help_slow_readers(&mut self) {
         while let Some(&(id, due)) = self.behind.front()
-            && due <= self.now_ms
+            && due <= self.clock.now_ms
         {
             self.behind.pop_front();
             let Some(exchange) = self.exchanges.get_mut(id) else { continue };

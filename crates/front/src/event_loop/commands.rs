@@ -50,18 +50,18 @@ impl EventLoop {
         for order in self.shared.take_orders() {
             match order {
                 Order::Accept => {
-                    self.may_accept = true;
+                    self.admission.may_accept = true;
                     self.take_over_connections();
                 }
                 Order::SetReady(is_ready) => self.is_ready = is_ready,
                 Order::SetAccessLog(mut log) => {
-                    if let (Some(new), Some(old)) = (&mut *log, &self.access_log) {
+                    if let (Some(new), Some(old)) = (&mut *log, &self.recording.access_log) {
                         new.follow(old);
                     }
-                    if let Some(mut old) = std::mem::replace(&mut self.access_log, *log) {
+                    if let Some(mut old) = std::mem::replace(&mut self.recording.access_log, *log) {
                         old.flush(&self.shared.counters.access_lines_dropped);
                     }
-                    self.decide_noting();
+                    self.decide_recording();
                 }
                 Order::Add(link) => {
                     let number = link.number;
@@ -160,12 +160,12 @@ impl EventLoop {
     /// a silent worker.
     pub(crate) fn serve_queue(&mut self) {
         if self.dispatch.is_to_look() {
-            for seat in self.dispatch.stuck_seats(self.now_ms) {
+            for seat in self.dispatch.stuck_seats(self.clock.now_ms) {
                 let moved = self.dispatch.take_back_stuck(seat);
                 self.queue_again(moved);
             }
         }
-        while let Some((id, place)) = self.dispatch.place_next(self.now_ms) {
+        while let Some((id, place)) = self.dispatch.place_next(self.clock.now_ms) {
             self.placed(id, place);
         }
     }
@@ -173,7 +173,7 @@ impl EventLoop {
     /// Tells the supervisor what it has to know of workers, if it is time to look or there may be something.
     #[inline]
     pub(crate) fn report_workers(&mut self) {
-        let must_watch = self.now_ms >= self.watch_at;
+        let must_watch = self.clock.now_ms >= self.watch.workers_at;
         if must_watch || self.dispatch.has_news_to_tell {
             self.look_at_workers(must_watch);
         }
@@ -201,7 +201,7 @@ impl EventLoop {
                 continue;
             }
             worker.end.drop_stale_files();
-            let now_ms = self.now_ms;
+            let now_ms = self.clock.now_ms;
             let is_late = |since: u64| now_ms.saturating_sub(since) >= grace;
             if !worker.told.stuck
                 && let Some(slot) = worker.overdue_slot(is_late)
@@ -220,7 +220,7 @@ impl EventLoop {
                 && let Some(limit) = limit
                 // Nor does it let go of any request: one that has just got its first may have been asleep before.
                 && worker.silence_ms(now_ms) >= limit
-                && coarse_now.saturating_sub(beat).saturating_sub(self.absences.since(beat)) >= limit
+                && coarse_now.saturating_sub(beat).saturating_sub(self.clock.absences.since(beat)) >= limit
             {
                 worker.told.frozen = true;
                 notices.tell(
@@ -232,20 +232,21 @@ impl EventLoop {
         }
         self.dispatch.has_news_to_tell = may_follow;
         if must_watch {
-            self.watch_at = self.now_ms + WATCH_MS;
+            self.watch.workers_at = self.clock.now_ms + WATCH_MS;
         }
     }
 
     /// Milliseconds until workers have to be looked at although nothing happens.
     pub(crate) fn next_watch_ms(&self) -> Option<u64> {
         let must = self.settings.worker_time.is_some() || self.settings.request_time.is_some();
-        (must && self.dispatch.slots_in_use() > 0).then(|| self.watch_at.saturating_sub(self.now_ms))
+        (must && self.dispatch.slots_in_use() > 0)
+            .then(|| self.watch.workers_at.saturating_sub(self.clock.now_ms))
     }
 
     /// A worker has reported news in a slot.
     #[inline]
     pub(crate) fn on_news(&mut self, place: Place) {
-        self.dispatch.look(place, self.now_ms);
+        self.dispatch.look(place, self.clock.now_ms);
         match self.dispatch.owner(place) {
             Some(id) if self.dispatch.has_taken_socket(place) => self.hand_over(id, place),
             Some(id) if self.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) => {
@@ -261,7 +262,7 @@ impl EventLoop {
                 }
                 Turn::Closed => {}
             },
-            None => self.dispatch.reap(place, self.now_ms),
+            None => self.dispatch.reap(place, self.clock.now_ms),
         }
     }
 }

@@ -48,7 +48,7 @@ impl EventLoop {
         let Some(turn) = self.dispatch.leave(place) else { return };
         // Each later event tells of it again.
         if is_endless && !self.departures.iter().any(|one| one.client == Some(id) && one.turn == turn) {
-            let due_ms = self.now_ms + GIVE_UP_MS;
+            let due_ms = self.clock.now_ms + GIVE_UP_MS;
             self.departures.push(Departure { due_ms, place, turn, client: Some(id) });
         }
     }
@@ -59,14 +59,14 @@ impl EventLoop {
             && is_endless(exchange)
             && let Some(turn) = self.dispatch.leave(place)
         {
-            let due_ms = self.now_ms + INTERRUPT_MS;
+            let due_ms = self.clock.now_ms + INTERRUPT_MS;
             self.departures.push(Departure { due_ms, place, turn, client: None });
         }
     }
 
     /// Milliseconds until something is to be done.
     pub(crate) fn next_departure_ms(&self) -> Option<u64> {
-        self.departures.iter().map(|one| one.due_ms.saturating_sub(self.now_ms)).min()
+        self.departures.iter().map(|one| one.due_ms.saturating_sub(self.clock.now_ms)).min()
     }
 
     /// Does what is due.
@@ -74,7 +74,7 @@ impl EventLoop {
         if self.departures.is_empty() {
             return;
         }
-        let now_ms = self.now_ms;
+        let now_ms = self.clock.now_ms;
         let due: Vec<Departure> = self.departures.extract_if(.., |one| one.due_ms <= now_ms).collect();
         for one in due {
             match one.client {

@@ -83,14 +83,14 @@ impl EventLoop {
         if let Some(mut exchange) = self.exchanges.remove(id) {
             if exchange.stream != 0 {
                 self.begin_stream_relay(exchange);
-                self.dispatch.reap(place, self.now_ms);
+                self.dispatch.reap(place, self.clock.now_ms);
                 return;
             }
             let reason = CloseReason::HandedOver;
             reason.counter(&self.shared.counters).up();
             if let Some(mut record) = exchange.record.take() {
                 record.status = SWITCHING_PROTOCOLS;
-                record.answered_us = self.now_us();
+                record.answered_us = self.clock.now_us();
                 self.note_end(record, 0, reason.for_the_log());
             }
             exchange.metered.status = SWITCHING_PROTOCOLS;
@@ -105,7 +105,7 @@ impl EventLoop {
                 }
             }
         }
-        self.dispatch.reap(place, self.now_ms);
+        self.dispatch.reap(place, self.clock.now_ms);
     }
 
     /// A connection is about to be dropped of whose socket a worker may have a duplicate: the client is to see the end all the same.
