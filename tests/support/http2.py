@@ -12,6 +12,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h2.settings
 
 from support.waiting import DEADLINE
@@ -108,7 +109,14 @@ class Http2Client:
             return False
         if not data:
             return False
-        for event in self.h2.receive_data(data):
+        try:
+            events = self.h2.receive_data(data)
+        except h2.exceptions.ProtocolError as error:
+            # The library takes the first GOAWAY for the end, and what may follow it for a fault.
+            if "in state ConnectionState.CLOSED" not in str(error):
+                raise
+            return False
+        for event in events:
             self._note(event)
         self.flush()
         return True
