@@ -264,24 +264,34 @@ impl EventLoop {
             return Some(0);
         }
         let Ok(client) = self.client_of_request(exchange_id, bytes) else { return Some(after.len()) };
-        // With the request's id behind it, where it got one.
+        self.hand_on(exchange_id, bytes, &client, |front, all| front.collect(id, exchange_id, all, after))
+            .unwrap_or(Some(0))
+    }
+
+    /// What a request of any version goes through before the application may have it. `next` gets its head, with the request's id behind it where
+    /// it got one. None: the front has responded itself.
+    #[inline]
+    pub(crate) fn hand_on<T>(
+        &mut self,
+        id: ExchangeId,
+        bytes: &[u8],
+        client: &Peer,
+        next: impl FnOnce(&mut Self, &[u8]) -> T,
+    ) -> Option<T> {
         let mut identified = std::mem::take(&mut self.recording.identified);
         identified.clear();
-        self.note_request(exchange_id, bytes, &client, &mut identified);
-        self.keep_asked(exchange_id, bytes);
-        if (self.site.has_rules || !self.site.static_files.is_idle())
-            && self.meet_edge(exchange_id, &client, bytes, &mut identified)
-        {
-            self.recording.identified = identified;
-            return Some(0);
-        }
-        if self.site.cache.is_none() {
-            self.add_compression(exchange_id, bytes);
-        }
-        let all = if identified.is_empty() { bytes } else { &identified };
-        let taken = self.collect(id, exchange_id, all, after);
+        self.note_request(id, bytes, client, &mut identified);
+        self.keep_asked(id, bytes);
+        let is_met = (self.site.has_rules || !self.site.static_files.is_idle())
+            && self.meet_edge(id, client, bytes, &mut identified);
+        let done = (!is_met).then(|| {
+            if self.site.cache.is_none() {
+                self.add_compression(id, bytes);
+            }
+            next(self, if identified.is_empty() { bytes } else { &identified })
+        });
         self.recording.identified = identified;
-        taken
+        done
     }
 
     /// Whether requests on a listener of this role may be the front's own affair.

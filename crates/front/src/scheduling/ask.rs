@@ -122,7 +122,21 @@ impl Draft<'_> {
         token: Option<u64>,
         attachments: &Attachments,
     ) -> Result<usize, request::RecordTooLarge> {
-        encode(area, self.ask, self.path, self.content.parts(token, attachments))
+        let (ask, path) = (self.ask, self.path);
+        let body = self.content.parts(token, attachments);
+        if (!ask.proxies.are_idle() || ask.peer.is_tls)
+            && let Some(rewritten) = rewrite(ask)
+        {
+            let listener = ask.listener + if rewritten.is_https { ask.listeners } else { 0 };
+            let parts = parts(ask, &rewritten.bytes, &rewritten.peer, listener, path, body);
+            return request::encode(area, &parts, rewritten.fields.iter().copied());
+        }
+        let fields = ask.head.fields.iter().map(|field| FieldRecord {
+            name: span(field.name),
+            value: span(field.value),
+            known: field.known as u32,
+        });
+        request::encode(area, &parts(ask, ask.bytes, ask.peer, ask.listener, path, body), fields)
     }
 }
 
@@ -142,29 +156,6 @@ pub struct Ask<'a> {
     pub listeners: u16,
     /// What is told of its encryption.
     pub variables: &'a [Variable],
-}
-
-/// See [`Draft::write`].
-#[inline]
-fn encode(
-    area: &mut [u8],
-    ask: &Ask<'_>,
-    path: &[u8],
-    body: BodyParts<'_>,
-) -> Result<usize, request::RecordTooLarge> {
-    if (!ask.proxies.are_idle() || ask.peer.is_tls)
-        && let Some(rewritten) = rewrite(ask)
-    {
-        let listener = ask.listener + if rewritten.is_https { ask.listeners } else { 0 };
-        let parts = parts(ask, &rewritten.bytes, &rewritten.peer, listener, path, body);
-        return request::encode(area, &parts, rewritten.fields.iter().copied());
-    }
-    let fields = ask.head.fields.iter().map(|field| FieldRecord {
-        name: span(field.name),
-        value: span(field.value),
-        known: field.known as u32,
-    });
-    request::encode(area, &parts(ask, ask.bytes, ask.peer, ask.listener, path, body), fields)
 }
 
 #[inline]

@@ -72,21 +72,11 @@ impl EventLoop {
             return;
         }
         let Ok(client) = self.client_of_request(exchange_id, bytes) else { return };
-        // With the request's id behind it, where it got one.
-        let mut identified = std::mem::take(&mut self.recording.identified);
-        identified.clear();
-        self.note_request(exchange_id, bytes, &client, &mut identified);
-        self.keep_asked(exchange_id, bytes);
-        if (self.site.has_rules || !self.site.static_files.is_idle())
-            && self.meet_edge(exchange_id, &client, bytes, &mut identified)
-        {
-            self.recording.identified = identified;
-            return;
-        }
-        if self.site.cache.is_none() {
-            self.add_compression(exchange_id, bytes);
-        }
-        let all = if identified.is_empty() { bytes } else { &identified };
+        self.hand_on(exchange_id, bytes, &client, |front, all| front.begin_load(exchange_id, all, ended));
+    }
+
+    /// The application gets a request as soon as what it needs of the body is there.
+    fn begin_load(&mut self, exchange_id: ExchangeId, all: &[u8], ended: bool) {
         if self.head.asks_for_websocket {
             self.submit_with_socket(exchange_id, all, ended);
         } else if ended || self.head.length == Length::None {
@@ -100,7 +90,6 @@ impl EventLoop {
                 self.send_continue(exchange_id);
             }
         }
-        self.recording.identified = identified;
     }
 
     /// Data of a body. What is stored is consumed; what waits for the worker is not.
