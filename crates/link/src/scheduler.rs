@@ -458,7 +458,7 @@ impl Scheduler {
                 return if self.is_stopping() { Wake::Stop } else { Wake::Retry };
             }
             if self.is_vacant(0) {
-                // Another thread was quicker with it, or slower.
+                // Its holder has let go of it just now: it is never left vacant while a thread waits.
                 continue;
             }
             if self.is_eager() {

@@ -17,7 +17,7 @@ use crate::errors::{report_failure, report_misuse, type_name};
 use crate::file_ranges::ASKED;
 use crate::file_wrapper::file_part;
 use crate::fork::end_child;
-use crate::head::{borrowed_item, latin1_bytes};
+use crate::head::{borrowed_item, latin1_bytes, unshared};
 use crate::input::Input;
 use crate::interrupt::Window;
 use crate::responder::Responder;
@@ -123,8 +123,8 @@ impl<'py> Call<'_, 'py> {
     fn send_all(&self, result: &Bound<'py, PyAny>) -> PyResult<Course> {
         // No code of the application runs from here on: what waits for the client now is only our sending, which the client's going ends.
         self.window.close(self.py);
-        let copy = copy_of(result)?;
-        let result = copy.as_ref().unwrap_or(result);
+        let copy = unshared(result)?;
+        let result = copy.as_ref().map_or(result, |copy| copy.as_any());
         let only = borrowed_item(result, 0)
             .filter(|_| borrowed_item(result, 1).is_none())
             .map(|item| item.to_owned());
@@ -311,15 +311,6 @@ impl<'py> Call<'_, 'py> {
             input.get().detach(self.py);
         }
     }
-}
-
-/// Where other threads could change a list while it is read, what it has now.
-#[inline]
-fn copy_of<'py>(result: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if !cfg!(Py_GIL_DISABLED) || result.is_exact_instance_of::<PyTuple>() {
-        return Ok(None);
-    }
-    Ok(Some(result.cast::<PyList>()?.to_tuple().into_any()))
 }
 
 #[inline]

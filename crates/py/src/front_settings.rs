@@ -206,13 +206,22 @@ fn waiting_room_of(settings: &Bound<'_, PyAny>) -> PyResult<Option<Arc<WaitingRo
     Ok(Some(Arc::new(WaitingRoom::new(duplicate(exit)?, duplicate(entrance)?))))
 }
 
+/// What the word of a setting means.
+fn one_of<T, const N: usize>(from: &Bound<'_, PyAny>, name: &str, words: [(&str, T); N]) -> PyResult<T> {
+    let word: String = from.getattr(name)?.extract()?;
+    let found = words.into_iter().find(|(one, _)| *one == word);
+    found
+        .map(|(_, meaning)| meaning)
+        .ok_or_else(|| PyValueError::new_err(format!("{name} cannot be {word:?}")))
+}
+
 fn underscores_of(from: &Bound<'_, PyAny>) -> PyResult<UnderscorePolicy> {
-    match &*from.getattr("underscore_fields")?.extract::<String>()? {
-        "drop" => Ok(UnderscorePolicy::Drop),
-        "refuse" => Ok(UnderscorePolicy::Refuse),
-        "allow" => Ok(UnderscorePolicy::Allow),
-        other => Err(PyValueError::new_err(format!("underscore_fields cannot be {other:?}"))),
-    }
+    let words = [
+        ("drop", UnderscorePolicy::Drop),
+        ("refuse", UnderscorePolicy::Refuse),
+        ("allow", UnderscorePolicy::Allow),
+    ];
+    one_of(from, "underscore_fields", words)
 }
 
 fn http2_of(from: &Bound<'_, PyAny>) -> PyResult<h2::Bounds> {
@@ -238,12 +247,9 @@ fn proxies_of(from: &Bound<'_, PyAny>) -> PyResult<Proxies> {
 }
 
 fn self_call_of(from: &Bound<'_, PyAny>) -> PyResult<SelfCallPolicy> {
-    match &*from.getattr("self_call")?.extract::<String>()? {
-        "off" => Ok(SelfCallPolicy::Off),
-        "warn" => Ok(SelfCallPolicy::Warn),
-        "lend" => Ok(SelfCallPolicy::Lend),
-        other => Err(PyValueError::new_err(format!("self_call cannot be {other:?}"))),
-    }
+    let words =
+        [("off", SelfCallPolicy::Off), ("warn", SelfCallPolicy::Warn), ("lend", SelfCallPolicy::Lend)];
+    one_of(from, "self_call", words)
 }
 
 /// The field `Strict-Transport-Security`, if there is to be one.

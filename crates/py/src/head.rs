@@ -14,6 +14,7 @@ use pelton_link::{AnswerHead, MAX_HEAD_BYTES};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
 
 /// See the module's head. Reused: its buffers stay allocated from request to request.
 #[derive(Debug, Default)]
@@ -263,6 +264,15 @@ pub(crate) fn latin1_bytes<'a>(text: &'a Bound<'_, PyAny>) -> Option<&'a [u8]> {
         let length = ffi::PyUnicode_GET_LENGTH(text) as usize;
         Some(std::slice::from_raw_parts(ffi::PyUnicode_DATA(text).cast(), length))
     }
+}
+
+/// Where other threads could change a list while it is read, a copy of it, for [`borrowed_item`].
+#[inline]
+pub(crate) fn unshared<'py>(sequence: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    if !cfg!(Py_GIL_DISABLED) || sequence.is_instance_of::<PyTuple>() {
+        return Ok(None);
+    }
+    Ok(Some(sequence.cast::<PyList>()?.to_tuple()))
 }
 
 /// An item of a list or tuple (or a subclass, whose own `__getitem__` is passed by); None behind the end and for other objects.

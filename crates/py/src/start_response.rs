@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTraceback, PyTuple};
 use crate::answer::Fault;
 use crate::builtin::{Entry, bind, bound, enter, text};
 use crate::errors::type_name;
+use crate::head::unshared;
 use crate::responder::Responder;
 use crate::route::route_of;
 
@@ -139,8 +140,7 @@ fn start<'py>(
         let message = format!("the headers must be a list, not {}", type_name(fields));
         return Err(PyTypeError::new_err(message));
     }
-    // Where other threads could change the list meanwhile, a copy is read instead.
-    let copy = if cfg!(Py_GIL_DISABLED) { Some(fields.cast::<PyList>()?.to_tuple()) } else { None };
+    let copy = unshared(fields)?;
     let fields = copy.as_ref().map_or(fields, |copy| copy.as_any());
     match responder.start(status, fields, exc_info.is_some()) {
         Ok(write) => {
