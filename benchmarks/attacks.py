@@ -288,33 +288,39 @@ def command_of(name: str, port: int, folder: Path, python: Path) -> list[str]:
 
 
 @contextlib.contextmanager
+def started(command: list[str], port: int) -> Iterator[int]:
+    """A server, by its pid, from the moment at which its port takes connections."""
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(peers.ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection((peers.HOST, port), timeout=1):
+                break
+            time.sleep(0.05)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
 def running(name: str, python: Path) -> Iterator[tuple[int, int]]:
     """Its port, and its first process."""
     port = peers.free_port()
     with tempfile.TemporaryDirectory(prefix="attacks-") as folder:
         command = command_of(name, port, Path(folder), python)
-        environment = {**os.environ, "PYTHONPATH": str(peers.ROOT)}
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + 20
-            while time.monotonic() < deadline and process.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection((peers.HOST, port), timeout=1):
-                    break
-                time.sleep(0.05)
-            yield port, process.pid
-        finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        with started(command, port) as pid:
+            yield port, pid
 
 
 def play(port: int, pid: int, name: str) -> str:

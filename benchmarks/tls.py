@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import measure, peers
-from benchmarks.attacks import client_context
+from benchmarks.attacks import client_context, started
 
 SERVERS = ("pelton", "nginx")
 KEYS = {
@@ -87,27 +87,8 @@ def running(name: str, kind: str = "P-256") -> Iterator[Running]:
     plain, secure = peers.free_port(), peers.free_port()
     with tempfile.TemporaryDirectory(prefix="tls-") as folder:
         addresses = (f"{peers.HOST}:{plain}", f"{peers.HOST}:{secure}")
-        process = subprocess.Popen(
-            command_of(name, Path(folder), kind, *addresses),
-            env={**os.environ, "PYTHONPATH": str(peers.ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + 20
-            while time.monotonic() < deadline and process.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection((peers.HOST, secure), timeout=1):
-                    break
-                time.sleep(0.05)
-            yield Running(process.pid, plain, secure)
-        finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        with started(command_of(name, Path(folder), kind, *addresses), secure) as pid:
+            yield Running(pid, plain, secure)
 
 
 def output(*command: str) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from conftest import StartLive
 from support.apps import answer
-from support.certificates import Files, ask, connect, context_for, make_files
+from support.certificates import Files, ask, connect, context_for, make_files, write_hook
 from support.live import HEALTH, Live
 from support.serving import Serve
 from support.waiting import DEADLINE, eventually
@@ -435,14 +435,7 @@ def test_one_version_only(live: StartLive, files: Files, version: str) -> None:
 
 def test_gunicorns_hook(live: StartLive, files: Files, tmp_path: Path) -> None:
     config = tmp_path / "gunicorn.conf.py"
-    config.write_text(
-        "import ssl\n"
-        "def ssl_context(conf, default_ssl_context_factory):\n"
-        "    context = default_ssl_context_factory()\n"
-        "    context.minimum_version = ssl.TLSVersion.TLSv1_3\n"
-        "    return context\n"
-        f"certfile, keyfile = {str(files.certificate)!r}, {str(files.key)!r}\n"
-    )
+    write_hook(config, files)
     server = live(APP, "-c", str(config))
     with connect(server.addresses[0], context_for(files)) as client:
         assert (client.version(), ask(client)[-5:]) == ("TLSv1.3", b"hello")

@@ -32,6 +32,18 @@ class Files:
         self.key.write_text(key)
 
 
+def write_hook(config: Path, files: Files) -> None:
+    """A configuration of gunicorn's whose hook allows TLS 1.3 only."""
+    config.write_text(
+        "import ssl\n"
+        "def ssl_context(conf, default_ssl_context_factory):\n"
+        "    context = default_ssl_context_factory()\n"
+        "    context.minimum_version = ssl.TLSVersion.TLSv1_3\n"
+        "    return context\n"
+        f"certfile, keyfile = {str(files.certificate)!r}, {str(files.key)!r}\n"
+    )
+
+
 def make_files(directory: Path, *names: str, stem: str = "server", lifetime: int = 90 * 86400) -> Files:
     """A self-signed certificate and its key."""
     files = Files(directory / f"{stem}.pem", directory / f"{stem}.key")

@@ -12,7 +12,7 @@ import pytest
 from pelton.compat.gunicorn.loading import load_config_file
 from pelton.exceptions import ConfigError
 from pelton.tls.ssl_context import encryption_of, recorded
-from support.certificates import Files, make_files
+from support.certificates import Files, make_files, write_hook
 
 
 @pytest.fixture
@@ -80,14 +80,7 @@ def test_what_cannot_be_taken(
 
 def test_gunicorns_hook(files: Files, tmp_path: Path) -> None:
     config = tmp_path / "gunicorn.conf.py"
-    config.write_text(
-        "import ssl\n"
-        "def ssl_context(conf, default_ssl_context_factory):\n"
-        "    context = default_ssl_context_factory()\n"
-        "    context.minimum_version = ssl.TLSVersion.TLSv1_3\n"
-        "    return context\n"
-        f"certfile, keyfile = {str(files.certificate)!r}, {str(files.key)!r}\n"
-    )
+    write_hook(config, files)
     values = {name: value for name, (value, _) in load_config_file(str(config)).values.items()}
     assert values["certfile"] == (str(files.certificate),)
     assert values["keyfile"] == (str(files.key),)

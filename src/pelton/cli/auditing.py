@@ -15,6 +15,7 @@ import click
 
 from pelton.cli.ending import NO_APPLICATION, USAGE, exit_with, working_directory
 from pelton.cli.options import Command
+from pelton.cli.request_options import file_option, header_option, request_option
 from pelton.exceptions import ConfigError
 from pelton.loader import ApplicationError, parse_target
 
@@ -93,24 +94,13 @@ COMMANDS = {
         "audit",
         params=[
             click.Argument(["target"], metavar="MODULE[:APP]"),
-            click.Option(
-                ["--request"],
-                multiple=True,
-                metavar="REQUEST",
-                help="One request: [METHOD] PATH [BODY], for example 'POST /login name=a'. Repeatable.",
+            request_option("POST /login name=a"),
+            file_option(
+                "--requests",
+                "A file of them: one a line, an access log, a HAR file, or an OpenAPI document.",
+                "file",
             ),
-            click.Option(
-                ["--requests", "file"],
-                type=click.Path(dir_okay=False, path_type=Path),
-                metavar="FILE",
-                help="A file of them: one a line, an access log, a HAR file, or an OpenAPI document.",
-            ),
-            click.Option(
-                ["--header"],
-                multiple=True,
-                metavar="FIELD",
-                help="Sent with each request, for example 'Cookie: session=…'. Repeatable.",
-            ),
+            header_option(),
             click.Option(
                 ["--package"],
                 multiple=True,

@@ -35,6 +35,7 @@ from pelton.version import VERSION
 
 MARKS: Final = {Verdict.GOOD: ("✓", "green"), Verdict.DOUBTFUL: ("!", "yellow"), Verdict.FAULT: ("✗", "red")}
 
+_SETTINGS: Final = frozenset(row.name for row in TABLE)
 _LEAST_DESCRIPTORS = 4096
 _LEAST_BACKLOG = 1024
 # Drivers that wait in C, where gevent and eventlet cannot go on with other requests; and what does not.
@@ -102,10 +103,8 @@ def as_json_of(findings: Sequence[Finding]) -> dict[str, Any]:
 
 def _setting_in(text: str) -> str:
     """The first setting that a sentence names; empty where it names none."""
-    known = {row.name for row in TABLE}
-    return next(
-        (word for word in re.findall(r"[a-z]+(?:_[a-z]+)+|threads|workers", text) if word in known), ""
-    )
+    words = re.findall(r"[a-z]+(?:_[a-z]+)+|threads|workers", text)
+    return next((word for word in words if word in _SETTINGS), "")
 
 
 def _versions() -> Iterator[Finding]:

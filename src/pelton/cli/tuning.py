@@ -14,6 +14,7 @@ import click
 
 from pelton.cli.ending import FAILED, NO_APPLICATION, USAGE, exit_with, working_directory
 from pelton.cli.options import Command
+from pelton.cli.request_options import file_option, header_option, request_option
 from pelton.exceptions import ApplicationError, ConfigError, PeltonError
 
 if TYPE_CHECKING:
@@ -144,33 +145,17 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]
         return tuple(found)
 
 
-def _file(name: str, text: str) -> click.Option:
-    return click.Option(
-        [f"--{name}"], type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help=text
-    )
-
-
 COMMANDS = {
     "tune": Command(
         "tune",
         params=[
             click.Argument(["target"], metavar="MODULE[:APP]"),
-            _file("log", "The load of an access log: combined, or pelton's JSON."),
-            _file("har", "The load of a HAR file that a browser has saved."),
-            _file("openapi", "One request for each operation of an OpenAPI document (version 3)."),
-            _file("requests", "A list: METHOD PATH [BODY] in each line; or any of the other three."),
-            click.Option(
-                ["--request"],
-                multiple=True,
-                metavar="REQUEST",
-                help="One request: [METHOD] PATH [BODY], for example '/shop?page=2'. Repeatable.",
-            ),
-            click.Option(
-                ["--header"],
-                multiple=True,
-                metavar="FIELD",
-                help="Sent with each request, for example 'Cookie: session=…'. Repeatable.",
-            ),
+            file_option("--log", "The load of an access log: combined, or pelton's JSON."),
+            file_option("--har", "The load of a HAR file that a browser has saved."),
+            file_option("--openapi", "One request for each operation of an OpenAPI document (version 3)."),
+            file_option("--requests", "A list: METHOD PATH [BODY] in each line; or any of the other three."),
+            request_option("/shop?page=2"),
+            header_option(),
             click.Option(
                 ["--unsafe-methods"],
                 is_flag=True,

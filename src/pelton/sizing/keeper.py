@@ -103,7 +103,8 @@ class Keeper:
         self._clock = clock
         self._need = Need()
         self._computed = _Computed(since=clock())
-        self._processors = processors()
+        # The lock never goes away later, so nobody asks for processors where it is.
+        self._processors = 1.0 if has_interpreter_lock() else processors()
         self._told_threads = runner.bounds[0]
         self._told_at = clock() - _TOLD_EVERY
         self._refused_until = clock()
