@@ -12,8 +12,9 @@
 //! Threads compute side by side there, so there is a role of puller for each processor ([`Interpreter::Free`]). Role 0 is the one of before: whoever
 //! has it sleeps on the bell. The others are held only by threads that run requests: a thread takes one when requests are left over
 //! (a puller that leaves some wakes a thread; so does the sentinel, a tick later), and gives it up when it finds none. And that the
-//! sentinel runs proves nothing there: it looks at the puller's processor clock for a tick. Who uses none blocks, and loses the role;
-//! who computes keeps it for [`LONGEST_TURN`], as long as the lock would have let it.
+//! sentinel runs proves nothing there: it looks at the puller's processor clock for a tick, and then asks the kernel whether the puller
+//! lacks a processor ([`crate::thread_clock`]). A puller that blocks loses the role. One that computes keeps it for [`LONGEST_TURN`] of processor
+//! time, as long as the lock would have let it: while processors are short, more pullers would only slow each other down.
 //!
 //! # Guarantees
 //! 1. A thread runs one request at a time, so never more than `threads` run at once, whoever pulls.
@@ -38,17 +39,19 @@
 //! at `nap`; both sequentially consistent, so at least one sees the other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::layout::{BELL_ASLEEP, BELL_AWAKE};
 use crate::population::{Crowding, Population, Wanted};
+use crate::thread_clock::ThreadClock;
 use crate::wake;
 use crate::worker_end::{Taken, WorkerEnd};
 
 /// How long the same request may keep the puller before the sentinel acts.
 pub const TICK: Duration = Duration::from_micros(200);
-/// How long one request may compute in the role of puller where no lock of the interpreter limits it: as long as CPython's switch interval.
+/// How much processor time one request may use in the role of puller where no lock of the interpreter limits it: as much as CPython's switch
+/// interval.
 const LONGEST_TURN: Duration = Duration::from_millis(5);
 /// While every look finds the puller at another request, looks become rarer, up to this: each one costs as much as several quick
 /// requests. The first request that blocks then waits a little longer to be found out, the next ones do not.
@@ -127,6 +130,15 @@ pub struct Suspicion {
     at: Instant,
     /// The puller's processor time then, if it can be had.
     consumed: Option<Duration>,
+    /// Without the interpreter's lock: what its request does. With the lock, [`Scheduler::take_over`] finds it out.
+    finding: Option<Finding>,
+}
+
+/// What a request that keeps its puller for long does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    Blocks,
+    Computes,
 }
 
 /// What the sentinel saw of one role when it looked last.
@@ -135,6 +147,29 @@ struct Look {
     role: u64,
     /// Since when it has watched the request that runs there; only without the interpreter's lock.
     suspicion: Option<Suspicion>,
+    /// The puller's processor time when the watch on this request began.
+    consumed: Duration,
+}
+
+impl Look {
+    fn new(role: u64) -> Self {
+        Look { role, suspicion: None, consumed: Duration::ZERO }
+    }
+}
+
+/// What to think of a request that has used `computed` of the last `elapsed`, and `in_all` since the watch on it began. None: look again.
+/// `lacks_processor` is asked only where it decides, because it costs a system call.
+fn judge(
+    elapsed: Duration,
+    computed: Duration,
+    in_all: Duration,
+    lacks_processor: impl FnOnce() -> bool,
+) -> Option<Finding> {
+    if in_all >= LONGEST_TURN {
+        return Some(Finding::Computes);
+    }
+    let seems_to_block = elapsed >= TICK / 2 && computed * 2 < elapsed;
+    (seems_to_block && !lacks_processor()).then_some(Finding::Blocks)
 }
 
 /// See the module's head.
@@ -150,8 +185,8 @@ pub struct Scheduler {
     /// The sentinel's present tick in microseconds: short after a take-over, longer as long as there is none.
     tick: AtomicU64,
     stopping: AtomicBool,
-    /// Each thread's processor clock, 0 before it has a seat.
-    clocks: Vec<AtomicI32>,
+    /// Each thread's processor clock, while it has a seat.
+    clocks: Vec<ThreadClock>,
     population: Population,
     started: Instant,
 }
@@ -184,7 +219,7 @@ impl Scheduler {
             probe_at: AtomicU64::new(0),
             tick: AtomicU64::new(TICK.as_micros() as u64),
             stopping: AtomicBool::new(false),
-            clocks: (0..threads + SPARE_THREADS).map(|_| AtomicI32::new(0)).collect(),
+            clocks: (0..threads + SPARE_THREADS).map(|_| ThreadClock::default()).collect(),
             population: Population::new(threads + SPARE_THREADS),
             started: Instant::now(),
         }
@@ -192,8 +227,9 @@ impl Scheduler {
 
     /// The seat of the calling thread, or None when `number` is out of range or taken.
     pub fn seat(&self, number: usize) -> Option<Seat> {
-        let clock = self.clocks.get(number)?;
-        clock.compare_exchange(0, own_processor_clock(), Ordering::SeqCst, Ordering::SeqCst).ok()?;
+        if !self.clocks.get(number)?.take_for_this_thread() {
+            return None;
+        }
         Some(Seat { number: number as u32 + 1, role: 0, began: None, pulled: false, is_idle: false })
     }
 
@@ -215,7 +251,7 @@ impl Scheduler {
         self.end_idling(&mut seat);
         self.vacate(seat.number());
         if let Some(clock) = self.clocks.get(seat.number()) {
-            clock.store(0, Ordering::SeqCst);
+            clock.give_back();
         }
     }
 
@@ -270,7 +306,7 @@ impl Scheduler {
     pub fn processor_times(&self, mut found: impl FnMut(usize, Duration)) {
         for (number, clock) in self.clocks.iter().enumerate() {
             if self.population.is_member(number)
-                && let Some(time) = processor_time(clock.load(Ordering::Relaxed))
+                && let Some(time) = clock.processor_time()
             {
                 found(number, time);
             }
@@ -524,8 +560,8 @@ impl Scheduler {
 
     /// The sentinel's watch: until a puller has been at one request for a tick, a request waits for which there is a role, or the mode changes.
     fn watch(&self) -> Option<Suspicion> {
-        let look = |word: &AtomicU64| Look { role: word.load(Ordering::SeqCst), suspicion: None };
-        let mut looks: Vec<Look> = self.roles.iter().map(look).collect();
+        let mut looks: Vec<Look> =
+            self.roles.iter().map(|word| Look::new(word.load(Ordering::SeqCst))).collect();
         let mut calm = 0;
         loop {
             let tick = self.tick.load(Ordering::Relaxed);
@@ -551,7 +587,7 @@ impl Scheduler {
                         continue;
                     }
                 }
-                *look = Look { role, suspicion: None };
+                *look = Look::new(role);
             }
             if runs {
                 calm = 0;
@@ -569,17 +605,30 @@ impl Scheduler {
 
     /// The puller of this role has been at the same request since the last look.
     fn suspect(&self, place: usize, look: &mut Look) -> Option<Suspicion> {
-        let consumed = self.processor_time(puller_of(look.role));
-        let now = Suspicion { place, role: look.role, at: Instant::now(), consumed };
+        let puller = self.clock_of(puller_of(look.role));
+        let consumed = puller.and_then(ThreadClock::processor_time);
+        let now = Suspicion { place, role: look.role, at: Instant::now(), consumed, finding: None };
         if self.interpreter == Interpreter::Locked {
             // The lock tells the rest: see `take_over`.
             return Some(now);
         }
+        let consumed = consumed.unwrap_or_default();
+        if look.suspicion.is_none() {
+            look.consumed = consumed;
+        }
         let first = *look.suspicion.get_or_insert(now);
-        let elapsed = now.at.duration_since(first.at);
-        let computed = now.consumed.unwrap_or_default().saturating_sub(first.consumed.unwrap_or_default());
-        let blocks = elapsed >= TICK / 2 && computed * 2 < elapsed;
-        (blocks || elapsed >= LONGEST_TURN).then_some(first)
+        let computed = consumed.saturating_sub(first.consumed.unwrap_or_default());
+        let in_all = consumed.saturating_sub(look.consumed);
+        let mut lacks_processor = false;
+        let finding = judge(now.at.duration_since(first.at), computed, in_all, || {
+            lacks_processor = puller.is_some_and(ThreadClock::is_runnable);
+            lacks_processor
+        });
+        if lacks_processor {
+            // What it did not get says nothing about what it would have done.
+            look.suspicion = Some(now);
+        }
+        finding.map(|finding| Suspicion { finding: Some(finding), ..first })
     }
 
     /// Sleeps until somebody runs a request. Whoever begins one changes its role first, and looks at `nap` then.
@@ -602,10 +651,7 @@ impl Scheduler {
     pub fn take_over(&self, seat: &mut Seat, suspicion: Suspicion) -> bool {
         let Some(word) = self.roles.get(suspicion.place) else { return false };
         // Read before the exchange: after it the old puller may be anywhere.
-        let computed = match (suspicion.consumed, self.processor_time(puller_of(suspicion.role))) {
-            (Some(before), Some(now)) => now.saturating_sub(before),
-            _ => Duration::ZERO,
-        };
+        let finding = suspicion.finding.unwrap_or_else(|| self.finding_since(&suspicion));
         let mine = with_puller(suspicion.role, seat.number);
         if word.compare_exchange(suspicion.role, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
@@ -613,8 +659,7 @@ impl Scheduler {
         seat.role = suspicion.place;
         self.tick.store(TICK.as_micros() as u64, Ordering::Relaxed);
         // More threads do not help requests that compute; only blocking ones make the scheduler eager.
-        let blocked = computed * 2 < suspicion.at.elapsed().max(TICK);
-        if blocked && self.note(true) > EAGER_ABOVE {
+        if finding == Finding::Blocks && self.note(true) > EAGER_ABOVE {
             self.enter_eager();
         } else {
             // This thread was the sentinel; another one has to be.
@@ -623,28 +668,51 @@ impl Scheduler {
         true
     }
 
-    fn processor_time(&self, number: u32) -> Option<Duration> {
-        let clock = self.clocks.get((number as usize).checked_sub(1)?)?.load(Ordering::Relaxed);
-        processor_time(clock)
+    /// With the interpreter's lock held: what the suspected request has done since.
+    fn finding_since(&self, suspicion: &Suspicion) -> Finding {
+        let now = self.clock_of(puller_of(suspicion.role)).and_then(ThreadClock::processor_time);
+        let computed = match (suspicion.consumed, now) {
+            (Some(before), Some(now)) => now.saturating_sub(before),
+            _ => Duration::ZERO,
+        };
+        if computed * 2 < suspicion.at.elapsed().max(TICK) { Finding::Blocks } else { Finding::Computes }
+    }
+
+    fn clock_of(&self, number: u32) -> Option<&ThreadClock> {
+        self.clocks.get((number as usize).checked_sub(1)?)
     }
 }
 
-fn own_processor_clock() -> libc::clockid_t {
-    let mut clock = 0;
-    // SAFETY: the calling thread exists; `clock` is written by the call.
-    let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
-    // Clock ids of threads are never 0 (that is CLOCK_REALTIME); 1 would be CLOCK_MONOTONIC, which reads as "computes all the time".
-    if failed == 0 { clock } else { libc::CLOCK_MONOTONIC }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn processor_time(clock: libc::clockid_t) -> Option<Duration> {
-    if clock == 0 {
-        return None;
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_request_that_uses_no_processor_although_it_could_blocks() {
+        assert_eq!(judge(MS, Duration::ZERO, Duration::ZERO, || false), Some(Finding::Blocks));
+        assert_eq!(judge(MS, MS / 3, MS / 3, || false), Some(Finding::Blocks));
     }
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to `time`; an id whose thread has ended is reported as an error.
-    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
-        return None;
+
+    #[test]
+    fn a_request_that_lacks_a_processor_is_looked_at_again() {
+        assert_eq!(judge(MS, Duration::ZERO, Duration::ZERO, || true), None);
+        assert_eq!(judge(100 * MS, MS, 4 * MS, || true), None);
     }
-    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+
+    #[test]
+    fn a_request_that_computes_keeps_its_role_for_as_much_as_the_interpreters_lock_would_let_it() {
+        let never = || unreachable!("it is asked only of a request that seems to block");
+        assert_eq!(judge(4 * MS, 4 * MS, 4 * MS, never), None);
+        assert_eq!(judge(5 * MS, 5 * MS, LONGEST_TURN, never), Some(Finding::Computes));
+        // Also where it got the processor time in pieces.
+        assert_eq!(judge(Duration::ZERO, Duration::ZERO, LONGEST_TURN, never), Some(Finding::Computes));
+    }
+
+    #[test]
+    fn nothing_is_said_after_less_than_half_a_tick() {
+        let never = || unreachable!("it is asked only of a request that seems to block");
+        assert_eq!(judge(TICK / 4, Duration::ZERO, Duration::ZERO, never), None);
+    }
 }
