@@ -115,7 +115,9 @@ mod tests {
     #[test]
     fn a_thread_that_waits_is_not_runnable() {
         let (end, ends) = mpsc::channel::<()>();
-        let (clock, thread) = beginning(move || drop(ends.recv()));
+        let (clock, thread) = beginning(move || {
+            let _ = ends.recv();
+        });
         // Until it has come to wait.
         while clock.is_runnable() {
             thread::yield_now();
