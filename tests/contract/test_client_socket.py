@@ -352,8 +352,8 @@ def test_what_was_taken_has_no_timeout(serve: Serve) -> None:
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if KEY not in environ:
-            # Holds until the time is over: proof that it was for the one before it, too. Not for longer, or the
-            # interruption would be logged while another test looks at the log.
+            # Holds until the time is over: proof that it was for the one before it, too. Not for longer, or
+            # the interruption would be logged while another test looks at the log.
             answered.wait(DEADLINE)
         own = environ[KEY]
         own.sendall(HELLO)
