@@ -92,10 +92,10 @@ def test_wrong_arguments(arguments: list[str], says: str) -> None:
 
 def test_sockets_of_a_service_manager(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setattr("pelton.cli.main.inherited_descriptors", lambda: [listener.fileno()])
+        monkeypatch.setattr("pelton.cli.invocation.inherited_descriptors", lambda: [listener.fileno()])
         seen: list[tuple[str, ...]] = []
         monkeypatch.setattr(
-            "pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append(settings.bind)
+            "pelton.cli.serving._serve_checked", lambda _, settings, notes: seen.append(settings.bind)
         )
         assert invoke("app").exit_code == 0
         assert invoke("app", "--bind", "8001").exit_code == 0
@@ -162,7 +162,7 @@ def test_the_command_line_loads_no_native_module() -> None:
 def test_gunicorns_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Settings, list[str]]] = []
     monkeypatch.setattr(
-        "pelton.cli.main._serve_checked",
+        "pelton.cli.serving._serve_checked",
         lambda _, settings, found: seen.append((settings, list(found.notes))),
     )
     assert invoke("app", "--log-level", "CRITICAL").exit_code == 0
@@ -196,7 +196,7 @@ def test_the_worker_kind(
 ) -> None:
     (tmp_path / "g.conf.py").write_text("worker_class = 'sync'\n")
     seen: list[Settings] = []
-    monkeypatch.setattr("pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append(settings))
+    monkeypatch.setattr("pelton.cli.serving._serve_checked", lambda _, settings, notes: seen.append(settings))
     assert invoke("app", *arguments).exit_code == 0
     assert seen[0].worker_kind == kind
 
@@ -217,7 +217,7 @@ def test_what_a_timeout_means_depends_on_the_kind(
 ) -> None:
     (tmp_path / "g.conf.py").write_text("worker_class = 'gthread'\nthreads = 2\n")
     seen: list[Settings] = []
-    monkeypatch.setattr("pelton.cli.main._serve_checked", lambda _, settings, notes: seen.append(settings))
+    monkeypatch.setattr("pelton.cli.serving._serve_checked", lambda _, settings, notes: seen.append(settings))
     assert invoke("app", "--timeout", "7", *arguments).exit_code == 0
     assert (seen[0].worker_timeout, seen[0].request_timeout) == (7.0, limit)
 
@@ -238,7 +238,7 @@ def test_gunicorns_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "g.conf.py").write_text("workers = 3\nwsgi_app = 'shop:app'\nmax_body_bytes = '5MiB'\n")
     seen: list[tuple[str, Settings]] = []
     monkeypatch.setattr(
-        "pelton.cli.main._serve_checked",
+        "pelton.cli.serving._serve_checked",
         lambda target, settings, notes: seen.append((target.module, settings)),
     )
     monkeypatch.setenv("WEB_CONCURRENCY", "9")
@@ -251,7 +251,7 @@ def test_gunicorns_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("arguments", [["./config.py"], ["config:app"], ["--threads", "2", "config"]])
 def test_a_module_with_the_name_of_a_command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr("pelton.cli.main._serve_checked", lambda target, *_: seen.append(target.module))
+    monkeypatch.setattr("pelton.cli.serving._serve_checked", lambda target, *_: seen.append(target.module))
     assert invoke(*arguments).exit_code == 0
     assert seen[0].removeprefix("./").removesuffix(".py") == "config"
 

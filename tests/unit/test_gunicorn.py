@@ -11,8 +11,8 @@ import pytest
 
 from pelton.compat.gunicorn import OPTIONS, from_arguments, from_environment, load_config_file
 from pelton.compat.gunicorn.loading import DEFAULT, Loaded
-from pelton.compat.gunicorn.option import PROCESS_SETTINGS, ROWS, Fate
 from pelton.compat.gunicorn.options import BY_NAME
+from pelton.compat.gunicorn.options.option import PROCESS_SETTINGS, ROWS, Fate
 from pelton.compat.gunicorn.reference import page
 from pelton.config.settings import TABLE, settings_from
 from pelton.exceptions import ConfigError

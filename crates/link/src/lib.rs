@@ -27,6 +27,7 @@ mod socket;
 mod spare;
 mod spending;
 mod streaming;
+mod thread_clock;
 mod trim;
 mod waiting_room;
 mod wake;

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 from collections.abc import Callable
 from signal import SIGTERM
 
@@ -27,6 +26,7 @@ from pelton.process.forking import fork
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
 from pelton.supervisor.children import Child, Children, Front, Worker
+from pelton.supervisor.links import Links
 from pelton.supervisor.plan import actions as do
 from pelton.supervisor.plan import events as ev
 from pelton.supervisor.programs import Programs
@@ -67,6 +67,7 @@ class Performer:
         self._happened = happened
         self._announce = announce
         self._listens = True
+        self._links = Links(self.children, programs, self._send_to_front, happened)
 
     def perform(self, action: do.Action) -> None:
         """Do it now."""
@@ -80,21 +81,21 @@ class Performer:
             case do.StartTemplate(number, generation):
                 self._start_template(number, self._settings_of(generation))
             case do.AttachWorker(number):
-                self._attach(number)
+                self._links.attach(number)
             case do.AddWorker(number, request_limit):
-                self._add(number, request_limit)
+                self._links.add(number, request_limit)
             case do.RetireWorker(number):
-                self._tell_front({"do": "retire", "worker": number})
+                self._send_to_front({"do": "retire", "worker": number})
             case do.BuryWorker(number, how):
-                self._tell_front({"do": "died", "worker": number, "how": how})
+                self._send_to_front({"do": "died", "worker": number, "how": how})
             case do.Accept():
-                self._tell_front({"do": "accept"})
+                self._send_to_front({"do": "accept"})
             case do.Unready():
-                self._tell_front({"do": "unready"})
+                self._send_to_front({"do": "unready"})
             case do.DrainFront():
-                self._tell_front({"do": "drain"})
+                self._send_to_front({"do": "drain"})
             case do.StopFront():
-                self._tell_front({"do": "stop"})
+                self._send_to_front({"do": "stop"})
             case do.StopWorker(number):
                 # Whether it hears it shows by its end.
                 if (worker := self.children.workers.get(number)) is not None:
@@ -112,7 +113,7 @@ class Performer:
     def _perform_rarer(self, action: do.Action) -> None:
         match action:
             case do.AskFront():
-                self._tell_front({"do": "answer"})
+                self._send_to_front({"do": "answer"})
             case do.DescribeFront():
                 if self.children.front is not None and self.children.front.pid is not None:
                     LOGGER.error("The kernel says of it:\n%s", kernel_view(self.children.front.pid))
@@ -158,7 +159,7 @@ class Performer:
         """
         before, self._settings = self._settings, settings
         self._hooks = hooks_of(settings)
-        self._tell_front({"do": "change_logs", **{name: getattr(settings, name) for name in LOG_SETTINGS}})
+        self._send_to_front({"do": "change_logs", **{name: getattr(settings, name) for name in LOG_SETTINGS}})
         # Also where only an error page's file has changed: the setting is the same then.
         if settings.error_page or told_rules(before) != told_rules(settings):
             self._rules_have_changed = True
@@ -170,7 +171,7 @@ class Performer:
             memory = os.memfd_create("pelton-rules", os.MFD_CLOEXEC)
             with open(memory, "wb", closefd=False) as file:
                 file.write(told_rules(self._settings))
-            self._tell_front({"do": "change_rules"}, (memory,))
+            self._send_to_front({"do": "change_rules"}, (memory,))
         except OSError as error:
             LOGGER.error("reload: the front cannot be told of its rules: %s", error)
         finally:
@@ -241,7 +242,7 @@ class Performer:
             return
         worker = Worker(number, ours, template=template, permits=kind_of(settings).permits(settings))
         self.children.workers[number] = worker
-        end = self._new_link(worker)
+        end = self._links.make(worker)
         front = self.children.front
         if end is None or front is None:
             theirs.close()
@@ -320,55 +321,9 @@ class Performer:
                 listener.hand_over()
             self._opened.close_outputs()
 
-    # Links.
+    # Messages.
 
-    def _new_link(self, worker: Worker) -> socket.socket | None:
-        """Make a link to the present front, keep that end and return the worker's; None: impossible."""
-        if self.children.front is None:
-            return None
-        try:
-            memory = self._programs.link_memory(worker.permits)
-            try:
-                front_end, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            except BaseException:
-                os.close(memory)
-                raise
-        except OSError as error:
-            LOGGER.error("There is no link for worker %d: %s.", worker.number, error.strerror or error)
-            return None
-        worker.keep(memory, front_end)
-        return worker_end
-
-    def _attach(self, number: int) -> None:
-        worker = self.children.workers.get(number)
-        if worker is None:
-            return
-        end, front = self._new_link(worker), self.children.front
-        if end is None or front is None:
-            # There is no front to attach to, which another event says; the next one tries again.
-            self._happened(ev.WorkerAttached(number))
-            return
-        with end:
-            link = (worker.memory, front.bodies, front.doorbell, end.fileno())
-            if not worker.send({"do": "attach"}, link):
-                self._happened(ev.WorkerLost(number))
-
-    def _add(self, number: int, request_limit: int) -> None:
-        worker = self.children.workers.get(number)
-        if worker is None or worker.front_end is None:
-            return
-        fields = {
-            "do": "add",
-            "worker": number,
-            "pid": worker.pid,
-            "threads": worker.permits,
-            "request_limit": request_limit,
-            "static": worker.static_folders,
-        }
-        self._tell_front(fields, (worker.memory, worker.front_end.fileno()))
-        worker.forget_link()
-
-    def _tell_front(self, fields: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
+    def _send_to_front(self, fields: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
         front = self.children.front
         if front is not None and not front.send(fields, descriptors):
             self._happened(ev.FrontLost())
@@ -378,10 +333,10 @@ class Performer:
     def read_certificates(self) -> None:
         """Have the front read certificates and keys again, whatever becomes of the reload."""
         if self._opened.material is not None:
-            self._tell_front({"do": "read_certificates"})
+            self._send_to_front({"do": "read_certificates"})
 
     def _reopen_files(self) -> None:
-        self._tell_front({"do": "reopen_logs"})
+        self._send_to_front({"do": "reopen_logs"})
         if self._opened.access_log == OFF:
             return
         try:

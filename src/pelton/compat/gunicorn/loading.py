@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pelton.compat.gunicorn.hooks import Hooks
-from pelton.compat.gunicorn.option import PROCESS_SETTINGS, ROWS
 from pelton.compat.gunicorn.options import BY_FLAG, BY_NAME, Fate, Option, Takes
+from pelton.compat.gunicorn.options.option import PROCESS_SETTINGS, ROWS
 from pelton.exceptions import ConfigError
 from pelton.loader.tracebacks import users_traceback
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pelton.compat import uwsgi
 from pelton.compat.gunicorn.loading import DEFAULT, Loaded, from_words, load_config_file
-from pelton.compat.gunicorn.option import ROWS
+from pelton.compat.gunicorn.options.option import ROWS
 from pelton.compat.nginx import parsing, translation
 from pelton.config.setting import Unit
 from pelton.config.settings import TABLE

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 from pelton.compat.gunicorn.options import OPTIONS, Fate, Option
-from pelton.compat.gunicorn.rows_elsewhere import ELSEWHERE
-from pelton.compat.gunicorn.rows_hooks import HOOKS
-from pelton.compat.gunicorn.rows_http import HTTP
-from pelton.compat.gunicorn.rows_process import PROCESS
-from pelton.compat.gunicorn.rows_serving import SERVING
+from pelton.compat.gunicorn.options.absent import ABSENT
+from pelton.compat.gunicorn.options.hooks import HOOKS
+from pelton.compat.gunicorn.options.http import HTTP
+from pelton.compat.gunicorn.options.logs import LOGS
+from pelton.compat.gunicorn.options.process import PROCESS
+from pelton.compat.gunicorn.options.serving import SERVING
 
 _INTRODUCTION = """\
 # Coming from gunicorn
@@ -79,9 +80,10 @@ each request.
 """  # noqa: E501
 _SECTIONS = (
     ("Addresses and workers", SERVING),
-    ("Process and logs", PROCESS),
+    ("Process", PROCESS),
+    ("Logs", LOGS),
     ("HTTP, proxies, TLS", HTTP),
-    ("Other protocols and processes", ELSEWHERE),
+    ("Other protocols and processes", ABSENT),
     ("Hooks", HOOKS),
 )
 _OUTCOMES = {

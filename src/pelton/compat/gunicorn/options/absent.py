@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pelton.compat.gunicorn.option import Fate, Option, Takes
+from pelton.compat.gunicorn.options.option import Fate, Option, Takes
 
 _ASGI = "Only for ASGI workers; pelton serves WSGI."
 _DIRTY = (
@@ -21,7 +21,7 @@ def _row(name: str, flags: str, fate: Fate, about: str, *harmless: Any, takes: T
     )
 
 
-ELSEWHERE = (
+ABSENT = (
     _row("asgi_loop", "--asgi-loop", Fate.NEEDLESS, _ASGI, "auto"),
     _row("asgi_lifespan", "--asgi-lifespan", Fate.NEEDLESS, _ASGI, "auto"),
     _row("asgi_disconnect_grace_period", "--asgi-disconnect-grace-period", Fate.NEEDLESS, _ASGI, 3, "3"),

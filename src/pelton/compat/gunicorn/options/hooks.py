@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pelton.compat.gunicorn.option import Fate, Option
+from pelton.compat.gunicorn.options.option import Fate, Option
 
 
 def _hook(name: str, about: str, *arity: int) -> Option:

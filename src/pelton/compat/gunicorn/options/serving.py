@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pelton.compat.gunicorn.option import Fate, Option, Takes, Translation, count, switch, texts, to
+from pelton.compat.gunicorn.options.option import Fate, Option, Takes, Translation, count, switch, texts, to
 from pelton.compat.gunicorn.worker_class import GREEN, SYNC, is_path, kind_for, name_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pelton.compat.gunicorn.option import Fate, Option, Takes, Translation
+from pelton.compat.gunicorn.options.option import Fate, Option, Takes, Translation
 from pelton.exceptions import ConfigError
 from pelton.loader.tracebacks import users_traceback
 

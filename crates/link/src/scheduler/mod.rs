@@ -12,8 +12,9 @@
 //! Threads compute side by side there, so there is a role of puller for each processor ([`Interpreter::Free`]). Role 0 is the one of before: whoever
 //! has it sleeps on the bell. The others are held only by threads that run requests: a thread takes one when requests are left over
 //! (a puller that leaves some wakes a thread; so does the sentinel, a tick later), and gives it up when it finds none. And that the
-//! sentinel runs proves nothing there: it looks at the puller's processor clock for a tick. Who uses none blocks, and loses the role;
-//! who computes keeps it for [`LONGEST_TURN`], as long as the lock would have let it.
+//! sentinel runs proves nothing there: it looks at the puller's processor clock for a tick, and then asks the kernel whether the puller
+//! lacks a processor ([`crate::thread_clock`]). A puller that blocks loses the role. One that computes keeps it for [`judgement::LONGEST_TURN`] of processor
+//! time, as long as the lock would have let it: while processors are short, more pullers would only slow each other down.
 //!
 //! # Guarantees
 //! 1. A thread runs one request at a time, so never more than `threads` run at once, whoever pulls.
@@ -29,7 +30,7 @@
 //! | `roles` = (sequence, running, puller) each | the puller for its own; a sentinel may replace the puller; a waiting thread may take a vacant role; all by compare-exchange |
 //! | `sentinel` | taken when 0 by a waiting thread, given back by its holder; lies in `worker_end`, where reports are deferred while it is set |
 //! | `nap` | futex: 1 while the sentinel sleeps without a time-out; whoever turns it to 0 wakes it |
-//! | `slowness`, `probe_at`, `tick` | anyone, relaxed: a statistic, a lost update does not matter |
+//! | `slowness`, `tick` | anyone, relaxed: a statistic, a lost update does not matter |
 //! | bell, crowd, crowd_waiting, eager | in the region, because the front reads them; see `layout` |
 //!
 //! Named races. *Take-over against finish*: the puller finishes while the sentinel decides; both change `role` by compare-exchange from
@@ -37,38 +38,30 @@
 //! an ordinary thread from then on. *Nap against start*: the sentinel sets `nap`, then looks at `role`; the puller sets `role`, then looks
 //! at `nap`; both sequentially consistent, so at least one sees the other.
 
+mod judgement;
+mod slowness;
+mod waiting;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::layout::{BELL_ASLEEP, BELL_AWAKE};
+use crate::layout::BELL_AWAKE;
 use crate::population::{Crowding, Population, Wanted};
+use crate::thread_clock::ThreadClock;
 use crate::wake;
 use crate::worker_end::{Taken, WorkerEnd};
 
+use self::slowness::Slowness;
+pub use self::waiting::Suspicion;
+
 /// How long the same request may keep the puller before the sentinel acts.
 pub const TICK: Duration = Duration::from_micros(200);
-/// How long one request may compute in the role of puller where no lock of the interpreter limits it: as long as CPython's switch interval.
-const LONGEST_TURN: Duration = Duration::from_millis(5);
-/// While every look finds the puller at another request, looks become rarer, up to this: each one costs as much as several quick
-/// requests. The first request that blocks then waits a little longer to be found out, the next ones do not.
-const LONG_TICK: u64 = 1000;
-/// Ticks without any request after which the sentinel sleeps for good.
-const CALM_TICKS: u32 = 10;
-/// `slowness` is a moving average of "this request was slow", in 1/65536, with a weight of 1/16 for the newest.
-const ONE: u32 = 1 << 16;
-const EAGER_ABOVE: u32 = ONE * 3 / 10;
-const PULL_BELOW: u32 = ONE * 2 / 10;
-/// Eager mode cannot tell a request that blocks from one that waits for the GIL: both take long. So it is left from time to time:
-/// if requests really block, a few ticks bring it back; if not, pull mode stays.
-const PROBE_EVERY: Duration = Duration::from_millis(100);
-const PROBE_SLOWNESS: u32 = EAGER_ABOVE - 1;
-
 /// Threads there can be at the same time beyond those that were planned: for each request that stays on its thread (a WebSocket), and for
 /// each permit that is lent.
 pub const SPARE_THREADS: usize = 4096;
 
-/// Pullers there can be; more processors than these are used only by requests that compute for longer than [`LONGEST_TURN`].
+/// Pullers there can be; more processors than these are used only by requests that compute for longer than [`judgement::LONGEST_TURN`].
 const MOST_PULLERS: usize = 64;
 
 /// Whether the threads that the scheduler serves can run at the same time.
@@ -118,25 +111,6 @@ pub enum Wake {
     Leave,
 }
 
-/// What the sentinel saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Suspicion {
-    /// Which of the roles.
-    place: usize,
-    role: u64,
-    at: Instant,
-    /// The puller's processor time then, if it can be had.
-    consumed: Option<Duration>,
-}
-
-/// What the sentinel saw of one role when it looked last.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    role: u64,
-    /// Since when it has watched the request that runs there; only without the interpreter's lock.
-    suspicion: Option<Suspicion>,
-}
-
 /// See the module's head.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -145,13 +119,12 @@ pub struct Scheduler {
     roles: Box<[AtomicU64]>,
     interpreter: Interpreter,
     nap: AtomicU32,
-    slowness: AtomicU32,
-    probe_at: AtomicU64,
+    slowness: Slowness,
     /// The sentinel's present tick in microseconds: short after a take-over, longer as long as there is none.
     tick: AtomicU64,
     stopping: AtomicBool,
-    /// Each thread's processor clock, 0 before it has a seat.
-    clocks: Vec<AtomicI32>,
+    /// Each thread's processor clock, while it has a seat.
+    clocks: Vec<ThreadClock>,
     population: Population,
     started: Instant,
 }
@@ -180,11 +153,10 @@ impl Scheduler {
             roles: (0..pullers).map(|_| AtomicU64::new(0)).collect(),
             interpreter,
             nap: AtomicU32::new(0),
-            slowness: AtomicU32::new(0),
-            probe_at: AtomicU64::new(0),
+            slowness: Slowness::default(),
             tick: AtomicU64::new(TICK.as_micros() as u64),
             stopping: AtomicBool::new(false),
-            clocks: (0..threads + SPARE_THREADS).map(|_| AtomicI32::new(0)).collect(),
+            clocks: (0..threads + SPARE_THREADS).map(|_| ThreadClock::default()).collect(),
             population: Population::new(threads + SPARE_THREADS),
             started: Instant::now(),
         }
@@ -192,8 +164,9 @@ impl Scheduler {
 
     /// The seat of the calling thread, or None when `number` is out of range or taken.
     pub fn seat(&self, number: usize) -> Option<Seat> {
-        let clock = self.clocks.get(number)?;
-        clock.compare_exchange(0, own_processor_clock(), Ordering::SeqCst, Ordering::SeqCst).ok()?;
+        if !self.clocks.get(number)?.take_for_this_thread() {
+            return None;
+        }
         Some(Seat { number: number as u32 + 1, role: 0, began: None, pulled: false, is_idle: false })
     }
 
@@ -215,7 +188,7 @@ impl Scheduler {
         self.end_idling(&mut seat);
         self.vacate(seat.number());
         if let Some(clock) = self.clocks.get(seat.number()) {
-            clock.store(0, Ordering::SeqCst);
+            clock.give_back();
         }
     }
 
@@ -270,7 +243,7 @@ impl Scheduler {
     pub fn processor_times(&self, mut found: impl FnMut(usize, Duration)) {
         for (number, clock) in self.clocks.iter().enumerate() {
             if self.population.is_member(number)
-                && let Some(time) = processor_time(clock.load(Ordering::Relaxed))
+                && let Some(time) = clock.processor_time()
             {
                 found(number, time);
             }
@@ -378,42 +351,24 @@ impl Scheduler {
     /// Accounts for the request that this thread has just run, if any.
     fn settle(&self, seat: &mut Seat) {
         if std::mem::take(&mut seat.pulled) {
-            self.note(false);
+            self.slowness.note(false);
         } else if let Some(began) = seat.began.take() {
-            let slowness = self.note(began.elapsed() > TICK);
-            if !self.is_eager() {
-                return;
-            }
-            let now = self.started.elapsed().as_micros() as u64;
-            if slowness < PULL_BELOW {
-                self.leave_eager(slowness);
-            } else if now > self.probe_at.load(Ordering::Relaxed) {
-                self.leave_eager(PROBE_SLOWNESS);
+            self.slowness.note(began.elapsed() > TICK);
+            if self.is_eager() && self.slowness.ends_eagerness(self.started.elapsed()) {
+                self.leave_eager();
             }
         }
-    }
-
-    fn note(&self, slow: bool) -> u32 {
-        let old = self.slowness.load(Ordering::Relaxed);
-        if old == 0 && !slow {
-            return 0;
-        }
-        let new = if slow { old + (ONE - old) / 16 } else { old - old.div_ceil(16) };
-        self.slowness.store(new, Ordering::Relaxed);
-        new
     }
 
     fn enter_eager(&self) {
-        let until = self.started.elapsed() + PROBE_EVERY;
-        self.probe_at.store(until.as_micros() as u64, Ordering::Relaxed);
+        self.slowness.begin_eagerness(self.started.elapsed());
         self.end.sleepers().eager.store(1, Ordering::SeqCst);
         // What is ready now was pushed when the front woke nobody for it. The caller takes one itself.
         let others = self.end.ready().saturating_sub(1);
         self.wake_crowd(others as u32);
     }
 
-    fn leave_eager(&self, slowness: u32) {
-        self.slowness.store(slowness, Ordering::Relaxed);
+    fn leave_eager(&self) {
         self.end.sleepers().eager.store(0, Ordering::SeqCst);
         // In eager mode nobody is sentinel; the caller will be puller, one of the crowd has to watch it.
         self.wake_crowd(1);
@@ -426,225 +381,4 @@ impl Scheduler {
             wake::wake(&sleepers.crowd, count, self.end.sharing());
         }
     }
-
-    fn end_nap(&self) {
-        if self.nap.load(Ordering::SeqCst) != 0 && self.nap.swap(0, Ordering::SeqCst) != 0 {
-            wake::wake(&self.nap, 1, wake::Sharing::Private);
-        }
-    }
-
-    /// Sleeps until there may be something to take. Call it without the GIL.
-    pub fn wait(&self, seat: &mut Seat) -> Wake {
-        self.end.settle();
-        self.begin_idling(seat);
-        loop {
-            if self.is_stopping() {
-                return Wake::Stop;
-            }
-            if self.population.has_surplus() && self.may_leave(seat) && self.population.is_surplus() {
-                return Wake::Leave;
-            }
-            if self.own_role(seat).is_some() {
-                if seat.role == 0 {
-                    self.sleep_on_bell();
-                } else if self.end.ready() > 0 {
-                    // It may have been the sentinel: another one has to be.
-                    self.wake_crowd(1);
-                } else {
-                    // It had the role before the scheduler became eager.
-                    self.give_up_role(seat);
-                    continue;
-                }
-                return if self.is_stopping() { Wake::Stop } else { Wake::Retry };
-            }
-            if self.is_vacant(0) {
-                // Its holder has let go of it just now: it is never left vacant while a thread waits.
-                continue;
-            }
-            if self.is_eager() {
-                if self.end.ready() > 0 {
-                    return Wake::Retry;
-                }
-            } else if self
-                .end
-                .sentinel
-                .compare_exchange(0, seat.number, Ordering::SeqCst, Ordering::SeqCst)
-                .is_ok()
-            {
-                let suspicion = self.watch();
-                self.end.sentinel.store(0, Ordering::SeqCst);
-                self.end.settle();
-                match suspicion {
-                    Some(suspicion) => return Wake::Suspect(suspicion),
-                    None => continue,
-                }
-            }
-            self.sleep_in_crowd();
-        }
-    }
-
-    /// Whether nobody relies on this thread, which comes to wait: others pull and watch, and nothing is there to be taken.
-    fn may_leave(&self, seat: &Seat) -> bool {
-        let has_role = |word: &AtomicU64| puller_of(word.load(Ordering::SeqCst)) == seat.number;
-        !self.is_vacant(0) && !self.roles.iter().any(has_role) && self.end.ready() == 0
-    }
-
-    fn is_vacant(&self, place: usize) -> bool {
-        self.roles.get(place).is_some_and(|word| puller_of(word.load(Ordering::SeqCst)) == 0)
-    }
-
-    fn sleep_on_bell(&self) {
-        let bell = &self.end.sleepers().bell;
-        bell.store(BELL_ASLEEP, Ordering::SeqCst);
-        // The front sets the tail, then looks at the bell; we set the bell, then look at the tail.
-        while self.end.ready() == 0 && !self.is_stopping() && bell.load(Ordering::SeqCst) == BELL_ASLEEP {
-            wake::wait(bell, BELL_ASLEEP, None, self.end.sharing());
-        }
-        bell.store(BELL_AWAKE, Ordering::SeqCst);
-    }
-
-    fn sleep_in_crowd(&self) {
-        let sleepers = self.end.sleepers();
-        let ticket = sleepers.crowd.load(Ordering::SeqCst);
-        sleepers.crowd_waiting.fetch_add(1, Ordering::SeqCst);
-        let needed = self.is_stopping()
-            || (self.population.has_surplus() && self.end.ready() == 0)
-            || self.is_vacant(0)
-            || if self.is_eager() {
-                self.end.ready() > 0
-            } else {
-                self.end.sentinel.load(Ordering::SeqCst) == 0
-                    || (self.roles.len() > 1 && self.has_work_for_another())
-            };
-        if !needed {
-            wake::wait(&sleepers.crowd, ticket, None, self.end.sharing());
-        }
-        sleepers.crowd_waiting.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// The sentinel's watch: until a puller has been at one request for a tick, a request waits for which there is a role, or the mode changes.
-    fn watch(&self) -> Option<Suspicion> {
-        let look = |word: &AtomicU64| Look { role: word.load(Ordering::SeqCst), suspicion: None };
-        let mut looks: Vec<Look> = self.roles.iter().map(look).collect();
-        let mut calm = 0;
-        loop {
-            let tick = self.tick.load(Ordering::Relaxed);
-            // `nap` is 0 here: a plain timed sleep that `stop` can end.
-            wake::wait(&self.nap, 0, Some(Duration::from_micros(tick)), wake::Sharing::Private);
-            self.end.settle();
-            if self.is_stopping() || self.is_eager() || self.is_vacant(0) {
-                return None;
-            }
-            if self.roles.len() > 1 && self.has_work_for_another() {
-                return None;
-            }
-            let (mut runs, mut gets_on) = (false, true);
-            for (place, look) in looks.iter_mut().enumerate() {
-                let Some(role) = self.roles.get(place).map(|word| word.load(Ordering::SeqCst)) else { break };
-                if role & RUNNING != 0 {
-                    runs = true;
-                    if role == look.role {
-                        gets_on = false;
-                        if let Some(suspicion) = self.suspect(place, look) {
-                            return Some(suspicion);
-                        }
-                        continue;
-                    }
-                }
-                *look = Look { role, suspicion: None };
-            }
-            if runs {
-                calm = 0;
-                let next = if gets_on { (tick * 2).min(LONG_TICK) } else { TICK.as_micros() as u64 };
-                self.tick.store(next, Ordering::Relaxed);
-            } else {
-                calm += 1;
-                if calm > CALM_TICKS {
-                    self.nap();
-                    calm = 0;
-                }
-            }
-        }
-    }
-
-    /// The puller of this role has been at the same request since the last look.
-    fn suspect(&self, place: usize, look: &mut Look) -> Option<Suspicion> {
-        let consumed = self.processor_time(puller_of(look.role));
-        let now = Suspicion { place, role: look.role, at: Instant::now(), consumed };
-        if self.interpreter == Interpreter::Locked {
-            // The lock tells the rest: see `take_over`.
-            return Some(now);
-        }
-        let first = *look.suspicion.get_or_insert(now);
-        let elapsed = now.at.duration_since(first.at);
-        let computed = now.consumed.unwrap_or_default().saturating_sub(first.consumed.unwrap_or_default());
-        let blocks = elapsed >= TICK / 2 && computed * 2 < elapsed;
-        (blocks || elapsed >= LONGEST_TURN).then_some(first)
-    }
-
-    /// Sleeps until somebody runs a request. Whoever begins one changes its role first, and looks at `nap` then.
-    fn nap(&self) {
-        let is_running = |word: &AtomicU64| word.load(Ordering::SeqCst) & RUNNING != 0;
-        self.nap.store(1, Ordering::SeqCst);
-        while self.nap.load(Ordering::SeqCst) != 0
-            && !self.is_vacant(0)
-            && !self.roles.iter().any(is_running)
-            && !self.is_stopping()
-            && !self.is_eager()
-        {
-            wake::wait(&self.nap, 1, None, wake::Sharing::Private);
-        }
-        self.nap.store(0, Ordering::SeqCst);
-    }
-
-    /// Makes this thread the puller if the suspected one is still at the same request. Where the interpreter has a lock, call it with that held:
-    /// that it could be had is the proof that the request does not just compute or wait for a processor.
-    pub fn take_over(&self, seat: &mut Seat, suspicion: Suspicion) -> bool {
-        let Some(word) = self.roles.get(suspicion.place) else { return false };
-        // Read before the exchange: after it the old puller may be anywhere.
-        let computed = match (suspicion.consumed, self.processor_time(puller_of(suspicion.role))) {
-            (Some(before), Some(now)) => now.saturating_sub(before),
-            _ => Duration::ZERO,
-        };
-        let mine = with_puller(suspicion.role, seat.number);
-        if word.compare_exchange(suspicion.role, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            return false;
-        }
-        seat.role = suspicion.place;
-        self.tick.store(TICK.as_micros() as u64, Ordering::Relaxed);
-        // More threads do not help requests that compute; only blocking ones make the scheduler eager.
-        let blocked = computed * 2 < suspicion.at.elapsed().max(TICK);
-        if blocked && self.note(true) > EAGER_ABOVE {
-            self.enter_eager();
-        } else {
-            // This thread was the sentinel; another one has to be.
-            self.wake_crowd(1);
-        }
-        true
-    }
-
-    fn processor_time(&self, number: u32) -> Option<Duration> {
-        let clock = self.clocks.get((number as usize).checked_sub(1)?)?.load(Ordering::Relaxed);
-        processor_time(clock)
-    }
-}
-
-fn own_processor_clock() -> libc::clockid_t {
-    let mut clock = 0;
-    // SAFETY: the calling thread exists; `clock` is written by the call.
-    let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
-    // Clock ids of threads are never 0 (that is CLOCK_REALTIME); 1 would be CLOCK_MONOTONIC, which reads as "computes all the time".
-    if failed == 0 { clock } else { libc::CLOCK_MONOTONIC }
-}
-
-fn processor_time(clock: libc::clockid_t) -> Option<Duration> {
-    if clock == 0 {
-        return None;
-    }
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to `time`; an id whose thread has ended is reported as an error.
-    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
-        return None;
-    }
-    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
 }

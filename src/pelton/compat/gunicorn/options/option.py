@@ -143,3 +143,8 @@ def to(setting: str, read: Callable[[Any], Any]) -> Convert:
         return Translation({setting: read(value)})
 
     return convert
+
+
+def silent(value: Any, given: Mapping[str, Any]) -> Translation:
+    """Nothing follows from it."""
+    return Translation()

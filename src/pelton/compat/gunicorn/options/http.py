@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pelton.compat.gunicorn.option import Fate, Option, Takes, Translation, count, exists, texts
-from pelton.compat.gunicorn.rows_tls import TLS
+from pelton.compat.gunicorn.options.option import Fate, Option, Takes, Translation, count, exists, texts
+from pelton.compat.gunicorn.options.tls import TLS
 from pelton.exceptions import ConfigError
 
 _LOCAL: tuple[Any, ...] = ("127.0.0.1,::1", "127.0.0.1", ["127.0.0.1", "::1"], ("127.0.0.1", "::1"), [], "")
