@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from support.live import PROCESS_APP, Live
 from support.waiting import eventually
 
 SEEN_APP = Path(__file__).parent.parent / "support" / "seen_app.py"
+ROUTED_APP = SEEN_APP.with_name("routed_app.py")
 SECRET = "s3cret-of-a-client"
 
 
@@ -139,6 +141,21 @@ def test_everything_is_seen(seen: Seen) -> None:
     for path in ("/metrics", "/state", "/dump", "/samples"):
         assert SECRET not in seen.ask(path).body.decode()
     assert seen.ask("/nothing").status == 404
+
+
+def test_a_route_is_counted_however_it_was_said(live: StartLive, tmp_path: Path) -> None:
+    server = live(ROUTED_APP, "--workers", "1", environment={"XDG_RUNTIME_DIR": str(tmp_path)})
+    server.ready_workers()
+    seen = Seen(server, tmp_path, Gates(tmp_path))
+    paths = ["/added", "/in-its-stead", "/crowded", "/none"]
+    for path in paths:
+        assert server.ask(request(target=path)).status == 200
+    assert server.ask(request(target="/fails")).status == 500
+    text = seen.ask("/metrics").body.decode()
+    counted = dict(re.findall(r'pelton_route_duration_seconds_count{route="GET (.*?)/<it>"} (\d+)\n', text))
+    assert counted == dict.fromkeys([*paths[:-1], "/fails"], "1")
+    # Also of a response that was never started.
+    assert 'pelton_route_errors_total{route="GET /fails/<it>"} 1\n' in text
 
 
 def test_the_socket_is_for_one_user_and_goes_with_the_server(live: StartLive, tmp_path: Path) -> None:

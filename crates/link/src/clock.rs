@@ -5,15 +5,32 @@
 
 /// Milliseconds of CLOCK_MONOTONIC_COARSE: the same in every process, never going back, a few milliseconds behind. Never 0.
 pub fn coarse_ms() -> u64 {
+    // The first millisecond after boot is not worth a second meaning of 0, which says "unknown" in the region.
+    (coarse_us() / 1000).max(1)
+}
+
+/// The same in microseconds.
+pub fn coarse_us() -> u64 {
     #[cfg(feature = "simulation")]
     if let Some(us) = virtual_us() {
-        return (us / 1000).max(1);
+        return us;
     }
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes to `time`. The clock exists on every Linux; were it missing, `time` would stay 0 and nothing would ever be overdue.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    // The first millisecond after boot is not worth a second meaning of 0, which says "unknown" in the region.
-    (time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000).max(1)
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
+/// By how much it moves at a time: so long after it was read it shows the same.
+pub fn coarse_step_us() -> u64 {
+    #[cfg(feature = "simulation")]
+    if virtual_us().is_some() {
+        return 0;
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to `time`.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
 /// Microseconds of CLOCK_MONOTONIC: exact, never going back. `Instant` reads the same clock, and takes several times as long to say how many of

@@ -43,7 +43,7 @@ pub use answer::{
     AnswerHead, Damaged, EARLY_HINTS, Frame, HeadFrame, HeadTooLarge, HeadView, MAX_HEAD_BYTES,
 };
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
-pub use clock::{coarse_ms, fine_us, process_cpu_us};
+pub use clock::{coarse_ms, coarse_step_us, coarse_us, fine_us, process_cpu_us};
 use descriptors::Post;
 pub use fork::{Kept, Origin, keep_open_descriptor, keep_poller, own_signal};
 pub use front_end::{Cursor, FrontEnd, Progress};

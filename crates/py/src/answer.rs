@@ -14,7 +14,6 @@
 use pelton_link::{Loan, Taken, WorkerEnd};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::fork::foreign;
 use crate::head::{Head, Refusal};
@@ -47,8 +46,6 @@ pub(crate) struct Answer {
     pub(crate) misuse_noted: bool,
     /// What `start_response` returns. Refers to this object: whoever sets it takes it out again.
     pub(crate) write: Option<Py<PyAny>>,
-    /// The request's, where its route is told; whoever sets it takes it out again.
-    pub(crate) environ: Option<Py<PyDict>>,
 }
 
 /// How the response stands after something was sent.
@@ -106,6 +103,11 @@ impl From<Fault> for PyErr {
 }
 
 impl Answer {
+    /// What `start_response` returns.
+    pub(crate) fn write(&self, py: Python<'_>) -> Result<Py<PyAny>, Fault> {
+        self.write.as_ref().map(|write| write.clone_ref(py)).ok_or(Fault::Over)
+    }
+
     pub(crate) fn started(&mut self) {
         self.stage = Stage::Started;
         self.bodyless = self.is_head_request || matches!(self.head.status(), 204 | 304);

@@ -56,7 +56,7 @@ impl Drop for Call<'_, '_> {
             self.end(true);
         }
         if self.worker.tells_routes() {
-            drop(self.responder.set_environ(None));
+            self.responder.environ.forget(self.py);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Call<'_, '_> {
 impl<'py> Call<'_, 'py> {
     pub(crate) fn run(&mut self, environ: &Bound<'py, PyDict>, start_response: &Py<PyAny>) {
         if self.worker.tells_routes() {
-            drop(self.responder.set_environ(Some(environ.clone().unbind())));
+            self.responder.environ.keep(environ);
         }
         let returned = self.call(environ, start_response);
         let result = match self.at_home(returned) {
@@ -278,6 +278,7 @@ impl<'py> Call<'_, 'py> {
         if !is_ours && !is_farewell {
             self.report_failure(error);
         }
+        self.responder.note_route(self.py);
         self.responder.answer_error(self.py)
     }
 

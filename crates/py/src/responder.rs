@@ -12,14 +12,14 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use pelton_http::Known;
 use pelton_link::{LEND_FROM, Loan, Spent, Taken, WorkerEnd, Writable};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
 
 use crate::answer::{Answer, Fault, Flow, More, Stage};
 use crate::file_ranges::{Cut, cut, leaves_ranges};
@@ -27,6 +27,7 @@ use crate::file_wrapper::FilePart;
 use crate::fork::{FOREIGN, foreign};
 use crate::head::Head;
 use crate::pauses::Pauses;
+use crate::route::KeptEnviron;
 use crate::stream::Stream;
 
 /// A longer pattern is cut.
@@ -43,14 +44,14 @@ pub(crate) struct Responder {
     pauses: Pauses,
     /// Which slot the present request is in.
     slot: AtomicU32,
-    /// Whether there is an environ in which the route may stand.
-    tells_route: AtomicBool,
+    /// The request's environ, where its route is told, until the response is started.
+    pub(crate) environ: KeptEnviron,
 }
 
 impl Responder {
     pub(crate) fn new(end: Arc<WorkerEnd>, pauses: Pauses) -> Self {
         let (answer, returned, slot) = (Mutex::default(), Condvar::new(), AtomicU32::new(0));
-        Responder { end, answer, returned, pauses, slot, tells_route: AtomicBool::new(false) }
+        Responder { end, answer, returned, pauses, slot, environ: KeptEnviron::default() }
     }
 
     /// Sets what `start_response` returns; gives the former one, for the caller to drop outside of the lock.
@@ -127,26 +128,17 @@ impl Responder {
         answer.head.route.clear();
     }
 
-    /// From now on the route of the request is looked for in `environ`; gives the former one, for the caller to drop outside of the lock.
-    pub(crate) fn set_environ(&self, environ: Option<Py<PyDict>>) -> Option<Py<PyDict>> {
-        self.tells_route.store(environ.is_some(), Ordering::Relaxed);
-        std::mem::replace(&mut self.lock().environ, environ)
-    }
-
-    /// Where the route may stand, if it is to be told.
+    /// Notes which of the application's routes answers, if somebody has said it and nobody has asked yet.
     #[inline]
-    pub(crate) fn environ_of_route(&self, py: Python<'_>) -> Option<Py<PyDict>> {
-        if !self.tells_route.load(Ordering::Relaxed) {
-            return None;
+    pub(crate) fn note_route(&self, py: Python<'_>) {
+        if let Some(route) = self.environ.route(py)
+            && let Ok(route) = route.to_str()
+        {
+            let route = route.as_bytes();
+            let mut answer = self.lock();
+            answer.head.route.clear();
+            answer.head.route.extend_from_slice(route.get(..LONGEST_ROUTE).unwrap_or(route));
         }
-        self.lock().environ.as_ref().map(|environ| environ.clone_ref(py))
-    }
-
-    /// Which of the application's routes answers.
-    pub(crate) fn note_route(&self, route: &[u8]) {
-        let mut answer = self.lock();
-        answer.head.route.clear();
-        answer.head.route.extend_from_slice(route.get(..LONGEST_ROUTE).unwrap_or(route));
     }
 
     /// `start_response`; gives `write`.
@@ -160,9 +152,7 @@ impl Responder {
         let mut answer = self.try_enter(py)?;
         match answer.stage {
             Stage::Over => return Err(Fault::Over),
-            Stage::HandedOver => {
-                return answer.write.as_ref().map(|write| write.clone_ref(py)).ok_or(Fault::Over);
-            }
+            Stage::HandedOver => return answer.write(py),
             Stage::Fresh => {}
             Stage::Started if has_exc_info => {}
             Stage::Sent if has_exc_info => return Err(Fault::TooLate),
@@ -172,7 +162,7 @@ impl Responder {
         answer.stage = Stage::Fresh;
         answer.head.fill(status, fields).map_err(Fault::Head)?;
         answer.started();
-        answer.write.as_ref().map(|write| write.clone_ref(py)).ok_or(Fault::Over)
+        answer.write(py)
     }
 
     /// `wsgi.early_hints`: what the response will need, while it is still made (RFC 8297).

@@ -12,7 +12,6 @@ use crate::builtin::{Entry, bind, bound, enter, text};
 use crate::errors::type_name;
 use crate::head::unshared;
 use crate::responder::Responder;
-use crate::route::route_of;
 
 static START_RESPONSE: Entry = Entry(ffi::PyMethodDef {
     ml_name: text(c"start_response"),
@@ -145,12 +144,7 @@ fn start<'py>(
     match responder.start(status, fields, exc_info.is_some()) {
         Ok(write) => {
             // Now, for Flask takes its request out of the environ before the application returns.
-            if let Some(environ) = responder.environ_of_route(status.py())
-                && let Some(route) = route_of(environ.bind(status.py()))
-                && let Ok(route) = route.to_str()
-            {
-                responder.note_route(route.as_bytes());
-            }
+            responder.note_route(status.py());
             Ok(write)
         }
         Err(Fault::TooLate) => Err(raised_again(exc_info)),

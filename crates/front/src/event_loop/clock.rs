@@ -5,7 +5,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pelton_http::DateCache;
-use pelton_link::{coarse_ms, fine_us};
+use pelton_link::{coarse_step_us, coarse_us, fine_us};
 
 use crate::event_loop::absences::Absences;
 
@@ -23,8 +23,11 @@ pub(crate) struct Clock {
     pub(crate) waits_ms: u64,
     /// Microseconds since the start, all of them, as of this turn.
     pub(crate) turn_us: u64,
-    /// This turn by the clock that workers share; read only where something is recorded.
-    pub(crate) turn_coarse_ms: u64,
+    /// The clock that workers share, as it was read last.
+    coarse_ms: u64,
+    /// Until when by the fine clock it shows that, and by how much it moves then.
+    coarse_until_us: u64,
+    coarse_step_us: u64,
     /// What the clock said when a response was looked at last; see `request_records`.
     pub(crate) responded_us: u64,
     /// Wall clock, as of this turn; for dates, never for durations.
@@ -44,7 +47,9 @@ impl Clock {
             absences: Absences::default(),
             waits_ms: u64::MAX,
             turn_us: 0,
-            turn_coarse_ms: 0,
+            coarse_ms: 0,
+            coarse_until_us: 0,
+            coarse_step_us: coarse_step_us(),
             responded_us: 0,
             unix_seconds: 0,
             unix_ms_at_start: 0,
@@ -59,6 +64,22 @@ impl Clock {
         fine_us() - self.started_us
     }
 
+    /// This turn by the clock that workers share, which is read only when it may have moved.
+    #[inline]
+    pub(crate) fn coarse_ms(&mut self) -> u64 {
+        if self.started_us + self.turn_us >= self.coarse_until_us {
+            self.read_coarse();
+        }
+        self.coarse_ms
+    }
+
+    #[cold]
+    fn read_coarse(&mut self) {
+        let coarse_us = coarse_us();
+        self.coarse_ms = (coarse_us / 1000).max(1);
+        self.coarse_until_us = coarse_us + self.coarse_step_us;
+    }
+
     /// The wall clock in milliseconds, as of this turn.
     #[inline]
     pub(crate) fn unix_ms(&self) -> u64 {
@@ -71,7 +92,7 @@ impl Clock {
     }
 
     /// Reads the clocks: a turn begins.
-    pub(super) fn begin_turn(&mut self, reads_coarse: bool) {
+    pub(super) fn begin_turn(&mut self) {
         let now_us = fine_us();
         self.turn_us = now_us - self.started_us;
         if self.absences.turn_begins(now_us, self.waits_ms) {
@@ -79,9 +100,6 @@ impl Clock {
             self.wall_clock_at = 0;
         }
         self.now_ms = (self.turn_us / 1000).saturating_sub(self.absences.total_ms());
-        if reads_coarse {
-            self.turn_coarse_ms = coarse_ms();
-        }
         if self.now_ms >= self.wall_clock_at {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.unix_seconds = since.as_secs();

@@ -5,7 +5,7 @@
 use crate::event_loop::EventLoop;
 use crate::exchange::{Exchange, ExchangeId};
 use crate::metrics::history::Levels;
-use crate::metrics::method_number;
+use crate::metrics::{Meter, Metered, method_number};
 
 /// What a proxy says beyond this is a clock that goes wrong.
 const LONGEST_WAIT_MS: u64 = 60 * 60 * 1000;
@@ -32,12 +32,14 @@ impl EventLoop {
             return;
         }
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
-        let metered = &mut exchange.metered;
-        if metered.began_us == 0 {
-            metered.began_us = self.clock.turn_us.max(1);
-            metered.complete_coarse_ms = self.clock.turn_coarse_ms;
+        if exchange.metered.began_us == 0 {
             let method = if bytes.is_empty() { b"" } else { self.head.method.of(bytes) };
-            metered.method = method_number(method);
+            exchange.metered = Metered {
+                began_us: self.clock.turn_us.max(1),
+                complete_coarse_ms: self.clock.coarse_ms(),
+                method: method_number(method),
+                ..Metered::default()
+            };
             if !self.settings.proxies.are_idle() && !bytes.is_empty() {
                 self.believe_start(id, bytes);
             }
@@ -88,18 +90,17 @@ impl EventLoop {
             meter.end(exchange.metered, self.clock.turn_us, exchange.body_bytes());
         }
     }
+}
 
-    /// The same of one that stays in the table, for the next request.
-    #[inline]
-    pub(crate) fn meter_finished(&mut self, id: ExchangeId) {
-        if let Some(meter) = &mut self.recording.meter
-            && let Some(exchange) = self.exchanges.get_mut(id)
-        {
-            let metered = std::mem::take(&mut exchange.metered);
-            if metered.began_us > 0 {
-                meter.end(metered, self.clock.turn_us, exchange.body_bytes());
-            }
-        }
+/// The same of one that stays in the table, for the next request.
+#[inline]
+pub(crate) fn meter_finished(meter: Option<&mut Meter>, exchange: &mut Exchange, turn_us: u64) {
+    if exchange.metered.began_us > 0
+        && let Some(meter) = meter
+    {
+        meter.end(exchange.metered, turn_us, exchange.body_bytes());
+        // The rest is written anew when the next one begins.
+        exchange.metered.began_us = 0;
     }
 }
 

@@ -288,7 +288,7 @@ impl EventLoop {
         news: &mut Vec<Place>,
         due: &mut Vec<usize>,
     ) -> bool {
-        self.clock.begin_turn(self.recording.reads_coarse_clock());
+        self.clock.begin_turn();
         self.keep_history();
         self.follow_orders();
         for event in events {

@@ -429,9 +429,11 @@ impl EventLoop {
         }
         if let Some(record) = &mut exchange.record {
             // The time that it took to come is the client's.
-            record.is_complete(self.clock.turn_us, self.clock.turn_coarse_ms);
+            record.is_complete(self.clock.turn_us, self.clock.coarse_ms());
         }
-        exchange.metered.complete_coarse_ms = self.clock.turn_coarse_ms;
+        if exchange.metered.began_us > 0 {
+            exchange.metered.complete_coarse_ms = self.clock.coarse_ms();
+        }
         let dispatched = self.dispatch.submit(id, &ask, Load::Collected(body), self.clock.now_ms);
         self.handed_on(id, dispatched);
     }

@@ -39,9 +39,4 @@ impl Recording {
             identified: Vec::new(),
         })
     }
-
-    /// Whether the clock that workers share is to be read in each turn.
-    pub(super) fn reads_coarse_clock(&self) -> bool {
-        self.wants_requests || self.meter.is_some()
-    }
 }

@@ -53,6 +53,7 @@ impl EventLoop {
         }
     }
 
+    #[inline(never)]
     fn note_wanted_request(&mut self, id: ExchangeId, bytes: &[u8], client: &Peer, identified: &mut Vec<u8>) {
         let settings = &self.settings;
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
@@ -76,7 +77,7 @@ impl EventLoop {
             return;
         }
         let mut record = self.recording.records.take();
-        record.begin_clock(self.clock.turn_us, self.clock.turn_coarse_ms);
+        record.begin_clock(self.clock.turn_us, self.clock.coarse_ms());
         if let Some(log) = &self.recording.access_log {
             let all = if identified.is_empty() { bytes } else { &identified[..] };
             let request = Request {
@@ -112,7 +113,7 @@ impl EventLoop {
             return;
         }
         let mut record = self.recording.records.take();
-        record.begin_clock(self.clock.turn_us, self.clock.turn_coarse_ms);
+        record.begin_clock(self.clock.turn_us, self.clock.coarse_ms());
         if let Some(log) = &self.recording.access_log {
             let peer = connection.peer.text();
             let head = has_head.then_some(&self.head);

@@ -36,6 +36,12 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// One more that took no time.
+    #[inline]
+    pub fn add_none(&mut self) {
+        self.counts[0] += 1;
+    }
+
     /// One more.
     #[inline]
     pub fn add(&mut self, us: u64) {

@@ -22,8 +22,11 @@ pub const CLASSES: usize = 6;
 /// The number of a method in [`METHODS`].
 #[inline]
 pub fn method_number(method: &[u8]) -> u8 {
+    if method == b"GET" { 0 } else { other_method_number(method) }
+}
+
+fn other_method_number(method: &[u8]) -> u8 {
     match method {
-        b"GET" => 0,
         b"HEAD" => 1,
         b"POST" => 2,
         b"PUT" => 3,
@@ -130,8 +133,12 @@ impl Meter {
     /// It got a thread at `started_ms`, by the clock that workers share.
     #[inline]
     pub fn started(&mut self, request: &Metered, started_ms: u64) {
-        let waited_ms = started_ms.saturating_sub(request.complete_coarse_ms);
-        self.queue.add((waited_ms + request.proxied_ms) * 1000);
+        let waited_ms = started_ms.saturating_sub(request.complete_coarse_ms) + request.proxied_ms;
+        if waited_ms == 0 {
+            // Most of them.
+            return self.queue.add_none();
+        }
+        self.queue.add(waited_ms * 1000);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::connection::close::CloseReason;
 use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
+use crate::event_loop::metering::meter_finished;
 use crate::event_loop::receive::Turn;
 use crate::exchange::output::Flushed;
 use crate::exchange::{ExchangeId, State, Work};
@@ -171,11 +172,11 @@ impl EventLoop {
         exchange.become_state(State::Finished);
         self.shared.counters.answers_finished.up();
         self.exchange_timers.clear(id.key);
+        meter_finished(self.recording.meter.as_deref_mut(), exchange, self.clock.turn_us);
         if let Some(record) = exchange.record.take() {
             let bytes = exchange.body_bytes();
             self.note_end(record, bytes, "complete");
         }
-        self.meter_finished(id);
         self.follow_on(id)
     }
 
