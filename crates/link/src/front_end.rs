@@ -13,7 +13,8 @@ use crate::answer::{
     Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, FRAME_SPEND, Frame, HeadFrame,
     MAX_HEAD_BYTES, padded, words,
 };
-use crate::descriptors::{Owner, Post};
+use crate::descriptor_packets::Owner;
+use crate::descriptors::Post;
 use crate::layout::{
     ANSWER_BROKEN, ANSWER_COMPLETE, ANSWER_OPEN, AWAITED, BELL_AWAKE, BELL_LISTENING, Control, Layout, Phase,
     REQUEST_BYTES, RESPONSE_BYTES, Slot, state_word,

@@ -12,6 +12,7 @@ mod answer;
 mod bell;
 mod bodies;
 pub mod clock;
+mod descriptor_packets;
 mod descriptors;
 mod fork;
 mod fork_poller;

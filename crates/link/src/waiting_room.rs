@@ -9,7 +9,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::descriptors::{Owner, Received, receive, send};
+use crate::descriptor_packets::{Owner, Received, receive, send};
 
 /// See the module's head.
 #[derive(Debug)]

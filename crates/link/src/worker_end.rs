@@ -14,7 +14,8 @@ use std::time::Instant;
 use crate::answer::{FRAME_HEADER, MAX_HINTS_BYTES, SPEND_BYTES};
 use crate::bodies::BodyArena;
 use crate::clock::coarse_ms;
-use crate::descriptors::{Owner, Post};
+use crate::descriptor_packets::Owner;
+use crate::descriptors::Post;
 use crate::fork::Origin;
 use crate::layout::{
     ANSWER_BROKEN, ANSWER_COMPLETE, Control, GONE, LEFT, Layout, Phase, REQUEST_BYTES, Sleepers, Slot,
