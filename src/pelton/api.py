@@ -128,7 +128,7 @@ def start_with(app: Application, settings: Settings, *, owns_process: bool = Fal
         except OSError as error:
             raise StartError(f"The front cannot start: {error.strerror or error}.") from error
         undo.callback(front.stop)
-        inspector = Inspector("this process", samples=settings.sampling) if opened.admin_listeners else None
+        inspector = Inspector("this process", settings) if opened.admin_listeners else None
         runner = build_runner(app, link, opened.listeners, settings, inspector=inspector)
         undo.callback(runner.stop)
         running = Running(

@@ -124,7 +124,7 @@ def test_everything_is_seen(seen: Seen) -> None:
     assert speedscope["shared"]["frames"]
     assert seen.command("profile", "--seconds", "0.2", "--format", "svg").startswith("<svg ")
     findings = json.loads(seen.command("doctor", "--json"))["findings"]
-    assert any("answers" in one["what"] for one in findings)
+    assert any((one["kind"], one["name"]) == ("server", "answers") for one in findings)
 
     def has_samples() -> bool:
         samples = seen.ask("/samples").json()
@@ -141,6 +141,48 @@ def test_everything_is_seen(seen: Seen) -> None:
     for path in ("/metrics", "/state", "/dump", "/samples"):
         assert SECRET not in seen.ask(path).body.decode()
     assert seen.ask("/nothing").status == 404
+
+
+def test_doctor_looks_at_the_settings_that_the_server_has(live: StartLive, tmp_path: Path) -> None:
+    file = tmp_path / "pelton.toml"
+    file.write_text(
+        'request_timeout = "20s"\nkeep_alive_seconds = "900s"\ngraceful_timeout = "30s"\n'
+        'environment = ["WORD=secret"]\n'
+    )
+    server = live(
+        *(SEEN_APP, "--workers", "1", "--config", str(file), "--threads", "3:7"),
+        environment={"XDG_RUNTIME_DIR": str(tmp_path)},
+    )
+    server.ready_workers()
+    seen = Seen(server, tmp_path, Gates(tmp_path))
+    told = seen.ask("/settings").json()
+    assert told["directory"] == str(Path.cwd())
+    settings = told["settings"]
+    assert (settings["threads"], settings["request_timeout"]) == ("3:7", 20)
+    assert settings["environment"] == ["WORD=***"]
+
+    def findings(*arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
+        found = json.loads(seen.command("doctor", "--json", *arguments))["findings"]
+        return {(one["kind"], one["name"]): one for one in found}
+
+    # In no file of this folder, and in no variable.
+    assert ("time-outs", "keep_alive_seconds") not in findings()
+    assert "Threads: 3 to 7" in findings()["sizes", "threads"]["what"]
+    empty = tmp_path / "empty.toml"
+    empty.touch()
+    assert ("time-outs", "request_timeout") in findings("--config", str(empty))
+    # Workers that come after a reload have other settings than the front was started with.
+    assert ("settings", "graceful_timeout") not in findings()
+    file.write_text('request_timeout = "40s"\ngraceful_timeout = "10s"\n')
+    server.send_signal(signal.SIGHUP)
+
+    def is_reloaded() -> bool:
+        return bool(seen.ask("/settings").json()["settings"]["graceful_timeout"] == 10)
+
+    eventually(is_reloaded, "the new worker tells its settings", 60)
+    assert findings()["settings", "graceful_timeout"]["verdict"] == "note"
+    # This one needs a restart.
+    assert seen.ask("/settings").json()["settings"]["request_timeout"] == 20
 
 
 def test_a_route_is_counted_however_it_was_said(live: StartLive, tmp_path: Path) -> None:

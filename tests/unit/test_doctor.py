@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pelton.cli import doctor
+from pelton.cli import doctor, doctor_server
+from pelton.cli.doctor_server import COUNTED
 from pelton.cli.findings import Finding, Verdict
 from pelton.cli.main import main
-from pelton.config.settings import Settings
+from pelton.config.settings import TABLE, Settings
 
 TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 
 
 def whats(findings: Any, verdict: Verdict = Verdict.DOUBTFUL) -> list[str]:
@@ -34,7 +38,7 @@ def whats(findings: Any, verdict: Verdict = Verdict.DOUBTFUL) -> list[str]:
     ],
 )
 def test_times_of_systemd(text: str, seconds: float | None) -> None:
-    assert doctor.seconds_of_span(text) == seconds
+    assert doctor_server.seconds_of_span(text) == seconds
 
 
 @pytest.mark.parametrize(("span", "kills"), [("20s", True), ("1min 30s", False), ("infinity", None)])
@@ -45,8 +49,8 @@ def test_systemd_gives_as_long_as_is_needed(
     program.write_text(f'#!/bin/sh\n[ "$4" = shop.service ] && echo "TimeoutStopUSec={span}"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(doctor, "_unit_of", lambda pid: "shop.service")
-    found = list(doctor._stop_time(1, replace(Settings(), graceful_timeout=30.0, drain_delay=5.0)))
+    monkeypatch.setattr(doctor_server, "_unit_of", lambda pid: "shop.service")
+    found = list(doctor_server._stop_time(1, replace(Settings(), graceful_timeout=30.0, drain_delay=5.0)))
     assert [one.verdict is Verdict.DOUBTFUL for one in found] == ([] if kills is None else [kills])
     if kills:
         assert "TimeoutStopSec=40" in found[0].lines[0]
@@ -97,12 +101,38 @@ def test_the_documented_shape_and_an_application(tmp_path: Path, monkeypatch: py
     assert "can be imported" in about["application"]["what"]
     names = {one["name"] for one in findings if one["kind"] == "time-outs"}
     assert names == {"keep_alive_seconds", "request_timeout"}
+    assert about["application"]["name"] == "import"
     wrong = CliRunner().invoke(main, ["doctor", "no.such.module"], env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert wrong.exit_code == 1
     assert 'There is no module "no"' in wrong.stdout
 
 
+def named_in_code() -> set[str]:
+    """The names of all findings, where they are written; those that are settings are no news."""
+    found: set[str] = set()
+    for file in (ROOT / "src" / "pelton" / "cli").glob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in (
+                *("good", "doubtful", "fault"),
+                "(fault if expired else doubtful)",
+                "fault if expired else doubtful",
+            ):
+                name = call.args[0] if len(call.args) > 1 else None
+                if isinstance(name, ast.Constant):
+                    found.add(str(name.value))
+    return found - {row.name for row in TABLE}
+
+
+def test_every_name_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "seeing.md").read_text()
+    table = text.split("**Names of findings**", 1)[1].split("\n\n", 2)[1]
+    documented = set(re.findall("`([a-z_]+)`", "\n".join(line.split("|")[2] for line in table.splitlines())))
+    settings = {row.name for row in TABLE}
+    assert documented - settings - set(COUNTED) == named_in_code() - {"application", "remark"}
+    assert set(COUNTED) <= documented
+
+
 def test_faults_come_last_and_decide() -> None:
-    bad, good = Finding(Verdict.FAULT, "bad"), Finding(Verdict.GOOD, "good")
+    bad, good = Finding(Verdict.FAULT, "one", "bad"), Finding(Verdict.GOOD, "two", "good")
     assert doctor.is_wrong([good, bad])
-    assert not doctor.is_wrong([good, Finding(Verdict.DOUBTFUL, "so so")])
+    assert not doctor.is_wrong([good, Finding(Verdict.DOUBTFUL, "three", "so so")])

@@ -46,7 +46,10 @@ def check_application(target: Target | Mounts, directory: Path, settings: Settin
     _, status = os.waitpid(pid, 0)
     if not content:
         return [
-            fault(f"The process that imported the application {_ended(os.waitstatus_to_exitcode(status))}.")
+            fault(
+                "import",
+                f"The process that imported the application {_ended(os.waitstatus_to_exitcode(status))}.",
+            )
         ]
     findings: list[Finding] = pickle.loads(content)
     return findings
@@ -65,16 +68,16 @@ def _look(target: Target | Mounts, directory: Path, settings: Settings) -> Itera
         application = load_application(target, directory)
     except ApplicationError as error:
         traceback = error.traceback.rstrip().splitlines() if error.traceback else []
-        yield fault(error.what, *error.lines, *traceback)
+        yield fault("import", error.what, *error.lines, *traceback)
         return
     except ConfigError as error:
-        yield fault(error.what, *error.lines)
+        yield fault("import", error.what, *error.lines)
         return
     except BaseException as error:
-        yield fault(f"The application could not be imported: {type(error).__name__}: {error}")
+        yield fault("import", f"The application could not be imported: {type(error).__name__}: {error}")
         return
     thing = application if hasattr(application, "__qualname__") else type(application)
-    yield good(f"The application can be imported: {thing.__module__}.{thing.__qualname__}.")
+    yield good("import", f"The application can be imported: {thing.__module__}.{thing.__qualname__}.")
     yield from _pools(settings)
 
 
@@ -92,19 +95,21 @@ def _compared(pool: Any, settings: Settings) -> Finding:
     size, overflow = pool.size(), pool._max_overflow
     workers = number_of_workers(settings)
     if size == 0 or overflow < 0:
-        return good("An SQLAlchemy pool gives as many connections as are asked for.")
+        return good("pool", "An SQLAlchemy pool gives as many connections as are asked for.")
     most = size + overflow
     threads = thread_bounds(settings).most
     total = f"{workers * min(most, threads)} connections to the database at most in all"
     if most < threads and isinstance(settings.threads, Bounds):
         return good(
+            "pool",
             f"An SQLAlchemy pool gives {most} connections. Where most threads wait for one, no more threads "
-            f"are made; {total}."
+            f"are made; {total}.",
         )
     if most < threads:
         return doubtful(
+            "pool",
             f"{threads} threads share an SQLAlchemy pool that gives {most} connections "
             f"(pool_size {size} + max_overflow {overflow}): under load some wait for a connection.",
             f"Set pool_size={threads}, or fewer threads.",
         )
-    return good(f"An SQLAlchemy pool gives {most} connections to {threads} threads; {total}.")
+    return good("pool", f"An SQLAlchemy pool gives {most} connections to {threads} threads; {total}.")

@@ -29,22 +29,22 @@ def check_certificates(settings: Settings) -> Iterator[Finding]:
         material = read_material(settings)
         tls = build(settings, material, _engine.TicketKeys())
     except PeltonError as error:
-        yield fault(error.what, *error.lines)
+        yield fault("certfile", error.what, *error.lines)
         return
     soon = dict(ending(tls, material, time.time()))
     for name, chain in zip(material.names, tls.chains, strict=True):
         if name == ADHOC:
-            yield doubtful("adhoc: nobody trusts this certificate; it is for development.")
+            yield doubtful("adhoc", "adhoc: nobody trusts this certificate; it is for development.")
             continue
         yield from _chain(name, chain)
         if name in soon:
             expired = "browsers refuse it" in soon[name]
-            yield (fault if expired else doubtful)(f"{name}: {soon[name]}")
+            yield (fault if expired else doubtful)("expiry", f"{name}: {soon[name]}")
     yield from _clashes(material, tls)
     for key in settings.keyfile or settings.certfile:
         yield from _mode(key)
     if tls.unknown_ciphers:
-        yield doubtful(f"ciphers: not known, and left out: {', '.join(tls.unknown_ciphers)}.")
+        yield doubtful("ciphers", f"ciphers: not known, and left out: {', '.join(tls.unknown_ciphers)}.")
 
 
 def _chain(name: str, chain: list[_engine.Certificate]) -> Iterator[Finding]:
@@ -52,26 +52,29 @@ def _chain(name: str, chain: list[_engine.Certificate]) -> Iterator[Finding]:
     for below, above in pairwise(chain):
         if below.issuer != above.subject:
             yield fault(
+                "chain",
                 f'{name}: "{above.subject}" follows "{below.subject}" and has not signed it.',
                 "Each certificate has to be followed by the one that signed it.",
             )
             return
     if not own.names:
         yield fault(
+            "subject_names",
             f"{name}: the certificate has no names (subjectAltName), so no client accepts it.",
         )
     elif own.is_self_issued:
-        yield doubtful(f"{name}: signed by itself; only clients that know it accept it.")
+        yield doubtful("self_signed", f"{name}: signed by itself; only clients that know it accept it.")
     elif len(chain) == 1:
         yield doubtful(
+            "chain",
             f'{name}: nothing follows the certificate, which "{own.issuer}" has signed.',
             "Most authorities sign with an intermediate certificate, which has to follow (fullchain.pem).",
         )
     kind, _, size = own.key.partition(" ")
     if kind == "RSA" and size.isdigit() and int(size) < _WEAK_RSA:
-        yield fault(f"{name}: an RSA key of {size} bits is too short.")
+        yield fault("key_size", f"{name}: an RSA key of {size} bits is too short.")
     until = time.strftime("%Y-%m-%d", time.gmtime(own.not_after))
-    yield good(f"{name}: {', '.join(own.names) or own.subject}, {own.key}, until {until}.")
+    yield good("certificate", f"{name}: {', '.join(own.names) or own.subject}, {own.key}, until {until}.")
 
 
 def _clashes(material: Material, tls: _engine.Tls) -> Iterator[Finding]:
@@ -81,7 +84,7 @@ def _clashes(material: Material, tls: _engine.Tls) -> Iterator[Finding]:
             kind = chain[0].key.partition(" ")[0]
             other = seen.setdefault((host, kind), name)
             if other != name:
-                yield doubtful(f"{host} is in {other} and in {name}; the first of them is used.")
+                yield doubtful("clash", f"{host} is in {other} and in {name}; the first of them is used.")
 
 
 def _mode(key: str) -> Iterator[Finding]:
@@ -90,5 +93,7 @@ def _mode(key: str) -> Iterator[Finding]:
     mode = Path(key).stat().st_mode
     if mode & (stat.S_IROTH | stat.S_IWOTH):
         yield fault(
-            f"{key}: everybody on this machine may read the private key.", f"Forbid it: chmod 640 {key}"
+            "key_mode",
+            f"{key}: everybody on this machine may read the private key.",
+            f"Forbid it: chmod 640 {key}",
         )

@@ -42,51 +42,56 @@ def check_settings(settings: Settings, sources: Mapping[str, str]) -> Iterator[F
         try:
             check_one_process(settings, sources)
         except ConfigError as error:
-            yield fault(error.what, *error.lines)
+            yield fault("one_process", error.what, *error.lines)
             return
     found = list(_disagreements(settings))
-    yield from found or [good("The settings agree with each other.")]
+    yield from found or [good("agreement", "The settings agree with each other.")]
 
 
 def _disagreements(settings: Settings) -> Iterator[Finding]:
     if not settings.bind:
-        yield fault("There is no address to listen on.")
+        yield fault("bind", "There is no address to listen on.")
     try:
         kind_of(settings).require()
         require_traces(settings)
     except ConfigError as error:
-        yield fault(error.what, *error.lines)
+        yield fault("missing_package", error.what, *error.lines)
     if settings.body_memory_bytes > settings.max_body_bytes:
         yield doubtful(
+            "body_memory_bytes",
             f"body_memory_bytes ({format_bytes(settings.body_memory_bytes)}) is more than any body may have: "
-            f"max_body_bytes is {format_bytes(settings.max_body_bytes)}."
+            f"max_body_bytes is {format_bytes(settings.max_body_bytes)}.",
         )
     if 0 < settings.spool_bytes < settings.max_body_bytes:
         yield doubtful(
+            "spool_bytes",
             f"One body may have {format_bytes(settings.max_body_bytes)}, but all files for bodies together "
             f"only {format_bytes(settings.spool_bytes)}: the largest uploads are answered 503.",
             "Raise spool_bytes or lower max_body_bytes.",
         )
     if settings.response_buffer_bytes > settings.response_memory_bytes:
         yield doubtful(
-            "response_buffer_bytes, for one response, is more than response_memory_bytes, for all."
+            "response_buffer_bytes",
+            "response_buffer_bytes, for one response, is more than response_memory_bytes, for all.",
         )
     if settings.max_requests_jitter and not settings.max_requests:
-        yield doubtful("max_requests_jitter means nothing without max_requests.")
+        yield doubtful("max_requests_jitter", "max_requests_jitter means nothing without max_requests.")
     if settings.request_timeout > settings.graceful_timeout:
         yield doubtful(
+            "graceful_timeout",
             f"A request may run {format_seconds(settings.request_timeout)} (request_timeout), but at the end "
-            f"it is cut off after {format_seconds(settings.graceful_timeout)} (graceful_timeout)."
+            f"it is cut off after {format_seconds(settings.graceful_timeout)} (graceful_timeout).",
         )
     # Bounds keep to it by themselves.
     threads = 0 if isinstance(settings.threads, Bounds) else number_of_workers(settings) * settings.threads
     if 0 < settings.max_connections < threads:
         yield doubtful(
+            "max_connections",
             f"{threads} requests can run at once, but only {settings.max_connections} connections are "
-            "accepted: some threads never work."
+            "accepted: some threads never work.",
         )
     if 0 < settings.max_connections < settings.connections_per_client:
-        yield doubtful("connections_per_client is more than max_connections.")
+        yield doubtful("connections_per_client", "connections_per_client is more than max_connections.")
 
 
 def check_addresses(settings: Settings) -> Iterator[Finding]:
@@ -95,7 +100,7 @@ def check_addresses(settings: Settings) -> Iterator[Finding]:
     for text in (*settings.bind, *settings.redirect_bind, *settings.admin_bind, *settings.agent_bind):
         address = parse_bind(text).address
         if str(address) in seen and not (isinstance(address, TcpAddress) and address.port == 0):
-            yield fault(f"{address} is named twice.")
+            yield fault("address", f"{address} is named twice.")
             continue
         seen.add(str(address))
         try:
@@ -109,9 +114,9 @@ def check_addresses(settings: Settings) -> Iterator[Finding]:
                     else:
                         listener.close()
         except PeltonError as error:
-            yield fault(error.what, *error.lines)
+            yield fault("address", error.what, *error.lines)
         else:
-            yield good(f"{address} is free.")
+            yield good("address", f"{address} is free.")
 
 
 def _check_socket_file(address: UnixAddress) -> None:
@@ -143,7 +148,7 @@ def check_process(settings: Settings) -> Iterator[Finding]:
         if settings.chdir is not None:
             os.chdir(settings.chdir)
     except OSError as error:
-        yield fault(f'chdir: cannot change to "{settings.chdir}": {error.strerror or error}.')
+        yield fault("chdir", f'chdir: cannot change to "{settings.chdir}": {error.strerror or error}.')
     try:
         identity = identity_of(settings)
         umask_of(settings)
@@ -151,32 +156,40 @@ def check_process(settings: Settings) -> Iterator[Finding]:
         if settings.pid_file is not None:
             PidFile(settings.pid_file).check()
     except PeltonError as error:
-        yield fault(error.what, *error.lines)
+        yield fault("identity", error.what, *error.lines)
         return
     if identity is None:
         return
     if settings.workers == 0:
-        yield fault("user and group need --workers.")
+        yield fault("identity", "user and group need --workers.")
     if os.geteuid() != 0 and (identity.user, identity.group) != (os.geteuid(), os.getegid()):
-        yield fault("user and group can only be changed by root.")
+        yield fault("identity", "user and group can only be changed by root.")
 
 
 def check_files(settings: Settings) -> Iterator[Finding]:
     """Whether directories and log files can be used."""
     spool = Path(settings.spool_directory)
     if not spool.is_dir():
-        yield fault(f"spool_directory {spool} does not exist.", "Set it with --spool-directory.")
+        yield fault(
+            "spool_directory", f"spool_directory {spool} does not exist.", "Set it with --spool-directory."
+        )
     elif not os.access(spool, os.W_OK | os.X_OK):
-        yield fault(f"spool_directory {spool} is not writable.", "Set it with --spool-directory.")
+        yield fault(
+            "spool_directory", f"spool_directory {spool} is not writable.", "Set it with --spool-directory."
+        )
     else:
-        yield good(f"spool_directory {spool} is writable.")
+        yield good("spool_directory", f"spool_directory {spool} is writable.")
     for name in ("access_log", "error_log", "pid_file"):
         # Not all versions of the table have all of them.
         file = getattr(settings, name, None)
         if isinstance(file, str) and file not in ("", "-") and (name, file) != ("access_log", SYSLOG):
             yield _check_writable(name, Path(file))
     if settings.access_log == SYSLOG and settings.log_syslog is None:
-        yield fault("access_log is syslog, and there is none.", "Say where with --log-syslog unix:/dev/log.")
+        yield fault(
+            "access_log",
+            "access_log is syslog, and there is none.",
+            "Say where with --log-syslog unix:/dev/log.",
+        )
     if settings.statsd is not None:
         yield _check_statsd(settings)
 
@@ -185,26 +198,26 @@ def _check_statsd(settings: Settings) -> Finding:
     try:
         descriptor = open_statsd_of(settings)
     except ConfigError as error:
-        return fault(*error.args)
+        return fault("statsd", *error.args)
     if descriptor == OFF:
-        return doubtful(f"statsd {settings.statsd} cannot be reached: no metrics would be sent.")
+        return doubtful("statsd", f"statsd {settings.statsd} cannot be reached: no metrics would be sent.")
     os.close(descriptor)
-    return good(f"statsd {settings.statsd} has an address.")
+    return good("statsd", f"statsd {settings.statsd} has an address.")
 
 
 def _check_writable(name: str, file: Path) -> Finding:
     if file.is_dir():
-        return fault(f"{name} {file} is a directory.")
+        return fault(name, f"{name} {file} is a directory.")
     if file.exists():
         if os.access(file, os.W_OK):
-            return good(f"{name} {file} is writable.")
-        return fault(f"{name} {file} is not writable by this user.")
+            return good(name, f"{name} {file} is writable.")
+        return fault(name, f"{name} {file} is not writable by this user.")
     directory = file.absolute().parent
     if not directory.is_dir():
-        return fault(f"{name} {file}: the directory {directory} does not exist.")
+        return fault(name, f"{name} {file}: the directory {directory} does not exist.")
     if not os.access(directory, os.W_OK | os.X_OK):
-        return fault(f"{name} {file}: the directory {directory} is not writable by this user.")
-    return good(f"{name} {file} can be made.")
+        return fault(name, f"{name} {file}: the directory {directory} is not writable by this user.")
+    return good(name, f"{name} {file} can be made.")
 
 
 def check_descriptors(settings: Settings) -> Iterator[Finding]:
@@ -212,7 +225,7 @@ def check_descriptors(settings: Settings) -> Iterator[Finding]:
     # The front raises its own limit up to the hard one.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
-        yield good("The number of descriptors is not limited.")
+        yield good("open_files", "The number of descriptors is not limited.")
         return
     workers = number_of_workers(settings)
     threads = thread_bounds(settings).most
@@ -224,12 +237,15 @@ def check_descriptors(settings: Settings) -> Iterator[Finding]:
     about = f"{workers} times {threads} threads" if workers > 1 else f"{threads} threads"
     if hard < needed:
         yield fault(
+            "open_files",
             f"{about} and {max(settings.max_connections, requests)} connections need about {needed} "
             f"descriptors, and the hard limit is {hard}.",
             "Raise it (LimitNOFILE= of systemd, ulimits of Docker, ulimit -Hn), or lower threads, workers or "
             "max_connections.",
         )
     elif settings.max_connections == 0 and hard < 2 * least:
-        yield doubtful(f"The limit of {hard} descriptors leaves few for idle connections beside {about}.")
+        yield doubtful(
+            "open_files", f"The limit of {hard} descriptors leaves few for idle connections beside {about}."
+        )
     else:
-        yield good(f"{hard} descriptors are enough for {about}.")
+        yield good("open_files", f"{hard} descriptors are enough for {about}.")

@@ -16,25 +16,30 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence about one thing that was looked at, and what to do about it."""
+    """One sentence about one thing that was looked at, and what to do about it.
+
+    ``name``: what the thing is called in JSON, whatever the sentence says of it; a setting's name where it is
+    about that. docs/seeing.md lists them.
+    """
 
     verdict: Verdict
+    name: str
     what: str
     lines: tuple[str, ...] = ()
     # Which of `pelton doctor`'s looks has found it.
     about: str = ""
 
 
-def good(what: str) -> Finding:
+def good(name: str, what: str) -> Finding:
     """Looked at, and as it should be."""
-    return Finding(Verdict.GOOD, what)
+    return Finding(Verdict.GOOD, name, what)
 
 
-def doubtful(what: str, *lines: str) -> Finding:
+def doubtful(name: str, what: str, *lines: str) -> Finding:
     """It works, but perhaps not as somebody thinks."""
-    return Finding(Verdict.DOUBTFUL, what, lines)
+    return Finding(Verdict.DOUBTFUL, name, what, lines)
 
 
-def fault(what: str, *lines: str) -> Finding:
+def fault(name: str, what: str, *lines: str) -> Finding:
     """Would keep pelton from starting, or from serving."""
-    return Finding(Verdict.FAULT, what, lines)
+    return Finding(Verdict.FAULT, name, what, lines)

@@ -134,7 +134,8 @@ def _doctor(
     """Look at what a server here lives with: versions, limits, cgroup, kernel, time-outs, drivers, proxies.
 
     Of a server that runs also how it is getting on; with MODULE also whether the pools of the application
-    suit the threads. Settings are those of files and variables. Exit code 1 where something is wrong.
+    suit the threads. Settings are those of that server; without one, or with --config, those of files and
+    variables. Exit code 1 where something is wrong.
     """
     from pelton.cli.doctor import MARKS, as_json_of, examine, is_wrong
 

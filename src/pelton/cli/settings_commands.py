@@ -64,10 +64,10 @@ def check(target: tuple[str, ...], config: str | None, **given: Any) -> None:
         *check_certificates(settings),
         *checks.check_descriptors(settings),
         *(check_application(parsed, directory, settings) if parsed else ()),
-        *(doubtful(note) for note in (*found.notes, *found.warnings)),
+        *(doubtful("remark", note) for note in (*found.notes, *found.warnings)),
     ]
     if parsed is None:
-        findings.append(doubtful("No application was named, so none was imported."))
+        findings.append(doubtful("application", "No application was named, so none was imported."))
     for one in findings:
         shown = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.FAULT: "red"}[one.verdict]
         click.echo(f"{click.style(one.verdict.value.rjust(5), fg=shown)}  {one.what}", color=colour())

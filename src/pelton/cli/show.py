@@ -6,11 +6,11 @@ Owns the form of that list. Pure: text out. Main thread.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
 from pelton.config.bounds import Bounds
+from pelton.config.secrets import without_secrets
 from pelton.config.setting import Group, Setting
 from pelton.config.settings import TABLE, Settings
 from pelton.config.sources import DEFAULT, Resolved
@@ -48,7 +48,7 @@ def _lines(resolved: Resolved) -> Iterator[str]:
 
 
 def _of_row(row: Setting, resolved: Resolved, width: int) -> Iterator[str]:
-    value = row.show(_without_secrets(row, getattr(resolved.settings, row.name)))
+    value = row.show(without_secrets(row.name, getattr(resolved.settings, row.name)))
     given = resolved.given(row.name)
     source = resolved.sources[row.name]
     name = click.style(row.name.ljust(width), fg="green" if given else None)
@@ -57,12 +57,3 @@ def _of_row(row: Setting, resolved: Resolved, width: int) -> Iterator[str]:
     if bounds is not None:
         yield f"      {bounds}"
     yield click.wrap_text(row.help, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
-
-
-def _without_secrets(row: Setting, value: Any) -> Any:
-    # Variables are how passwords reach an application; such a list ends up in tickets and in chats.
-    if row.name == "admin_token":
-        return None if value is None else "***"
-    if row.name != "environment":
-        return value
-    return tuple(f"{one.partition('=')[0]}=***" for one in value)

@@ -113,7 +113,10 @@ class _Front:
         # The supervisor asks for a sign of life by the main thread, which therefore waits for no handler.
         self._log = ReportLog(LOGGER, patience=0.0)
         self._admin = Admin(
-            front, extra=certificates.told if certificates is not None else None, traces=settings.traces
+            front,
+            extra=certificates.told if certificates is not None else None,
+            # Asked anew, for a reload changes some of them.
+            settings=lambda: self._settings,
         )
         self._has_ended = threading.Event()
         self._notices = threading.Thread(target=self._pass_on, name="pelton-notices", daemon=True)

@@ -89,7 +89,7 @@ class Running:
         self._stopped = False
         self._inspector = inspector
         extra = certificates.told if certificates is not None else None
-        self._admin = Admin(front, inspector, extra, traces=settings.traces)
+        self._admin = Admin(front, inspector, extra, settings=lambda: settings)
         self._notices = NativeThread(self._watch, name="pelton-notices")
 
     def _start(self) -> None:

@@ -15,7 +15,9 @@ from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
+from pelton.config.settings import Settings
 from pelton.observe import metrics, page
+from pelton.observe.effective import joined, told_of
 from pelton.observe.profiling import MOST_SECONDS, Profile, collapsed, speedscope, svg
 from pelton.observe.state import history_of, merged_samples, place_requests, state_of
 from pelton.observe.workers import Tells, Workers
@@ -85,9 +87,9 @@ class Admin:
         local: Tells | None = None,
         extra: Callable[[], dict[str, Any]] | None = None,
         *,
-        traces: bool = False,
+        settings: Callable[[], Settings] = Settings,
     ) -> None:
-        self._traces = traces
+        self._settings = settings
         self._front = front
         self._workers = Workers(local)
         self._extra = extra
@@ -99,6 +101,7 @@ class Admin:
             ("GET", "/metrics"): self._metrics,
             ("GET", "/state"): self._state,
             ("GET", "/history"): self._history,
+            ("GET", "/settings"): self._effective,
             ("GET", "/dump"): self._dump,
             ("GET", "/profile"): self._profile,
             ("GET", "/samples"): self._samples,
@@ -140,7 +143,7 @@ class Admin:
     def _metrics(self, question: Question) -> Reply:
         openmetrics = metrics.wants_openmetrics(question.accept)
         state = self._known(question)
-        if openmetrics and self._traces:
+        if openmetrics and self._settings().traces:
             replies = self._workers.ask(state["workers"], {"do": "exemplars"}, _SOON)
             state["exemplars"] = [one for _, one in replies]
         text = metrics.render(metrics.families_of(state), openmetrics=openmetrics)
@@ -155,6 +158,12 @@ class Admin:
 
     def _history(self, question: Question) -> Reply:
         return Reply.of_json(history_of(state_of(question.state)))
+
+    def _effective(self, question: Question) -> Reply:
+        # The newest comes last; the others are about to go.
+        workers = self._known(question)["workers"]
+        replies = self._workers.ask(workers, {"do": "settings"}, _QUICK)
+        return Reply.of_json(joined(told_of(self._settings()), [one for _, one in replies]))
 
     def _dump(self, question: Question) -> Reply:
         state = self._known(question)

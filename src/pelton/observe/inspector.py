@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Any, Final, Protocol
 
+from pelton.config.settings import Settings
+from pelton.observe.effective import told_of
 from pelton.observe.exemplars import ALL as EXEMPLARS
 from pelton.observe.green import (
     HasGreenlets,
@@ -44,11 +46,12 @@ class InspectedWorker(Protocol):
 class Inspector:
     """Of one process with a worker. ``name``: how the log calls the process."""
 
-    def __init__(self, name: str, *, samples: bool = True) -> None:
+    def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
+        self._settings = settings
         self._worker: InspectedWorker | None = None
         self._greenlets: HasGreenlets | None = None
-        self._sampler = Sampler(self.requests) if samples else None
+        self._sampler = Sampler(self.requests) if settings.sampling else None
 
     def attach(self, worker: InspectedWorker, runner: object) -> None:
         """From now on this is the worker; a former one has gone."""
@@ -80,6 +83,8 @@ class Inspector:
                 return {} if self._sampler is None else self._sampler.as_json()
             case "exemplars":
                 return {"exemplars": EXEMPLARS.as_json()}
+            case "settings":
+                return told_of(self._settings)
             case other:
                 raise ValueError(f"unknown question {other!r}")
 

@@ -138,7 +138,7 @@ class _Worker:
         self._inspector: Inspector | None = None
         self._channel: Channel | None = None
         if around.settings.admin_bind:
-            self._inspector = Inspector(self._name, samples=around.settings.sampling)
+            self._inspector = Inspector(self._name, around.settings)
             self._channel = Channel(number, self._inspector.tell)
 
     def serve(self, end: LinkEnd, signals: Signals) -> int:
