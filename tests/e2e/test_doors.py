@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -131,14 +132,36 @@ def test_reload(live: StartLive, tmp_path: Path) -> None:
     address = server.addresses[0]
     assert answers(server, address, "one")
     save(module, _APP % "two")
-    eventually(lambda: answers(server, address, "two"), "the new code answers")
+    eventually(lambda: answers(server, address, "two"), "the new code answers", 30)
     # What cannot be loaded is shown, and is no end.
     save(module, "this is no Python")
-    eventually(lambda: answers(server, address, "SyntaxError"), "the error is shown")
+    eventually(lambda: answers(server, address, "SyntaxError"), "the error is shown", 30)
     save(module, _APP % "three")
-    eventually(lambda: answers(server, address, "three"), "the mended code answers")
+    eventually(lambda: answers(server, address, "three"), "the mended code answers", 30)
     os.kill(server.process.pid, signal.SIGTERM)
     assert server.exit_code() == 0
+
+
+def test_an_edit_in_the_same_second_counts(live: StartLive, tmp_path: Path) -> None:
+    module = tmp_path / "shop.py"
+    module.write_text(_APP % "one")
+    # The interpreter keeps what it has compiled, and knows a source by its size and this second.
+    second = int(module.stat().st_mtime)
+    environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": ""}
+    server = live("shop", "--reload", directory=tmp_path, environment=environment)
+    assert answers(server, server.addresses[0], "one")
+    assert list((tmp_path / "__pycache__").glob("shop.*.pyc"))
+    beside = tmp_path / "beside"
+    times = itertools.count(second * 10**9)
+
+    def edited() -> bool:
+        # Again, for the first look at the files may come after the first edit, whose time is made up.
+        beside.write_text(_APP % "two")
+        os.utime(beside, ns=(now := next(times), now))
+        beside.replace(module)
+        return answers(server, server.addresses[0], "two")
+
+    eventually(edited, "the new code answers", 30)
 
 
 def test_reload_with_workers(live: StartLive) -> None:

@@ -27,7 +27,7 @@ FROM python:{version}-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 
 # Not root: a fault of the application stays in its container.
-RUN useradd --system --create-home --uid 10001 app
+RUN useradd --create-home --uid 10001 app
 WORKDIR /app
 
 # Dependencies first: they change less often than the code, and this layer is kept then.
@@ -40,6 +40,8 @@ EXPOSE {facts.port}
 
 # TERM is what pelton drains on; it is the default, written down because it matters.
 STOPSIGNAL SIGTERM
+
+# podman and buildah keep it with --format docker; their own format has no health checks.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-c", {json.dumps(check)}]
 
 # The exec form: pelton is process 1, gets the signals and reaps orphans. It may take

@@ -100,6 +100,7 @@ def watch(options: ReloaderOptions, on_change: Callable[[str], Any]) -> None:
     to see to it that the process ends with `RESTART`. Raises ConfigError for options that cannot be followed.
     """
     global _served
+    from pelton.reloader import compiled
     from pelton.reloader.files import Choice
     from pelton.reloader.watching import Snapshot, start_watching, waiter_for
 
@@ -109,6 +110,7 @@ def watch(options: ReloaderOptions, on_change: Callable[[str], Any]) -> None:
     _served = True
 
     def changed(path: str, *, early: bool) -> None:
+        compiled.forget(snapshot.moved)
         announce_end(early)
         on_change(path)
 

@@ -20,6 +20,7 @@ from pelton.api import start_with
 from pelton.config.settings import settings_from
 from pelton.logs.setup import set_up_logging
 from pelton.process.signals import STOP, Signals
+from pelton.reloader import compiled
 from pelton.reloader.child import announce_end, begin
 from pelton.reloader.environment import RESTART, inheritance, inherited_descriptors
 from pelton.reloader.failure_page import FailurePage
@@ -59,6 +60,7 @@ def _serve(page: FailurePage, snapshot: Snapshot, options: ReloaderOptions) -> i
         changes: list[str] = []
 
         def changed(path: str, *, early: bool) -> None:
+            compiled.forget(snapshot.moved)
             announce_end(early)
             changes.append(path)
             signals.wake()

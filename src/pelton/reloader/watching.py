@@ -72,6 +72,8 @@ class Snapshot:
         self._notices_new = notices_new
         self._seen: dict[str, Stamp] = {}
         self.early: str | None = None
+        # All that have changed so far, also early.
+        self.moved: set[str] = set()
         for path in sorted(find()):
             stamp = stamp_of(path)
             if stamp is None:
@@ -80,6 +82,7 @@ class Snapshot:
             # A time in the future comes from another clock, and says nothing.
             if since and since <= stamp.modified <= time.time_ns():
                 self.early = path
+                self.moved.add(path)
 
     @property
     def files(self) -> set[str]:
@@ -97,6 +100,7 @@ class Snapshot:
             self._seen[path] = stamp
             if before is not None or self._notices_new:
                 found = found or path
+                self.moved.add(path)
         return found
 
 
