@@ -41,6 +41,8 @@ impl<D> std::fmt::Debug for Queue<D> {
 pub struct Helpers<D: Send + 'static> {
     state: Arc<State<D>>,
     threads: usize,
+    /// See `most`; None before somebody has asked.
+    most: Option<usize>,
 }
 
 impl<D: Send + 'static> Helpers<D> {
@@ -53,18 +55,17 @@ impl<D: Send + 'static> Helpers<D> {
             has_done: AtomicBool::new(false),
             doorbell,
         };
-        Helpers { state: Arc::new(state), threads: 0 }
+        Helpers { state: Arc::new(state), threads: 0, most: None }
     }
 
     /// Has `job` done by a helper. Where no thread can be started it is done here and now.
     pub fn run(&mut self, job: impl FnOnce() -> D + Send + 'static) {
-        let most = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let waiting = {
             let mut queue = self.state.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.jobs.push_back(Box::new(job));
             queue.jobs.len()
         };
-        if self.threads == 0 || (waiting > 1 && self.threads < most) {
+        if self.threads == 0 || (waiting > 1 && self.threads < self.most()) {
             let state = Arc::clone(&self.state);
             let started = thread::Builder::new().name("pelton-helper".into()).spawn(move || work(&state));
             match started {
@@ -81,6 +82,12 @@ impl<D: Send + 'static> Helpers<D> {
             }
         }
         self.state.wanted.notify_one();
+    }
+
+    /// How many threads there may be. To find it out takes twenty system calls, for it also looks for a quota.
+    fn most(&mut self) -> usize {
+        let find = || thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        *self.most.get_or_insert_with(find)
     }
 
     /// What has been done since the last call.

@@ -16,10 +16,17 @@ use zstd::stream::zio;
 use crate::memory;
 
 const GZIP_LEVEL: u32 = 2;
-const BROTLI_QUALITY: i32 = 2;
+/// Quality and window of brotli for a body whose length is known and that is small: as small as gzip makes it, at the same cost.
+const BROTLI_WHOLE: (i32, i32) = (1, 16);
+/// For others, and where a piece has to leave before the next one is there: the lower quality finds nothing again of former pieces.
+const BROTLI_STREAM: (i32, i32) = (2, WINDOW_BITS as i32);
 const ZSTD_LEVEL: i32 = 3;
 /// Far below what RFC 9659 allows (8 MiB): each stream holds some multiples of it for as long as it lasts.
 const WINDOW_BITS: u8 = 18;
+/// With the lower quality small pieces are collected up to this, for each is compressed by itself.
+const COLLECTED: usize = 16 * 1024;
+/// Larger ones would repeat what is farther away than the small window.
+const MOST_WHOLE: u64 = 256 * 1024;
 /// No coding takes more memory than this with its window and level (zstd, the largest, 1.6 MiB).
 const MOST_MEMORY: usize = 4 * 1024 * 1024;
 /// What is collected before it is written on; only of brotli, whose writer has a buffer of its own.
@@ -63,6 +70,9 @@ pub struct Encoder {
     spare: Spare,
     /// Made with the first piece, by whoever has that: so its memory is that thread's, and only as many are there as are at work.
     stream: Option<Stream>,
+    /// Bytes that the stream has not got yet; only while `brotli` is [`BROTLI_WHOLE`].
+    collected: Vec<u8>,
+    brotli: (i32, i32),
 }
 
 impl fmt::Debug for Encoder {
@@ -77,7 +87,13 @@ impl Encoder {
         if !memory::has_room_for(MOST_MEMORY) {
             return Err(memory::refused());
         }
-        Ok(Encoder { coding, length, spare, stream: None })
+        let is_small = length.is_some_and(|length| length <= MOST_WHOLE);
+        let brotli = if is_small { BROTLI_WHOLE } else { BROTLI_STREAM };
+        Ok(Encoder { coding, length, spare, stream: None, collected: Vec::new(), brotli })
+    }
+
+    fn collects(&self) -> bool {
+        self.coding == ContentCoding::Brotli && self.brotli == BROTLI_WHOLE
     }
 
     fn stream(&mut self) -> io::Result<&mut Stream> {
@@ -92,9 +108,10 @@ impl Encoder {
         Ok(match self.coding {
             ContentCoding::Gzip => Stream::Gzip(GzEncoder::new(Vec::new(), Level::new(GZIP_LEVEL))),
             ContentCoding::Brotli => {
+                let (quality, lgwin) = self.brotli;
                 let parameters = BrotliEncoderParams {
-                    quality: BROTLI_QUALITY,
-                    lgwin: i32::from(WINDOW_BITS),
+                    quality,
+                    lgwin,
                     size_hint: self.length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0),
                     ..BrotliEncoderParams::default()
                 };
@@ -117,16 +134,38 @@ impl Encoder {
 
     /// One more piece; what comes out of it now is appended to `out`.
     pub fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        match self.stream()? {
-            Stream::Gzip(encoder) => encoder.write_all(piece)?,
-            Stream::Brotli(encoder) => encoder.write_all(piece)?,
-            Stream::Zstd(encoder) => encoder.write_all(piece)?,
+        if self.collects() && (piece.len() < COLLECTED || !self.collected.is_empty()) {
+            self.collected.extend_from_slice(piece);
+            if self.collected.len() < COLLECTED {
+                return Ok(());
+            }
+            self.write_collected()?;
+        } else {
+            self.write_on(piece)?;
         }
         self.take(out)
     }
 
+    fn write_on(&mut self, piece: &[u8]) -> io::Result<()> {
+        match self.stream()? {
+            Stream::Gzip(encoder) => encoder.write_all(piece),
+            Stream::Brotli(encoder) => encoder.write_all(piece),
+            Stream::Zstd(encoder) => encoder.write_all(piece),
+        }
+    }
+
+    fn write_collected(&mut self) -> io::Result<()> {
+        let collected = std::mem::take(&mut self.collected);
+        if collected.is_empty() { Ok(()) } else { self.write_on(&collected) }
+    }
+
     /// All that was written can be read by who has what is in `out` then.
     pub fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        if self.stream.is_none() {
+            // It comes in pieces.
+            self.brotli = BROTLI_STREAM;
+        }
+        self.write_collected()?;
         match self.stream()? {
             Stream::Gzip(encoder) => encoder.flush()?,
             Stream::Brotli(encoder) => encoder.flush()?,
@@ -137,6 +176,7 @@ impl Encoder {
 
     /// The stream is whole.
     pub fn end(mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.write_collected()?;
         self.stream()?;
         match self.stream {
             Some(Stream::Gzip(encoder)) => out.append(&mut encoder.finish()?),
@@ -197,7 +237,7 @@ mod tests {
                         encoder.write(piece, &mut out).unwrap();
                     }
                     encoder.end(&mut out).unwrap();
-                    assert!(out.len() < text.len() / 3, "{coding:?}: {}", out.len());
+                    assert!(out.len() < text.len() / 3, "{coding:?} in pieces of {size}: {}", out.len());
                     assert!(decoded(coding, &out) == text, "{coding:?} in pieces of {size}");
                 }
             }
@@ -206,12 +246,15 @@ mod tests {
 
     #[test]
     fn after_a_flush_everything_can_be_read() {
-        for coding in ContentCoding::ALL {
+        let events: Vec<String> = (0..20).map(|number| format!("data: {number}\n\n")).collect();
+        let length = events.iter().map(String::len).sum::<usize>() as u64;
+        for (coding, length) in
+            ContentCoding::ALL.into_iter().flat_map(|coding| [(coding, None), (coding, Some(length))])
+        {
             let mut out = Vec::new();
-            let mut encoder = Encoder::new(coding, None, Spare::default()).unwrap();
+            let mut encoder = Encoder::new(coding, length, Spare::default()).unwrap();
             let mut so_far = Vec::new();
-            for number in 0..20 {
-                let event = format!("data: {number}\n\n");
+            for event in &events {
                 encoder.write(event.as_bytes(), &mut out).unwrap();
                 encoder.flush(&mut out).unwrap();
                 so_far.extend_from_slice(event.as_bytes());

@@ -4,6 +4,9 @@
 
 use std::io;
 
+use pelton_http::Coding;
+use pelton_http::h1::encode::LAST_CHUNK;
+
 use crate::connection::close::CloseReason;
 use crate::event_loop::EventLoop;
 use crate::event_loop::files::Helped;
@@ -54,9 +57,15 @@ impl EventLoop {
         exchange.work = Work::None;
         exchange.filters = filters;
         let (connection, is_http2) = (exchange.connection, exchange.stream != 0);
+        let is_whole = exchange.filters.is_none();
         let is_sent = out.is_ok_and(|out| {
             self.wire.clear();
             let is_framed = frame_bytes(exchange, &mut self.wire, &out).is_ok();
+            if is_whole && exchange.coding == Some(Coding::Chunked) {
+                // It leaves with the last chunk; to whoever comes after, the length is one that was known.
+                self.wire.extend_from_slice(LAST_CHUNK);
+                exchange.coding = Some(Coding::Length(exchange.passed));
+            }
             exchange.output.push(&self.wire);
             is_framed
         });
