@@ -118,6 +118,12 @@ PEERS = (
         _uwsgi("--http", "{address}", "--http-keepalive"),
         "with its HTTP router process (--http --http-keepalive); the plain --http-socket has no keep-alive",
     ),
+    Peer(
+        "uwsgi-http11",
+        "uWSGI",
+        _uwsgi("--http11-socket", "{address}"),
+        "without a router: its threads read from the clients themselves",
+    ),
     Peer("waitress", "waitress", _launched("waitress")),
     Peer("cheroot", "cheroot", _cheroot),
     Peer("gunicorn-gthread", "gunicorn", _gunicorn("--worker-class", "gthread", "--threads", "{threads}")),

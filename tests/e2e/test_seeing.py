@@ -35,9 +35,9 @@ class Seen:
         self._gates = gates
         self._socket = directory / "pelton" / f"{server.pid}.sock"
 
-    def ask(self, path: str, accept: str = "*/*") -> Any:
+    def ask(self, path: str, accept: str = "*/*", method: str = "GET") -> Any:
         with Client(f"unix:{self._socket}") as client:
-            return client.ask(request(target=path, fields=[("Accept", accept)]))
+            return client.ask(request(method, path, fields=[("Accept", accept)]))
 
     def command(self, *arguments: str) -> str:
         """What ``pelton`` prints; within this process, for to start it takes seconds."""
@@ -141,6 +141,9 @@ def test_everything_is_seen(seen: Seen) -> None:
     for path in ("/metrics", "/state", "/dump", "/samples"):
         assert SECRET not in seen.ask(path).body.decode()
     assert seen.ask("/nothing").status == 404
+    refused = seen.ask("/metrics", method="POST")
+    assert (refused.status, refused.get("Allow")) == (405, "GET, HEAD")
+    assert seen.ask("/metrics", method="HEAD").body == b""
 
 
 def test_doctor_looks_at_the_settings_that_the_server_has(live: StartLive, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from pelton.cli.main import main
 
 APPLICATION = str(Path(__file__).parents[1] / "support/tuned_app.py")
-SHORT = ("--seconds", "1", "--concurrency", "1,2,4,8", "--threads", "4", "--workers", "1")
+# Long enough for a request of each kind in each step, also where this process has a twentieth of a processor.
+SHORT = ("--seconds", "3", "--concurrency", "1,2,4,8", "--threads", "4", "--workers", "1")
 
 
 def tune(*arguments: str) -> Any:

@@ -26,7 +26,7 @@ def convoy() -> str:
 
 @app.get("/query")
 def query() -> str:
-    with sqlite3.connect(FOLDER / "shop.sqlite", timeout=100) as database:
+    with sqlite3.connect(FOLDER / "shop.sqlite", timeout=600) as database:
         database.execute("insert into orders values (1)")  # the query
     return "stored"
 

@@ -17,7 +17,7 @@ use crate::scheduling::path_limits::{PathLimit, PathRule};
 use crate::scheduling::self_call::SelfCallPolicy;
 use crate::static_files::StaticSettings;
 
-/// See `_FrontSettings` in the Python stub for the meaning of each.
+/// See the Python settings table (`src/pelton/config/table`) for the meaning of each.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Bytes of a request head.

@@ -51,5 +51,5 @@ def parse_bounds(text: str) -> int | Bounds:
 
 def _number(text: str, whole: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f'"{whole}" is not a whole number, nor a range such as 4:64.')
+        raise ConfigError(f'"{whole}" is not a whole number, nor a range such as 4:64, nor auto.')
     return int(text)

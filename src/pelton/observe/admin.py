@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -131,6 +131,9 @@ class Admin:
         found = pages.get((method, question.path))
         if found is not None:
             return found(question)
+        if ("GET", question.path) in pages:
+            refused = Reply.of_text("This is there to be read.", 405)
+            return replace(refused, fields=(("Allow", "GET, HEAD"),))
         others = sorted(path for _, path in pages)
         return Reply.of_text(f"Here are /livez, /readyz, /saturation, /sizing, {', '.join(others)}.", 404)
 
