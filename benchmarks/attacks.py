@@ -1,6 +1,6 @@
 """What attacks on HTTP/2 and TLS cost a server, and what another client notices of them.
 
-    python -m benchmarks.attacks [--servers pelton,nginx,granian] [--attacks ...] [--python ENVIRONMENT/bin/python]
+    python -m benchmarks.attacks [--servers pelton,nginx] [--attacks NAMES] [--python ENVIRONMENT/bin/python]
 
 Each attack runs for SECONDS on CONNECTIONS connections over TLS, which are opened again when the server ends
 them, at most REOPENED times; nothing leaves this machine. Beside it a client asks once every PACE seconds.
