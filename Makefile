@@ -81,10 +81,11 @@ instructions: build ## Count instructions per request and compare with the commi
 	$(PYTHON) -m benchmarks.instructions
 
 # RUSTC_BOOTSTRAP: the flags for sanitizers are not stable; the stable compiler has them nevertheless.
+# AWS_LC_SYS_CMAKE_BUILDER=0: with a sanitizer aws-lc would ask for cmake.
 FUZZ_TARGETS := head chunked connection proxy_header forwarded ranges conditions accept_encoding file_name h2 tls_beginning tls_records
 FUZZ_SECONDS ?= 600
 SEEDS ?= 100000
-FUZZ_RUN = cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run --release $(1) -- -max_total_time=$(2) -max_len=2048 -dict=http.dict -print_final_stats=1
+FUZZ_RUN = cd fuzz && AWS_LC_SYS_CMAKE_BUILDER=0 RUSTC_BOOTSTRAP=1 cargo fuzz run --release $(1) -- -max_total_time=$(2) -max_len=2048 -dict=http.dict -print_final_stats=1
 
 simulate: ## Play SEEDS histories of the front (100,000), or the one of SEED, without sockets and clocks
 	SEEDS=$(SEEDS) SEED=$(SEED) cargo test --release --quiet -p pelton-front simulation -- --nocapture

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ring::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
@@ -66,7 +66,7 @@ pub struct Tls {
 
 /// The cryptography that everything uses.
 pub fn provider() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
+    rustls::crypto::aws_lc_rs::default_provider()
 }
 
 impl Tls {
