@@ -1,6 +1,6 @@
 """What attacks on HTTP/2 and TLS cost a server, and what another client notices of them.
 
-    python -m benchmarks.attacks [--servers pelton,nginx,granian] [--python ENVIRONMENT/bin/python]
+    python -m benchmarks.attacks [--servers pelton,nginx] [--attacks NAMES] [--python ENVIRONMENT/bin/python]
 
 Each attack runs for SECONDS on CONNECTIONS connections over TLS, which are opened again when the server ends
 them, at most REOPENED times; nothing leaves this machine. Beside it a client asks once every PACE seconds.
@@ -365,10 +365,14 @@ def main() -> None:
     parser.add_argument(
         "--python", type=Path, default=Path(sys.executable), help="whose environment has granian"
     )
+    parser.add_argument("--attacks", help="only these, by the names in the table, between commas")
     options = parser.parse_args()
+    names = ("none", *FLOODS, "200 stalled handshakes", "renegotiation")
+    if options.attacks:
+        names = tuple(options.attacks.split(","))
     print("| attack | server | MiB before → most | processor s | p99 ms | client's failures | ended | sent |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name in ("none", *FLOODS, "200 stalled handshakes", "renegotiation"):
+    for name in names:
         for server in options.servers.split(","):
             with running(server, options.python) as (port, pid):
                 # Past the first requests, which allocate.

@@ -300,6 +300,32 @@ def test_attacks_have_an_end(serve: Serve, attack: str) -> None:
     server.wait_until_idle()
 
 
+@pytest.mark.parametrize(
+    "end", [frame(3, 0, 1, b"\0\0\0\x08"), frame(8, 0, 1, bytes(4))], ids=["reset", "fault"]
+)
+def test_what_is_reset_at_once_reaches_nobody(serve: Serve, end: bytes) -> None:
+    asked = []
+
+    def noting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        asked.append(environ["PATH_INFO"])
+        return hello(environ, start_response)
+
+    server = serve(noting, scheme="h2c://", head_seconds=0.5)
+    with connected(server) as client, connected(server) as late:
+        client.send_raw(frame(1, 5, 1, b"\x82\x86\x84\x41\x01a") + end)
+        client.h2.highest_outbound_stream_id = 1
+        server.wait_for_counter("http2_streams_reset", 1)
+        assert server.counter("http2_streams_passed_over") == 1
+        # A head that began later is given up: by then the first one's clock would have ended, too.
+        late.send_raw(frame(1, 0, 1, b"\x82"))
+        server.wait_for_counter("heads_late", 1)
+        stream = client.ask("/after")
+        client.wait_for(stream)
+        assert client.status[stream] == "200"
+    assert asked == ["/after"]
+    server.wait_until_idle()
+
+
 def test_one_stream_too_many_is_refused(serve: Serve) -> None:
     gate = threading.Event()
 

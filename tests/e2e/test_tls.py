@@ -284,15 +284,25 @@ def test_certificates_are_read_again(live: StartLive, files: Files, way: tuple[s
     kept.close()
 
 
-def test_a_session_is_resumed_by_the_successor(live: StartLive, files: Files) -> None:
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_a_session_is_resumed_after_a_reload_and_by_the_successor(
+    live: StartLive, files: Files, version: ssl.TLSVersion
+) -> None:
     server = start(live, files, "--workers", "1")
     server.ready_workers(1)
     context = context_for(files)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = context.maximum_version = version
     with connect(server.addresses[0], context) as client:
         ask(client)
         session = client.session
         assert not client.session_reused
+    with connect(server.addresses[0], context, session=session) as client:
+        ask(client)
+        assert client.session_reused
+        assert client.version() == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
+    files.write()
+    server.send_signal(signal.SIGHUP)
+    server.log.wait_for("new certificates are in force")
     with connect(server.addresses[0], context, session=session) as client:
         ask(client)
         assert client.session_reused
@@ -302,6 +312,36 @@ def test_a_session_is_resumed_by_the_successor(live: StartLive, files: Files) ->
         ask(client)
         assert client.session_reused
     server.send_signal(signal.SIGTERM)
+
+
+def seconds_of_fronts() -> float:
+    """Processor time of all event loops in this process."""
+    spent = 0
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            if (thread / "comm").read_text() == "pelton-front\n":
+                spent += int((thread / "schedstat").read_text().split()[0])
+    return spent / 1e9
+
+
+def test_a_client_that_stays_after_the_end_costs_nothing(serve: Serve, files: Files) -> None:
+    """Its socket is kept for two seconds, so that it reads why; the event loop must not be busy with it."""
+    server = serve(
+        answer(b"hello"), scheme="https://", certfile=[str(files.certificate)], keyfile=[str(files.key)]
+    )
+    context = context_for(files)
+    context.set_alpn_protocols(["h2"])
+    with connect(str(server.address), context) as client:
+        # Data that belong to no stream.
+        settings, data = bytes([0, 0, 0, 4, *[0] * 5]), bytes([0, 0, 1, *[0] * 7])
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + data)
+        while client.recv(65536):
+            pass
+        before = seconds_of_fronts()
+        server.wait_for_counter("connections_open", 0)
+        spent = seconds_of_fronts() - before
+    assert before > 0
+    assert spent < 0.5
 
 
 def test_private_keys_are_used_beside_the_event_loop(serve: Serve, files: Files) -> None:

@@ -21,6 +21,20 @@ def test_the_usual_form_needs_no_envelope(tmp_path: Path) -> None:
     assert open_access_log(None, "json") == OFF
 
 
+def test_a_descriptor_needs_no_file_of_its_name() -> None:
+    # The name of a socket's descriptor cannot be opened, with or without /proc.
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        descriptor = open_access_log(f"/dev/fd/{theirs.fileno()}")
+        try:
+            os.write(descriptor, b"a line")
+            assert ours.recv(100) == b"a line"
+        finally:
+            os.close(descriptor)
+    with pytest.raises(StartError, match="/dev/fd/999999999"):
+        open_access_log("/dev/fd/999999999")
+
+
 def test_an_envelope_can_be_looked_at_more_than_once(tmp_path: Path) -> None:
     descriptor = open_access_log(str(tmp_path / "log"), "%(h)s é")
     with socket.socket(fileno=descriptor) as envelope:

@@ -120,6 +120,8 @@ counters! {
     http2_websockets,
     /// Of those, streams that their clients reset.
     http2_streams_reset,
+    /// Requests that nobody began with, because what came with them reset them.
+    http2_streams_passed_over,
     /// Streams refused because the connection had as many as it may.
     http2_streams_refused,
     /// Streams reset, or refused, for a fault of their clients.

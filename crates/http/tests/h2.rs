@@ -491,6 +491,42 @@ fn rapid_resets() {
     assert_eq!(heads, bounds.resets as usize * 3 + 1);
 }
 
+/// What a look ahead finds, and what it must not find: a stream that is named there never becomes a request.
+#[test]
+fn a_look_ahead_finds_what_ends_streams() {
+    let head = |id| headers(id, &GET, END_STREAM | END_HEADERS);
+    let number = |kind, id, number: u32| frame(kind, 0, id, &number.to_be_bytes());
+    let largest = 0x7fff_ffff;
+    let start = |body: bool| {
+        let mut peer = Peer::new(&Limits::default(), &Bounds::default());
+        peer.feed(&wire(body.then(|| headers(1, &POST, END_HEADERS))));
+        peer
+    };
+    let found = |frames: &[Vec<u8>]| start(false).connection.ended_within(&frames.concat());
+    assert_eq!(found(&[head(1), head(3), number(RST_STREAM, 3, 8), head(5)]), [3]);
+    assert_eq!(
+        found(&[head(3), number(WINDOW_UPDATE, 3, largest), head(1), number(RST_STREAM, 1, 8)]),
+        [1, 3]
+    );
+    assert_eq!(found(&[head(1), number(WINDOW_UPDATE, 1, 0)]), [1]);
+    // As much as just fits; a window that a change of settings may have made smaller; a wrong length; a part of a frame.
+    assert_eq!(found(&[head(1), number(WINDOW_UPDATE, 1, largest - 65_535)]), []);
+    assert_eq!(found(&[head(1), number(WINDOW_UPDATE, 1, largest - 65_534)]), [1]);
+    let smaller = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    assert_eq!(found(&[smaller, head(1), number(WINDOW_UPDATE, 1, largest)]), []);
+    assert_eq!(found(&[head(1), frame(RST_STREAM, 0, 1, &[0; 5])]), []);
+    assert_eq!(found(&[head(1), number(RST_STREAM, 1, 8)[..12].to_vec()]), []);
+    // In the middle of a body whose bytes look like a reset.
+    let mut peer = start(true);
+    let sent = [data(1, &number(RST_STREAM, 3, 8), 0), head(3), head(5), number(RST_STREAM, 5, 8)].concat();
+    peer.feed(&sent[..9]);
+    assert_eq!(peer.connection.ended_within(&sent[9..]), [5]);
+    // Before the preface has ended, too.
+    let all = wire([head(1), number(RST_STREAM, 1, 8)]);
+    let fresh = Peer::new(&Limits::default(), &Bounds::default());
+    assert_eq!(fresh.connection.ended_within(&all), [1]);
+}
+
 /// CVE-2025-8671: the client makes the server reset its streams.
 #[test]
 fn resets_that_the_client_causes() {

@@ -32,6 +32,8 @@ _ATOMS = {
     *"hlutrmUqHsBbfaTMDLp",
     *("st", "worker", "queue_time", "application_time", "first_byte_time", "outcome", "request_id"),
 }
+# Opening it needs /proc, which a chroot may not have, and never works for sockets.
+_DESCRIPTOR = re.compile(r"/dev/fd/(\d{1,9})")
 _PIECE = re.compile(r"%%|%\((?P<atom>[^)]*)\)(?P<end>[sd]?)|(?P<lone>%)")
 
 
@@ -41,7 +43,8 @@ def open_access_log_of(settings: Settings) -> int:
 
 
 def open_access_log(target: str | None, form: str = COMBINED, *, syslog: str | None = None) -> int:
-    """A descriptor that the caller closes: a copy of standard output for ``-``, else the file, appended to.
+    """A descriptor that the caller closes: a copy of standard output for ``-`` and of a descriptor for
+    ``/dev/fd/N``, else the file, appended to.
 
     ``form``: ``combined``, ``json``, or a text with atoms as gunicorn has them. `SYSLOG` as ``target`` means
     the syslog at ``syslog``, with a datagram for each line. ``None`` gives `OFF`. Raises StartError when the
@@ -55,6 +58,8 @@ def open_access_log(target: str | None, form: str = COMBINED, *, syslog: str | N
     try:
         if target == "-":
             descriptor = os.dup(1)
+        elif named := _DESCRIPTOR.fullmatch(target):
+            descriptor = os.dup(int(named[1]))
         else:
             # Not for everybody: addresses and paths of visitors are personal data.
             descriptor = open_trusted(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

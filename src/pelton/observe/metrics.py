@@ -104,6 +104,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
         "limit",
         {
             "streams reset by client": "http2_streams_reset",
+            "streams reset before they began": "http2_streams_passed_over",
             "streams refused": "http2_streams_refused",
             "stalled responses given up": "http2_stalled",
             "streams reset for a fault": "http2_resets_caused",

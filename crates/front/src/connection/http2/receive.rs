@@ -95,6 +95,7 @@ impl EventLoop {
     /// Shows `input` to the session and does what its events say. Gives how much was consumed.
     fn look_at_frames(&mut self, id: ConnectionId, input: &[u8]) -> usize {
         let mut at = 0;
+        let doomed = self.http2(id).map(|http2| http2.session.ended_within(input)).unwrap_or_default();
         loop {
             let rest = input.get(at..).unwrap_or_default();
             let Some(connection) = self.connections.get_mut(id) else { return input.len() };
@@ -110,6 +111,10 @@ impl EventLoop {
                 Event::NeedMore => {
                     self.await_frame(id, at < input.len());
                     return at;
+                }
+                // Only without a body: of one, somebody has to say that it is consumed.
+                Event::Head { stream, ended: true } if doomed.binary_search(&stream).is_ok() => {
+                    self.pass_over(id);
                 }
                 Event::Head { stream, ended } => self.begin_exchange(id, stream, ended),
                 Event::Body { stream, range } => {

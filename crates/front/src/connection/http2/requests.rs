@@ -28,31 +28,45 @@ impl EventLoop {
         exchange.version = Version::Http2;
         exchange.is_tls = self.connections.get(id).is_some_and(|connection| connection.peer.is_tls);
         let exchange_id = self.exchanges.insert(exchange);
+        self.count_stream(id);
+        if let Some(http2) = self.http2(id) {
+            http2.streams.push((stream, exchange_id));
+        }
+        if !self.draining {
+            self.timers.clear(id.key);
+        }
+        exchange_id
+    }
+
+    /// A stream has begun. It may be the last one of its connection.
+    fn count_stream(&mut self, id: ConnectionId) {
         self.shared.counters.http2_streams.up();
         let most = self.settings.requests_per_connection;
-        let Some(connection) = self.connections.get_mut(id) else { return exchange_id };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         connection.fresh = false;
         connection.requests = connection.requests.saturating_add(1);
         let is_last = most != 0 && connection.requests == most;
         if let Driver::Http2(http2) = &mut connection.driver {
-            http2.streams.push((stream, exchange_id));
+            http2.head_begun = false;
             if is_last {
                 http2.session.announce_leaving();
             }
         }
         if self.draining {
             self.leave_http2(id);
-        } else {
-            self.timers.clear(id.key);
         }
-        exchange_id
+    }
+
+    /// A head is complete whose stream is reset by what has come behind it: it counts, and nobody begins with it.
+    pub(super) fn pass_over(&mut self, id: ConnectionId) {
+        self.shared.counters.http2_streams_passed_over.up();
+        self.count_stream(id);
     }
 
     /// A head is complete and in `self.head`.
     pub(super) fn begin_exchange(&mut self, id: ConnectionId, stream: u32, ended: bool) {
         let exchange_id = self.new_exchange(id, stream);
         let Some(http2) = self.http2(id) else { return };
-        http2.head_begun = false;
         let mut text = http2.session.take_text();
         self.as_upgrade(&mut text);
         self.begin_request(id, exchange_id, &text, ended);
@@ -162,8 +176,10 @@ impl EventLoop {
                 self.end_stream_relay(id, stream, None, CloseReason::ByClientEarly);
             }
             None => {
-                if let Some(http2) = self.http2(id) {
-                    http2.session.release(stream);
+                let Some(http2) = self.http2(id) else { return };
+                http2.session.release(stream);
+                if http2.is_idle() {
+                    self.set_connection_deadline(id, self.idle_time());
                 }
             }
         }

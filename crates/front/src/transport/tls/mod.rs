@@ -68,6 +68,8 @@ pub(crate) struct Tls {
     has_more: bool,
     /// Nothing more is sent once `unsent` has left.
     is_ending: bool,
+    /// It has all left, and the socket knows that nothing follows.
+    has_ended: bool,
     /// The peer is to see no orderly end.
     is_broken: bool,
     /// This end of the pair whose other end a worker was offered.
@@ -90,6 +92,7 @@ impl Tls {
             sent: 0,
             has_more: true,
             is_ending: false,
+            has_ended: false,
             is_broken: false,
             relay: None,
         })

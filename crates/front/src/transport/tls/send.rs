@@ -106,7 +106,9 @@ impl Tls {
             }
         }
         (self.unsent, self.sent) = (Vec::new(), 0);
-        if self.is_ending {
+        // Once: each time is an event of the socket, which would call this again.
+        if self.is_ending && !self.has_ended {
+            self.has_ended = true;
             let _ = self.socket.shutdown(Shutdown::Write);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The receiving half of a connection: which frame comes next, and what it means.
 //!
 //! Here is what all frames have in common; what they mean is in `headers` (requests, trailers), `data` (bodies) and `control` (all others).
+//! `ahead` says what of it is of no use.
 //!
 //! Rules of these files:
 //! - The caller shows all bytes that are not consumed yet, and drops `consumed` of them after it has used the event. Only fragments of a
@@ -26,6 +27,7 @@ use crate::error::HttpError;
 use crate::head::{Field, Head};
 use crate::limits::Limits;
 
+mod ahead;
 mod control;
 mod data;
 mod headers;
