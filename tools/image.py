@@ -57,7 +57,7 @@ def make_base(buildah: Buildah, root: Path) -> str:
         )
     container = buildah("from", "scratch")
     place = Path(buildah("mount", container))
-    subprocess.run(["cp", "-a", f"{root}/.", place], check=True)
+    subprocess.run(["cp", "-a", "--one-file-system", f"{root}/.", place], check=True)
     subprocess.run(["chroot", place, "python3", "-m", "venv", "/usr/local"], check=True)
     # With what it needs: the build itself asks no index.
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]

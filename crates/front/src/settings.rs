@@ -132,6 +132,69 @@ pub struct Settings {
     pub waiting_room: Option<Arc<WaitingRoom>>,
 }
 
+impl Settings {
+    /// For programs without the Python table (the simulation, an example): usual limits, and everything off that can be.
+    pub fn plain() -> Self {
+        Settings {
+            max_head_bytes: 65536,
+            max_fields: 100,
+            max_line_bytes: 1 << 14,
+            http2: h2::Bounds::default(),
+            underscore_fields: UnderscorePolicy::Drop,
+            max_body_bytes: 1 << 30,
+            body_memory_bytes: 1 << 20,
+            spool_directory: std::env::temp_dir(),
+            spool_bytes: 0,
+            response_buffer_bytes: 1 << 20,
+            response_memory_bytes: 128 << 20,
+            response_file_bytes: 1 << 30,
+            proxies: Proxies::default(),
+            streams: Streams::default(),
+            max_connections: 0,
+            connections_per_client: 0,
+            requests_per_connection: 0,
+            offers_sockets: false,
+            queue_length: 1024,
+            queue_time: Duration::from_secs(30),
+            retry_after_seconds: 1,
+            head_time: Duration::from_secs(15),
+            body_idle_time: Duration::from_secs(30),
+            body_time: None,
+            body_rate: 0,
+            keep_alive_time: Duration::from_secs(75),
+            write_idle_time: Duration::from_secs(60),
+            write_rate: 0,
+            access_log: -1,
+            statsd: StatsdSettings { socket: -1, prefix: String::new(), tags: String::new() },
+            log_health: false,
+            request_ids: false,
+            traces: false,
+            trust_request_id: false,
+            server_timing: false,
+            request_time: None,
+            interrupt_grace: Duration::from_secs(5),
+            worker_time: None,
+            health_path: None,
+            admin_token: None,
+            processors: 1.0,
+            cache_bytes: 0,
+            rate_limits: Vec::new(),
+            path_limits: Vec::new(),
+            priority_paths: Vec::new(),
+            compression: CompressionSettings::default(),
+            static_files: StaticSettings::default(),
+            named_files: StaticSettings::default(),
+            edge: EdgeSettings::default(),
+            self_call: SelfCallPolicy::Off,
+            debugger_affinity: false,
+            session_affinity: false,
+            handshakes: HandshakeSettings { time: Duration::from_secs(10), at_once: 0, rate: 0 },
+            transport_security: None,
+            waiting_room: None,
+        }
+    }
+}
+
 /// Those that may change while the front runs.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {

@@ -73,6 +73,11 @@ impl Body {
         matches!(&self.source, Source::Chunks { arena, .. } if arena.is_shared())
     }
 
+    /// Whether nothing has to be waited for.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        !matches!(self.source, Source::File { .. })
+    }
+
     /// Bytes not read yet.
     pub(crate) fn left(&self) -> u64 {
         self.length.saturating_sub(self.at)

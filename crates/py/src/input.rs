@@ -26,8 +26,10 @@ use crate::fork::foreign;
 use crate::pauses::Pauses;
 use crate::stream::{Got, Stream};
 
-/// From this size on a read is worth giving the GIL up.
+/// From this size on a read is worth giving the GIL up: of a file, for which the disk may be asked.
 const LONG_READ: usize = 64 * 1024;
+/// And of memory, where it is some tenths of a millisecond. To give it up and get it back among busy threads costs more than to copy less.
+const LONG_COPY: usize = 2 * 1024 * 1024;
 
 enum Content {
     /// No body: reading gives nothing, at any time. Shared by many requests.
@@ -219,7 +221,10 @@ impl Input {
     }
 
     fn read_into(&self, py: Python<'_>, place: &mut [u8]) -> PyResult<usize> {
-        if place.len() < LONG_READ {
+        let is_short = self.with_body(true, |body| {
+            Ok(place.len() < if body.is_in_memory() { LONG_COPY } else { LONG_READ })
+        })?;
+        if is_short {
             self.with_body(0, |body| body.read(place))
         } else {
             py.detach(|| self.with_body(0, |body| body.read(place)))

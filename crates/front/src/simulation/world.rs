@@ -8,7 +8,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pelton_http::UnderscorePolicy;
 use pelton_link::clock::{fine_us, set_virtual_us};
 use pelton_link::{BodyArena, BodyPool, Doorbell, body_memory};
 
@@ -148,61 +147,21 @@ struct World {
 fn settings(shape: Shape, log: &File) -> Settings {
     let time = |hasty_ms: u64| Duration::from_millis(if shape.is_hasty { hasty_ms } else { 100_000_000 });
     Settings {
-        max_head_bytes: 65536,
-        max_fields: 100,
-        max_line_bytes: 1 << 14,
-        http2: Default::default(),
-        underscore_fields: UnderscorePolicy::Drop,
-        max_body_bytes: 1 << 30,
         body_memory_bytes: 50_000,
-        spool_directory: std::env::temp_dir(),
-        spool_bytes: 0,
         response_buffer_bytes: shape.buffer,
         response_memory_bytes: 4 << 20,
         response_file_bytes: if shape.seed.is_multiple_of(2) { 0 } else { 100_000 },
-        proxies: crate::Proxies::default(),
-        streams: crate::Streams::default(),
         max_connections: 1000,
-        connections_per_client: 0,
         requests_per_connection: if shape.seed.is_multiple_of(5) { 2 } else { 0 },
-        offers_sockets: false,
         queue_length: shape.queue,
         queue_time: time(300),
-        retry_after_seconds: 1,
         head_time: time(500),
         body_idle_time: time(400),
-        body_time: None,
-        body_rate: 0,
         keep_alive_time: time(700),
         write_idle_time: time(600),
-        write_rate: 0,
         access_log: log.as_raw_fd(),
-        statsd: crate::StatsdSettings { socket: -1, prefix: String::new(), tags: String::new() },
-        log_health: false,
-        request_ids: false,
-        traces: false,
-        trust_request_id: false,
-        server_timing: false,
         request_time: shape.is_hasty.then(|| Duration::from_millis(900)),
-        interrupt_grace: Duration::from_secs(5),
-        worker_time: None,
-        health_path: None,
-        admin_token: None,
-        processors: 1.0,
-        cache_bytes: 0,
-        rate_limits: Vec::new(),
-        path_limits: Vec::new(),
-        priority_paths: Vec::new(),
-        compression: crate::compression::CompressionSettings::default(),
-        static_files: crate::static_files::StaticSettings::default(),
-        named_files: crate::static_files::StaticSettings::default(),
-        edge: crate::edge::EdgeSettings::default(),
-        self_call: crate::SelfCallPolicy::Off,
-        debugger_affinity: false,
-        session_affinity: false,
-        handshakes: crate::HandshakeSettings { time: Duration::from_secs(10), at_once: 0, rate: 0 },
-        transport_security: None,
-        waiting_room: None,
+        ..Settings::plain()
     }
 }
 

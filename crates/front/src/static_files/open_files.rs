@@ -192,7 +192,6 @@ impl OpenFiles {
                 let neighbour = [name, coding.extension()].concat();
                 if let Ok(Opened::File(file, fingerprint)) = self.root.open(&neighbour)
                     && fingerprint.modified_ns + NEIGHBOUR_SLACK_NS >= plain.fingerprint.modified_ns
-                    && fingerprint.size < plain.size()
                 {
                     let file = OpenFile::new(file, fingerprint, Some(coding), now_ns);
                     let old = before.as_ref().and_then(|files| files.coded.get(coding as usize)?.as_ref());
@@ -334,10 +333,10 @@ mod tests {
             .map(|file| file.unwrap().etag.clone())
             .collect();
         assert!(etags[1].ends_with(b"-gzip\"") && etags[2].ends_with(b"-br\"") && etags[0] != etags[1]);
-        // One that is no smaller is of no use.
+        // Whoever has put it there wants it sent, as other servers do, also where it is no smaller.
         site.write("b", "x", 100);
         site.write("b.gz", "xxxxxxxx", 100);
-        assert!(!site.find("b").unwrap().varies());
+        assert!(site.find("b").unwrap().varies());
     }
 
     #[test]
