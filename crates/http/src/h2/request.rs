@@ -36,9 +36,7 @@ pub(crate) fn read_request(
     read_line(text, &pseudo, websockets, limits, head)?;
     let mut found = Findings::default();
     if let Some(authority) = pseudo.authority {
-        host(authority.of(text), &mut found)?;
-        head.authority = authority;
-        head.fields.push(Field { name: Span::default(), value: authority, known: Known::Host });
+        take_authority(text, authority, &mut found, head)?;
     }
     let mut cookies = 0u32;
     let mut wanted = Urgency::default();
@@ -81,6 +79,19 @@ pub(crate) fn read_request(
     }
     conclude(&found, ended, pseudo.protocol.is_some(), limits, head)?;
     Ok(wanted)
+}
+
+/// `:authority` is passed on as Host.
+fn take_authority(
+    text: &[u8],
+    authority: Span,
+    found: &mut Findings,
+    head: &mut Head,
+) -> Result<(), HttpError> {
+    host(authority.of(text), found)?;
+    head.authority = authority;
+    head.fields.push(Field { name: Span::default(), value: authority, known: Known::Host });
+    Ok(())
 }
 
 /// Whether a field speaks of the connection, which section 8.2.2 forbids; there is one thing that `te` may say.
