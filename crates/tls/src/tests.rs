@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
 };
 
@@ -144,6 +144,16 @@ fn one_step_of_a_handshake_is_costly() {
     // What is no handshake is no reason to wait for a helper.
     let session = Session::new(&tls).unwrap();
     assert!(!session.is_costly(b"GET / HTTP/1.1\r\n\r\n") && !session.is_costly(b""));
+}
+
+#[test]
+fn keys_are_exchanged_in_the_way_that_outlasts_quantum_computers() {
+    let own = made(&["example.com"]);
+    let tls = server(ServerSettings { pairs: vec![pair(&own)], tickets: tickets(), ..Default::default() });
+    let mut two = Two::new(&tls, &client_config(&[&own], &[&TLS13], None), "example.com", 1 << 20);
+    two.talk().unwrap();
+    let group = two.client.negotiated_key_exchange_group().map(|group| group.name());
+    assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
 }
 
 #[test]
