@@ -181,7 +181,7 @@ impl Connection {
     pub fn is_between_requests(&self, exchanges: &Table<Exchange>) -> bool {
         match &self.driver {
             Driver::Http1(http1) => http1.is_between_requests(exchanges),
-            Driver::Http2(http2) => http2.is_idle(),
+            Driver::Http2(http2) => http2.is_between_requests(),
         }
     }
 }

@@ -47,6 +47,11 @@ impl EventLoop {
         quota(self.settings.body_rate, self.settings.body_idle_time)
     }
 
+    /// Bytes of a response that a window has to bring.
+    pub(crate) fn write_quota(&self) -> u64 {
+        quota(self.settings.write_rate, self.settings.write_idle_time)
+    }
+
     fn begin_body_window(&mut self, id: ExchangeId) {
         let mut end = self.clock.now_ms + self.settings.body_idle_time.as_millis() as u64;
         if let Some(whole) = self.settings.body_time
@@ -103,7 +108,7 @@ impl EventLoop {
     /// holds is gone, which a steady reader may need many windows for; what the reader has taken of that counts
     /// instead. Whether there is another window.
     pub(crate) fn reader_goes_on(&mut self, id: ExchangeId) -> bool {
-        let quota = quota(self.settings.write_rate, self.settings.write_idle_time);
+        let quota = self.write_quota();
         let Some(exchange) = self.exchanges.get(id) else { return false };
         let Some(connection) = self.connections.get(exchange.connection) else { return false };
         if exchange.taken(&connection.transport).saturating_sub(exchange.taken_before) < quota {

@@ -8,7 +8,6 @@ use pelton_link::{Damaged, EARLY_HINTS, HeadView, fine_us};
 
 use crate::access::log::AccessLog;
 use crate::connection::Driver;
-use crate::connection::http2::Http2;
 use crate::edge::FieldRules;
 use crate::event_loop::upload::Upload;
 use crate::exchange::{Exchange, State};
@@ -102,7 +101,7 @@ impl HeadWriter<'_> {
         wire: &mut Vec<u8>,
     ) -> Result<(), Damaged> {
         // RFC 9110 section 15.2: clients of HTTP/1.0 know no interim responses. Hints that would have to wait are of no use.
-        if exchange.version == Version::Http10 || driver.http2().is_some_and(Http2::is_behind) {
+        if exchange.version == Version::Http10 || driver.http2().is_some_and(|http2| http2.is_behind()) {
             return Ok(());
         }
         let context = ResponseContext {

@@ -11,6 +11,7 @@
 //! - A request that was sent whole gets its response, unless something happened that excuses the front (`client` has the list).
 //! - No bytes are sent after the end; nothing that a client has not read is destroyed by a close with unread input.
 //! - What is in slots, queue, arena, files and memory for slow readers is given back; each exchange that ended has one access line.
+//! - In HTTP/2: no window is overrun, no frame is too large, and the frames of a stream come in order.
 //! - No deadline is lost: when nobody has anything to do, the time that the front wants to wait for brings every client to an end.
 
 mod client;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pelton_link::clock::{fine_us, set_virtual_us};
 use pelton_link::{BodyArena, BodyPool, Doorbell, body_memory};
 
-use crate::connection::ConnectionId;
+use crate::connection::{ConnectionId, Driver};
 use crate::control::{Command, Common, Order, Shared};
 use crate::event_loop::EventLoop;
 use crate::exchange::State;
@@ -53,6 +53,8 @@ pub(super) struct Shape {
     pub(super) room: usize,
     /// What the front keeps for a slow reader.
     pub(super) buffer: usize,
+    /// Some of the clients speak HTTP/2.
+    pub(super) has_http2: bool,
 }
 
 impl Shape {
@@ -72,13 +74,14 @@ impl Shape {
             is_hasty: random.once_in(4),
             room: random.one_of(&[50, 500, 4096, 70_000, 1 << 20]),
             buffer: random.one_of(&[0, 1000, 70_000, 1 << 20]),
+            has_http2: random.once_in(2),
         }
     }
 
     /// Histories that are a little smaller.
     pub(super) fn smaller(self) -> Vec<Shape> {
         let mut all = Vec::new();
-        for at in 0..8 {
+        for at in 0..9 {
             let mut one = self;
             let changes = match at {
                 0 => {
@@ -103,6 +106,7 @@ impl Shape {
                 4 => std::mem::take(&mut one.breaks),
                 5 => std::mem::take(&mut one.deaths),
                 6 => std::mem::take(&mut one.drains),
+                7 => std::mem::take(&mut one.has_http2),
                 _ => std::mem::take(&mut one.is_hasty),
             };
             if changes {
@@ -217,8 +221,10 @@ impl World {
     fn connect(&mut self, first_id: u64) {
         let room = self.shape.room;
         let wire = Arc::new(Mutex::new(Wire { room, ..Wire::default() }));
-        let client = Client::new(&mut self.random, first_id, self.shape, Arc::clone(&wire));
-        let kind = ListenerKind { number: 0, role: Role::Application, protocol: Protocol::Http1, tls: false };
+        let is_http2 = self.shape.has_http2 && self.random.once_in(2);
+        let client = Client::new(&mut self.random, first_id, self.shape, Arc::clone(&wire), is_http2);
+        let protocol = if self.shape.has_http2 { Protocol::Either } else { Protocol::Http1 };
+        let kind = ListenerKind { number: 0, role: Role::Application, protocol, tls: false };
         let id = self
             .front
             .adopt(Transport::memory(wire), Peer::unknown(), kind)
@@ -289,7 +295,7 @@ impl World {
         }
         let Some(wait) = self.front.rest() else { return false };
         let is_calm =
-            self.shape.is_hasty || wait < LONG_MS || self.clients.iter().all(|(_, one)| one.is_gone);
+            self.shape.is_hasty || wait < LONG_MS || self.clients.iter().all(|(_, one)| one.is_gone());
         assert!(is_calm, "only a time-out would end this: {} {}", self.describe_front(), self.describe());
         self.pass_time(wait * 1000);
         self.turn();
@@ -339,7 +345,20 @@ impl World {
             }
         }
         assert_eq!(used, front.dispatch.slots_in_use(), "slots in use");
-        assert_eq!(front.exchanges.len(), front.connections.len(), "each connection has one exchange");
+        let exchanges_of = |id| match &front.connections.get(id).expect("its id was just listed").driver {
+            Driver::Http1(_) => 1,
+            Driver::Http2(http2) => http2.exchanges().len(),
+        };
+        let expected: usize = front.connections.ids().into_iter().map(exchanges_of).sum();
+        assert_eq!(front.exchanges.len(), expected, "an exchange for each stream, or one for its connection");
+        for id in front.connections.ids() {
+            let connection = front.connections.get(id).expect("its id was just listed");
+            let is_quiet = matches!(&connection.driver, Driver::Http2(one) if one.exchanges().is_empty());
+            assert!(
+                !is_quiet || front.timers.is_set(id.key) || front.again.contains(&id),
+                "a connection without streams has no deadline"
+            );
+        }
         let mut queued = 0;
         for id in front.exchanges.ids() {
             let exchange = front.exchanges.get(id).expect("its id was just listed");
@@ -374,7 +393,7 @@ impl World {
             self.trouble();
             let acted = self.step();
             self.check();
-            if self.clients.iter().all(|(_, client)| client.is_gone) {
+            if self.clients.iter().all(|(_, client)| client.is_gone()) {
                 return;
             }
             idle = if acted { 0 } else { idle + 1 };
@@ -453,8 +472,8 @@ impl World {
             assert!(seen.insert(id), "two lines for request {id}: {text}");
         }
         for (_, client) in &self.clients {
-            for id in &client.served {
-                assert!(seen.contains(id), "no line for request {id} ({:?}): {text}", client.request(*id));
+            for id in client.served() {
+                assert!(seen.contains(id), "no line for request {id}: {text}");
             }
         }
     }

@@ -20,6 +20,11 @@ impl Connection {
         &mut self.out
     }
 
+    /// How much of it there is.
+    pub fn output_len(&self) -> usize {
+        self.out.len()
+    }
+
     /// Sends the head of a response, an interim one with a status below 200. Without a body the stream is ended with it.
     ///
     /// Of a stream that is reset nothing is sent, and the head is checked nevertheless.

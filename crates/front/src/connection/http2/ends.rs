@@ -5,8 +5,8 @@ use std::time::Duration;
 use pelton_http::h2;
 
 use super::receive::http2_exchanges;
-use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
+use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
 use crate::event_loop::receive::Turn;
@@ -42,6 +42,10 @@ impl EventLoop {
     pub(crate) fn on_http2_deadline(&mut self, id: ConnectionId) {
         let is_draining = self.draining;
         let Some(http2) = self.http2(id) else { return };
+        if http2.ending {
+            self.close(id, CloseReason::WriteTimeout);
+            return;
+        }
         if http2.head_begun && !is_draining {
             http2.session.fail(h2::Fault::Late);
             self.shared.counters.heads_late.up();
@@ -49,13 +53,43 @@ impl EventLoop {
             self.send_streams(id);
             return;
         }
+        let is_idle = http2.is_idle();
+        if is_idle && !is_draining && self.awaits_reader(id) {
+            return;
+        }
+        let Some(http2) = self.http2(id) else { return };
         // After this the client knows which of its requests were not taken.
         http2.session.leave();
-        let is_idle = http2.is_idle();
         let turn = self.send_streams(id);
-        if is_idle && turn != Turn::Closed {
+        if is_idle && turn != Turn::Closed && !self.awaits_reader(id) {
             self.close(id, if is_draining { CloseReason::Draining } else { CloseReason::Idle });
         }
+    }
+
+    /// The streams are over, but their client has not taken all of their frames: it has as much time as any reader, window by window, and is closed
+    /// when it has used that up. False where it has taken everything.
+    fn awaits_reader(&mut self, id: ConnectionId) -> bool {
+        let (quota, now_ms) = (self.write_quota(), self.clock.now_ms);
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let unacknowledged = connection.transport.unacknowledged();
+        let has_unsent = connection.transport.has_unsent();
+        let Driver::Http2(http2) = &mut connection.driver else { return false };
+        if http2.unsent() == 0 && !has_unsent {
+            return false;
+        }
+        let taken = http2.sent_in_all.saturating_sub(unacknowledged);
+        match http2.write_window {
+            Some((_, ends_ms)) if now_ms < ends_ms => self.timers.set(id.key, ends_ms),
+            Some((before, _)) if taken.saturating_sub(before) < quota => {
+                self.close(id, CloseReason::WriteTimeout);
+            }
+            _ => {
+                let ends_ms = now_ms + self.settings.write_idle_time.as_millis() as u64;
+                http2.write_window = Some((taken, ends_ms));
+                self.timers.set(id.key, ends_ms);
+            }
+        }
+        true
     }
 
     /// The connection is about to be closed for a reason that is not the client's: it is told which of its requests were taken, as far as its socket

@@ -32,6 +32,10 @@ pub struct Http2 {
     session: h2::Connection,
     /// Bytes of the output that have been sent.
     sent: usize,
+    /// Bytes that have ever been sent.
+    sent_in_all: u64,
+    /// No stream is left, but what the client has to take: how much it had taken when this window began, and when it ends.
+    write_window: Option<(u64, u64)>,
     /// Received and not consumed: a part of a frame.
     input: Vec<u8>,
     /// `input` holds bytes that have not been looked at.
@@ -65,6 +69,8 @@ impl Http2 {
         Http2 {
             session,
             sent: 0,
+            sent_in_all: 0,
+            write_window: None,
             input,
             unseen,
             streams: Vec::new(),
@@ -78,6 +84,11 @@ impl Http2 {
     }
 
     /// See [`crate::connection::Connection::is_between_requests`].
+    pub fn is_between_requests(&self) -> bool {
+        self.is_idle() && self.unsent() == 0
+    }
+
+    /// Whether there is no stream. Frames of the last ones may still wait for the socket.
     pub fn is_idle(&self) -> bool {
         self.streams.is_empty() && self.session.is_idle()
     }
@@ -129,11 +140,11 @@ impl Http2 {
     }
 
     /// Whether the client has so much to read first that what could be left out should be.
-    pub fn is_behind(&mut self) -> bool {
+    pub fn is_behind(&self) -> bool {
         self.unsent() > WIRE
     }
 
-    fn unsent(&mut self) -> usize {
-        self.session.output().len() - self.sent
+    fn unsent(&self) -> usize {
+        self.session.output_len() - self.sent
     }
 }

@@ -170,13 +170,15 @@ impl EventLoop {
         self.drop_all_streams(id, CloseReason::ByClientEarly);
         if let Some(http2) = self.http2(id) {
             http2.ending = true;
+            // Until the client has taken the GOAWAY.
+            self.set_connection_deadline(id, self.settings.write_idle_time);
         }
     }
 
     /// The client has closed its side: it asks for nothing more, but may still read.
     fn end_of_frames(&mut self, id: ConnectionId) -> Turn {
         let Some(http2) = self.http2(id) else { return Turn::Closed };
-        if http2.is_idle() && http2.unsent() == 0 {
+        if http2.is_between_requests() {
             self.close(id, CloseReason::ByClient);
             return Turn::Closed;
         }
@@ -192,7 +194,7 @@ impl EventLoop {
             self.relay_end(relay);
         }
         let Some(http2) = self.http2(id) else { return Turn::Closed };
-        if http2.is_quiet() {
+        if http2.is_quiet() && http2.unsent() == 0 {
             self.close(id, CloseReason::ByClientEarly);
             return Turn::Closed;
         }

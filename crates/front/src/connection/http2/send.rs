@@ -94,6 +94,7 @@ impl EventLoop {
             match connection.transport.send(rest) {
                 Ok(count) => {
                     http2.sent += count;
+                    http2.sent_in_all += count as u64;
                     *sent += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Wire::Blocked),
@@ -188,7 +189,12 @@ impl EventLoop {
             if let Some(http2) = self.http2(connection_id) {
                 http2.session.set_waiting(stream, waits);
             }
-            if turn != Turn::Again || waits {
+            if waits {
+                // Whatever the worker does: the client's clock runs, also where its last window has just been fulfilled.
+                self.wait_for_reader(id);
+                return;
+            }
+            if turn != Turn::Again {
                 return;
             }
         }
@@ -245,6 +251,13 @@ impl EventLoop {
 
     /// Everything is sent: what becomes of the connection.
     fn end_if_over(&mut self, id: ConnectionId) -> Turn {
+        if let Some(http2) = self.http2(id)
+            && http2.write_window.take().is_some()
+            && http2.is_idle()
+            && !http2.head_begun
+        {
+            self.set_connection_deadline(id, self.idle_time());
+        }
         let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
         if connection.transport.peer_done() && !connection.transport.is_readable() {
             self.drop_what_cannot_move(id);

@@ -1,4 +1,4 @@
-//! A client with a script: what it sends, how it cuts that, how it reads, and what it has to be given for it.
+//! A client of HTTP/1 with a script: what it sends, how it cuts that, how it reads, and what it has to be given for it.
 //!
 //! What excuses a request from having the application's response is written down where it happens: the client vanished or closed its side too
 //! early, it was told that the connection ends, a response before was cut because its worker broke it off or died, or (where time is short, or
@@ -6,62 +6,18 @@
 
 use std::fmt;
 
+use crate::simulation::client::{Mode, Told, any_length, body_of};
 use crate::simulation::random::Random;
 use crate::simulation::world::Shape;
 use crate::transport::memory::{Shared, lock};
 
-/// What a worker makes of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// A body with Content-Length.
-    Length,
-    /// A body of which nobody knows the end before.
-    Open,
-    /// The response breaks off in the middle of its body.
-    Broken,
-    /// Less comes than was announced.
-    Short,
-    /// The worker ends without any response.
-    Nothing,
-    /// 204.
-    Empty,
-}
-
-const MODES: [(Mode, &str); 6] = [
-    (Mode::Length, "l"),
-    (Mode::Open, "o"),
-    (Mode::Broken, "b"),
-    (Mode::Short, "s"),
-    (Mode::Nothing, "n"),
-    (Mode::Empty, "e"),
-];
-
-impl Mode {
-    pub(super) fn of(letter: &str) -> Mode {
-        MODES.iter().find(|(_, one)| *one == letter).map_or(Mode::Length, |(mode, _)| *mode)
-    }
-
-    fn letter(self) -> &'static str {
-        MODES.iter().find(|(mode, _)| *mode == self).map_or("l", |(_, letter)| letter)
-    }
-}
-
-/// Byte `at` of the body that belongs to a request, in either direction.
-pub(super) fn byte_of(id: u64, at: usize) -> u8 {
-    (id.wrapping_mul(31).wrapping_add(at as u64 * 7) % 251) as u8
-}
-
-pub(super) fn body_of(id: u64, len: usize) -> Vec<u8> {
-    (0..len).map(|at| byte_of(id, at)).collect()
-}
-
 #[derive(Clone)]
-pub(super) struct Request {
-    pub(super) id: u64,
-    pub(super) mode: Mode,
+pub(in crate::simulation) struct Request {
+    pub(in crate::simulation) id: u64,
+    pub(in crate::simulation) mode: Mode,
     /// Of the response's body.
-    pub(super) len: usize,
-    pub(super) is_head: bool,
+    pub(in crate::simulation) len: usize,
+    pub(in crate::simulation) is_head: bool,
     is_old: bool,
     bytes: Vec<u8>,
 }
@@ -75,16 +31,8 @@ impl fmt::Debug for Request {
 
 impl Request {
     fn new(random: &mut Random, id: u64, shape: Shape) -> Request {
-        let mode = match random.below(16) {
-            0..7 => Mode::Length,
-            7..13 => Mode::Open,
-            13 => Mode::Empty,
-            _ if shape.breaks => random.one_of(&[Mode::Broken, Mode::Short, Mode::Nothing]),
-            _ => Mode::Length,
-        };
-        // Through a narrow wire a large body would take too many steps.
-        let most = if shape.room < 4096 { 20_000 } else { 200_000 };
-        let len = random.one_of(&[0, 1, 13, 700, 20_000, 70_000, 200_000]).min(most);
+        let mode = Mode::any(random, shape);
+        let len = any_length(random, shape);
         let body_len = random.one_of(&[0, 0, 0, 0, 5, 300, 17_000, 90_000]);
         let (is_chunked, is_old) = (body_len > 0 && random.once_in(3), random.once_in(12));
         let is_head = body_len == 0 && random.once_in(8);
@@ -119,8 +67,8 @@ impl Request {
 
 /// See the module's head.
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) wire: Shared,
+pub(in crate::simulation) struct Client {
+    pub(in crate::simulation) wire: Shared,
     requests: Vec<Request>,
     /// Requests sent, and bytes of the next one.
     sent: (usize, usize),
@@ -134,8 +82,8 @@ pub(super) struct Client {
     /// No further response is due.
     is_excused: bool,
     /// Requests whose response of the application was read whole.
-    pub(super) served: Vec<u64>,
-    pub(super) is_gone: bool,
+    pub(in crate::simulation) served: Vec<u64>,
+    pub(in crate::simulation) is_gone: bool,
 }
 
 /// What a look at the input found.
@@ -146,7 +94,12 @@ enum Found {
 }
 
 impl Client {
-    pub(super) fn new(random: &mut Random, first_id: u64, shape: Shape, wire: Shared) -> Client {
+    pub(in crate::simulation) fn new(
+        random: &mut Random,
+        first_id: u64,
+        shape: Shape,
+        wire: Shared,
+    ) -> Client {
         let count = 1 + random.below(shape.requests);
         let requests = (0..count).map(|at| Request::new(random, first_id + at as u64, shape)).collect();
         let vanishes = shape.vanish && random.once_in(4);
@@ -165,10 +118,6 @@ impl Client {
         }
     }
 
-    pub(super) fn request(&self, id: u64) -> Option<&Request> {
-        self.requests.iter().find(|request| request.id == id)
-    }
-
     fn may_send(&self) -> bool {
         let (whole, part) = self.sent;
         whole < self.requests.len()
@@ -182,7 +131,7 @@ impl Client {
     }
 
     /// Whether it has anything to do now.
-    pub(super) fn can_act(&self) -> bool {
+    pub(in crate::simulation) fn can_act(&self) -> bool {
         let wire = lock(&self.wire);
         let has_something = !wire.to_client.is_empty() || wire.is_sending_ended || wire.is_closed;
         drop(wire);
@@ -190,7 +139,7 @@ impl Client {
     }
 
     /// Does one thing. Gives whether the front's poller would tell of it as readable, as an end, as an error, as room.
-    pub(super) fn act(&mut self, random: &mut Random, shape: Shape) -> Told {
+    pub(in crate::simulation) fn act(&mut self, random: &mut Random, shape: Shape) -> Told {
         if let Some(left) = &mut self.vanishes_after {
             if *left == 0 {
                 return self.vanish();
@@ -351,7 +300,7 @@ impl Client {
     }
 
     /// Whether its requests were all to be served, so that they must have been.
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::simulation) fn describe(&self) -> String {
         format!(
             "sent {:?} of {}, {} responses, excused {}, input {} bytes, wire {:?}",
             self.sent,
@@ -365,15 +314,6 @@ impl Client {
             }
         )
     }
-}
-
-/// What the poller tells of something that a client did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
-    pub(super) readable: bool,
-    pub(super) ended: bool,
-    pub(super) error: bool,
-    pub(super) room: bool,
 }
 
 /// The body in chunks, and its length on the wire; None where it is not whole.
