@@ -2,7 +2,7 @@
 
 Owns the secret that names a worker. A frame of a traceback lives in the process in which the error happened,
 and only there can a console run in it. The debugger's page sends its secret with each request; so each
-worker's secret ends in ``-wN``, and the front (`crates/front/src/affinity.rs`, the setting
+worker's secret ends in ``-wN``, and the front (`crates/front/src/scheduling/affinity.rs`, the setting
 ``debugger_affinity``) sends the request to worker N. What protects the debugger is Werkzeug's, and stays as
 it is: the secret, the PIN, the trusted hosts.
 
