@@ -60,6 +60,8 @@ def test_a_request_that_kills_its_worker(live: StartLive, target: str, how: str)
 
 def test_a_segfault_shows_where_it_was(live: StartLive) -> None:
     server = live(PROCESS_APP, "--workers", "1")
+    # Its line would otherwise stand in the middle of what the fault handler writes in pieces.
+    server.ready_workers(1)
     assert server.ask(request(target="/segfault")).status == 502
     server.log.wait_for("Fatal Python error: Segmentation fault")
     server.log.wait_for(r"process_app\.py.* in segfault")
