@@ -15,10 +15,7 @@ pub fn coarse_us() -> u64 {
     if let Some(us) = virtual_us() {
         return us;
     }
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to `time`. The clock exists on every Linux; were it missing, `time` would stay 0 and nothing would ever be overdue.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+    shown_us(libc::CLOCK_MONOTONIC_COARSE)
 }
 
 /// By how much it moves at a time: so long after it was read it shows the same.
@@ -27,10 +24,10 @@ pub fn coarse_step_us() -> u64 {
     if virtual_us().is_some() {
         return 0;
     }
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = ZERO;
     // SAFETY: writes to `time`.
     unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+    us_of(time)
 }
 
 /// Microseconds of CLOCK_MONOTONIC: exact, never going back. `Instant` reads the same clock, and takes several times as long to say how many of
@@ -40,22 +37,35 @@ pub fn fine_us() -> u64 {
     if let Some(us) = virtual_us() {
         return us;
     }
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to `time`. The clock exists on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+    shown_us(libc::CLOCK_MONOTONIC)
 }
 
 /// Microseconds of processor time that a process and all of its threads have taken; None where there is no such process.
 pub fn process_cpu_us(pid: u32) -> Option<u64> {
     let mut clock: libc::clockid_t = 0;
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = ZERO;
     // SAFETY: the first writes to `clock`, the second to `time`; whether there is such a process the kernel finds out.
     let known = unsafe {
         libc::clock_getcpuclockid(libc::pid_t::try_from(pid).ok()?, &raw mut clock) == 0
             && libc::clock_gettime(clock, &raw mut time) == 0
     };
-    known.then_some(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000)
+    known.then(|| us_of(time))
+}
+
+const ZERO: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+
+#[inline]
+fn us_of(time: libc::timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
+/// What a clock shows that every Linux has.
+#[inline]
+fn shown_us(clock: libc::clockid_t) -> u64 {
+    let mut time = ZERO;
+    // SAFETY: writes to `time`. Were the clock missing, `time` would stay 0 and nothing would ever be overdue.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    us_of(time)
 }
 
 #[cfg(feature = "simulation")]

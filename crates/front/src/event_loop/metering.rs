@@ -84,24 +84,25 @@ impl EventLoop {
     /// An exchange has ended, with or without a response.
     #[inline]
     pub(crate) fn meter_end(&mut self, exchange: &Exchange) {
-        if exchange.metered.began_us > 0
-            && let Some(meter) = &mut self.recording.meter
-        {
-            meter.end(exchange.metered, self.clock.turn_us, exchange.body_bytes());
-        }
+        meter_ended(self.recording.meter.as_deref_mut(), exchange, self.clock.turn_us);
+    }
+}
+
+#[inline]
+fn meter_ended(meter: Option<&mut Meter>, exchange: &Exchange, turn_us: u64) {
+    if exchange.metered.began_us > 0
+        && let Some(meter) = meter
+    {
+        meter.end(exchange.metered, turn_us, exchange.body_bytes());
     }
 }
 
 /// The same of one that stays in the table, for the next request.
 #[inline]
 pub(crate) fn meter_finished(meter: Option<&mut Meter>, exchange: &mut Exchange, turn_us: u64) {
-    if exchange.metered.began_us > 0
-        && let Some(meter) = meter
-    {
-        meter.end(exchange.metered, turn_us, exchange.body_bytes());
-        // The rest is written anew when the next one begins.
-        exchange.metered.began_us = 0;
-    }
+    meter_ended(meter, exchange, turn_us);
+    // The rest is written anew when the next one begins.
+    exchange.metered.began_us = 0;
 }
 
 #[cfg(test)]

@@ -34,9 +34,10 @@ impl EventLoop {
 
     /// `count` more bytes of a body have come.
     pub(crate) fn body_progress(&mut self, id: ExchangeId, count: usize) {
+        let quota = self.body_quota();
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         exchange.moved += count as u64;
-        if exchange.moved >= quota(self.settings.body_rate, self.settings.body_idle_time) {
+        if exchange.moved >= quota {
             exchange.moved = 0;
             self.begin_body_window(id);
         }
@@ -65,9 +66,10 @@ impl EventLoop {
 
     /// The client has taken `count` bytes of what is kept for it.
     pub(crate) fn write_progress(&mut self, id: ExchangeId, count: usize) {
+        let quota = self.write_quota();
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         exchange.moved += count as u64;
-        if exchange.moved >= quota(self.settings.write_rate, self.settings.write_idle_time) {
+        if exchange.moved >= quota {
             // The next wait begins another window.
             self.exchange_timers.clear(id.key);
         }

@@ -115,6 +115,13 @@ impl EventLoop {
         }
     }
 
+    /// A stream has ended: if it was the last one, and no other has begun, the clock of idle connections runs.
+    pub(super) fn idle_from_now(&mut self, id: ConnectionId) {
+        if self.http2(id).is_some_and(|http2| http2.is_idle() && !http2.head_begun) {
+            self.set_connection_deadline(id, self.idle_time());
+        }
+    }
+
     /// How long a connection may be idle.
     pub(super) fn idle_time(&self) -> Duration {
         if self.draining { DRAIN_GRACE } else { self.settings.keep_alive_time }

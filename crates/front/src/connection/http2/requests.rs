@@ -178,9 +178,7 @@ impl EventLoop {
             None => {
                 let Some(http2) = self.http2(id) else { return };
                 http2.session.release(stream);
-                if http2.is_idle() {
-                    self.set_connection_deadline(id, self.idle_time());
-                }
+                self.idle_from_now(id);
             }
         }
     }

@@ -224,9 +224,7 @@ impl EventLoop {
         let Some(http2) = self.http2(connection_id) else { return };
         http2.session.end(stream);
         http2.release(stream);
-        if http2.is_idle() && !http2.head_begun {
-            self.set_connection_deadline(connection_id, self.idle_time());
-        }
+        self.idle_from_now(connection_id);
     }
 
     /// The client has closed its side, so no window will open any more: what waits for one is given up.
@@ -251,12 +249,8 @@ impl EventLoop {
 
     /// Everything is sent: what becomes of the connection.
     fn end_if_over(&mut self, id: ConnectionId) -> Turn {
-        if let Some(http2) = self.http2(id)
-            && http2.write_window.take().is_some()
-            && http2.is_idle()
-            && !http2.head_begun
-        {
-            self.set_connection_deadline(id, self.idle_time());
+        if self.http2(id).is_some_and(|http2| http2.write_window.take().is_some()) {
+            self.idle_from_now(id);
         }
         let Some(connection) = self.connections.get_mut(id) else { return Turn::Closed };
         if connection.transport.peer_done() && !connection.transport.is_readable() {
@@ -299,8 +293,6 @@ impl EventLoop {
         let Some(http2) = self.http2(connection_id) else { return };
         http2.session.reset(stream, code);
         http2.release(stream);
-        if http2.is_idle() && !http2.head_begun {
-            self.set_connection_deadline(connection_id, self.idle_time());
-        }
+        self.idle_from_now(connection_id);
     }
 }

@@ -224,9 +224,7 @@ impl EventLoop {
             http2.session.reset(stream, code);
         }
         http2.release(stream);
-        if http2.is_idle() && !http2.head_begun {
-            self.set_connection_deadline(id, self.idle_time());
-        }
+        self.idle_from_now(id);
         self.again.push(id);
     }
 

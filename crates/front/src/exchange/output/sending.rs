@@ -66,6 +66,12 @@ impl Output {
 
     /// Nothing is left to be sent, but perhaps by the transport.
     fn all_flushed(&mut self, transport: &Transport, sent_now: usize) -> Flushed {
+        self.give_room_back();
+        if transport.has_unsent() { Flushed::Blocked(sent_now) } else { Flushed::All }
+    }
+
+    /// Nothing is left in memory or in the file.
+    fn give_room_back(&mut self) {
         // Do not keep a big queue's memory on an idle connection.
         self.segments = VecDeque::new();
         if let Some(spill) = &mut self.spill
@@ -74,7 +80,6 @@ impl Output {
             // Room for the rest of a long response. A failure leaves it as it is.
             let _ = spill.file.clear();
         }
-        if transport.has_unsent() { Flushed::Blocked(sent_now) } else { Flushed::All }
     }
 
     /// Sends of the first segment, whose bytes are in memory.
@@ -184,12 +189,7 @@ impl Output {
             }
         }
         if self.segments.is_empty() {
-            self.segments = VecDeque::new();
-            if let Some(spill) = &mut self.spill
-                && spill.file.len() > 0
-            {
-                let _ = spill.file.clear();
-            }
+            self.give_room_back();
         }
         let taken = into.len() - start;
         self.sent += taken as u64;

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use crate::simulation::client::{Mode, Told, any_length, body_of};
+use crate::simulation::client::{
+    Mode, Told, any_length, body_of, coming, end_side, is_time_to_vanish, read_some, vanish,
+};
 use crate::simulation::random::Random;
 use crate::simulation::world::Shape;
 use crate::transport::memory::{Shared, lock};
@@ -132,24 +134,17 @@ impl Client {
 
     /// Whether it has anything to do now.
     pub(in crate::simulation) fn can_act(&self) -> bool {
-        let wire = lock(&self.wire);
-        let has_something = !wire.to_client.is_empty() || wire.is_sending_ended || wire.is_closed;
-        drop(wire);
-        !self.is_gone && (has_something || self.may_send() || self.is_satisfied())
+        let (has_bytes, is_over) = coming(&self.wire);
+        !self.is_gone && (has_bytes || is_over || self.may_send() || self.is_satisfied())
     }
 
     /// Does one thing. Gives whether the front's poller would tell of it as readable, as an end, as an error, as room.
     pub(in crate::simulation) fn act(&mut self, random: &mut Random, shape: Shape) -> Told {
-        if let Some(left) = &mut self.vanishes_after {
-            if *left == 0 {
-                return self.vanish();
-            }
-            *left -= 1;
+        if is_time_to_vanish(&mut self.vanishes_after) {
+            self.is_gone = true;
+            return vanish(&self.wire);
         }
-        let (has_bytes, is_over) = {
-            let wire = lock(&self.wire);
-            (!wire.to_client.is_empty(), wire.is_sending_ended || wire.is_closed)
-        };
+        let (has_bytes, is_over) = coming(&self.wire);
         if has_bytes && (!self.may_send() || random.once_in(2)) {
             return self.read(random, shape);
         }
@@ -159,17 +154,7 @@ impl Client {
         if self.may_send() {
             return self.send(random);
         }
-        if self.is_satisfied() && !lock(&self.wire).is_ended {
-            lock(&self.wire).is_ended = true;
-            return Told { readable: true, ended: true, ..Told::default() };
-        }
-        Told::default()
-    }
-
-    fn vanish(&mut self) -> Told {
-        self.is_gone = true;
-        lock(&self.wire).is_reset = true;
-        Told { error: true, readable: true, ended: true, room: false }
+        if self.is_satisfied() { end_side(&self.wire) } else { Told::default() }
     }
 
     fn send(&mut self, random: &mut Random) -> Told {
@@ -187,14 +172,9 @@ impl Client {
     }
 
     fn read(&mut self, random: &mut Random, shape: Shape) -> Told {
-        let mut wire = lock(&self.wire);
-        let most = random.one_of(&[1, 40, 3000, 300_000]);
-        let count = wire.to_client.len().min(1 + random.below(most));
-        self.input.extend(wire.to_client.drain(..count));
-        let room = std::mem::take(&mut wire.is_blocked);
-        drop(wire);
+        let told = read_some(&self.wire, random, &mut self.input);
         self.look(shape, false);
-        Told { room, ..Told::default() }
+        told
     }
 
     /// Takes whole responses from what has been read.

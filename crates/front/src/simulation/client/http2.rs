@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 
-use crate::simulation::client::{Mode, Told, any_length, body_of};
+use crate::simulation::client::{
+    Mode, Told, any_length, body_of, coming, end_side, is_time_to_vanish, read_some, vanish,
+};
 use crate::simulation::random::Random;
 use crate::simulation::world::Shape;
 use crate::transport::memory::{Shared, lock};
@@ -190,26 +192,17 @@ impl Client {
     }
 
     pub(in crate::simulation) fn can_act(&self) -> bool {
-        let wire = lock(&self.wire);
-        let has_something = !wire.to_client.is_empty() || wire.is_sending_ended || wire.is_closed;
-        let has_ended = wire.is_ended;
-        drop(wire);
-        !self.is_gone && (has_something || self.may_send() || self.is_satisfied() && !has_ended)
+        let (has_bytes, is_over) = coming(&self.wire);
+        let has_ended = lock(&self.wire).is_ended;
+        !self.is_gone && (has_bytes || is_over || self.may_send() || self.is_satisfied() && !has_ended)
     }
 
     pub(in crate::simulation) fn act(&mut self, random: &mut Random, shape: Shape) -> Told {
-        if let Some(left) = &mut self.vanishes_after {
-            if *left == 0 {
-                self.is_gone = true;
-                lock(&self.wire).is_reset = true;
-                return Told { error: true, readable: true, ended: true, room: false };
-            }
-            *left -= 1;
+        if is_time_to_vanish(&mut self.vanishes_after) {
+            self.is_gone = true;
+            return vanish(&self.wire);
         }
-        let (has_bytes, is_over) = {
-            let wire = lock(&self.wire);
-            (!wire.to_client.is_empty(), wire.is_sending_ended || wire.is_closed)
-        };
+        let (has_bytes, is_over) = coming(&self.wire);
         if has_bytes && (!self.may_send() || random.once_in(2)) {
             return self.read(random, shape);
         }
@@ -222,11 +215,7 @@ impl Client {
             }
             return self.send(random);
         }
-        if self.is_satisfied() && !lock(&self.wire).is_ended {
-            lock(&self.wire).is_ended = true;
-            return Told { readable: true, ended: true, ..Told::default() };
-        }
-        Told::default()
+        if self.is_satisfied() { end_side(&self.wire) } else { Told::default() }
     }
 
     /// Makes one frame, or a few that belong together.
@@ -374,16 +363,11 @@ impl Client {
     }
 
     fn read(&mut self, random: &mut Random, shape: Shape) -> Told {
-        let mut wire = lock(&self.wire);
-        let most = random.one_of(&[1, 40, 3000, 300_000]);
-        let count = wire.to_client.len().min(1 + random.below(most));
-        self.input.extend(wire.to_client.drain(..count));
-        let room = std::mem::take(&mut wire.is_blocked);
-        drop(wire);
+        let told = read_some(&self.wire, random, &mut self.input);
         while let Some((kind, flags, number, payload)) = self.next_frame() {
             self.take(kind, flags, number, &payload, shape);
         }
-        Told { room, ..Told::default() }
+        told
     }
 
     fn next_frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {

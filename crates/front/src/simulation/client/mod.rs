@@ -5,7 +5,7 @@ mod http2;
 
 use crate::simulation::random::Random;
 use crate::simulation::world::Shape;
-use crate::transport::memory::Shared;
+use crate::transport::memory::{Shared, lock};
 
 /// What a worker makes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,44 @@ pub(super) struct Told {
     pub(super) ended: bool,
     pub(super) error: bool,
     pub(super) room: bool,
+}
+
+/// Counts the steps down until a client goes without a word; whether that is now.
+fn is_time_to_vanish(steps_left: &mut Option<usize>) -> bool {
+    match steps_left {
+        Some(0) => true,
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => false,
+    }
+}
+
+fn vanish(wire: &Shared) -> Told {
+    lock(wire).is_reset = true;
+    Told { error: true, readable: true, ended: true, room: false }
+}
+
+/// Whether there are bytes to be read, and whether the front will send no more than those.
+fn coming(wire: &Shared) -> (bool, bool) {
+    let wire = lock(wire);
+    (!wire.to_client.is_empty(), wire.is_sending_ended || wire.is_closed)
+}
+
+/// Reads a piece of any size.
+fn read_some(wire: &Shared, random: &mut Random, input: &mut Vec<u8>) -> Told {
+    let mut wire = lock(wire);
+    let most = random.one_of(&[1, 40, 3000, 300_000]);
+    let count = wire.to_client.len().min(1 + random.below(most));
+    input.extend(wire.to_client.drain(..count));
+    Told { room: std::mem::take(&mut wire.is_blocked), ..Told::default() }
+}
+
+/// A client that wants nothing more closes its side, once.
+fn end_side(wire: &Shared) -> Told {
+    let has_ended = std::mem::replace(&mut lock(wire).is_ended, true);
+    Told { readable: !has_ended, ended: !has_ended, ..Told::default() }
 }
 
 /// A client of one of the two versions.
