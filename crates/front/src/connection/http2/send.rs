@@ -227,12 +227,13 @@ impl EventLoop {
         self.idle_from_now(connection_id);
     }
 
-    /// The client has closed its side, so no window will open any more: what waits for one is given up.
+    /// The client has closed its side, so no window will open any more: what waits for one is given up. A response that has just used its window up
+    /// may still end: an end needs no window.
     fn drop_what_cannot_move(&mut self, id: ConnectionId) {
         for exchange_id in http2_exchanges(self, id) {
             let Some(exchange) = self.exchanges.get(exchange_id) else { continue };
-            let stream = exchange.stream;
-            if self.http2(id).is_some_and(|http2| http2.session.is_stalled(stream)) {
+            let (stream, has_output) = (exchange.stream, !exchange.output.is_empty());
+            if has_output && self.http2(id).is_some_and(|http2| http2.session.is_stalled(stream)) {
                 self.drop_stream(exchange_id, CloseReason::ByClientEarly);
                 self.again.push(id);
             }
