@@ -126,7 +126,7 @@ def processor_time_of(pid: int, root: Path = _ROOT) -> float | None:
 
 
 def idle_time(root: Path = _ROOT) -> float | None:
-    """Seconds that the machine's processors have had nothing to do, summed; None where that is not told."""
+    """Seconds that the machine's processors have had nothing to do, summed; None where that is not known."""
     fields = _read(root / "proc" / "stat").partition("\n")[0].split()
     if len(fields) < 6 or fields[0] != "cpu" or not (fields[4].isdigit() and fields[5].isdigit()):
         return None
