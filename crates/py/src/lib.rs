@@ -38,6 +38,7 @@ mod responder;
 mod route;
 mod start_response;
 mod stream;
+mod system;
 mod tls;
 mod worker;
 

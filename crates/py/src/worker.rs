@@ -24,6 +24,7 @@ use crate::overdue::{Overdue, named};
 use crate::pauses::Pauses;
 use crate::request::EnvironBuilder;
 use crate::request_runner::RequestRunner;
+use crate::system::run_delay;
 
 /// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -39,13 +40,6 @@ pub(crate) type RunningRequest = (c_ulong, Option<u32>, u32, String, String, Str
 struct Clocks {
     seen: Vec<Duration>,
     sum: Duration,
-}
-
-/// How long the calling thread has waited for a processor in its life; 0 where the kernel does not tell.
-fn run_delay() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let delay = text.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok());
-    Duration::from_nanos(delay.unwrap_or_default())
 }
 
 /// Whether the threads of this interpreter run at the same time, and on how many processors. An extension that asks for the lock brings it back
