@@ -71,9 +71,9 @@ def ask(port: int, seconds: float, barrier: threading.Barrier, counts: Counter[s
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", f"/slow?s={seconds}")
-        answer = connection.getresponse()
-        answer.read()
-        result = str(answer.status)
+        response = connection.getresponse()
+        response.read()
+        result = str(response.status)
     except ConnectionRefusedError:
         result = "refused"
     except TimeoutError:
@@ -152,9 +152,9 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     for name in SERVERS:
         found = run(name, options.python, options.clients, options.seconds)
-        answers = ", ".join(f"{count} of {what}" for what, count in found.counts.most_common())
+        responses = ", ".join(f"{count} of {what}" for what, count in found.counts.most_common())
         print(
-            f"| {name} | {answers} | {found.seconds:.1f} | {found.threads[0]}, {found.threads[1]} "
+            f"| {name} | {responses} | {found.seconds:.1f} | {found.threads[0]}, {found.threads[1]} "
             f"| {found.mebibytes[0]:.0f}, {found.mebibytes[1]:.0f} |"
         )
 

@@ -127,7 +127,7 @@ def slow_server() -> Iterator[str]:
 
 
 def _answer_late(listener: socket.socket, ending: threading.Event) -> None:
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
     due: dict[socket.socket, float] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
@@ -147,7 +147,7 @@ def _answer_late(listener: socket.socket, ending: threading.Event) -> None:
                 del due[client]
                 with contextlib.suppress(OSError):
                     client.recv(65536)
-                    client.sendall(answer)
+                    client.sendall(response)
                 client.close()
 
 

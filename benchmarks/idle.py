@@ -95,8 +95,8 @@ class _Holder:
             piece = connection.recv(4096)
         except OSError:
             piece = b""
-        answer = received[connection] = received[connection] + piece
-        answered = _complete(answer)
+        response = received[connection] = received[connection] + piece
+        answered = _complete(response)
         if piece and not answered:
             return False
         selector.unregister(connection)
@@ -107,7 +107,7 @@ class _Holder:
             self._failed += 1
         # Told to close, a client closes: gunicorn's sync worker would wait two seconds for each that does
         # not.
-        if answered and not _announces_close(answer):
+        if answered and not _announces_close(response):
             self._held.add(connection)
         else:
             connection.close()
@@ -127,9 +127,9 @@ class _Holder:
         return Idle(self._wanted, self._answered, self._failed, len(self._held), self._stopped)
 
 
-def _complete(answer: bytes) -> bool:
+def _complete(response: bytes) -> bool:
     """A whole 200 answer; all applications here send a Content-Length."""
-    head, end, body = answer.partition(b"\r\n\r\n")
+    head, end, body = response.partition(b"\r\n\r\n")
     if not end or b" 200" not in head.split(b"\r\n", 1)[0]:
         return False
     for line in head.lower().split(b"\r\n"):
@@ -138,8 +138,8 @@ def _complete(answer: bytes) -> bool:
     return False
 
 
-def _announces_close(answer: bytes) -> bool:
-    head = answer.partition(b"\r\n\r\n")[0].lower()
+def _announces_close(response: bytes) -> bool:
+    head = response.partition(b"\r\n\r\n")[0].lower()
     if head.startswith(b"http/1.0"):
         return b"\r\nconnection: keep-alive" not in head
     return b"\r\nconnection: close" in head

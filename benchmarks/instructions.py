@@ -39,7 +39,7 @@ COUNTED = ("hello", "flask")
 # valgrind's own start and the imports of Flask under it; then the end, where callgrind writes its file.
 READY_SECONDS = 180.0
 STOP_SECONDS = 60.0
-ANSWER_SECONDS = 60.0
+RESPONSE_SECONDS = 60.0
 
 
 class CountFailedError(Exception):
@@ -99,21 +99,21 @@ class Counter:
 def _send(port: int, path: str, requests: int) -> None:
     """The fixed sequence: one connection, one request at a time, the same bytes each time."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: count\r\nAccept: */*\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=RESPONSE_SECONDS) as connection:
         for number in range(requests):
             connection.sendall(request)
-            answer = b""
-            while not _complete(answer):
+            response = b""
+            while not _complete(response):
                 piece = connection.recv(65536)
                 if not piece:
                     raise CountFailedError(f"the connection ended at request {number + 1} of {requests}")
-                answer += piece
-            if not answer.startswith(b"HTTP/1.1 200"):
-                raise CountFailedError(f"answer {number + 1} was {answer[:60]!r}")
+                response += piece
+            if not response.startswith(b"HTTP/1.1 200"):
+                raise CountFailedError(f"answer {number + 1} was {response[:60]!r}")
 
 
-def _complete(answer: bytes) -> bool:
-    head, end, body = answer.partition(b"\r\n\r\n")
+def _complete(response: bytes) -> bool:
+    head, end, body = response.partition(b"\r\n\r\n")
     length = head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
     return bool(end) and len(body) >= int(length or 0)
 

@@ -190,10 +190,10 @@ def versions(python: Path, distributions: list[str]) -> dict[str, str]:
         "    except m.PackageNotFoundError: pass\n"
         "print(json.dumps(found))"
     )
-    answer = subprocess.run(
+    response = subprocess.run(
         [python, "-c", program, *distributions], check=True, capture_output=True, text=True, timeout=30
     )
-    found: dict[str, str] = json.loads(answer.stdout)
+    found: dict[str, str] = json.loads(response.stdout)
     return found
 
 
@@ -223,19 +223,19 @@ class Running:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
 
     def get(self, path: str, upload: int, timeout: float) -> bytes:
-        """One request by a client of our own; any answer but 200 is an error."""
+        """One request by a client of our own; any response but 200 is an error."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=timeout)
         try:
             if upload:
                 connection.request("POST", path, body=b"u" * upload)
             else:
                 connection.request("GET", path)
-            answer = connection.getresponse()
-            body = answer.read()
+            response = connection.getresponse()
+            body = response.read()
         finally:
             connection.close()
-        if answer.status != 200:
-            raise ServerFailedError(f"{path} answered {answer.status}")
+        if response.status != 200:
+            raise ServerFailedError(f"{path} answered {response.status}")
         return body
 
     def announces_close(self, path: str) -> bool:
@@ -251,7 +251,7 @@ class Running:
 
     def wait_ready(self, row: Row, seconds: float) -> None:
         """Until the row's own request is answered. Only a refused connection is asked again at once: a slow
-        first answer is waited for, so that a server sees one request however slow it starts (instructions.py
+        first one is waited for, so that a server sees one request however slow it starts (instructions.py
         counts on that)."""
         deadline = time.monotonic() + seconds
         while True:

@@ -265,10 +265,10 @@ def svg(samples: list[Sample]) -> str:
                 (cell.server, speed, duration(speed) if row.about_latency else f"{count(speed)}/s{cell.mark}")
             )
             cost.append((cell.server, cell.cpu_micros, f"{count(cell.cpu_micros)} µs{cell.mark}"))
-        answer = "p50, less is better" if row.about_latency else "requests per second"
+        response = "p50, less is better" if row.about_latency else "requests per second"
         fast.sort(key=lambda bar: (bar[1] == 0, bar[1] if row.about_latency else -bar[1]))
         cost.sort(key=lambda bar: (bar[1] == 0, bar[1]))
-        parts += _panel(f"{row.title}: {answer}", fast, 10, top)
+        parts += _panel(f"{row.title}: {response}", fast, 10, top)
         parts += _panel("CPU time per request, less is better", cost, 20 + PANEL_WIDTH, top)
         top += 24 + len(in_row) * BAR_HEIGHT + 22
     width = 2 * PANEL_WIDTH + 30

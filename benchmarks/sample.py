@@ -81,7 +81,7 @@ def _window(server: Running, row: Row, seconds: int, empty: Sample) -> Sample:
     foreign = measure.machine_busy_seconds() - busy_before - cpu - (_children_seconds() - own_before)
     remarks = []
     if row.close and "read" in result.errors and server.alive() and not server.announces_close(row.path):
-        # wrk takes an end that it was not told of for an error, though the answer was complete.
+        # wrk takes an end that it was not told of for an error, though the response was complete.
         remarks.append(f"closes unannounced ({result.errors.pop('read')} read errors of wrk left out)")
     if not set(pids) <= set(measure.processes_of(server.pid)):
         # A worker that its supervisor replaced: the server lives, the row is not what it seems.

@@ -58,13 +58,13 @@ def cpu() -> Response:
 
 @app.get("/json")
 def json() -> Response:
-    """The usual small answer of an API."""
+    """The usual small response of an API."""
     return jsonify(message="Hello, World!", time=time.time())
 
 
 @app.get("/quick")
 def quick() -> Response:
-    """The cheapest answer there is; the page counts how many it gets while slow requests run."""
+    """The cheapest response there is; the page counts how many it gets while slow requests run."""
     return Response(threading.current_thread().name, mimetype="text/plain")
 
 

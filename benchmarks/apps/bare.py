@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-def _answer(environ: "WSGIEnvironment") -> bytes:
+def _response(environ: "WSGIEnvironment") -> bytes:
     path = environ["PATH_INFO"]
     if path == "/sleep":
         nap()
@@ -28,7 +28,7 @@ def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable
     if environ["PATH_INFO"] == "/":
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "14")])
         return (HELLO,)
-    body = _answer(environ)
+    body = _response(environ)
     status = "200 OK" if body else "404 Not Found"
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return (body,)

@@ -1,4 +1,4 @@
-"""Requests that wait for a second: asleep, or for an answer of another server over HTTP."""
+"""Requests that wait for a second: asleep, or for a response of another server over HTTP."""
 
 import os
 import time

@@ -1,6 +1,6 @@
 """What `waiting` does for /nested, without any server around it: the least time that it can take.
 
-Run as a program: URL COUNT. So many greenlets ask at once; prints the seconds until all have their answers.
+Run as a program: URL COUNT. So many greenlets ask at once; prints the seconds until all have their responses.
 """
 # ruff: noqa: E402
 

@@ -53,11 +53,11 @@ def probe_all(server: Running) -> dict[str, list[str]]:
                 found[group].append(rule.say(outcome))
             except OSError as error:
                 found[group].append(f"unreachable ({error.strerror})")
-            await_answers(server)
+            await_responses(server)
     return found
 
 
-def await_answers(server: Running) -> None:
+def await_responses(server: Running) -> None:
     """Until the server answers again: one that a probe has brought down would spoil the ones after it."""
     deadline = time.monotonic() + 10.0
     while True:

@@ -10,9 +10,9 @@ back. Each server runs as it does without any options, with the same small appli
 connection of its own. Nothing here says what is right: the section does (of RFC 9112; another RFC by its
 number), and where it leaves a choice, [docs/http.md](http.md) says what pelton chose and why.
 
-A cell has the statuses of all answers. *waits*: no answer and no end within {silence} seconds. *closes*: no
-answer, the connection was closed. *(second served)*: what follows a wrong or ambiguous message was answered
-as a request of its own. Where the question is what the application sees, the cell has that.
+A cell has the statuses of all responses. *waits*: no response and no end within {silence} seconds. *closes*:
+the connection was closed without a response. *(second served)*: what follows a wrong or ambiguous message was
+answered as a request of its own. Where the question is what the application sees, the cell has that.
 """
 
 

@@ -18,7 +18,7 @@ _STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})[^\r\n]*\r?\n")
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     fields: dict[str, str]
     body: bytes
@@ -39,20 +39,20 @@ class Answer:
 class Outcome:
     """What came back on one connection."""
 
-    answers: list[Answer] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
     interim: list[int] = field(default_factory=list)
     closed: bool = False
-    # Bytes that are no answer.
+    # Bytes that are no response.
     rubbish: bytes = b""
     raw: bytes = b""
 
     @property
     def statuses(self) -> list[int]:
-        return [answer.status for answer in self.answers]
+        return [response.status for response in self.responses]
 
     def seen(self) -> dict[str, Any]:
         """What the application was given first."""
-        return next((answer.seen for answer in self.answers if answer.seen), {})
+        return next((response.seen for response in self.responses if response.seen), {})
 
 
 def probe(port: int, wire: bytes, *, head_request: bool = False, finish: bool = False) -> Outcome:
@@ -86,7 +86,7 @@ def probe(port: int, wire: bytes, *, head_request: bool = False, finish: bool = 
 
 
 def take_apart(outcome: Outcome, head_request: bool) -> None:
-    """Finds the answers in what came."""
+    """Finds the responses in what came."""
     rest = outcome.raw
     while rest:
         line = _STATUS_LINE.match(rest)
@@ -105,7 +105,7 @@ def take_apart(outcome: Outcome, head_request: bool) -> None:
             continue
         bodiless = status in (204, 304) or head_request
         body, rest, whole = (b"", rest, True) if bodiless else body_of(fields, rest)
-        outcome.answers.append(Answer(status, fields, body, whole))
+        outcome.responses.append(Response(status, fields, body, whole))
 
 
 def body_of(fields: dict[str, str], rest: bytes) -> tuple[bytes, bytes, bool]:

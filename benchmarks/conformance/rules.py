@@ -26,12 +26,12 @@ class Rule:
 
 def plainly(outcome: Outcome) -> str:
     """The statuses, or that there was none."""
-    if not outcome.answers:
+    if not outcome.responses:
         if outcome.rubbish:
             return "no HTTP"
         return "closes" if outcome.closed else "waits"
     text = ", ".join(map(str, outcome.statuses))
-    if any(answer.seen.get("path") == "/smuggled" for answer in outcome.answers):
+    if any(response.seen.get("path") == "/smuggled" for response in outcome.responses):
         text += " (second served)"
     return text
 
@@ -78,7 +78,7 @@ def chunks(body: bytes) -> bytes:
 def ending(outcome: Outcome) -> str:
     """Whether the connection goes on."""
     text = plainly(outcome)
-    return f"{text}, closes" if outcome.closed and outcome.answers else text
+    return f"{text}, closes" if outcome.closed and outcome.responses else text
 
 
 def continued(outcome: Outcome) -> str:
@@ -91,13 +91,13 @@ def shown_split(outcome: Outcome) -> str:
 
 
 def shown_short(outcome: Outcome) -> str:
-    if not outcome.answers or outcome.answers[0].status != 200:
+    if not outcome.responses or outcome.responses[0].status != 200:
         return plainly(outcome)
     return "cut" if outcome.closed else "keeps the client waiting"
 
 
 def shown_long(outcome: Outcome) -> str:
-    if not outcome.answers or outcome.answers[0].status != 200:
+    if not outcome.responses or outcome.responses[0].status != 200:
         return plainly(outcome)
     return "sends too much" if b"and more" in outcome.raw else "cut to length"
 
@@ -274,7 +274,7 @@ GROUPS: dict[str, tuple[Rule, ...]] = {
             "Expect: something", "9110 10.1.1", post(b"Expect: something\r\nContent-Length: 5\r\n"), plainly
         ),
     ),
-    "Answers of the application": (
+    "Responses of the application": (
         Rule("CR LF in a field's value", "9110 5.5", get(line=b"GET /split HTTP/1.1"), shown_split),
         Rule("body shorter than Content-Length", "8", get(line=b"GET /short HTTP/1.1"), shown_short),
         Rule("body longer than Content-Length", "6.3", get(line=b"GET /long HTTP/1.1"), shown_long),

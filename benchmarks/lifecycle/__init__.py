@@ -1,1 +1,1 @@
-"""What is lost while workers come and go, counted by clients that check every answer."""
+"""What is lost while workers come and go, counted by clients that check every response."""

@@ -1,7 +1,7 @@
 """A long request beside short ones: four workers with one thread each, 200 short requests per second, and
 one that takes 5 s.
 
-The short ones come by the clock, not one after another's answer, and their time counts from when they were
+The short ones come by the clock, not one after another's response, and their time counts from when they were
 due. They go over keep-alive connections: each takes the one that has been free the longest, and one more is
 opened when none is free, so a client is never held up by its own connections.
 """
@@ -23,7 +23,7 @@ RATE = 200
 SECONDS = 5.0
 LONG_SECONDS = 5.0
 CONNECTIONS = 64
-ANSWER_SECONDS = 8.0
+RESPONSE_SECONDS = 8.0
 WARM_UP_SECONDS = 1.0
 # Where connections belong to workers, it is chance how many share one with the long request.
 ROUNDS = 3
@@ -125,20 +125,20 @@ async def _short_ones(pool: _Pool, seconds: float, times: Times) -> None:
 async def _short_one(pool: _Pool, number: int, due: float, times: Times) -> None:
     connection: Connection | None = None
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(RESPONSE_SECONDS):
             connection = await pool.take()
-            answer = await connection.ask(f"/number/{number}")
+            response = await connection.ask(f"/number/{number}")
     except (OSError, LostError, CutError):
         # TimeoutError is an OSError.
         times.failed += 1
         if connection is not None:
             connection.close()
         return
-    if answer.status == 200 and answer.body == b"%d\n" % number:
+    if response.status == 200 and response.body == b"%d\n" % number:
         times.answered.append(time.monotonic() - due)
     else:
         times.failed += 1
-    if answer.announces_close:
+    if response.announces_close:
         connection.close()
     else:
         pool.give_back(connection)

@@ -20,7 +20,7 @@ CLIENTS = 64
 # any moment.
 LONGER_EVERY = 20
 LONGER_SECONDS = 0.1
-ANSWER_SECONDS = 6.0
+RESPONSE_SECONDS = 6.0
 # What lies between a client and a server that is another machine of the same region: after a client has
 # seen its connection open, its request takes this long to arrive, and the server may close in between.
 WIRE_SECONDS = 0.001
@@ -33,7 +33,7 @@ class Tally:
     ok: int = 0
     # Answered 200 with another request's body.
     wrong: int = 0
-    # Sent, and the connection ended without any byte of an answer.
+    # Sent, and the connection ended without any byte of a response.
     lost: int = 0
     cut: int = 0
     # Not answered within ANSWER_SECONDS.
@@ -41,11 +41,11 @@ class Tally:
     statuses: Counter[int] = field(default_factory=Counter)
     # Attempts to connect that failed; clients try again every 50 ms.
     refused: int = 0
-    # Closed by the server between requests: announced by the answer before, or just found closed before
+    # Closed by the server between requests: announced by the response before, or just found closed before
     # sending.
     announced: int = 0
     found_closed: int = 0
-    # From the wish to send until a good answer, over failed attempts; without the time that the application
+    # From the wish to send until a good response, over failed attempts; without the time that the application
     # was asked to take.
     longest_wait: float = 0.0
     # When each worker process answered last, by pid.
@@ -120,7 +120,7 @@ class Clients:
 
     async def _connected(self) -> Connection | None:
         with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(RESPONSE_SECONDS):
                 return await Connection.open(self._port)
         self.tally.refused += 1
         await asyncio.sleep(CONNECT_AGAIN_SECONDS)
@@ -132,8 +132,8 @@ class Clients:
         tally.requests += 1
         path = f"/number/{number}" + (f"?seconds={seconds}" if seconds else "")
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await connection.ask(path)
+            async with asyncio.timeout(RESPONSE_SECONDS):
+                response = await connection.ask(path)
         except TimeoutError:
             tally.silent += 1
             return False, False
@@ -143,15 +143,15 @@ class Clients:
         except CutError:
             tally.cut += 1
             return False, False
-        if answer.worker:
-            tally.workers[answer.worker] = time.monotonic()
-        good = answer.status == 200 and answer.body == b"%d\n" % number
+        if response.worker:
+            tally.workers[response.worker] = time.monotonic()
+        good = response.status == 200 and response.body == b"%d\n" % number
         if good:
             tally.ok += 1
-        elif answer.status == 200:
+        elif response.status == 200:
             tally.wrong += 1
         else:
-            tally.statuses[answer.status] += 1
-        if answer.announces_close:
+            tally.statuses[response.status] += 1
+        if response.announces_close:
             tally.announced += 1
-        return good, not answer.announces_close
+        return good, not response.announces_close

@@ -194,10 +194,10 @@ async def wait_ready(subject: Subject) -> None:
             async with asyncio.timeout(READY_SECONDS):
                 connection = await Connection.open(subject.port)
                 try:
-                    answer = await connection.ask("/number/0")
+                    response = await connection.ask("/number/0")
                 finally:
                     connection.close()
-            if answer.status == 200:
+            if response.status == 200:
                 return
         except (OSError, LostError, CutError):
             pass

@@ -17,18 +17,18 @@ _PIECE = 64 * 1024
 
 
 class LostError(Exception):
-    """The request was sent, and the connection ended before any byte of an answer."""
+    """The request was sent, and the connection ended before any byte of a response."""
 
 
 class CutError(Exception):
-    """The connection ended in the middle of an answer."""
+    """The connection ended in the middle of a response."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     body: bytes
-    # 0 when the answer does not say which process made it
+    # 0 when the response does not say which process made it
     worker: int
     announces_close: bool
 
@@ -64,14 +64,14 @@ class Connection:
         # An end of file, or bytes that nobody has asked for.
         return True
 
-    async def ask(self, path: str) -> Answer:
-        """Send a GET and read its answer. Raises LostError or CutError."""
+    async def ask(self, path: str) -> Response:
+        """Send a GET and read its response. Raises LostError or CutError."""
         received = b""
         try:
             await self._loop.sock_sendall(
                 self._socket, f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
             )
-            while (answer := _parse(received)) is None:
+            while (response := _parse(received)) is None:
                 piece = await self._loop.sock_recv(self._socket, _PIECE)
                 if not piece:
                     raise ConnectionResetError
@@ -80,15 +80,15 @@ class Connection:
             if received:
                 raise CutError(repr(received[:200])) from error
             raise LostError from error
-        return answer
+        return response
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.close()
 
 
-def _parse(received: bytes) -> Answer | None:
-    """The answer, once it is complete. All servers here answer a GET of this application with
+def _parse(received: bytes) -> Response | None:
+    """The response, once it is complete. All servers here answer a GET of this application with
     Content-Length."""
     head, end, body = received.partition(b"\r\n\r\n")
     if not end:
@@ -101,7 +101,7 @@ def _parse(received: bytes) -> Answer | None:
     length = int(fields.get(b"content-length", b"0"))
     if len(body) < length:
         return None
-    return Answer(
+    return Response(
         status=int(lines[0].split()[1]),
         body=body[:length],
         worker=int(fields.get(b"x-worker", b"0")),

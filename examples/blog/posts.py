@@ -85,7 +85,7 @@ def delete(number: int) -> ResponseReturnValue:
 
 
 def _own(number: int) -> sqlite3.Row:
-    """The visitor's own post; else the answer is 404 or 403."""
+    """The visitor's own post; else the response is 404 or 403."""
     post: sqlite3.Row | None = connection().execute(f"{_POSTS} WHERE post.id = ?", (number,)).fetchone()
     if post is None:
         abort(404)

@@ -79,9 +79,9 @@ class RequestTimeout(BaseException):
 
 
 class ClientDisconnected(BaseException):
-    """The client of this thread's answer has gone, and the answer would go on for nobody.
+    """The client of this thread's response has gone, and the response would go on for nobody.
 
-    pelton raises it where an iterable, of whose answer the client has seen the beginning and nobody knows
+    pelton raises it where an iterable, of whose response the client has seen the beginning and nobody knows
     the end (server-sent events), is asked for its next piece and does not give one: about half a second
     after the client has gone. One that yields ends at its next piece, without an exception of its own, as
     ``close()`` ends a generator.

@@ -141,7 +141,7 @@ def _open_console(page: Page, served: Served) -> None:
     # The icon shows itself to a mouse that is over the line.
     line.hover()
     line.get_by_title("Open an interactive python shell in this frame").click()
-    # It fades in frame by frame; an answer before its end would make it fade in and out for ever.
+    # It fades in frame by frame; a response before its end would make it fade in and out for ever.
     page.wait_for_function("parseFloat(document.querySelector('.pin-prompt').style.opacity) > 0.95")
     page.locator('input[name="pin"]').fill(served.output.wait_for(r"PIN: (\d{3}-\d{3}-\d{3})")[1])
     page.get_by_role("button", name="Confirm Pin").click()
@@ -152,15 +152,15 @@ def _type(page: Page, command: str) -> None:
     line = page.locator(".console input")
     line.fill(command)
     line.press("Enter")
-    # It is emptied when the answer has come.
+    # It is emptied when the response has come.
     expect(line).to_have_value("")
 
 
 def _reload_until(page: Page, text: str) -> None:
     """Reload by hand. Each time the page must come: a server that refuses is a failure."""
     for _ in range(200):
-        answer = page.reload()
-        assert answer is not None
+        response = page.reload()
+        assert response is not None
         page.wait_for_timeout(50)
         if text in page.inner_text("body"):
             return

@@ -1,4 +1,4 @@
-"""Clients who go while they are served: what the application is told, and when its answer ends."""
+"""Clients who go while they are served: what the application is told, and when its response ends."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_kept_beyond_its_request_it_says_true_for_ever(play: Play) -> None:
 # Requests that have not begun to answer, or whose end is known
 
 
-def test_a_half_closed_client_gets_its_answer(play: Play) -> None:
+def test_a_half_closed_client_gets_its_response(play: Play) -> None:
     scene = play()
     gate = scene.add_gate("gate")
     # Each of them is at the gate, or has begun, when the client stops sending.
@@ -132,7 +132,7 @@ def test_what_may_matter_to_others_is_not_interrupted(play: Play) -> None:
 
 
 @pytest.mark.parametrize("kind", ["empty", "pieces", "large", "looping", "queue", "event"])
-def test_an_endless_answer_ends_with_its_client(play: Play, leave: Leave, kind: str) -> None:
+def test_an_endless_response_ends_with_its_client(play: Play, leave: Leave, kind: str) -> None:
     scene = play()
     client = scene.connect(receive_buffer=4096).send(scene.request(f"/endless/{kind}"))
     client.head()

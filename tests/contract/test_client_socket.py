@@ -288,13 +288,13 @@ def test_another_thread_of_the_application_may_take_it(serve: Serve) -> None:
 # Whose it is when both want it
 
 
-def test_nothing_is_taken_after_the_answer_has_begun(serve: Serve) -> None:
+def test_nothing_is_taken_after_the_response_has_begun(serve: Serve) -> None:
     errors: list[Exception] = []
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         write = start_response("200 OK", list(PLAIN))
         write(b"an answer")
-        with pytest.raises(ConnectionError, match="begun to answer") as caught:
+        with pytest.raises(ConnectionError, match="begun its response") as caught:
             environ[KEY].sendall(HELLO)
         errors.append(caught.value)
         return []
@@ -485,7 +485,7 @@ class LoudError(Exception):
     pass
 
 
-def late_answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def late_response(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Length", "3")])(b"written")
     return [b"a", b"body", b"that is too long"]
 
@@ -509,7 +509,7 @@ def nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     return []
 
 
-@pytest.mark.parametrize("afterwards", [late_answer, late_generator, refused_connection, stopped, nothing])
+@pytest.mark.parametrize("afterwards", [late_response, late_generator, refused_connection, stopped, nothing])
 def test_what_comes_after_it_is_thrown_away_quietly(
     serve: Serve, afterwards: App, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -587,7 +587,7 @@ def test_as_many_pages_as_threads_run_at_once_beside_them(serve: Serve) -> None:
         assert [client.response().text for client in pages] == ["no"] * 3
 
 
-def test_the_limit_and_its_answer(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_limit_and_its_response(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/page":
             return page(environ, start_response)
@@ -708,7 +708,7 @@ def test_however_clients_go_each_connection_is_somebodys_until_its_end(
     server.wait_until_idle()
     belongings.wait_for(before)
     # A reset may overtake its request.
-    assert server.counter("closed_handed_over") + server.counter("answers_finished") >= 133
+    assert server.counter("closed_handed_over") + server.counter("responses_finished") >= 133
     assert server.counter("closed_handed_over") <= 200
     assert server.counter("sockets_offered") <= 400
     assert server.ask(request()).text == "no"

@@ -196,7 +196,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_sent_whole(address: str, path: Path) -> None:
     with Client(address) as client:
         client.send(path.read_bytes())
-        # The answer to an error may be there already, and the connection gone.
+        # The response to an error may be there already, and the connection gone.
         with suppress(OSError):
             client.finish_sending()
         converse(client, expectation(path.with_suffix(".expect")))

@@ -162,11 +162,11 @@ def test_nothing_of_a_request_is_left_for_the_next(start: Start) -> None:
     """The dict is made from that of the request before; an application may do to its own what it likes."""
 
     def spoiling(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        answer = list(report(environ, start_response))
+        response = list(report(environ, start_response))
         environ.update(dict.fromkeys(list(environ), "spoiled"), extra="spoiled")
         for name in list(environ)[::2]:
             del environ[name]
-        return answer
+        return response
 
     server = start(spoiling, threads=1)
     client = server.connect()
@@ -190,8 +190,8 @@ def test_many_names_that_nobody_knows(start: Start) -> None:
 
 
 def test_the_validator_has_nothing_to_say_about_get(start: Start) -> None:
-    answer = start(validator(hello)).ask(request("GET", "/a?b"))
-    assert (answer.status, answer.body) == (200, b"hello")
+    response = start(validator(hello)).ask(request("GET", "/a?b"))
+    assert (response.status, response.body) == (200, b"hello")
 
 
 def reads_as_the_validator_wants(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -207,8 +207,8 @@ def reads_as_the_validator_wants(environ: WSGIEnvironment, start_response: Start
 @pytest.mark.parametrize("size", [30, 30_000, 2_000_000])
 def test_the_validator_has_nothing_to_say_about_post(start: Start, size: int) -> None:
     body = b"line\n" * (size // 5)
-    answer = start(validator(reads_as_the_validator_wants)).ask(request("POST", body=body))
-    assert (answer.status, answer.body) == (200, body)
+    response = start(validator(reads_as_the_validator_wants)).ask(request("POST", body=body))
+    assert (response.status, response.body) == (200, body)
 
 
 def test_the_validator_can_complain(start: Start) -> None:

@@ -93,7 +93,7 @@ def test_a_file_shorter_than_announced_cuts_the_connection(start: Start, path: P
     with pytest.raises(CutOffError) as cut:
         server.ask(GET)
     assert DATA[10:].startswith(cut.value.received)
-    server.wait_for_counter("answers_broken", 1)
+    server.wait_for_counter("responses_broken", 1)
 
 
 def test_a_file_in_http_1_0(start: Start, path: Path) -> None:

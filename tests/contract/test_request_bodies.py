@@ -117,14 +117,14 @@ def test_a_body_that_is_announced_too_large_is_refused_unread(
     server = start(hello, max_body_bytes=1000)
     client = server.connect()
     client.send(request("POST", fields=[*expect, ("Content-Length", "1001")]))
-    answer = client.response("POST")
-    assert (answer.status, answer.get("Connection")) == (413, "close")
+    response = client.response("POST")
+    assert (response.status, response.get("Connection")) == (413, "close")
     assert client.closed()
     assert server.counter("requests_dispatched") == 0
     assert server.ask(request("POST", body=b"x" * 1000)).status == 200
 
 
-def test_the_answer_to_a_too_large_body_is_not_lost_while_it_is_sent(start: Start) -> None:
+def test_the_response_to_a_too_large_body_is_not_lost_while_it_is_sent(start: Start) -> None:
     client = start(hello, max_body_bytes=1000).connect()
     body = b"x" * (4 * KI * KI)
     try:

@@ -153,7 +153,7 @@ def test_health_checks_have_lines_where_that_is_wanted(serve: Serve, tmp_path: P
         assert lines[0]["http.response.body.size"] == len(answer.body)
 
 
-def test_answers_of_the_front_count_their_bytes(serve: Serve, tmp_path: Path) -> None:
+def test_responses_of_the_front_count_their_bytes(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "log"
     server = serve(hello, access_log=str(path), access_log_format="json")
     answer = server.ask(b"GET / HTTP/1.1\r\n\r\n")

@@ -21,9 +21,9 @@ def target_back(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "M-SEARCH", "get"])
 def test_every_method_reaches_the_application(start: Start, method: str) -> None:
-    answer = start(report).ask(request(method, "/x"))
-    assert (answer.status, answer.reason) == (200, "OK")
-    assert answer.json()["environ"]["REQUEST_METHOD"] == method
+    response = start(report).ask(request(method, "/x"))
+    assert (response.status, response.reason) == (200, "OK")
+    assert response.json()["environ"]["REQUEST_METHOD"] == method
 
 
 def test_head_has_the_fields_of_get_and_no_body(start: Start) -> None:
@@ -39,17 +39,17 @@ def test_a_connection_of_http_1_1_is_kept(start: Start) -> None:
     server = start(hello)
     client = server.connect()
     for _ in range(3):
-        answer = client.ask(request())
-        assert answer.keeps_connection
-        assert answer.get("Connection") is None
+        response = client.ask(request())
+        assert response.keeps_connection
+        assert response.get("Connection") is None
     server.wait_for_counter("connections_accepted", 1)
 
 
 @pytest.mark.parametrize("value", ["close", "Close", "x, close"])
 def test_close_is_obeyed_in_http_1_1(start: Start, value: str) -> None:
     client = start(hello).connect()
-    answer = client.ask(request(fields=[("Connection", value)]))
-    assert (answer.body, answer.get("Connection")) == (b"hello", "close")
+    response = client.ask(request(fields=[("Connection", value)]))
+    assert (response.body, response.get("Connection")) == (b"hello", "close")
     assert client.closed()
 
 
@@ -64,22 +64,22 @@ def test_nothing_after_close_is_answered(start: Start) -> None:
 
 def test_http_1_0_is_closed_unless_asked(start: Start) -> None:
     client = start(hello).connect()
-    answer = client.ask(request(version="1.0", host=None))
-    assert (answer.body, answer.get("Connection")) == (b"hello", "close")
+    response = client.ask(request(version="1.0", host=None))
+    assert (response.body, response.get("Connection")) == (b"hello", "close")
     assert client.closed()
 
 
 def test_http_1_0_is_kept_when_asked_and_told_so(start: Start) -> None:
     client = start(hello).connect()
     for _ in range(3):
-        answer = client.ask(request(version="1.0", fields=[("Connection", "keep-alive")]))
-        assert (answer.body, answer.get("Connection")) == (b"hello", "keep-alive")
+        response = client.ask(request(version="1.0", fields=[("Connection", "keep-alive")]))
+        assert (response.body, response.get("Connection")) == (b"hello", "keep-alive")
 
 
 def test_the_application_can_close(start: Start) -> None:
     client = start(streaming(b"x", fields=[("Connection", "close")])).connect()
-    answer = client.ask(request())
-    assert (answer.body, answer.get("Connection")) == (b"x", "close")
+    response = client.ask(request())
+    assert (response.body, response.get("Connection")) == (b"x", "close")
     assert client.closed()
 
 
@@ -135,14 +135,14 @@ def test_a_request_may_come_byte_by_byte(start: Start) -> None:
     assert client.response().json()["environ"]["RAW_URI"] == "/y"
 
 
-def test_a_client_that_has_finished_sending_gets_all_answers(start: Start) -> None:
+def test_a_client_that_has_finished_sending_gets_all_responses(start: Start) -> None:
     client = start(target_back).connect()
     client.send(request(target="/1") + request(target="/2")).finish_sending()
     assert [client.response().text for _ in range(2)] == ["/1", "/2"]
     assert client.closed()
 
 
-def test_a_client_that_has_finished_sending_gets_a_slow_answer(start: Start, gate: Gate) -> None:
+def test_a_client_that_has_finished_sending_gets_a_slow_response(start: Start, gate: Gate) -> None:
     server = start(held(gate))
     client = server.connect().send(request()).finish_sending()
     gate.wait_for()
@@ -170,8 +170,8 @@ def test_empty_lines_before_a_request_are_passed_over(start: Start) -> None:
 def test_limits_of_a_head(start: Start, settings: dict[str, int], wire: bytes, status: int) -> None:
     server = start(hello, **settings)
     client = server.connect()
-    answer = client.ask(wire, method="GET")
-    assert (answer.status, answer.get("Connection")) == (status, "close")
+    response = client.ask(wire, method="GET")
+    assert (response.status, response.get("Connection")) == (status, "close")
     assert client.closed()
     assert server.counter("requests_dispatched") == 0
     server.wait_for_counter("requests_refused", 1)

@@ -95,7 +95,7 @@ def test_statuses_without_a_body(
     for _ in range(2):
         got = client.ask(GET)
         assert (got.status, got.framing, got.body) == (int(status[:3]), "none", b"")
-    # Had there been a body, it would stand before this answer.
+    # Had there been a body, it would stand before this response.
     assert client.ask(request(target="/other")).body == b"hello"
 
 
@@ -242,7 +242,7 @@ def test_write_with_a_content_length(start: Start) -> None:
         assert (got.framing, got.body) == ("length", b"ab" + b"x" * 400_000 + b"cd")
 
 
-def test_a_large_answer_to_a_slow_reader_does_not_hold_the_others(start: Start) -> None:
+def test_a_large_response_to_a_slow_reader_does_not_hold_the_others(start: Start) -> None:
     size, piece = 20 * 2**20, 65_536
     data = pattern(size)
 
@@ -398,7 +398,7 @@ def test_misuse_is_answered_500_and_logged(
     "evil", ["x\r\nSet-Cookie: a=b", "x\nX: y", "x\ry", "x\r\n\r\n<html>", "x\x00y", "\x1b[0m", "x\x7f"]
 )
 @pytest.mark.parametrize("place", ["value", "name", "status"])
-def test_an_answer_cannot_be_split(
+def test_a_response_cannot_be_split(
     start: Start, evil: str, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     fields = {"value": [("X", evil)], "name": [(evil, "x")], "status": []}[place]
@@ -481,7 +481,7 @@ def test_a_body_shorter_than_announced_cuts_the_connection(
     (record,) = records(caplog)
     assert "Content-Length" in record.getMessage()
     assert server.ask(GET).body == b"hello"
-    server.wait_for_counter("answers_broken", 1)
+    server.wait_for_counter("responses_broken", 1)
 
 
 # Failures
@@ -528,7 +528,7 @@ def test_a_failure_in_the_middle_cuts_the_connection(
     with pytest.raises((CutOffError, ConnectionResetError)):
         server.ask(wire)
     assert [record.exc_info is not None for record in records(caplog)] == [True]
-    server.wait_for_counter("answers_broken", 1)
+    server.wait_for_counter("responses_broken", 1)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
@@ -617,7 +617,7 @@ def test_close_is_called_once_when_the_client_goes(start: Start, leave: str) -> 
     server.wait_for_counter("clients_gone", 3)
 
 
-def test_a_failure_in_close_comes_after_the_answer(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_in_close_comes_after_the_response(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     class Failing(Pieces):
         def close(self) -> None:
             raise RuntimeError("in close")
@@ -636,7 +636,7 @@ def test_a_failure_in_close_comes_after_the_answer(start: Start, caplog: pytest.
     assert "in close" in caplog.text
 
 
-def test_the_answer_is_whole_before_close_is_called(start: Start, gate: Gate) -> None:
+def test_the_response_is_whole_before_close_is_called(start: Start, gate: Gate) -> None:
     class Holding(Pieces):
         def close(self) -> None:
             gate.hold()

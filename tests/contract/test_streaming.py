@@ -203,8 +203,8 @@ def test_where_there_is_no_memory_that_is_said_at_once(tmp_path: Path, serve: Se
     greedy = scene.connect().send(scene.request("/whole", b"x" * (64 * MI))[:-1])
     scene.server.wait_for_counter("body_chunks_in_use", 1024)
     client = scene.connect().send(scene.announced("/digest", MI) + b"x")
-    answer = client.response("POST")
-    assert (answer.status, answer.get("Retry-After"), answer.keeps_connection) == (503, "1", False)
+    response = client.response("POST")
+    assert (response.status, response.get("Retry-After"), response.keeps_connection) == (503, "1", False)
     greedy.close()
     scene.check_idle()
     assert scene.ask(scene.request("/digest", pattern(MI))).body == told(pattern(MI), announced=True)
@@ -239,13 +239,13 @@ def test_what_is_not_read_is_not_taken_for_the_next_request(play: Play, size: in
     client = scene.connect()
     evil = (request("GET", "/evil") * (size // 10))[:size]
     for _ in range(3):
-        answer = client.ask(scene.request("/some/3", evil))
-        assert (answer.body, answer.keeps_connection) == (b"GET", True)
+        response = client.ask(scene.request("/some/3", evil))
+        assert (response.body, response.keeps_connection) == (b"GET", True)
         client.send(scene.in_chunks("/some/3") + chunked([evil]))
-        answer = client.response("POST")
-        assert answer.body == b"GET"
-        if not answer.keeps_connection:
-            # Chunks do not say how much is missing when the answer begins.
+        response = client.response("POST")
+        assert response.body == b"GET"
+        if not response.keeps_connection:
+            # Chunks do not say how much is missing when the response begins.
             assert client.closed()
             client = scene.connect()
     assert client.ask(request()).body == b"hello"
@@ -254,27 +254,27 @@ def test_what_is_not_read_is_not_taken_for_the_next_request(play: Play, size: in
 def test_the_rest_of_a_small_unread_body_may_come_later(play: Play) -> None:
     scene = play()
     client = scene.connect().send(scene.announced("/refused", 20_000) + b"x" * 100)
-    answer = client.response("POST")
-    assert (answer.status, answer.keeps_connection) == (401, True)
+    response = client.response("POST")
+    assert (response.status, response.keeps_connection) == (401, True)
     client.send(b"x" * 19_900 + request())
     assert client.response().body == b"hello"
 
 
-def test_a_large_unread_body_ends_the_connection_after_the_answer(play: Play) -> None:
+def test_a_large_unread_body_ends_the_connection_after_the_response(play: Play) -> None:
     scene = play()
     client = scene.connect().send(scene.announced("/refused", 8 * MI) + b"x" * 100)
-    answer = client.response("POST")
-    assert (answer.status, answer.keeps_connection) == (401, False)
+    response = client.response("POST")
+    assert (response.status, response.keeps_connection) == (401, False)
     assert client.closed()
     # Chunks do not say how much is to come.
     client = scene.connect().send(scene.in_chunks("/refused") + b"5\r\nabcde\r\n")
-    answer = client.response("POST")
-    assert (answer.status, answer.keeps_connection) == (401, False)
+    response = client.response("POST")
+    assert (response.status, response.keeps_connection) == (401, False)
     assert client.closed()
     scene.check_idle()
 
 
-def test_an_answer_without_reading_is_not_lost_while_the_client_sends(play: Play) -> None:
+def test_a_response_without_reading_is_not_lost_while_the_client_sends(play: Play) -> None:
     scene = play()
     client = scene.connect()
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -333,8 +333,8 @@ def test_a_reset_ends_the_reading(play: Play) -> None:
 def test_a_client_that_is_silent_for_too_long(play: Play, sent: bytes) -> None:
     scene = play(body_idle_seconds=0.3)
     client = scene.connect().send(scene.announced("/digest", 100_000) + sent)
-    answer = client.response("POST")
-    assert (answer.status, answer.keeps_connection) == (408, False)
+    response = client.response("POST")
+    assert (response.status, response.keeps_connection) == (408, False)
     assert client.closed()
     scene.wait_for(f"IncompleteBodyError: {SILENT}")
     client = scene.connect().send(scene.in_chunks("/begun") + b"5\r\nabcde\r\n")
@@ -371,14 +371,14 @@ def test_a_body_that_breaks_a_rule(play: Play, wire: bytes, status: int, why: st
     client = scene.connect().send(scene.in_chunks("/digest") + b"3\r\nabc\r\n")
     scene.wait_for("reads")
     client.send(wire)
-    answer = client.response("POST")
-    assert (answer.status, answer.keeps_connection) == (status, False)
+    response = client.response("POST")
+    assert (response.status, response.keeps_connection) == (status, False)
     assert client.closed()
     scene.wait_for(f"IncompleteBodyError: {why}")
     scene.check_idle()
 
 
-def test_a_rule_broken_after_the_answer_has_begun_ends_the_reading_and_then_the_connection(
+def test_a_rule_broken_after_the_response_has_begun_ends_the_reading_and_then_the_connection(
     play: Play,
 ) -> None:
     scene = play()
@@ -418,8 +418,8 @@ def test_a_body_that_breaks_a_rule_before_anybody_runs_is_never_run(play: Play) 
 def test_time_that_is_over_ends_the_reading(play: Play) -> None:
     scene = play(request_timeout=0.3)
     client = scene.connect().send(scene.announced("/whole", 100_000) + b"x" * 1000)
-    answer = client.response("POST")
-    assert (answer.status, answer.keeps_connection) == (504, False)
+    response = client.response("POST")
+    assert (response.status, response.keeps_connection) == (504, False)
     assert client.closed()
     scene.check_idle()
     assert "done" not in scene.notes
@@ -459,12 +459,12 @@ def test_leave_to_send_comes_when_the_application_reads(play: Play) -> None:
     assert client.ask(request()).body == b"hello"
 
 
-def test_an_answer_without_reading_costs_no_upload(play: Play) -> None:
+def test_a_response_without_reading_costs_no_upload(play: Play) -> None:
     scene = play()
     client = scene.connect().send(scene.announced("/refused", 20_000, EXPECT))
-    answer = client.response("POST")
+    response = client.response("POST")
     # Nobody can know whether the client sends its body now, so nothing can follow.
-    assert (answer.status, answer.keeps_connection) == (401, False)
+    assert (response.status, response.keeps_connection) == (401, False)
     assert client.closed()
     scene.check_idle()
 
@@ -477,7 +477,7 @@ def test_whoever_has_begun_to_send_needs_no_leave(play: Play) -> None:
     assert client.ask(request()).body == b"hello"
 
 
-def test_leave_is_not_given_in_the_middle_of_an_answer(play: Play) -> None:
+def test_leave_is_not_given_in_the_middle_of_a_response(play: Play) -> None:
     scene = play()
     client = scene.connect().send(scene.announced("/begun", 20_000, EXPECT))
     assert client.head("POST").keeps_connection is False
@@ -559,8 +559,8 @@ def test_a_worker_that_dies_with_a_body_half_read(tmp_path: Path) -> None:
         scene.wait_for(f"at {gate}")
         (pid,) = scene.server.ready_workers(1).values()  # type: ignore[union-attr]
         os.kill(pid, signal.SIGKILL)
-        answer = client.response("POST")
-        assert (answer.status, answer.keeps_connection) == (502, False)
+        response = client.response("POST")
+        assert (response.status, response.keeps_connection) == (502, False)
         assert client.closed()
         scene.check_idle()
         body = pattern(MI)

@@ -1,8 +1,8 @@
 """Any sequence of what an application can do with WSGI, legal or not, drawn by hypothesis.
 
-Whatever it does: the client gets one well-formed answer or a cut that it can tell, `close` is called once,
-the next request is answered, and nothing is left behind in the server. What the answer must be, a model says
-that is written from PEP 3333 and not from the server's code.
+Whatever it does: the client gets one well-formed response or a cut that it can tell, `close` is called once,
+the next request is answered, and nothing is left behind in the server. A model, written from PEP 3333 and not
+from the server's code, says what the response must be.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Model:
     head_sent: bool = False
     has_write: bool = False
     sent: bytes = b""
-    # The answer has all that it can have: whether the rest of the script still runs is the server's choice.
+    # The response has all that it can have: whether the rest of the script still runs is the server's choice.
     complete: bool = False
     failed: bool = False
     failed_when_complete: bool = False
@@ -299,7 +299,7 @@ def played() -> Iterator[tuple[Server, Play]]:
 
 
 def received(client: Client, script: Script) -> tuple[int | None, bytes, bool, bool]:
-    """Status, body, whether the answer was whole, and whether the connection is kept."""
+    """Status, body, whether the response was whole, and whether the connection is kept."""
     status, body, keeps = None, b"", False
     try:
         head = client.head(script.method)
@@ -356,7 +356,7 @@ def test_sequences(played: tuple[Server, Play], script: Script) -> None:
             with suppress(ConnectionResetError):
                 assert client.closed()
         elif not (model.failed and model.head_sent):
-            # Where the application fails behind a whole answer, the server may end the connection or not.
+            # Where the application fails behind a whole response, the server may end the connection or not.
             assert client.ask(request(target="/next")).body == b"next"
     returned = script.steps is not None and not script.as_list and reached_the_end_of_the_call(script)
     if returned:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import StartLive
-from support.client import Client, CutOffError, WrongAnswerError, request
+from support.client import Client, CutOffError, WrongResponseError, request
 from support.live import PROCESS_APP
 from support.waiting import DEADLINE, eventually
 
@@ -30,7 +30,7 @@ def test_json_lines(live: StartLive, tmp_path: Path, workers: str) -> None:
     path = tmp_path / "log"
     server = live(PROCESS_APP, "--workers", workers, "--access-log", path, "--access-log-format", "json")
     fields = [("User-Agent", 'a"b'), ("Traceparent", "00-ab-cd-01"), ("X-Request-ID", "theirs")]
-    answer = server.ask(request(target="/path%20x?a=b", fields=fields))
+    response = server.ask(request(target="/path%20x?a=b", fields=fields))
     (line,) = lines_of(path, 1)
     assert line["http.request.method"] == "GET"
     assert (line["url.path"], line["url.query"]) == ("/path%20x", "a=b")
@@ -38,9 +38,9 @@ def test_json_lines(live: StartLive, tmp_path: Path, workers: str) -> None:
     assert line["traceparent"] == "00-ab-cd-01"
     assert re.fullmatch("[0-9a-f]{32}", line["pelton.request_id"])
     assert line["http.response.status_code"] == 200
-    assert line["http.response.body.size"] == len(answer.body)
+    assert line["http.response.body.size"] == len(response.body)
     assert line["pelton.outcome"] == "complete"
-    assert str(line["process.pid"]) == answer.text
+    assert str(line["process.pid"]) == response.text
     assert line["pelton.worker"] == 1
     assert 0 < line["pelton.first_byte_time"] <= line["http.server.request.duration"]
     assert line["pelton.application_time"] + line["pelton.queue_time"] > 0
@@ -187,11 +187,11 @@ def test_hostile_bytes_forge_no_line(live: StartLive, tmp_path: Path) -> None:
                 data = b"GET " + target + b" HTTP/1.1\r\nHost: h\r\nUser-Agent: " + hostile(draw)
                 data += b"\r\nReferer: " + hostile(draw) + b"\r\nX-Request-ID: " + hostile(draw) + b"\r\n\r\n"
                 try:
-                    answer = client.ask(data)
-                except (CutOffError, WrongAnswerError, OSError):
+                    response = client.ask(data)
+                except (CutOffError, WrongResponseError, OSError):
                     break
                 done += 1
-                if not answer.keeps_connection:
+                if not response.keeps_connection:
                     break
     server.send_signal(signal.SIGTERM)
     assert server.exit_code() == 0

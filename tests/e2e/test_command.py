@@ -108,8 +108,8 @@ def test_slow_requests_of_the_example_run_together(live: StartLive) -> None:
     with server.connect() as late:
         late.send(request(target="/quick"))
         # Each has a thread of its own, so they overlap; a fifth would have to wait.
-        answers = [client.response().json() for client in clients]
-        assert len({one["thread"] for one in answers}) == 4
+        responses = [client.response().json() for client in clients]
+        assert len({one["thread"] for one in responses}) == 4
         assert late.response().status == 200
 
 
@@ -163,8 +163,8 @@ def test_a_signal_lets_running_requests_finish(live: StartLive, gates: Gates, nu
     eventually(lambda: refuses(address), "new connections are refused")
     assert server.process.poll() is None
     gates.open("one")
-    answer = client.response()
-    assert (answer.status, answer.keeps_connection) == (200, False)
+    response = client.response()
+    assert (response.status, response.keeps_connection) == (200, False)
     assert client.closed()
     server.log.wait_for("All requests have finished")
     assert server.exit_code() == 0
@@ -326,13 +326,13 @@ _LINE = (
 def test_the_access_log(live: StartLive) -> None:
     server = live(APPS, "--access-log", "-")
     with server.connect() as client:
-        answer = client.ask(
+        response = client.ask(
             request(target="/a?b=%20", fields=[("User-Agent", 'x"y'), ("Referer", "http://r/")])
         )
         client.ask(request("HEAD", "/b"))
         client.ask(request(target="/fail"))
         client.ask(b"GET /\x01 HTTP/1.1\r\n\r\n")
-    size = len(answer.body)
+    size = len(response.body)
     server.output.wait_for("^" + _LINE % (r"GET /a\?b=%20 HTTP/1\.1", f"200 {size}", "http://r/", r"x\\x22y"))
     server.output.wait_for("^" + _LINE % ("HEAD /b HTTP/1.1", "200 0", "-", "-"))
     server.output.wait_for("^" + _LINE % ("GET /fail HTTP/1.1", "500 21", "-", "-"))
@@ -362,14 +362,14 @@ def test_the_log_level(live: StartLive) -> None:
         server = live(APPS, "--log-level", "error", "--bind", f"unix:{path}")
         eventually(path.is_socket, "it listens")
 
-        def answers() -> bool:
+        def responses() -> bool:
             try:
                 with Client(f"unix:{path}") as client:
                     return client.ask(request(target="/fail")).status == 500
             except ConnectionRefusedError:
                 return False
 
-        eventually(answers, "it answers")
+        eventually(responses, "it answers")
         server.log.wait_for("intended failure")
         server.send_signal(signal.SIGTERM)
         assert server.exit_code() == 0

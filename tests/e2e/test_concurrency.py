@@ -135,8 +135,8 @@ def test_a_full_queue_is_answered_at_once(serve: Serve, gate: Gate) -> None:
         server.wait_for_counter("requests_dispatched", number)
     refused = server.connect()
     for _ in range(2):
-        answer = refused.ask(HOLD)
-        assert (answer.status, answer.get("Retry-After"), answer.keeps_connection) == (503, "7", True)
+        response = refused.ask(HOLD)
+        assert (response.status, response.get("Retry-After"), response.keeps_connection) == (503, "7", True)
     server.wait_for_counter("requests_shed", 2)
     gate.open()
     assert [client.response().body for client in (running, *waiting)] == [b"held"] * 3
@@ -252,8 +252,8 @@ def test_who_has_waited_too_long_is_told_so(serve: Serve, gate: Gate, others: in
     gate.wait_for()
     waiting = [server.connect().send(QUICK) for _ in range(others)]
     for client in waiting:
-        answer = client.response()
-        assert (answer.status, answer.get("Retry-After"), answer.keeps_connection) == (503, "1", True)
+        response = client.response()
+        assert (response.status, response.get("Retry-After"), response.keeps_connection) == (503, "1", True)
     server.wait_for_counter("requests_expired", others)
     # A request that runs has no such limit.
     gate.open()
@@ -273,7 +273,7 @@ def test_a_body_in_a_file_that_waits_too_long_is_dropped(serve: Serve, gate: Gat
     assert waiting.ask(QUICK).body == b"hello"
 
 
-def test_many_clients_at_once_all_get_their_own_answer(serve: Serve) -> None:
+def test_many_clients_at_once_all_get_their_own_response(serve: Serve) -> None:
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", list(PLAIN))
         return [environ["RAW_URI"].encode()]
@@ -298,7 +298,7 @@ def test_many_clients_at_once_all_get_their_own_answer(serve: Serve) -> None:
         thread.join(DEADLINE)
         assert not thread.is_alive()
     assert wrong == []
-    server.wait_for_counter("answers_finished", 1600)
+    server.wait_for_counter("responses_finished", 1600)
 
 
 def test_the_response_buffer_is_all_that_runs_ahead_of_a_reader(serve: Serve) -> None:

@@ -48,8 +48,8 @@ def test_a_request_that_kills_its_worker(live: StartLive, target: str, how: str)
     server = live(PROCESS_APP, "--workers", "2", *HEALTH)
     server.ready_workers(2)
     with server.connect() as client:
-        answer = client.ask(request(target=target))
-        assert answer.status == 502
+        response = client.ask(request(target=target))
+        assert response.status == 502
         # The connection is the front's, and goes on.
         assert client.ask(request()).status == 200
     server.log.wait_for(rf"worker [0-9]+ \(pid [0-9]+\) {how}")
@@ -111,7 +111,7 @@ def test_a_path_cannot_forge_an_obituary(live: StartLive) -> None:
     assert not server.log.all("^ERROR")
 
 
-def test_an_answer_that_has_begun_is_cut_and_not_ended(live: StartLive, gates: Gates) -> None:
+def test_a_response_that_has_begun_is_cut_and_not_ended(live: StartLive, gates: Gates) -> None:
     server = live(PROCESS_APP, "--workers", "1", environment=gates.environment)
     pid = server.ready_workers(1)[1]
     client = server.connect().send(gates.add("stream", "/gated-stream/"))

@@ -51,10 +51,10 @@ class Debugger:
 
     def get(self, target: str) -> str:
         fields = [("Cookie", self.cookie)] if self.cookie else []
-        answer = self.script.ask(request(target=target, fields=fields, host="127.0.0.1"))
-        for one in answer.all("Set-Cookie"):
+        response = self.script.ask(request(target=target, fields=fields, host="127.0.0.1"))
+        for one in response.all("Set-Cookie"):
             self.cookie = one.partition(";")[0]
-        return answer.text
+        return response.text
 
     def fail(self, target: str = "/") -> tuple[str, str, int]:
         """A new failure: the secret of its page, its last frame, and the process in which it happened."""
@@ -109,8 +109,8 @@ def test_a_console_is_answered_by_the_process_that_holds_the_frame(script: Scrip
         assert numbers_in(debugger.command(secret, frame, "(mine, __import__('os').getpid())")) == [pid, pid]
 
 
-def numbers_in(answer: str) -> list[int]:
-    return [int(one) for one in re.findall(r'<span class="number">(\d+)</span>', answer)]
+def numbers_in(response: str) -> list[int]:
+    return [int(one) for one in re.findall(r'<span class="number">(\d+)</span>', response)]
 
 
 def test_the_pin_and_the_hosts_still_protect_it(script: Script) -> None:

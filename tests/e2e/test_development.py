@@ -190,8 +190,8 @@ def test_debug_brings_the_debugger(start: Start, tmp_path: Path) -> None:
     command = [*FLASK, "--app", "hello", "serve", "--debug", "--no-reload", "--port", "0"]
     server = start(*command, "--workers", "2", directory=tmp_path)
     server.log.wait_for("reloader off, debugger on")
-    answer = server.get("/fail")
-    assert "<title>RuntimeError: the view failed" in answer.text
+    response = server.get("/fail")
+    assert "<title>RuntimeError: the view failed" in response.text
     assert server.get("/").json()["debug"] is True
     assert server.stop() == 0
     # The number is the same for both workers and is told once.

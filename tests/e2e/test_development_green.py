@@ -100,7 +100,7 @@ def test_with_processes_they_say_why_not(
 
 
 def answer_of(address: str) -> bytes:
-    """The answer to a request that waits for a process which is being started, as long as that takes."""
+    """The response to a request that waits for a process which is being started, as long as that takes."""
     with Client(address) as client:
         client.socket.settimeout(4 * DEADLINE)
         return client.ask(request()).body

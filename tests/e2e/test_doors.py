@@ -120,7 +120,7 @@ def save(file: Path, text: str) -> None:
     beside.replace(file)
 
 
-def answers(server: Live, address: str, text: str) -> bool:
+def responses(server: Live, address: str, text: str) -> bool:
     with Client(address) as client:
         return text in client.ask(request()).text
 
@@ -130,14 +130,14 @@ def test_reload(live: StartLive, tmp_path: Path) -> None:
     module.write_text(_APP % "one")
     server = live("shop", "--reload", directory=tmp_path)
     address = server.addresses[0]
-    assert answers(server, address, "one")
+    assert responses(server, address, "one")
     save(module, _APP % "two")
-    eventually(lambda: answers(server, address, "two"), "the new code answers", 30)
+    eventually(lambda: responses(server, address, "two"), "the new code answers", 30)
     # What cannot be loaded is shown, and is no end.
     save(module, "this is no Python")
-    eventually(lambda: answers(server, address, "SyntaxError"), "the error is shown", 30)
+    eventually(lambda: responses(server, address, "SyntaxError"), "the error is shown", 30)
     save(module, _APP % "three")
-    eventually(lambda: answers(server, address, "three"), "the mended code answers", 30)
+    eventually(lambda: responses(server, address, "three"), "the mended code answers", 30)
     os.kill(server.process.pid, signal.SIGTERM)
     assert server.exit_code() == 0
 
@@ -149,7 +149,7 @@ def test_an_edit_in_the_same_second_counts(live: StartLive, tmp_path: Path) -> N
     second = int(module.stat().st_mtime)
     environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": ""}
     server = live("shop", "--reload", directory=tmp_path, environment=environment)
-    assert answers(server, server.addresses[0], "one")
+    assert responses(server, server.addresses[0], "one")
     assert list((tmp_path / "__pycache__").glob("shop.*.pyc"))
     beside = tmp_path / "beside"
     times = itertools.count(second * 10**9)
@@ -159,7 +159,7 @@ def test_an_edit_in_the_same_second_counts(live: StartLive, tmp_path: Path) -> N
         beside.write_text(_APP % "two")
         os.utime(beside, ns=(now := next(times), now))
         beside.replace(module)
-        return answers(server, server.addresses[0], "two")
+        return responses(server, server.addresses[0], "two")
 
     eventually(edited, "the new code answers", 30)
 

@@ -150,7 +150,7 @@ def test_many_authors_at_once(blog: Served) -> None:
 def test_the_style_sheet(blog: Served) -> None:
     with blog.session() as client:
         address = f"{blog.address}/static/blog.css"
-        answer = client.get(address, timeout=20)
-        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/css; charset=utf-8")
-        tag = {"If-None-Match": answer.headers["ETag"]}
+        response = client.get(address, timeout=20)
+        assert (response.status_code, response.headers["Content-Type"]) == (200, "text/css; charset=utf-8")
+        tag = {"If-None-Match": response.headers["ETag"]}
         assert client.get(address, headers=tag, timeout=20).status_code == 304

@@ -1,4 +1,4 @@
-"""Server-sent events and streamed answers in every way to serve them."""
+"""Server-sent events and streamed responses in every way to serve them."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def test_pages_while_many_listen(board: Served) -> None:
 
 def test_a_table_that_is_made_while_it_is_sent(board: Served) -> None:
     with board.session() as client:
-        answer = client.get(f"{board.address}/table?rows=20000&name=K%C3%A4se", timeout=30)
-        lines = answer.content.decode().splitlines()
+        response = client.get(f"{board.address}/table?rows=20000&name=K%C3%A4se", timeout=30)
+        lines = response.content.decode().splitlines()
         assert len(lines) == 20_000
         assert lines[-1] == f"19999,{19_999**2},Käse"
-        assert "Content-Length" not in answer.headers
+        assert "Content-Length" not in response.headers
         # A client that leaves in the middle costs nobody anything.
         with client.get(f"{board.address}/table?rows=2000000", stream=True, timeout=20) as cut:
             assert next(cut.iter_lines(chunk_size=64)) == b"0,0,"

@@ -31,10 +31,10 @@ def test_one_file_up_and_down(shelf: Served, size: int) -> None:
         page = client.post(shelf.address, files={"files": (name, data)}, data={"remark": "Käse"}, timeout=30)
         assert f"{size} bytes, {hashlib.sha256(data).hexdigest()}" in page.text
         assert '<p id="remark">Käse</p>' in page.text
-        answer = client.get(f"{shelf.address}/files/{name}", timeout=30)
-        assert answer.content == data
-        assert answer.headers["Content-Disposition"] == f"attachment; filename={name}"
-        assert answer.headers["Content-Length"] == str(size)
+        response = client.get(f"{shelf.address}/files/{name}", timeout=30)
+        assert response.content == data
+        assert response.headers["Content-Disposition"] == f"attachment; filename={name}"
+        assert response.headers["Content-Length"] == str(size)
 
 
 def test_several_files_in_one_form(shelf: Served) -> None:

@@ -53,8 +53,8 @@ def served(way: Way, tmp_path: Path) -> Iterator[Served]:
 @pytest.mark.parametrize("way", parameters(SLOW))
 def test_who_serves(way: Way, served: Served) -> None:
     with served.session() as client:
-        answer = client.get(served.address, timeout=20)
-        assert way.software in answer.headers["Server"]
+        response = client.get(served.address, timeout=20)
+        assert way.software in response.headers["Server"]
         pids = {client.get(served.address, timeout=20).json()["pid"] for _ in range(20)}
     if way.processes == 1:
         assert pids == {served.process.pid}

@@ -1,7 +1,7 @@
 """Applications that fork while they run a request: the child reaches nobody, and does not live on by mistake.
 
 A child that comes back out of the view holds a copy of everything that its parent has. Each test asks with
-tokens of its own, so that an answer of somebody else is seen.
+tokens of its own, so that a response of somebody else is seen.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Clients:
 
 @pytest.mark.parametrize("kind", KINDS)
 @MODES
-def test_nobody_gets_the_answer_of_a_child_under_load(live: StartLive, kind: str, workers: str) -> None:
+def test_nobody_gets_the_response_of_a_child_under_load(live: StartLive, kind: str, workers: str) -> None:
     server = start(live, kind, workers)
     clients = Clients(server, 8, 120)
     clients.run()

@@ -96,8 +96,8 @@ def test_an_abort(live: StartLive, shop: Path) -> None:
 
 def test_requests(live: StartLive, shop: Path) -> None:
     server = start(live, shop)
-    answer = server.ask(request(target="/a?b=1", fields=[("X-Item", "7")]))
-    assert (answer.text, answer.get("Content-Length")) == ("whole", "5")
+    response = server.ask(request(target="/a?b=1", fields=[("X-Item", "7")]))
+    assert (response.text, response.get("Content-Length")) == ("whole", "5")
     server.log.wait_for("hook pre_request GET /a 7")
     server.log.wait_for(r"hook post_request /a\?b=1 200 OK 5")
     assert server.ask(request(target="/pieces")).body == b"onetwo"

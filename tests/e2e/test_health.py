@@ -30,9 +30,9 @@ def test_the_verdict_of_an_idle_server(live: StartLive, workers: str) -> None:
         server.ready_workers(expected)
     eventually(lambda: server.verdict()["workers"]["ready"] == expected, "all are ready")
     for name in ("livez", "readyz"):
-        answer = server.ask(request(target=f"{HEALTH_PATH}/{name}"))
-        assert (answer.status, answer.get("Content-Type")) == (200, "application/json")
-        assert answer.json() == {
+        response = server.ask(request(target=f"{HEALTH_PATH}/{name}"))
+        assert (response.status, response.get("Content-Type")) == (200, "application/json")
+        assert response.json() == {
             "status": "ready",
             "workers": {"ready": expected, "retiring": 0},
             "permits": {"free": 4 * expected, "total": 4 * expected},
@@ -112,8 +112,8 @@ def test_it_is_not_ready_before_it_ends_and_serves_on_for_the_delay(live: StartL
     # Load balancers need a while to notice: until then everything is as before.
     for _ in range(5):
         with server.connect() as client:
-            answer = client.ask(request())
-            assert (answer.status, answer.keeps_connection) == (200, True)
+            response = client.ask(request())
+            assert (response.status, response.keeps_connection) == (200, True)
     server.send_signal(signal.SIGINT)
     assert server.exit_code() == 0
 

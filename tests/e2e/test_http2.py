@@ -101,10 +101,10 @@ def test_the_first_bytes_may_come_one_by_one(serve: Serve) -> None:
         assert plain.response("GET").status == 200
 
 
-def test_what_is_neither_version_gets_no_answer(serve: Serve) -> None:
+def test_what_is_neither_version_gets_no_response(serve: Serve) -> None:
     server = served(serve)
     assert server.connect().send(b"INVALID CONNECTION PREFACE\r\n\r\n").closed()
-    # What is one of HTTP/1 and wrong gets its answer.
+    # What is one of HTTP/1 and wrong gets its response.
     assert server.connect().send(b"GET  / HTTP/1.1\r\n\r\n").response("GET").status == 400
     server.wait_for_counter("http2_faults", 1)
 

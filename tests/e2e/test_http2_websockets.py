@@ -242,5 +242,5 @@ def test_encrypted(live: StartLive, stack: contextlib.ExitStack, tmp_path: Path)
     assert int(one.recv()) > 0
     one.send("x" * 300_000)
     assert one.recv() == "x" * 300_000
-    answer = requests.get(server.addresses[0], timeout=DEADLINE, verify=str(files.certificate))
-    assert answer.status_code == 200
+    response = requests.get(server.addresses[0], timeout=DEADLINE, verify=str(files.certificate))
+    assert response.status_code == 200

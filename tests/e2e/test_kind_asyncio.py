@@ -229,7 +229,7 @@ def test_a_view_that_takes_too_long_is_cancelled(live: StartLive, workers: str) 
     assert not server.log.all("does not let go|is to be replaced|never awaited|Traceback")
 
 
-def test_a_coroutine_ends_with_the_client_of_its_answer(live: StartLive) -> None:
+def test_a_coroutine_ends_with_the_client_of_its_response(live: StartLive) -> None:
     server = live(APP, *KIND, "--workers", "1", "--threads", "1")
     client = server.connect().send(request(target="/events"))
     client.head()

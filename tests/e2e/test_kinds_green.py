@@ -189,7 +189,7 @@ def test_greenlets_that_write_one_answer_wait_for_each_other(
 
 @KINDS
 @WORKERS
-def test_an_endless_answer_ends_with_its_client(live: StartLive, kind: str, workers: str) -> None:
+def test_an_endless_response_ends_with_its_client(live: StartLive, kind: str, workers: str) -> None:
     server = live(f"{APP}:app", "-k", kind, "--workers", workers)
     client = server.connect().send(request(target="/finish"))
     client.head()
@@ -358,7 +358,7 @@ def test_real_threads_and_greenlets_log_together(live: StartLive) -> None:
     assert server.ask(request(target="/chatter/200")).body == b"done"
     for who in ("real", "greenlet"):
         for number in range(3):
-            # The output may come later than the answer, but all of it.
+            # The output may come later than the response, but all of it.
             server.log.wait_for(rf"^{who} {number} says \d+$", 200)
 
 

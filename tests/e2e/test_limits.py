@@ -17,7 +17,7 @@ PIECE = bytes(range(256)) * 400
 
 
 def trickle(client: Client) -> int:
-    """Send a byte every few hundredths of a second until there is an answer; how many that took."""
+    """Send a byte every few hundredths of a second until there is a response; how many that took."""
     client.socket.settimeout(0.05)
     for sent in range(1000):
         try:
@@ -63,7 +63,7 @@ def test_a_reader_that_is_too_slow_is_cut_off(serve: Serve) -> None:
     eventually(is_cut_off, "it is cut off")
 
 
-def test_slow_readers_of_large_answers_keep_no_thread_and_little_memory(serve: Serve) -> None:
+def test_slow_readers_of_large_responses_keep_no_thread_and_little_memory(serve: Serve) -> None:
     size = 20 * 2**20
     made = Tally()
 

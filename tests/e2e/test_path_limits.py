@@ -31,8 +31,8 @@ def test_slow_reports_do_not_take_every_thread(serve: Serve, gate: Gate) -> None
     server.wait_for_counter("path_requests_queued", 3)
     # One more than may wait is told at once, and its connection goes on.
     refused = server.connect()
-    answer = refused.ask(EXPORT)
-    assert (answer.status, answer.get("Retry-After"), answer.keeps_connection) == (503, "9", True)
+    response = refused.ask(EXPORT)
+    assert (response.status, response.get("Retry-After"), response.keeps_connection) == (503, "9", True)
     assert server.counter("path_requests_shed") == 1
     assert server.counter("requests_queued") == 0, "the queue of the rest is free"
     for _ in range(20):

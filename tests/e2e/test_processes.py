@@ -164,11 +164,11 @@ def test_many_bodies_at_once(pair: Live) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_000, 70_000, 10_000_000])
-def test_an_answer_of_any_size(client: Client, size: int) -> None:
+def test_a_response_of_any_size(client: Client, size: int) -> None:
     assert client.ask(request(target=f"/large/{size}")).body == pattern(size)
 
 
-def test_a_streamed_answer(client: Client) -> None:
+def test_a_streamed_response(client: Client) -> None:
     answer = client.ask(request(target="/stream/2000"))
     assert answer.framing == "chunked"
     assert answer.body == b"".join(b"%999d\n" % number for number in range(2000))

@@ -190,9 +190,9 @@ def test_socket_activation(live: StartLive, workers: str) -> None:
             )
             assert server.addresses == [address]
             assert early.response().status == 200
-        answer = server.ask(request(target="/told")).json()
+        response = server.ask(request(target="/told")).json()
         # Its children are not activated.
-        assert not [name for name in answer["environ"] if name.startswith("LISTEN_")]
+        assert not [name for name in response["environ"] if name.startswith("LISTEN_")]
         server.send_signal(signal.SIGTERM)
         assert server.exit_code() == 0
         # It is systemd's, and listens on.
@@ -218,7 +218,7 @@ def test_orphans_of_one_process_are_reaped(live: StartLive, gates: Gates) -> Non
     serves = the_server(server)
     (first,) = children_of(server.process.pid)
     gates.add("orphan")
-    # The application's own child has its exit code, or this would be no answer.
+    # The application's own child has its exit code, or this would be no response.
     assert server.ask(request(target="/orphan/orphan")).status == 200
     eventually(lambda: len(children_of(first)) == 2, "the orphan has come to process 1")
     (orphan,) = set(children_of(first)) - {serves}

@@ -63,7 +63,7 @@ def test_a_reload_brings_the_new_code_and_loses_nothing(
         load.wait_for_body("new")
         eventually(lambda: not any(runs(pid) for pid in before.values()), "the old workers are gone")
         load.wait_for(50)
-        assert {answer.text for answer in load.answers[-20:]} == {"new"}
+        assert {response.text for response in load.responses[-20:]} == {"new"}
     server.log.wait_for("reload: ")
     assert "ERROR" not in server.log.text
     # They were as many as before at any time: two have come, two have gone.
@@ -118,10 +118,10 @@ def test_a_running_request_keeps_its_worker_until_it_is_over(live: StartLive, ga
     eventually(lambda: server.ask(request()).text == str(new), "the new one serves")
     assert runs(old)
     gates.open("one")
-    answer = client.response()
-    assert (answer.status, answer.text) == (200, str(old))
+    response = client.response()
+    assert (response.status, response.text) == (200, str(old))
     # The connection is the front's, so it does not end with the worker.
-    assert answer.keeps_connection
+    assert response.keeps_connection
     assert client.ask(request()).text == str(new)
     eventually(lambda: not runs(old), "the old one ends")
     server.log.wait_for(rf"worker 1 \(pid {old}\) ended")

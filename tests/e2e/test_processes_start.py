@@ -159,8 +159,8 @@ def test_a_preloaded_application_is_loaded_once(live: StartLive, tmp_path: Path)
     assert len(found) == 1
     assert int(found[0][1]) not in workers.values()
     # Workers that continue one random sequence would be a hole in many an application.
-    answers = [server.ask(request()).text for _ in range(30)]
-    assert len(set(answers)) == 30
+    responses = [server.ask(request()).text for _ in range(30)]
+    assert len(set(responses)) == 30
     server.send_signal(signal.SIGTERM)
     assert server.exit_code() == 0
     assert server.processes() == []

@@ -105,8 +105,8 @@ def test_ten_reloads_refuse_and_fail_nobody(begin: Begin, project: Path) -> None
         while not done.wait(0.01):
             try:
                 with Client(address) as client:
-                    answer = client.ask(request())
-                    assert answer.status == 200, answer.text
+                    response = client.ask(request())
+                    assert response.status == 200, response.text
                     counts[number] += 1
             except (OSError, AssertionError) as error:
                 failures.append(repr(error))
@@ -115,10 +115,10 @@ def test_ten_reloads_refuse_and_fail_nobody(begin: Begin, project: Path) -> None
         client = Client(address)
         while not done.wait(0.01):
             try:
-                answer = client.ask(request())
-                assert answer.status == 200, answer.text
+                response = client.ask(request())
+                assert response.status == 200, response.text
                 counts[number] += 1
-                if not answer.keeps_connection:
+                if not response.keeps_connection:
                     client.close()
                     client = Client(address)
             except (OSError, AssertionError) as error:
@@ -175,11 +175,11 @@ def test_a_syntax_error_is_shown_and_the_next_save_recovers(begin: Begin, projec
     (project / "app.py").write_text("x = (<script>\n" + APP)
     script.log.wait_for(r"SyntaxError")
     script.log.wait_for(r"ended with exit code 1 before it served")
-    answer = script.ask(request(fields=[PAGE]))
-    assert answer.status == 500
-    assert "SyntaxError" in answer.text
-    assert "x = (&lt;script&gt;" in answer.text
-    assert "x = (<script>" not in answer.text
+    response = script.ask(request(fields=[PAGE]))
+    assert response.status == 500
+    assert "SyntaxError" in response.text
+    assert "x = (&lt;script&gt;" in response.text
+    assert "x = (<script>" not in response.text
     assert "SyntaxError" in script.ask(request()).text
     (project / "app.py").write_text(APP)
     eventually_says(script, "one")

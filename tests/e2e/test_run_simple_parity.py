@@ -83,10 +83,10 @@ def test_the_application_is_told_how_it_is_called(
 def test_three_at_a_time(run: Start, server: str, arguments: dict[str, Any], tmp_path: Path) -> None:
     gates = Gates(tmp_path)
     script = run(server, environment=gates.environment, **arguments)
-    answers = _hold(script, gates, 3)
+    responses = _hold(script, gates, 3)
     pids = {script.log.wait_for(rf"{name} is held by (\d+)")[1] for name in "abc"}
     assert len(pids) == (1 if "threaded" in arguments else 3)
-    _release(gates, answers)
+    _release(gates, responses)
 
 
 def test_pelton_has_threads_in_processes_where_werkzeug_refuses(run: Start, tmp_path: Path) -> None:
@@ -103,10 +103,10 @@ def test_pelton_has_threads_in_processes_where_werkzeug_refuses(run: Start, tmp_
     flags = script.get("/").json()["flags"]
     assert flags["wsgi.multithread"] is True
     assert flags["wsgi.multiprocess"] is True
-    answers = _hold(script, gates, 4)
+    responses = _hold(script, gates, 4)
     pids = [script.log.wait_for(rf"{name} is held by (\d+)")[1] for name in "abcd"]
     assert sorted(pids.count(pid) for pid in set(pids)) == [2, 2]
-    _release(gates, answers)
+    _release(gates, responses)
 
 
 def test_without_threads_pelton_runs_one_at_a_time(run: Start, tmp_path: Path) -> None:
@@ -169,9 +169,9 @@ def test_a_chunked_body(run: Start) -> None:
     seen = {}
     for server in SERVERS:
         script = run(server, threaded=True)
-        answer = requests.post(script.url, data=iter([b"one", b"two"]), timeout=DEADLINE).json()
-        seen[server] = answer["body"]
-        assert answer["flags"]["wsgi.input_terminated"] is True
+        response = requests.post(script.url, data=iter([b"one", b"two"]), timeout=DEADLINE).json()
+        seen[server] = response["body"]
+        assert response["flags"]["wsgi.input_terminated"] is True
     assert seen == {"werkzeug": "onetwo", "pelton": "onetwo"}
 
 
@@ -216,7 +216,7 @@ def test_an_exception_that_is_let_through_with_threads(run: Start, server: str) 
 @both
 def test_an_exception_that_is_let_through_ends_a_server_without_threads(run: Start, server: str) -> None:
     script = run(server, passthrough_errors=True)
-    # Werkzeug never answers; with pelton the end may come before the answer has left.
+    # Werkzeug never answers; with pelton the end may come before the response has left.
     with suppress(requests.ConnectionError):
         script.get("/raise")
     assert script.exit_code() == 1
@@ -228,10 +228,10 @@ def test_an_exception_that_is_let_through_ends_a_server_without_threads(run: Sta
 @pytest.mark.parametrize("evalex", [True, False])
 def test_the_debugger(run: Start, server: str, evalex: bool) -> None:
     script = run(server, use_debugger=True, use_evalex=evalex, threaded=True)
-    answer = script.get("/raise")
-    assert answer.status_code == 500
-    assert "<title>RuntimeError: the view failed" in answer.text
-    assert f"EVALEX = {str(evalex).lower()}" in answer.text
+    response = script.get("/raise")
+    assert response.status_code == 500
+    assert "<title>RuntimeError: the view failed" in response.text
+    assert f"EVALEX = {str(evalex).lower()}" in response.text
     # It answers nobody who came by a name that it was not told.
     console = script.get("/console", headers={"Host": "evil.example"})
     assert console.status_code == (400 if evalex else 200)
@@ -297,8 +297,8 @@ def test_a_socket_file(run: Start, server: str, tmp_path: Path) -> None:
     script = run(server, hostname=f"unix://{path}", threaded=True)
     script.log.wait_for(r"Running on unix:")
     with Client(f"unix:{path}") as client:
-        answer = client.ask(request(target="/")).json()
-    assert answer["environ"]["PATH_INFO"] == "/"
+        response = client.ask(request(target="/")).json()
+    assert response["environ"]["PATH_INFO"] == "/"
 
 
 @both
@@ -415,8 +415,8 @@ def _hold(script: Development, gates: Gates, count: int) -> dict[str, _Answer]:
     return {name: _Answer(script, f"/hold/{name}") for name in names}
 
 
-def _release(gates: Gates, answers: dict[str, _Answer]) -> None:
-    for name, one in answers.items():
+def _release(gates: Gates, responses: dict[str, _Answer]) -> None:
+    for name, one in responses.items():
         gates.open(name)
         assert one.result().status_code == 200
 

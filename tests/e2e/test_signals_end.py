@@ -38,15 +38,15 @@ def test_term_lets_running_and_waiting_requests_finish(live: StartLive, gates: G
     for name in held:
         gates.open(name)
     for client in (*held.values(), *waiting):
-        answer = client.response()
-        assert (answer.status, answer.keeps_connection) == (200, False)
+        response = client.response()
+        assert (response.status, response.keeps_connection) == (200, False)
         assert client.closed()
     assert server.exit_code() == 0
     assert server.processes() == []
     assert "WARNING" not in server.log.text
 
 
-def test_an_answer_under_way_is_finished(live: StartLive, gates: Gates) -> None:
+def test_a_response_under_way_is_finished(live: StartLive, gates: Gates) -> None:
     server = live(PROCESS_APP, "--workers", "1", environment=gates.environment)
     client = server.connect().send(gates.add("stream", "/gated-stream/"))
     client.head()

@@ -51,11 +51,11 @@ def test_an_upgrade_under_load(live: StartLive, tmp_path: Path) -> None:
         load.wait_for(50)
         write_version(tmp_path, "new")
         server.send_signal(signal.SIGUSR2)
-        # Connections of the old one end with an answer that says so; new ones reach the new one.
+        # Connections of the old one end with a response that says so; new ones reach the new one.
         load.wait_for_body("new")
         assert server.process.wait(20) == 0
         load.wait_for(50)
-        assert {answer.text for answer in load.answers[-10:]} == {"new"}
+        assert {response.text for response in load.responses[-10:]} == {"new"}
     new = successor(server)
     assert new != server.process.pid
     assert runs(new)

@@ -156,7 +156,7 @@ def test_a_client_that_takes_nothing_is_cut_off(serve: Serve, kind: str) -> None
     server.wait_until_idle()
 
 
-def test_the_time_for_waiting_in_the_queue_is_not_one_for_reading_the_answer(serve: Serve) -> None:
+def test_the_time_for_waiting_in_the_queue_is_not_one_for_reading_the_response(serve: Serve) -> None:
     size = 20_000_000
     server = serve(
         routes({"/large": streaming(b"x" * size)}, default=hello), queue_seconds=0.2, keep_alive_seconds=0.3
@@ -215,7 +215,7 @@ def test_a_steady_reader_is_not_cut_off_while_the_system_holds_much_for_it(
     assert server.counter("closed_write_timeout") == 0
 
 
-def test_an_answer_is_not_on_the_clock_of_the_queue(serve: Serve) -> None:
+def test_a_response_is_not_on_the_clock_of_the_queue(serve: Serve) -> None:
     body = b"x" * 900_000
     # Over a unix socket, where the kernel takes nothing more on its own account once its buffer is full.
     server = serve(answer(body), transport="unix", queue_seconds=0.2, head_seconds=0.5)

@@ -47,8 +47,8 @@ def test_a_request_in_python_code_is_interrupted(
     server = live(PROCESS_APP, "--workers", workers, "--threads", "1", *INTERRUPTED)
     with server.connect() as client:
         pid = client.ask(request()).text
-        answer = client.ask(request(target=target))
-        assert answer.status == 504
+        response = client.ask(request(target=target))
+        assert response.status == 504
         # The one thread is free again, in the same process.
         assert client.ask(request()).text == pid
     wait_for_report(server, target, function)
@@ -95,7 +95,7 @@ def test_waiting_for_a_thread_does_not_count(live: StartLive, workers: str) -> N
 
 
 @WORKERS
-def test_an_answer_that_has_begun_may_take_its_time(live: StartLive, workers: str, gates: Gates) -> None:
+def test_a_response_that_has_begun_may_take_its_time(live: StartLive, workers: str, gates: Gates) -> None:
     server = live(
         *(PROCESS_APP, "--workers", workers, "--threads", "2", "--request-timeout", "1s"),
         environment=gates.environment,
@@ -225,6 +225,6 @@ def test_a_worker_that_computes_is_not_frozen(live: StartLive) -> None:
     server = live(PROCESS_APP, "--workers", "1", "--worker-timeout", "4s", "--threads", "1")
     pid = server.ready_workers(1)[1]
     with server.connect() as client:
-        # Longer than that without an answer, but its interpreter runs.
+        # Longer than that without a response, but its interpreter runs.
         assert client.ask(request(target="/nap/4.5")).text == str(pid)
     assert not server.log.all("sign of life")

@@ -86,7 +86,7 @@ def test_renewals_under_load(live: StartLive, files: Files, tmp_path: Path) -> N
             files.certificate.write_text(good)
             assert shown(address) == der(files)
         load.wait_for(50)
-    assert all(answer.keeps_connection for answer in load.answers)
+    assert all(response.keeps_connection for response in load.responses)
 
 
 def test_a_renewal_that_nobody_tells_of(live: StartLive, files: Files, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_renewal_that_nobody_tells_of(live: StartLive, files: Files, tmp_path:
         server.log.wait_for("Certificate files have changed: new certificates are in force")
         eventually(lambda: shown(address) == der(made[1]), "the new certificate")
         load.wait_for(10)
-    assert all(answer.keeps_connection for answer in load.answers)
+    assert all(response.keeps_connection for response in load.responses)
 
 
 @pytest.mark.skipif(GO is None, reason="there is no Go")

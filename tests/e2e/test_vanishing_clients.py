@@ -169,7 +169,7 @@ def test_while_waiting(scene: Scene, leave: Leave, size: int | None, others: int
             leave(client)
         if leave is leave_by_reset:
             scene.server.wait_for_counter("clients_gone", gone + others)
-        finished = scene.server.counter("answers_finished")
+        finished = scene.server.counter("responses_finished")
         scene.gate.open()
         for client in running:
             assert client.response().body == b"held"
@@ -177,13 +177,13 @@ def test_while_waiting(scene: Scene, leave: Leave, size: int | None, others: int
         if leave is leave_by_reset:
             # The requests of those who had gone were taken back and never run.
             scene.server.wait_until_idle()
-            scene.server.wait_for_counter("answers_finished", finished + 2)
+            scene.server.wait_for_counter("responses_finished", finished + 2)
 
     scene.repeat(once, ROUNDS if others == 1 else 4)
 
 
 @pytest.mark.parametrize("target", ["/stream", "/file"])
-def test_in_the_middle_of_an_answer(scene: Scene, leave: Leave, target: str) -> None:
+def test_in_the_middle_of_a_response(scene: Scene, leave: Leave, target: str) -> None:
     def once() -> None:
         client = scene.connect(request(target=target), receive_buffer=4096)
         client.head()
@@ -193,7 +193,7 @@ def test_in_the_middle_of_an_answer(scene: Scene, leave: Leave, target: str) -> 
     scene.repeat(once)
 
 
-def test_in_the_middle_of_an_answer_with_requests_behind_it(scene: Scene, leave: Leave) -> None:
+def test_in_the_middle_of_a_response_with_requests_behind_it(scene: Scene, leave: Leave) -> None:
     def once() -> None:
         client = scene.connect(request(target="/stream") + request() * 5, receive_buffer=4096)
         client.head()
@@ -203,7 +203,7 @@ def test_in_the_middle_of_an_answer_with_requests_behind_it(scene: Scene, leave:
     scene.repeat(once)
 
 
-def test_before_an_answer_that_was_refused_is_read(scene: Scene, leave: Leave) -> None:
+def test_before_a_response_that_was_refused_is_read(scene: Scene, leave: Leave) -> None:
     def once() -> None:
         refused = scene.server.counter("requests_refused")
         client = scene.connect(b"nonsense\r\n\r\n" + b"x" * 100_000)

@@ -106,8 +106,8 @@ def test_a_hundred_idle_ones_do_not_starve_the_pages(
         assert abs(pids.count(pids[0]) - 50) <= 5
     with requests.Session() as session:
         for _ in range(50):
-            answer = session.get(server.addresses[0], timeout=DEADLINE)
-            assert int(answer.text) in pids
+            response = session.get(server.addresses[0], timeout=DEADLINE)
+            assert int(response.text) in pids
     for number, one in enumerate(sockets):
         one.send(str(number))
     assert [one.recv() for one in sockets] == [str(number) for number in range(100)]
@@ -145,7 +145,7 @@ def test_more_than_the_limit_get_503(
     server.log.wait_for("has 1 WebSockets, as many as it may")
 
 
-def test_an_answer_instead_of_a_websocket(live: StartLive, stack: contextlib.ExitStack) -> None:
+def test_a_response_instead_of_a_websocket(live: StartLive, stack: contextlib.ExitStack) -> None:
     server = start(live)
     for path, status in (("/private", 401), ("/nowhere", 404), ("/", 400)):
         with pytest.raises(WebSocketBadStatusException) as caught:

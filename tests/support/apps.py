@@ -15,7 +15,7 @@ PLAIN = [("Content-Type", "text/plain")]
 def answer(
     body: bytes = b"hello", status: str = "200 OK", fields: Iterable[tuple[str, str]] = ()
 ) -> WSGIApplication:
-    """An application that always gives the same answer, as a list of one piece."""
+    """An application that always gives the same response, as a list of one piece."""
     given = [*PLAIN, *fields]
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

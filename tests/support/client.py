@@ -1,8 +1,8 @@
 """The one HTTP client of the suites: a socket, and a reader that accepts nothing but correct answers.
 
 It sends exactly the bytes it is given, in as many pieces as the test wants, and it never repairs, follows or
-retries anything. `Client.response` reads one answer and checks what holds for all of them: the form of each
-line, the fields that must be there, and one way (not two) to tell where the body ends. What an answer means
+retries anything. `Client.response` reads one response and checks what holds for all of them: the form of each
+line, the fields that must be there, and one way (not two) to tell where the body ends. What a response means
 for a test is the test's business.
 """
 
@@ -36,12 +36,12 @@ _DIGITS = re.compile(r"[0-9]+")
 _DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
 
 
-class WrongAnswerError(AssertionError):
+class WrongResponseError(AssertionError):
     """The server sent something that is no correct HTTP."""
 
 
 class CutOffError(AssertionError):
-    """The connection ended before the answer did. ``received``: what had come of the body."""
+    """The connection ended before the response did. ``received``: what had come of the body."""
 
     def __init__(self, message: str, received: bytes = b"") -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class CutOffError(AssertionError):
 
 @dataclass
 class Head:
-    """Status line and fields of an answer, and how its body ends."""
+    """Status line and fields of a response, and how its body ends."""
 
     status: int
     reason: str
@@ -66,7 +66,7 @@ class Head:
         """The value of a field that may be there once."""
         values = self.all(name)
         if len(values) > 1:
-            raise WrongAnswerError(f"{name} is repeated: {values}")
+            raise WrongResponseError(f"{name} is repeated: {values}")
         return values[0] if values else None
 
     @property
@@ -77,7 +77,7 @@ class Head:
 
 @dataclass
 class Response(Head):
-    """A whole answer."""
+    """A whole response."""
 
     body: bytes = b""
     # The data of each chunk, if it came in chunks.
@@ -183,7 +183,7 @@ class Client:
             raise
         self._buffer = bytearray()
         self._ended = False
-        # Of the answer whose body is being read.
+        # Of the response whose body is being read.
         self._head: Head | None = None
         self._left = 0
 
@@ -211,14 +211,14 @@ class Client:
     # Receiving
 
     def ask(self, data: bytes, *, method: str | None = None) -> Response:
-        """Send a request and read its answer."""
+        """Send a request and read its response."""
         return self.send(data).response(method or data.split(b" ", 1)[0].decode("latin-1"))
 
     def response(self, method: str = "GET") -> Response:
-        """Read one final answer to a request with this method, to its end. Interim answers are no answers."""
+        """Read the final response to a request with this method, to its end. Interim ones are passed over."""
         head = self.head(method)
         if head.status < 200:
-            raise WrongAnswerError(f"an interim answer: {head.status}")
+            raise WrongResponseError(f"an interim answer: {head.status}")
         pieces = []
         try:
             while piece := self.piece():
@@ -235,13 +235,13 @@ class Client:
         """Read a status line and its fields. A body, if there is one, is read with `piece`."""
         match = _STATUS_LINE.fullmatch(self._line("status line"))
         if match is None:
-            raise WrongAnswerError("malformed status line")
+            raise WrongResponseError("malformed status line")
         status, reason = int(match[1]), match[2].decode("latin-1")
         fields: list[tuple[str, str]] = []
         while line := self._line("field"):
             part = _FIELD.fullmatch(line)
             if part is None:
-                raise WrongAnswerError(f"malformed field: {line!r}")
+                raise WrongResponseError(f"malformed field: {line!r}")
             fields.append((part[1].decode("latin-1"), part[2].decode("latin-1")))
         self._head = _checked(Head(status, reason, fields, "none"), method)
         self._left = self._head.length
@@ -314,7 +314,7 @@ class Client:
         line = bytes(self._buffer[: end + 1])
         del self._buffer[: end + 1]
         if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
-            raise WrongAnswerError(f"a {what} with a wrong line end: {line!r}")
+            raise WrongResponseError(f"a {what} with a wrong line end: {line!r}")
         return line[:-2]
 
     def _some(self, most: int) -> bytes:
@@ -333,37 +333,37 @@ class Client:
     def _chunk(self) -> bytes:
         line = self._line("chunk size")
         if not _CHUNK_SIZE.fullmatch(line):
-            raise WrongAnswerError(f"malformed chunk size: {line!r}")
+            raise WrongResponseError(f"malformed chunk size: {line!r}")
         size = int(line, 16)
         data = self._exactly(size)
         if self._exactly(2) != b"\r\n":
-            raise WrongAnswerError("a chunk is longer than its size, or has a trailer")
+            raise WrongResponseError("a chunk is longer than its size, or has a trailer")
         return data
 
 
 def _checked(head: Head, method: str) -> Head:
-    """``head`` with its framing, after checking what every answer must fulfil."""
+    """``head`` with its framing, after checking what every response must fulfil."""
     length, coding = head.get("Content-Length"), head.get("Transfer-Encoding")
     if length is not None and coding is not None:
-        raise WrongAnswerError("both Content-Length and Transfer-Encoding")
+        raise WrongResponseError("both Content-Length and Transfer-Encoding")
     if length is not None and not _DIGITS.fullmatch(length):
-        raise WrongAnswerError(f"Content-Length: {length!r}")
+        raise WrongResponseError(f"Content-Length: {length!r}")
     if coding is not None and coding != "chunked":
-        raise WrongAnswerError(f"Transfer-Encoding: {coding!r}")
+        raise WrongResponseError(f"Transfer-Encoding: {coding!r}")
     if head.status < 200:
         if head.fields and head.status != 103:
-            raise WrongAnswerError(f"an interim answer with fields: {head.fields}")
+            raise WrongResponseError(f"an interim answer with fields: {head.fields}")
         return head
     for name in ("Date", "Server"):
         if not head.get(name):
-            raise WrongAnswerError(f"no {name}")
+            raise WrongResponseError(f"no {name}")
     if not _DATE.fullmatch(head.get("Date") or ""):
-        raise WrongAnswerError(f"Date: {head.get('Date')!r}")
+        raise WrongResponseError(f"Date: {head.get('Date')!r}")
     if head.status in (204, 304) or method == "HEAD":
         if head.status == 204 and (length or coding):
-            raise WrongAnswerError("204 with a body's length")
+            raise WrongResponseError("204 with a body's length")
         if coding and method != "HEAD":
-            raise WrongAnswerError("304 with a coding")
+            raise WrongResponseError("304 with a coding")
     elif length is not None:
         head.framing, head.length = "length", int(length)
     elif coding is not None:
@@ -371,5 +371,5 @@ def _checked(head: Head, method: str) -> Head:
     else:
         head.framing = "close"
         if head.keeps_connection:
-            raise WrongAnswerError("nothing says where the body ends")
+            raise WrongResponseError("nothing says where the body ends")
     return head

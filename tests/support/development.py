@@ -54,7 +54,7 @@ class Development(Started):
         return self.log.wait_for(r"Running on (http://\S+)")[1]
 
     def get(self, path: str, **others: Any) -> requests.Response:
-        """The answer to one request."""
+        """The response to one request."""
         return requests.get(self.url + path, timeout=DEADLINE, **others)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:

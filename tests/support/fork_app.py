@@ -98,7 +98,7 @@ def is_terminated(environ: WSGIEnvironment, start_response: StartResponse) -> No
 
 
 def later(environ: WSGIEnvironment, start_response: StartResponse, token: str) -> Iterator[bytes]:
-    """Forks in the middle of its answer."""
+    """Forks in the middle of its response."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield token.encode()
     pid = os.fork()

@@ -130,7 +130,7 @@ def length(environ: WSGIEnvironment, rest: str) -> bytes:
 
 
 def stream(environ: WSGIEnvironment, rest: str) -> Iterator[bytes]:
-    """A long answer in pieces."""
+    """A long response in pieces."""
     for _ in range(int(rest)):
         yield b"x" * 100_000
 
@@ -143,7 +143,7 @@ def from_pool(environ: WSGIEnvironment, rest: str) -> bytes:
 
 
 def writers(start_response: StartResponse) -> Iterable[bytes]:
-    """Three greenlets write one answer together."""
+    """Three greenlets write one response together."""
     write = start_response("200 OK", [("Content-Type", "text/plain")])
 
     def fill() -> None:

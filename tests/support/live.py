@@ -91,7 +91,7 @@ class Live(Started):
         return self._stack.enter_context(Client(self.addresses[0], receive_buffer=receive_buffer))
 
     def ask(self, data: bytes) -> Response:
-        """The answer to one request on a connection of its own."""
+        """The response to one request on a connection of its own."""
         with Client(self.addresses[0]) as client:
             return client.ask(data)
 

@@ -1,4 +1,4 @@
-"""Clients that ask all the time while a test does something to the server; each answer must be perfect."""
+"""Clients that ask all the time while a test does something to the server; each response must be perfect."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Load:
     """As a context manager: threads with a keep-alive connection each ask from its begin to its end.
 
     ``target`` with ``{}`` in it is given a different number for each request. A connection may be closed
-    between two requests if the answer before announced it, never otherwise; `failures` tells what
-    went wrong, and at the end of the block there must be none, unless ``forgiving``. `answers` are the good
+    between two requests if the response before announced it, never otherwise; `failures` tells what
+    went wrong, and at the end of the block there must be none, unless ``forgiving``. `responses` are the good
     ones, in the order of their ends. With ``tls`` the connections are encrypted.
     """
 
@@ -30,7 +30,7 @@ class Load:
         forgiving: bool = False,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.answers: list[Response] = []
+        self.responses: list[Response] = []
         self.failures: list[str] = []
         self._address = address
         self._target = target
@@ -45,17 +45,17 @@ class Load:
 
     def wait_for(self, count: int) -> None:
         """Wait until ``count`` more requests have been answered."""
-        wanted = len(self.answers) + count
-        eventually(lambda: len(self.answers) >= wanted or bool(self.failures), f"{wanted} answers")
+        wanted = len(self.responses) + count
+        eventually(lambda: len(self.responses) >= wanted or bool(self.failures), f"{wanted} responses")
         assert not self.failures, self.failures
 
     def bodies(self) -> set[str]:
         """All the different texts that were answered."""
-        return {answer.text for answer in list(self.answers)}
+        return {response.text for response in list(self.responses)}
 
     def wait_for_body(self, text: str) -> None:
-        """Wait until an answer has this body."""
-        eventually(lambda: text in self.bodies() or bool(self.failures), f"an answer {text!r}")
+        """Wait until a response has this body."""
+        eventually(lambda: text in self.bodies() or bool(self.failures), f"a response {text!r}")
         assert not self.failures, self.failures
 
     def _ask(self) -> None:
@@ -64,12 +64,12 @@ class Load:
             while not self._over.is_set():
                 if client is None:
                     client = Client(self._address, tls=self._tls)
-                answer = client.ask(request(target=self._target.format(next(self._numbers))))
-                if answer.status != 200:
-                    self.failures.append(f"{answer.status} {answer.text!r}")
+                response = client.ask(request(target=self._target.format(next(self._numbers))))
+                if response.status != 200:
+                    self.failures.append(f"{response.status} {response.text!r}")
                     return
-                self.answers.append(answer)
-                if not answer.keeps_connection:
+                self.responses.append(response)
+                if not response.keeps_connection:
                     client.close()
                     client = None
         except (OSError, CutOffError, AssertionError) as error:

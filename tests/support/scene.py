@@ -80,7 +80,7 @@ class Scene:
         return client
 
     def ask(self, data: bytes) -> Response:
-        """The answer to one request on a connection of its own."""
+        """The response to one request on a connection of its own."""
         return self.server.ask(data)
 
     # What the application tells

@@ -40,7 +40,7 @@ class Script(Started):
         return self.log.wait_for(r"listens on (http://\S+)")[1]
 
     def ask(self, data: bytes) -> Response:
-        """The answer to one request on a connection of its own."""
+        """The response to one request on a connection of its own."""
         with Client(self.address) as client:
             return client.ask(data)
 

@@ -72,8 +72,8 @@ def together() -> str:
 @app.get("/endless")
 def endless() -> tuple[str, int]:
     """Calls itself again and again."""
-    answer = requests.get(here() + "endless", timeout=TIMEOUT)
-    return f"{answer.status_code} {answer.text}", 200
+    response = requests.get(here() + "endless", timeout=TIMEOUT)
+    return f"{response.status_code} {response.text}", 200
 
 
 @app.get("/by-unix-socket/<path:path>")
@@ -92,8 +92,8 @@ def here() -> str:
 
 
 def _urllib(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-        text: str = answer.read().decode()
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        text: str = response.read().decode()
     return text
 
 

@@ -43,7 +43,7 @@ class Server:
         return self._stack.enter_context(Client(self.address, receive_buffer=receive_buffer))
 
     def ask(self, data: bytes) -> Response:
-        """The answer to one request on a connection of its own."""
+        """The response to one request on a connection of its own."""
         with Client(self.address) as client:
             return client.ask(data)
 

@@ -197,7 +197,7 @@ def keep(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -> 
 
 
 def endless(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -> Iterator[bytes]:
-    """An answer without an end: one piece, then what ``rest`` says, for ever."""
+    """A response without an end: one piece, then what ``rest`` says, for ever."""
     start_response("200 OK", [("Content-Type", "text/event-stream")])
     yield b"data: first\n\n"
     note(environ, "begun")
@@ -270,7 +270,7 @@ def late(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -> 
 
 
 def known(environ: WSGIEnvironment, start_response: StartResponse, rest: str) -> Iterator[bytes]:
-    """A part of an answer with a known length, then the gate, then the rest."""
+    """A part of a response with a known length, then the gate, then the rest."""
     start_response("200 OK", [*PLAIN, ("Content-Length", "10")])
     yield b"01234"
     wait_at(environ, rest)

@@ -32,10 +32,10 @@ IOLoop.current().add_callback(_timer.start)
 @app.get("/")
 def call_back() -> ResponseReturnValue:
     """What runs on the loop, asked for from a request's thread."""
-    answer: Future[str] = Future()
+    response: Future[str] = Future()
     loop: IOLoop = request.environ["pelton.loop"]
-    IOLoop.current().add_callback(lambda: answer.set_result(threading.current_thread().name))
-    return {"where": answer.result(10), "same": loop is IOLoop.current()}
+    IOLoop.current().add_callback(lambda: response.set_result(threading.current_thread().name))
+    return {"where": response.result(10), "same": loop is IOLoop.current()}
 
 
 @app.get("/ticks")
@@ -47,18 +47,18 @@ def ticks() -> ResponseReturnValue:
 @app.get("/fetch")
 async def fetch() -> ResponseReturnValue:
     """tornado's client on tornado's loop, from an async view."""
-    answer = await AsyncHTTPClient().fetch(f"{request.args['at']}/ticks")
-    return answer.body
+    response = await AsyncHTTPClient().fetch(f"{request.args['at']}/ticks")
+    return response.body
 
 
 @app.get("/fetch-in-a-callback")
 def fetch_in_a_callback() -> ResponseReturnValue:
     """The same from a plain view."""
-    answer: Future[Any] = Future()
+    response: Future[Any] = Future()
     url = f"{request.args['at']}/ticks"
 
     async def ask() -> None:
-        answer.set_result((await AsyncHTTPClient().fetch(url)).body)
+        response.set_result((await AsyncHTTPClient().fetch(url)).body)
 
     IOLoop.current().add_callback(ask)
-    return answer.result(10)  # type: ignore[no-any-return]
+    return response.result(10)  # type: ignore[no-any-return]

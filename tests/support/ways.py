@@ -113,7 +113,7 @@ class Way:
     """One way to start an application.
 
     ``command`` makes the interpreter's arguments and the working directory; it may write into the directory
-    it is given. ``software`` is what the answers say of the server. ``develops``: it knows Flask's reloader
+    it is given. ``software`` is what the responses say of the server. ``develops``: it knows Flask's reloader
     and debugger, and FLASK_DEBUG turns them on.
     """
 

@@ -62,8 +62,8 @@ def test_start_and_close() -> None:
 def test_drain_lets_the_running_request_finish() -> None:
     held = Held()
     with pelton.start(held, port=0) as running:
-        answers: list[bytes] = []
-        client = threading.Thread(target=lambda: answers.append(get(running.port)))
+        responses: list[bytes] = []
+        client = threading.Thread(target=lambda: responses.append(get(running.port)))
         client.start()
         assert held.entered.wait(10)
         running.drain()
@@ -71,7 +71,7 @@ def test_drain_lets_the_running_request_finish() -> None:
         held.release.set()
         assert running.wait(10)
         client.join(10)
-        assert answers == [b"hello"]
+        assert responses == [b"hello"]
 
 
 def test_stuck_request_is_reported(caplog: pytest.LogCaptureFixture) -> None:

@@ -22,7 +22,7 @@ import pelton
 from pelton.config import worker_kinds
 from pelton.config.bounds import AUTOMATIC
 from pelton.development import installation, settings
-from pelton.development.application import PassedThrough, PassedThroughAnswer, Wrapping
+from pelton.development.application import PassedThrough, PassedThroughResponse, Wrapping
 from pelton.development.end import EndRequest, Why, leave
 from pelton.development.port_in_use import explained
 from pelton.development.run_simple import Concurrency, bind_of, overridden, run_simple
@@ -237,18 +237,18 @@ def test_the_first_exception_is_kept() -> None:
 
     passed = PassedThrough(failing, lambda: told.append(1))
     for number in (1, 2):
-        answer = passed({"number": number}, lambda *_: None)
-        assert isinstance(answer, PassedThroughAnswer)
+        response = passed({"number": number}, lambda *_: None)
+        assert isinstance(response, PassedThroughResponse)
         with pytest.raises(ValueError, match=str(number)):
-            list(answer)
-        answer.close()
+            list(response)
+        response.close()
     assert str(passed.error) == "1"
     assert told == [1]
 
 
 def test_lists_are_passed_as_they_are() -> None:
-    answer = [b"x"]
-    assert PassedThrough(lambda *_: answer, lambda: None)({}, lambda *_: None) is answer
+    response = [b"x"]
+    assert PassedThrough(lambda *_: response, lambda: None)({}, lambda *_: None) is response
 
 
 # The debugger outside development
@@ -440,7 +440,7 @@ def test_the_parent_opens_the_sockets_and_serves_nothing(reloader: PlayedReloade
 def test_the_child_serves_on_what_it_inherits_until_a_file_changes(
     reloader: PlayedReloader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answers = []
+    responses = []
     with open_listeners_on() as listener:
         monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
         reloader.descriptors = [listener.socket.fileno()]
@@ -448,7 +448,7 @@ def test_the_child_serves_on_what_it_inherits_until_a_file_changes(
         def on_watch(changed: Callable[[str], None]) -> None:
             def visit() -> None:
                 with Client(str(listener)) as client:
-                    answers.append(client.ask(request()).text)
+                    responses.append(client.ask(request()).text)
                 changed("/app/views.py")
 
             threading.Thread(target=visit, daemon=True).start()
@@ -457,7 +457,7 @@ def test_the_child_serves_on_what_it_inherits_until_a_file_changes(
         with pytest.raises(SystemExit) as ended:
             run_simple("127.0.0.1", 1, app, use_reloader=True, threaded=True)
         assert ended.value.code == 3
-        assert answers == ["answer"]
+        assert responses == ["answer"]
         # The socket is the parent's, and takes connections for the next child.
         Client(str(listener)).close()
     assert "Detected change in '/app/views.py', reloading" in caplog.text

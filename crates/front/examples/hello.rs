@@ -1,4 +1,4 @@
-//! The front with a worker that knows one answer: what front, link and scheduler cost without Python.
+//! The front with a worker that knows one response: what front, link and scheduler cost without Python.
 //!
 //! `cargo run --release -p pelton-front --example hello -- PORT THREADS [SLEEP_MS]`, then point a load generator at it.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_front::{Common, ListenerSettings, Protocol, Role, WorkerLink};
-use pelton_link::{AnswerHead, FrontHalf, Interpreter, Scheduler, Wake, WorkerEnd, private_link};
+use pelton_link::{FrontHalf, Interpreter, ResponseHead, Scheduler, Wake, WorkerEnd, private_link};
 
 fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration) {
     let Some(mut seat) = scheduler.seat(number) else { return };
@@ -16,7 +16,7 @@ fn serve(end: &WorkerEnd, scheduler: &Scheduler, number: usize, pause: Duration)
             if !pause.is_zero() {
                 std::thread::sleep(pause);
             }
-            let head = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
+            let head = ResponseHead { status: 200, reason: b"OK", known_length: None, route: b"" };
             let fields = [(&b"Content-Type"[..], &b"text/plain"[..]), (&b"Content-Length"[..], &b"13"[..])];
             if end.put_head(&mut taken, &head, fields.into_iter()).is_ok() {
                 end.put_data(&mut taken, b"Hello, world\n");

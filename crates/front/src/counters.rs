@@ -78,8 +78,8 @@ counters! {
     accept_failures,
     /// Requests handed to a worker.
     requests_dispatched,
-    /// Answers of the application sent to their end.
-    answers_finished,
+    /// Responses of the application sent to their end.
+    responses_finished,
     /// Requests refused for what the client sent (4xx, 5xx of the parser).
     requests_refused,
     /// Requests refused because the queue was full.
@@ -99,18 +99,18 @@ counters! {
     /// Permits lent to requests that the application made to its own server.
     permits_lent,
     /// Health checks answered.
-    health_answers,
+    health_checks,
     /// Lines told to load balancers by the agent's port.
-    agent_answers,
+    agent_checks,
     /// Requests whose client's socket was offered to a worker.
     sockets_offered,
     /// Requests answered 408 because their head was late.
     heads_late,
     /// Requests answered 408 because their body was late.
     bodies_late,
-    /// Answers cut off because the application failed after the head.
-    answers_broken,
-    /// Requests or answers that nobody waits for any more.
+    /// Responses cut off because the application failed after the head.
+    responses_broken,
+    /// Requests or responses that nobody waits for any more.
     clients_gone,
     /// Connections that speak HTTP/2.
     http2_connections,
@@ -144,11 +144,11 @@ counters! {
     bodies_streamed,
     /// Of those, bodies that did not come to their end.
     bodies_broken,
-    /// Answers for slow readers of which a part went to a file.
+    /// Responses for slow readers of which a part went to a file.
     responses_spooled,
     /// Bytes of responses kept in memory for slow readers now.
     response_bytes_held,
-    /// Bytes in files for bodies and answers now.
+    /// Bytes in files for bodies and responses now.
     spool_bytes_used,
     /// Connections answered 429 because their address had too many.
     connections_refused,
@@ -169,7 +169,7 @@ counters! {
     /// Datagrams lost that were meant for a statsd.
     statsd_datagrams_dropped,
     /// Connections closed because the response said so.
-    closed_after_answer,
+    closed_after_response,
     /// Connections closed by the client between requests.
     closed_by_client,
     /// Connections closed by the client within a request or a response.

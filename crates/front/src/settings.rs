@@ -36,7 +36,7 @@ pub struct Settings {
     pub body_memory_bytes: u64,
     /// Where such files are made.
     pub spool_directory: PathBuf,
-    /// Bytes in all files for bodies and answers together; 0 for no limit.
+    /// Bytes in all files for bodies and responses together; 0 for no limit.
     pub spool_bytes: u64,
     /// Requests that are handed on before their bodies are complete.
     pub streams: Streams,
@@ -88,7 +88,7 @@ pub struct Settings {
     pub trust_request_id: bool,
     /// Whether workers are told when a request was received.
     pub traces: bool,
-    /// Whether answers tell how long they took.
+    /// Whether responses tell how long they took.
     pub server_timing: bool,
     /// How long a request may run until its response begins; None for as long as it likes.
     pub request_time: Option<Duration>,

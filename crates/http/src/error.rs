@@ -1,6 +1,6 @@
 //! Everything that can be wrong with a message, and whose fault it is.
 //!
-//! One table below gives each fault of a client its status and its sentence, so the answer, the log line and the
+//! One table below gives each fault of a client its status and its sentence, so the response, the log line and the
 //! tests cannot disagree.
 
 use std::fmt;
@@ -18,12 +18,12 @@ macro_rules! http_errors {
             /// All variants, for tests and documentation.
             pub const ALL: &'static [HttpError] = &[$(HttpError::$name),*];
 
-            /// The status of the answer.
+            /// The status of the response.
             pub const fn status(self) -> u16 {
                 match self { $(HttpError::$name => $status),* }
             }
 
-            /// One sentence for the answer's body and the log. Says nothing about the machine.
+            /// One sentence for the response's body and the log. Says nothing about the machine.
             pub const fn detail(self) -> &'static str {
                 match self { $(HttpError::$name => $detail),* }
             }
@@ -116,7 +116,7 @@ impl fmt::Display for HttpError {
 
 impl std::error::Error for HttpError {}
 
-/// A fault of the application: an answer head that may not go on the wire. Nothing was written.
+/// A fault of the application: a response head that may not go on the wire. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseError {
     /// The status is not between 100 and 999.
@@ -125,7 +125,7 @@ pub enum ResponseError {
     Reason,
     /// A field name is not a token.
     FieldName,
-    /// A field value has control characters; a CR or LF would split the answer in two.
+    /// A field value has control characters; a CR or LF would split the response in two.
     FieldValue,
     /// Content-Length is not a plain decimal number, or two of them disagree.
     ContentLength,
@@ -150,7 +150,7 @@ mod tests {
     use super::HttpError;
 
     #[test]
-    fn every_fault_has_an_answer() {
+    fn every_fault_has_a_response() {
         for error in HttpError::ALL {
             assert!(matches!(error.status(), 400 | 413 | 414 | 417 | 421 | 431 | 501 | 505), "{error:?}");
             assert!(error.detail().ends_with('.'), "{error:?}");

@@ -1,4 +1,4 @@
-//! The promise that a request is parsed and an answer is written without touching the heap, once the buffers have
+//! The promise that a request is parsed and a response is written without touching the heap, once the buffers have
 //! grown. A file of its own, because the counting allocator is the whole program's.
 
 #![allow(clippy::unwrap_used, reason = "a failing test may say so bluntly")]

@@ -64,7 +64,7 @@ fn fields_of(bytes: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn usual_answer_byte_for_byte() {
+fn usual_response_byte_for_byte() {
     let fields: Fields = &[("Content-Type", "text/html"), ("Content-Length", "13")];
     let (bytes, encoded) = encode(200, "OK", fields, &CONTEXT);
     assert_eq!(
@@ -162,7 +162,7 @@ fn the_application_may_name_server_and_date() {
 }
 
 #[test]
-fn interim_answers_and_101() {
+fn interim_responses_and_101() {
     let (bytes, encoded) = encode(103, "Early Hints", &[("Link", "</a>"), ("Connection", "close")], &CONTEXT);
     assert_eq!(parse(&bytes).2, ["link: </a>"]);
     assert_eq!(encoded.coding, Coding::None);
@@ -187,7 +187,7 @@ fn status_lines() {
 }
 
 #[test]
-fn what_would_split_an_answer_is_refused_and_leaves_no_trace() {
+fn what_would_split_a_response_is_refused_and_leaves_no_trace() {
     use ResponseError::*;
     for (status, reason, fields, want) in [
         (99, "OK", &[][..], Status),
@@ -289,7 +289,7 @@ fn how_long_it_took_is_told_unless_the_application_tells() {
     let mut out = Vec::new();
     let fields = [(&b"server\rtiming"[..], &b"x"[..])];
     assert_eq!(encode_head(&mut out, 200, b"OK", fields, &context), Err(ResponseError::FieldName));
-    // Interim answers have no such fields.
+    // Interim responses have no such fields.
     let (interim, _) = encode(103, "Early Hints", &[], &context);
     assert_eq!(String::from_utf8(interim).unwrap(), "HTTP/1.1 103 Early Hints\r\n\r\n");
 }

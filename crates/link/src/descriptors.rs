@@ -287,7 +287,7 @@ impl WorkerEnd {
         self.post.take(taken.owner(), token, |owner| self.is_wanted(owner))
     }
 
-    /// Gives a file of the answer to the front; the token goes into [`WorkerEnd::put_file`]. Check [`WorkerEnd::has_room_for_file`] before, so
+    /// Gives a file of the response to the front; the token goes into [`WorkerEnd::put_file`]. Check [`WorkerEnd::has_room_for_file`] before, so
     /// that the frame follows the file. On an error (the front does not keep up) the file is closed: send its content as data instead.
     pub fn give_file(&self, taken: &Taken, file: OwnedFd) -> io::Result<u64> {
         self.post.give(taken.owner(), file, Ok)
@@ -304,7 +304,7 @@ impl WorkerEnd {
         if owner.slot as usize >= self.slots() {
             return false;
         }
-        let state = self.slot(owner.slot).answerer.0.state.load(Ordering::Acquire);
+        let state = self.slot(owner.slot).responder.0.state.load(Ordering::Acquire);
         let age = owner.generation.wrapping_sub((state >> 32) as u32) as i32;
         age > 0 || age == 0 && Phase::of(state) != Some(Phase::Done)
     }

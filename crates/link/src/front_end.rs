@@ -9,18 +9,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use crate::answer::{
-    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, FRAME_SPEND, Frame, HeadFrame,
-    MAX_HEAD_BYTES, padded, words,
-};
 use crate::descriptor_packets::Owner;
 use crate::descriptors::Post;
 use crate::layout::{
-    ANSWER_BROKEN, ANSWER_COMPLETE, ANSWER_OPEN, AWAITED, BELL_AWAKE, BELL_LISTENING, Control, Layout, Phase,
-    REQUEST_BYTES, RESPONSE_BYTES, Slot, state_word,
+    AWAITED, BELL_AWAKE, BELL_LISTENING, Control, Layout, Phase, REQUEST_BYTES, RESPONSE_BROKEN,
+    RESPONSE_BYTES, RESPONSE_COMPLETE, RESPONSE_OPEN, Slot, state_word,
 };
 use crate::lending::{Lending, Loan};
 use crate::region::Region;
+use crate::response::{
+    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, FRAME_SPEND, Frame, HeadFrame,
+    MAX_HEAD_BYTES, padded, words,
+};
 use crate::spending::NOWHERE;
 use crate::trim::Ages;
 use crate::wake::{self, Sharing};
@@ -235,16 +235,16 @@ impl FrontEnd {
             *len = record_len as u32;
         }
         let words = self.slot(slot);
-        words.answerer.0.produced.store(0, Ordering::Relaxed);
-        words.answerer.0.answer.store(ANSWER_OPEN, Ordering::Relaxed);
-        words.answerer.0.started_ms.store(0, Ordering::Relaxed);
+        words.responder.0.produced.store(0, Ordering::Relaxed);
+        words.responder.0.progress.store(RESPONSE_OPEN, Ordering::Relaxed);
+        words.responder.0.started_ms.store(0, Ordering::Relaxed);
         words.asker.0.request_len.store(record_len as u32, Ordering::Relaxed);
         words.asker.0.spare.store(spare, Ordering::Relaxed);
         words.asker.0.consumed.store(0, Ordering::Relaxed);
         words.asker.0.gone.store(AWAITED, Ordering::Relaxed);
         words.asker.0.spent_at.store(NOWHERE, Ordering::Relaxed);
         let generation = self.generations.get(slot as usize).copied().unwrap_or_default();
-        words.answerer.0.state.store(state_word(generation, Phase::Ready), Ordering::Release);
+        words.responder.0.state.store(state_word(generation, Phase::Ready), Ordering::Release);
         generation
     }
 
@@ -298,7 +298,7 @@ impl FrontEnd {
     /// Takes back a request that no thread has started; false when one has.
     pub fn reclaim(&mut self, slot: u32) -> bool {
         let generation = self.generations.get(slot as usize).copied().unwrap_or_default();
-        let state = &self.slot(slot).answerer.0.state;
+        let state = &self.slot(slot).responder.0.state;
         let (ready, free) = (state_word(generation, Phase::Ready), state_word(generation, Phase::Free));
         if state.compare_exchange(ready, free, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return false;
@@ -320,7 +320,7 @@ impl FrontEnd {
         if let Some(generation) = self.generations.get_mut(slot as usize) {
             *generation = generation.wrapping_add(1);
             let word = state_word(*generation, Phase::Free);
-            self.slot(slot).answerer.0.state.store(word, Ordering::Relaxed);
+            self.slot(slot).responder.0.state.store(word, Ordering::Relaxed);
             self.forget_socket(slot);
             self.free.push(slot);
             self.post.forget(slot);
@@ -329,7 +329,7 @@ impl FrontEnd {
 
     /// Whether the worker has let go of the slot.
     pub fn is_done(&self, slot: u32) -> bool {
-        let state = self.slot(slot).answerer.0.state.load(Ordering::Acquire);
+        let state = self.slot(slot).responder.0.state.load(Ordering::Acquire);
         Phase::of(state) == Some(Phase::Done)
             && (state >> 32) as u32 == self.generations.get(slot as usize).copied().unwrap_or_default()
     }
@@ -379,15 +379,15 @@ impl FrontEnd {
     }
 
     /// Where the unread part of the response begins and ends, and whether more will come.
-    pub fn answer(&self, slot: u32) -> (Cursor, Progress) {
+    pub fn response(&self, slot: u32) -> (Cursor, Progress) {
         let words = self.slot(slot);
         // First the verdict, then the length: a complete response's length is final.
-        let progress = match words.answerer.0.answer.load(Ordering::Acquire) {
-            ANSWER_COMPLETE => Progress::Complete,
-            ANSWER_BROKEN => Progress::Broken,
+        let progress = match words.responder.0.progress.load(Ordering::Acquire) {
+            RESPONSE_COMPLETE => Progress::Complete,
+            RESPONSE_BROKEN => Progress::Broken,
             _ => Progress::Open,
         };
-        let end = words.answerer.0.produced.load(Ordering::Acquire);
+        let end = words.responder.0.produced.load(Ordering::Acquire);
         let at = words.asker.0.consumed.load(Ordering::Relaxed);
         (Cursor { at, end }, progress)
     }
@@ -396,7 +396,7 @@ impl FrontEnd {
     #[inline]
     pub fn has_unread(&self, slot: u32) -> bool {
         let words = self.slot(slot);
-        words.answerer.0.produced.load(Ordering::Acquire) != words.asker.0.consumed.load(Ordering::Relaxed)
+        words.responder.0.produced.load(Ordering::Acquire) != words.asker.0.consumed.load(Ordering::Relaxed)
     }
 
     /// The frame at the cursor, which moves past it; None at the end of what is published.
@@ -459,7 +459,7 @@ impl FrontEnd {
 
     /// Marks everything published as read, unseen.
     pub fn discard(&mut self, slot: u32) {
-        let (mut cursor, progress) = self.answer(slot);
+        let (mut cursor, progress) = self.response(slot);
         cursor.at = cursor.end;
         self.consume(slot, cursor, progress);
     }

@@ -15,7 +15,7 @@
 //! | `state`                       | front writes | worker CAS → Running, front CAS → Free | worker → Done | front → Free |
 //! | request area, `request_len`   | front writes | nobody           | worker reads     | nobody      |
 //! | response ring, `produced`     | front resets | nobody           | worker writes    | front reads |
-//! | `answer`                      | front resets | nobody           | worker writes    | front reads |
+//! | `progress`                      | front resets | nobody           | worker writes    | front reads |
 //! | `started_ms`                  | front resets | nobody           | worker writes once, front reads | nobody |
 //! | `spare`                       | front writes | worker reads     | nobody           | nobody      |
 //! | `consumed`, `gone`            | front writes | front writes     | front writes, worker reads | front writes |
@@ -139,19 +139,19 @@ pub(crate) struct Pulse {
 /// A slot's words; its bytes lie in the areas.
 #[repr(C)]
 pub(crate) struct Slot {
-    pub answerer: Line<SlotAnswer>,
+    pub responder: Line<SlotResponse>,
     pub asker: Line<SlotAsk>,
 }
 
 /// Written by the worker while the slot runs.
 #[repr(C)]
-pub(crate) struct SlotAnswer {
+pub(crate) struct SlotResponse {
     /// generation << 32 | phase.
     pub state: AtomicU64,
     /// Bytes ever written to the response ring for this request (wraps).
     pub produced: AtomicU32,
-    /// [`ANSWER_OPEN`], [`ANSWER_COMPLETE`] or [`ANSWER_BROKEN`].
-    pub answer: AtomicU32,
+    /// [`RESPONSE_OPEN`], [`RESPONSE_COMPLETE`] or [`RESPONSE_BROKEN`].
+    pub progress: AtomicU32,
     /// When the worker began, by [`coarse_ms`](crate::coarse_ms); 0 while that is unknown.
     pub started_ms: AtomicU64,
     /// Bytes ever read of a streamed body (wraps).
@@ -215,11 +215,11 @@ pub(crate) const SOCKET_TAKEN: u32 = 2;
 /// It is the front's for good.
 pub(crate) const SOCKET_REFUSED: u32 = 3;
 
-pub(crate) const ANSWER_OPEN: u32 = 0;
+pub(crate) const RESPONSE_OPEN: u32 = 0;
 /// All of the response is in the ring.
-pub(crate) const ANSWER_COMPLETE: u32 = 1;
+pub(crate) const RESPONSE_COMPLETE: u32 = 1;
 /// The application failed after the head had left: the connection must be cut, so that the client can tell.
-pub(crate) const ANSWER_BROKEN: u32 = 2;
+pub(crate) const RESPONSE_BROKEN: u32 = 2;
 
 /// A slot's phase, the low half of `state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

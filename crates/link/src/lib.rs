@@ -1,14 +1,13 @@
 //! The link: the only code that knows the memory between front and worker.
 //!
 //! The front fills a *slot* with a complete request and pushes it to the ready ring; a thread of the worker takes it, and writes the
-//! answer into the slot's byte ring; the front reads it, sends it, frees the slot. The memory holds offsets, never pointers, so
+//! response into the slot's byte ring; the front reads it, sends it, frees the slot. The memory holds offsets, never pointers, so
 //! the same code works whether it is private to one process or mapped by several. `layout` has the table of who may touch what
 //! when; `scheduler` decides which of a worker's threads takes the next request.
 //!
 //! Must not know HTTP, sockets of clients, or Python.
 #![deny(missing_docs)]
 
-mod answer;
 mod bell;
 mod bodies;
 pub mod clock;
@@ -22,6 +21,7 @@ mod population;
 mod pulse;
 mod region;
 pub mod request;
+mod response;
 mod scheduler;
 mod socket;
 mod spare;
@@ -39,9 +39,6 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-pub use answer::{
-    AnswerHead, Damaged, EARLY_HINTS, Frame, HeadFrame, HeadTooLarge, HeadView, MAX_HEAD_BYTES,
-};
 pub use bodies::{BodyArena, BodyPool, CHUNK_BYTES};
 pub use clock::{coarse_ms, coarse_step_us, coarse_us, fine_us, process_cpu_us};
 use descriptors::Post;
@@ -53,6 +50,9 @@ pub use lending::{LEND_FROM, Loan};
 pub use population::{Crowding, Wanted};
 pub use pulse::{Sized, Why};
 use region::Region;
+pub use response::{
+    Damaged, EARLY_HINTS, Frame, HeadFrame, HeadTooLarge, HeadView, MAX_HEAD_BYTES, ResponseHead,
+};
 pub use scheduler::{Interpreter, SPARE_THREADS, Scheduler, Seat, Wake};
 pub use spare::SelfCall;
 pub use spending::Spent;

@@ -12,7 +12,7 @@ use crate::layout::{DEPARTED, GONE, LEFT, OVERDUE, Phase, state_word};
 use crate::wake;
 use crate::worker_end::WorkerEnd;
 
-/// Why nobody waits for an answer any more.
+/// Why nobody waits for a response any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// The client has gone.
@@ -48,7 +48,7 @@ impl FrontEnd {
         }
     }
 
-    /// Says that the client has closed its side, and may or may not still read. Nothing is released or woken: the answer goes on.
+    /// Says that the client has closed its side, and may or may not still read. Nothing is released or woken: the response goes on.
     pub fn leave(&self, slot: u32) {
         let gone = &self.slot(slot).asker.0.gone;
         if gone.load(Ordering::Relaxed) < LEFT {
@@ -56,7 +56,7 @@ impl FrontEnd {
         }
     }
 
-    /// Says that nobody waits for this answer: a waiting writer is released and told so. `Departed` and `Overdue` also wake the worker's
+    /// Says that nobody waits for this response: a waiting writer is released and told so. `Departed` and `Overdue` also wake the worker's
     /// watch; `Overdue` stands even if the client goes afterwards.
     pub fn abandon(&self, slot: u32, why: Why) {
         let gone = &self.slot(slot).asker.0.gone;
@@ -79,14 +79,14 @@ impl FrontEnd {
 
     /// The phase of a slot; None where the worker has written nonsense.
     pub fn phase(&self, slot: u32) -> Option<Phase> {
-        let state = self.slot(slot).answerer.0.state.load(Ordering::Acquire);
+        let state = self.slot(slot).responder.0.state.load(Ordering::Acquire);
         Phase::of(state).filter(|_| (state >> 32) as u32 == self.owner(slot).generation)
     }
 
     /// When the worker began with a submitted slot's request, by [`coarse_ms`]; None while that is unknown, also for a moment after it began.
     /// The worker's word: it may lie in the future.
     pub fn started_ms(&self, slot: u32) -> Option<u64> {
-        let started = self.slot(slot).answerer.0.started_ms.load(Ordering::Relaxed);
+        let started = self.slot(slot).responder.0.started_ms.load(Ordering::Relaxed);
         (started != 0).then_some(started)
     }
 
@@ -138,14 +138,14 @@ impl WorkerEnd {
         (0..self.slots() as u32)
             .filter_map(|slot| {
                 let words = self.slot(slot);
-                let state = words.answerer.0.state.load(Ordering::Acquire);
+                let state = words.responder.0.state.load(Ordering::Acquire);
                 let why = match words.asker.0.gone.load(Ordering::Acquire) {
                     OVERDUE => Why::Overdue,
                     DEPARTED => Why::Departed,
                     _ => return None,
                 };
                 // Read again, so that the verdict on one request is not taken for that on the next in its slot.
-                let same = words.answerer.0.state.load(Ordering::Acquire) == state;
+                let same = words.responder.0.state.load(Ordering::Acquire) == state;
                 (same && Phase::of(state) == Some(Phase::Running)).then_some((
                     slot,
                     (state >> 32) as u32,
@@ -163,18 +163,18 @@ impl WorkerEnd {
         }
         let words = self.slot(slot);
         let running = state_word(generation, Phase::Running);
-        let is_running = || words.answerer.0.state.load(Ordering::Acquire) == running;
+        let is_running = || words.responder.0.state.load(Ordering::Acquire) == running;
         if !is_running() {
             return None;
         }
         let record = self.record(slot)?.to_vec();
-        let started = words.answerer.0.started_ms.load(Ordering::Relaxed);
+        let started = words.responder.0.started_ms.load(Ordering::Relaxed);
         // What was copied before this is from before it; it is the request's own if that still runs.
         fence(Ordering::Acquire);
         is_running().then_some((record, started))
     }
 
-    /// The front has died: nobody waits for any answer of this link, who waits for room or for a body is released and told so, and what was not
+    /// The front has died: nobody waits for any response of this link, who waits for room or for a body is released and told so, and what was not
     /// started is not taken any more. Everything else stays harmless.
     pub fn sever(&self) {
         self.severed.store(true, Ordering::SeqCst);

@@ -73,7 +73,7 @@ impl WorkerEnd {
         }
         (0..self.slots() as u32).find_map(|slot| {
             let words = self.slot(slot);
-            let state = words.answerer.0.state.load(Ordering::Acquire);
+            let state = words.responder.0.state.load(Ordering::Acquire);
             if Phase::of(state) != Some(Phase::Ready) {
                 return None;
             }

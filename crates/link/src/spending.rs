@@ -7,8 +7,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::answer::{FRAME_HEADER, FRAME_SPEND, SPEND_BYTES};
 use crate::front_end::{Cursor, FrontEnd};
+use crate::response::{FRAME_HEADER, FRAME_SPEND, SPEND_BYTES};
 use crate::worker_end::{Taken, WorkerEnd};
 
 /// How a client stands.

@@ -162,8 +162,8 @@ impl FrontEnd {
             window.produced = 0;
         }
         let words = self.slot(slot);
-        words.answerer.0.body_consumed.store(0, Ordering::Relaxed);
-        words.answerer.0.body_asked.store(0, Ordering::Relaxed);
+        words.responder.0.body_consumed.store(0, Ordering::Relaxed);
+        words.responder.0.body_asked.store(0, Ordering::Relaxed);
         words.asker.0.room_wanted.store(0, Ordering::Relaxed);
         words.asker.0.body_wanted.store(0, Ordering::Relaxed);
         words.asker.0.body_produced.store(window.produced, Ordering::Relaxed);
@@ -188,7 +188,7 @@ impl FrontEnd {
 
     /// Takes over what the worker has read since the last look.
     pub fn see_body(&self, slot: u32, window: &mut BodyWindow) -> Result<(), Miscounted> {
-        let consumed = self.slot(slot).answerer.0.body_consumed.load(Ordering::SeqCst);
+        let consumed = self.slot(slot).responder.0.body_consumed.load(Ordering::SeqCst);
         if consumed.wrapping_sub(window.consumed) > window.produced.wrapping_sub(window.consumed) {
             return Err(Miscounted);
         }
@@ -211,7 +211,7 @@ impl FrontEnd {
 
     /// Whether the application wants a body that was said to wait for leave.
     pub fn is_body_asked_for(&self, slot: u32) -> bool {
-        self.slot(slot).answerer.0.body_asked.load(Ordering::Acquire) != 0
+        self.slot(slot).responder.0.body_asked.load(Ordering::Acquire) != 0
     }
 }
 
@@ -310,7 +310,7 @@ impl WorkerEnd {
             return;
         }
         let words = self.slot(reader.slot);
-        words.answerer.0.body_consumed.store(reader.at, Ordering::SeqCst);
+        words.responder.0.body_consumed.store(reader.at, Ordering::SeqCst);
         // Pairs with `await_body_room`: either the front sees the room, or we see it waiting.
         if words.asker.0.room_wanted.load(Ordering::SeqCst) != 0 {
             let used = words.asker.0.body_produced.load(Ordering::Acquire).wrapping_sub(reader.at) as usize;
@@ -325,7 +325,7 @@ impl WorkerEnd {
     /// What a thread that has found [`Portion::NotYet`] waits with. Also asks the client for its body, if it waits for that.
     pub fn await_body(&self, reader: &mut BodyReader) -> BodyTicket {
         if std::mem::take(&mut reader.unasked) && self.is_running(reader.slot, reader.generation) {
-            self.slot(reader.slot).answerer.0.body_asked.store(1, Ordering::SeqCst);
+            self.slot(reader.slot).responder.0.body_asked.store(1, Ordering::SeqCst);
             self.mark_dirty(reader.slot);
             self.ring_if_asleep();
         }
@@ -355,7 +355,7 @@ impl WorkerEnd {
     /// Ends all reading; to be called before the request is finished, when no thread can reach the reader any more. Wakes those that wait.
     pub fn detach_body(&self, reader: BodyReader) {
         debug_assert_eq!(
-            self.slot(reader.slot).answerer.0.state.load(Ordering::Relaxed),
+            self.slot(reader.slot).responder.0.state.load(Ordering::Relaxed),
             state_word(reader.generation, Phase::Running),
             "a body was detached after its request"
         );

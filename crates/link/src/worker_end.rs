@@ -11,19 +11,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::answer::{FRAME_HEADER, MAX_HINTS_BYTES, SPEND_BYTES};
 use crate::bodies::BodyArena;
 use crate::clock::coarse_ms;
 use crate::descriptor_packets::Owner;
 use crate::descriptors::Post;
 use crate::fork::Origin;
 use crate::layout::{
-    ANSWER_BROKEN, ANSWER_COMPLETE, Control, GONE, LEFT, Layout, Phase, REQUEST_BYTES, Sleepers, Slot,
+    Control, GONE, LEFT, Layout, Phase, REQUEST_BYTES, RESPONSE_BROKEN, RESPONSE_COMPLETE, Sleepers, Slot,
     state_word,
 };
 use crate::lending::Lending;
 use crate::region::Region;
 use crate::request::RequestView;
+use crate::response::{FRAME_HEADER, MAX_HINTS_BYTES, SPEND_BYTES};
 use crate::wake::{Doorbell, Sharing};
 use crate::{check_permits, slots_for};
 
@@ -225,7 +225,7 @@ impl WorkerEnd {
     #[inline]
     pub(crate) fn begin(&self, slot: u32, generation: u32) -> Option<Taken> {
         let (from, to) = (state_word(generation, Phase::Ready), state_word(generation, Phase::Running));
-        let words = &self.slot(slot).answerer.0;
+        let words = &self.slot(slot).responder.0;
         words.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         words.started_ms.store(coarse_ms(), Ordering::Relaxed);
         Some(Taken { slot, generation, produced: 0, published: true, verdict_given: false, lent_until: None })
@@ -259,7 +259,7 @@ impl WorkerEnd {
     /// forked has a copy, and must not write into what has become somebody else's slot.
     #[inline]
     pub(crate) fn is_running(&self, slot: u32, generation: u32) -> bool {
-        let state = self.slot(slot).answerer.0.state.load(Ordering::Acquire);
+        let state = self.slot(slot).responder.0.state.load(Ordering::Acquire);
         state == state_word(generation, Phase::Running)
     }
 
@@ -282,7 +282,7 @@ impl WorkerEnd {
             if !self.is_running(taken.slot, taken.generation) {
                 return;
             }
-            self.slot(taken.slot).answerer.0.produced.store(taken.produced, Ordering::Release);
+            self.slot(taken.slot).responder.0.produced.store(taken.produced, Ordering::Release);
             self.mark_dirty(taken.slot);
             self.ring_if_asleep();
         }
@@ -304,9 +304,9 @@ impl WorkerEnd {
         if !self.is_running(taken.slot, taken.generation) {
             return;
         }
-        let words = &self.slot(taken.slot).answerer.0;
+        let words = &self.slot(taken.slot).responder.0;
         words.produced.store(taken.produced, Ordering::Release);
-        words.answer.store(if broken { ANSWER_BROKEN } else { ANSWER_COMPLETE }, Ordering::Release);
+        words.progress.store(if broken { RESPONSE_BROKEN } else { RESPONSE_COMPLETE }, Ordering::Release);
     }
 
     /// Ends the request and lets go of the slot. Without a verdict before, the response is whole (or `broken`). Nothing happens
@@ -316,7 +316,7 @@ impl WorkerEnd {
             self.give_verdict(&mut taken, broken);
         }
         let [running, done] = [Phase::Running, Phase::Done].map(|phase| state_word(taken.generation, phase));
-        let state = &self.slot(taken.slot).answerer.0.state;
+        let state = &self.slot(taken.slot).responder.0.state;
         if state.compare_exchange(running, done, Ordering::Release, Ordering::Relaxed).is_err() {
             return;
         }
@@ -326,7 +326,7 @@ impl WorkerEnd {
 
     /// Rings for a finished response, or leaves it for later while there is other work.
     ///
-    /// To wake the front for each response costs more than to make one, when answers come one behind the other. So while the next request
+    /// To wake the front for each response costs more than to make one, when responses come one behind the other. So while the next request
     /// is there already, the front, if it sleeps, is woken at the end of the batch or after [`DEFERRAL`]; and by the sentinel
     /// should the next request block. A race is not possible: the sentinel leaves first and settles then, we owe first and look for
     /// the sentinel then.

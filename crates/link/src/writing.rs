@@ -6,12 +6,12 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::answer::{
-    AnswerHead, EARLY_HINTS, FILE_BYTES, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT,
-    HeadTooLarge, LENT_BYTES, MAX_HEAD_BYTES, MAX_HINTS_BYTES, encode_head, padded,
-};
 use crate::layout::RESPONSE_BYTES;
 use crate::lending::Loan;
+use crate::response::{
+    EARLY_HINTS, FILE_BYTES, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, HeadTooLarge,
+    LENT_BYTES, MAX_HEAD_BYTES, MAX_HINTS_BYTES, ResponseHead, encode_head, padded,
+};
 use crate::wake;
 use crate::worker_end::{Taken, WorkerEnd};
 
@@ -71,7 +71,8 @@ impl WorkerEnd {
         let start = taken.produced as usize + FRAME_HEADER;
         let left = MAX_HINTS_BYTES.checked_sub(start).ok_or(HeadTooLarge)?;
         let area = self.ring(taken, start as u32, left).0;
-        let head = AnswerHead { status: EARLY_HINTS, reason: b"Early Hints", known_length: None, route: b"" };
+        let head =
+            ResponseHead { status: EARLY_HINTS, reason: b"Early Hints", known_length: None, route: b"" };
         let len = encode_head(area, &head, fields)?;
         self.close_frame(taken, FRAME_HEAD, len);
         Ok(())
@@ -81,7 +82,7 @@ impl WorkerEnd {
     pub fn put_head<'a>(
         &self,
         taken: &mut Taken,
-        head: &AnswerHead<'_>,
+        head: &ResponseHead<'_>,
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), HeadTooLarge> {
         debug_assert!(taken.produced as usize <= MAX_HINTS_BYTES + 8, "the head comes first");

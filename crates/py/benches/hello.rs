@@ -1,6 +1,6 @@
 //! How long the worker's side of a request takes: a bare application, and Flask where the interpreter has it.
 //!
-//! This program plays the front, on the same thread: it fills slots with a request, lets the worker run them, and drops the answers. Only
+//! This program plays the front, on the same thread: it fills slots with a request, lets the worker run them, and drops the responses. Only
 //! the worker's part is timed. Run: `cargo bench -p pelton-py --bench hello [-- ROUNDS CASE]`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -80,7 +80,7 @@ fn measure(py: Python<'_>, stage: &mut Stage, fields: &[(&str, &str)], rounds: u
                 runner.run_guarded(taken).unwrap();
             }
             spent += began.elapsed();
-            stage.drop_answers();
+            stage.drop_responses();
         }
     });
     spent / (rounds * BATCH) as u32

@@ -11,7 +11,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{ffi, intern};
 
-use crate::answer::{Flow, More};
 use crate::client_socket::is_farewell;
 use crate::errors::{report_failure, report_misuse, type_name};
 use crate::file_ranges::ASKED;
@@ -21,6 +20,7 @@ use crate::head::{borrowed_item, latin1_bytes, unshared};
 use crate::input::Input;
 use crate::interrupt::Window;
 use crate::responder::Responder;
+use crate::response::{Flow, More};
 use crate::worker::Worker;
 
 /// Whether there may be more of a response.
@@ -132,7 +132,7 @@ impl<'py> Call<'_, 'py> {
             let piece = piece_of(&only)?.as_bytes();
             // Nobody of this request reads any more: the application has returned, and a list has no `close`.
             self.detach_input();
-            if self.responder.answer_whole(self.py, piece)? {
+            if self.responder.respond_whole(self.py, piece)? {
                 return Ok(Course::Ended);
             }
         }
@@ -279,7 +279,7 @@ impl<'py> Call<'_, 'py> {
             self.report_failure(error);
         }
         self.responder.note_route(self.py);
-        self.responder.answer_error(self.py)
+        self.responder.respond_error(self.py)
     }
 
     fn report_failure(&self, error: PyErr) {

@@ -1,4 +1,4 @@
-//! Files as answers: when the front may send a file itself instead of Python reading it.
+//! Files as responses: when the front may send a file itself instead of Python reading it.
 //!
 //! Owns the decision whether what `read()` would give is exactly what lies in the file. That is so for the file objects of `io` and for
 //! the named temporary files that wrap them, and not for everything with a `fileno()`: a `GzipFile` has one, too, but it is that

@@ -11,7 +11,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 pub(crate) const FOREIGN: &str =
-    "this process was forked from the one that serves the request: only that one can read or answer it";
+    "this process was forked from the one that serves the request: only that one can read it or answer it";
 
 /// What a method that needs the request raises in such a child.
 pub(crate) fn foreign() -> PyErr {

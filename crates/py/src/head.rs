@@ -10,7 +10,7 @@ use std::fmt;
 use pelton_http::header_policy::{
     is_content_length, parse_content_length, valid_name, valid_reason, valid_value,
 };
-use pelton_link::{AnswerHead, MAX_HEAD_BYTES};
+use pelton_link::{MAX_HEAD_BYTES, ResponseHead};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -147,9 +147,9 @@ impl Head {
     }
 
     /// Status and reason as the link carries them.
-    pub(crate) fn answer_head(&self, known_length: Option<u64>) -> AnswerHead<'_> {
+    pub(crate) fn response_head(&self, known_length: Option<u64>) -> ResponseHead<'_> {
         let reason = self.bytes.get(..self.reason_end).unwrap_or_default();
-        AnswerHead { status: self.status, reason, known_length, route: &self.route }
+        ResponseHead { status: self.status, reason, known_length, route: &self.route }
     }
 
     /// Names and values in order.

@@ -12,7 +12,7 @@
 //!   always before the slot is let go, so the front cannot have put another request into it while the window names the slot.
 //!
 //! That the client has gone is no reason to interrupt just anything: what the application does may matter to others. Only the iterable of an
-//! answer that has begun is there for the client alone, so for this reason the window is open a crack only: while such an iterable is asked
+//! response that has begun is there for the client alone, so for this reason the window is open a crack only: while such an iterable is asked
 //! for its next piece, and not while it is closed.
 //!
 //! Who interrupts marks the window's word by compare-exchange, and then raises, both under the lock. Closing swaps the word out. So either the

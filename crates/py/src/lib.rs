@@ -5,11 +5,10 @@
 //! `pelton_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
 //! Reading order: `worker` (the loop of a thread), `request_runner` and `call` (one request from slot to slot), `request` and `names` (environ), `start_response`,
-//! `responder`, `answer` and `head` (the response), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `fork`, for children that come back; `client_socket` for WebSockets; `green` and
+//! `responder`, `response` and `head` (the response), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `fork`, for children that come back; `client_socket` for WebSockets; `green` and
 //! `pauses`, for greenlets; `client_gone`, and
 //! `interrupt` and `overdue`, for requests whose response nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
 
-mod answer;
 mod body;
 mod builtin;
 mod call;
@@ -35,6 +34,7 @@ mod rate;
 mod request;
 mod request_runner;
 mod responder;
+mod response;
 mod route;
 mod start_response;
 mod stream;

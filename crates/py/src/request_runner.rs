@@ -146,7 +146,7 @@ impl<'a, 'py> RequestRunner<'a, 'py> {
             // Not the application's fault, and without environ the observer has nothing to go by.
             Err(error) => {
                 error.write_unraisable(py, Some(worker.application.bind(py)));
-                let whole = responder.answer_error(py);
+                let whole = responder.respond_error(py);
                 call.end(!whole);
             }
         }

@@ -1,7 +1,7 @@
 //! The response to one request on its way to the link: what stands behind `start_response` and `write`.
 //!
 //! Owns the right to the slot ([`Taken`]) from the beginning of a request to its end, and the waiting for the client. What may be sent when
-//! is decided in `answer`. Must not know environ, or where the pieces come from.
+//! is decided in `response`. Must not know environ, or where the pieces come from.
 //!
 //! # Threads
 //! Usually one thread uses it, but an application may hand `write` to others. So everything lies in a mutex:
@@ -21,12 +21,12 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::answer::{Answer, Fault, Flow, More, Stage};
 use crate::file_ranges::{Cut, cut, leaves_ranges};
 use crate::file_wrapper::FilePart;
 use crate::fork::{FOREIGN, foreign};
 use crate::head::Head;
 use crate::pauses::Pauses;
+use crate::response::{Fault, Flow, More, Response, Stage};
 use crate::route::KeptEnviron;
 use crate::stream::Stream;
 
@@ -39,7 +39,7 @@ const ERROR_BODY: &[u8] = b"Internal Server Error";
 #[pyclass(frozen, module = "pelton._engine", name = "_Responder")]
 pub(crate) struct Responder {
     end: Arc<WorkerEnd>,
-    answer: Mutex<Answer>,
+    response: Mutex<Response>,
     returned: Condvar,
     pauses: Pauses,
     /// Which slot the present request is in.
@@ -50,8 +50,8 @@ pub(crate) struct Responder {
 
 impl Responder {
     pub(crate) fn new(end: Arc<WorkerEnd>, pauses: Pauses) -> Self {
-        let (answer, returned, slot) = (Mutex::default(), Condvar::new(), AtomicU32::new(0));
-        Responder { end, answer, returned, pauses, slot, environ: KeptEnviron::default() }
+        let (response, returned, slot) = (Mutex::default(), Condvar::new(), AtomicU32::new(0));
+        Responder { end, response, returned, pauses, slot, environ: KeptEnviron::default() }
     }
 
     /// Sets what `start_response` returns; gives the former one, for the caller to drop outside of the lock.
@@ -59,39 +59,39 @@ impl Responder {
         std::mem::replace(&mut self.lock().write, write)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Answer> {
+    fn lock(&self) -> MutexGuard<'_, Response> {
         // No code that could panic halfway through a change runs under the lock.
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.response.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The response, with `Taken` in its place. Fails only in a greenlet that has to wait for that, with what somebody raises there.
     #[inline]
-    fn try_enter(&self, py: Python<'_>) -> Result<MutexGuard<'_, Answer>, Fault> {
-        let answer = self.lock();
-        if !answer.lent {
-            return Ok(answer);
+    fn try_enter(&self, py: Python<'_>) -> Result<MutexGuard<'_, Response>, Fault> {
+        let response = self.lock();
+        if !response.lent {
+            return Ok(response);
         }
-        drop(answer);
+        drop(response);
         self.wait_for_return(py).map_err(Fault::Raised)
     }
 
     #[cold]
-    fn wait_for_return(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Answer>> {
+    fn wait_for_return(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Response>> {
         loop {
             if self.end.is_foreign() {
                 // Whoever has it is a thread of the process that this one was forked from.
                 return Err(foreign());
             }
-            let answer = self.lock();
-            if !answer.lent {
-                return Ok(answer);
+            let response = self.lock();
+            if !response.lent {
+                return Ok(response);
             }
-            drop(answer);
+            drop(response);
             match self.pauses.pause(py, self.slot.load(Ordering::Relaxed)) {
                 Some(paused) => paused?,
                 None => py.detach(|| {
-                    let answer = self.lock();
-                    drop(self.returned.wait_while(answer, |answer| answer.lent));
+                    let response = self.lock();
+                    drop(self.returned.wait_while(response, |response| response.lent));
                 }),
             }
         }
@@ -99,16 +99,16 @@ impl Responder {
 
     /// The same for what must be done in any case: who raises something meanwhile is told that it is too late for that.
     #[inline]
-    fn enter(&self, py: Python<'_>) -> MutexGuard<'_, Answer> {
+    fn enter(&self, py: Python<'_>) -> MutexGuard<'_, Response> {
         loop {
             match self.try_enter(py) {
-                Ok(answer) => return answer,
+                Ok(response) => return response,
                 Err(fault) => PyErr::from(fault).write_unraisable(py, None),
             }
         }
     }
 
-    /// The link that answers go to.
+    /// The link that responses go to.
     pub(crate) fn link_end(&self) -> &Arc<WorkerEnd> {
         &self.end
     }
@@ -116,16 +116,16 @@ impl Responder {
     /// A request begins.
     pub(crate) fn begin(&self, taken: Taken, is_head_request: bool) {
         self.slot.store(taken.slot(), Ordering::Relaxed);
-        let mut answer = self.lock();
-        answer.stage = Stage::Fresh;
-        answer.taken = Some(taken);
-        answer.is_head_request = is_head_request;
-        answer.bodyless = is_head_request;
-        answer.declared = None;
-        answer.sent = 0;
-        answer.misuse = None;
-        answer.misuse_noted = false;
-        answer.head.route.clear();
+        let mut response = self.lock();
+        response.stage = Stage::Fresh;
+        response.taken = Some(taken);
+        response.is_head_request = is_head_request;
+        response.bodyless = is_head_request;
+        response.declared = None;
+        response.sent = 0;
+        response.misuse = None;
+        response.misuse_noted = false;
+        response.head.route.clear();
     }
 
     /// Notes which of the application's routes answers, if somebody has said it and nobody has asked yet.
@@ -135,9 +135,9 @@ impl Responder {
             && let Ok(route) = route.to_str()
         {
             let route = route.as_bytes();
-            let mut answer = self.lock();
-            answer.head.route.clear();
-            answer.head.route.extend_from_slice(route.get(..LONGEST_ROUTE).unwrap_or(route));
+            let mut response = self.lock();
+            response.head.route.clear();
+            response.head.route.extend_from_slice(route.get(..LONGEST_ROUTE).unwrap_or(route));
         }
     }
 
@@ -149,20 +149,20 @@ impl Responder {
         has_exc_info: bool,
     ) -> Result<Py<PyAny>, Fault> {
         let py = status.py();
-        let mut answer = self.try_enter(py)?;
-        match answer.stage {
+        let mut response = self.try_enter(py)?;
+        match response.stage {
             Stage::Over => return Err(Fault::Over),
-            Stage::HandedOver => return answer.write(py),
+            Stage::HandedOver => return response.write(py),
             Stage::Fresh => {}
             Stage::Started if has_exc_info => {}
             Stage::Sent if has_exc_info => return Err(Fault::TooLate),
             Stage::Started | Stage::Sent => return Err(Fault::StartedTwice),
         }
         // A head that is refused must not leave a former one standing.
-        answer.stage = Stage::Fresh;
-        answer.head.fill(status, fields).map_err(Fault::Head)?;
-        answer.started();
-        answer.write(py)
+        response.stage = Stage::Fresh;
+        response.head.fill(status, fields).map_err(Fault::Head)?;
+        response.started();
+        response.write(py)
     }
 
     /// `wsgi.early_hints`: what the response will need, while it is still made (RFC 8297).
@@ -186,12 +186,12 @@ impl Responder {
         if self.end.is_foreign() {
             return Err(Fault::Foreign);
         }
-        let mut answer = self.try_enter(py)?;
-        if answer.stage == Stage::HandedOver {
+        let mut response = self.try_enter(py)?;
+        if response.stage == Stage::HandedOver {
             return Ok(Flow::Gone);
         }
-        answer.put_head(&self.end, known_length)?;
-        let mut rest = answer.admit(piece.as_bytes());
+        response.put_head(&self.end, known_length)?;
+        let mut rest = response.admit(piece.as_bytes());
         if rest.len() >= LEND_FROM && self.end.can_lend() {
             // Bytes never change, so the front can send them from where they are. It may give the reference back at any time: without
             // the GIL, the interpreter's next turn takes it.
@@ -201,45 +201,45 @@ impl Responder {
             while start < end {
                 let next = end.min(start + LEND_AT_ONCE);
                 let mut loan: Loan = Box::new(Window { bytes: bytes.clone_ref(py), range: start..next });
-                while let Err(no_room) = answer.lend(&self.end, loan, next - start)? {
+                while let Err(no_room) = response.lend(&self.end, loan, next - start)? {
                     loan = no_room;
-                    match self.wait(py, answer)? {
+                    match self.wait(py, response)? {
                         (_, Writable::Gone) => return Ok(Flow::Gone),
-                        (again, _) => answer = again,
+                        (again, _) => response = again,
                     }
                 }
                 start = next;
             }
-            return answer.settle(&self.end, more);
+            return response.settle(&self.end, more);
         }
-        while let Some(too_much) = answer.put(&self.end, rest) {
+        while let Some(too_much) = response.put(&self.end, rest) {
             rest = too_much;
-            match self.wait(py, answer)? {
+            match self.wait(py, response)? {
                 (_, Writable::Gone) => return Ok(Flow::Gone),
-                (again, _) => answer = again,
+                (again, _) => response = again,
             }
         }
-        answer.settle(&self.end, more)
+        response.settle(&self.end, more)
     }
 
-    /// Answers with this body and ends the request, all in one step: the way of most answers. False, and nothing done beyond what `send`
+    /// Answers with this body and ends the request, all in one step: the way of most responses. False, and nothing done beyond what `send`
     /// and `check_whole` would do again, where it is too large for that, something was sent before, or a broken rule is to be reported.
-    pub(crate) fn answer_whole(&self, py: Python<'_>, body: &[u8]) -> Result<bool, Fault> {
-        let mut answer = self.try_enter(py)?;
-        if answer.stage == Stage::HandedOver {
-            answer.finish(&self.end, false);
+    pub(crate) fn respond_whole(&self, py: Python<'_>, body: &[u8]) -> Result<bool, Fault> {
+        let mut response = self.try_enter(py)?;
+        if response.stage == Stage::HandedOver {
+            response.finish(&self.end, false);
             return Ok(true);
         }
         let length = body.len() as u64;
-        if body.len() > SURELY_FITS || answer.stage == Stage::Sent || !answer.is_length_right(length) {
+        if body.len() > SURELY_FITS || response.stage == Stage::Sent || !response.is_length_right(length) {
             return Ok(false);
         }
-        let known_length = answer.worth_saying(length);
-        answer.put_head(&self.end, known_length)?;
-        let body = answer.admit(body);
-        let left = answer.put(&self.end, body);
+        let known_length = response.worth_saying(length);
+        response.put_head(&self.end, known_length)?;
+        let body = response.admit(body);
+        let left = response.put(&self.end, body);
         debug_assert!(left.is_none(), "a ring has room for the largest head and this");
-        answer.finish(&self.end, false);
+        response.finish(&self.end, false);
         Ok(true)
     }
 
@@ -251,44 +251,44 @@ impl Responder {
         part: FilePart,
         asked: &[(Known, Vec<u8>)],
     ) -> Result<Option<Flow>, Fault> {
-        let mut answer = self.try_enter(py)?;
-        if answer.stage == Stage::HandedOver {
+        let mut response = self.try_enter(py)?;
+        if response.stage == Stage::HandedOver {
             return Ok(Some(Flow::Gone));
         }
-        if answer.stage == Stage::Started
+        if response.stage == Stage::Started
             && !asked.is_empty()
-            && let Some(cut) = cut(&answer.head, part.length, asked)
+            && let Some(cut) = cut(&response.head, part.length, asked)
         {
-            return self.send_cut(answer, part, &cut);
+            return self.send_cut(response, part, &cut);
         }
-        answer.put_head(&self.end, Some(part.length))?;
-        let length = answer.admit_length(part.length);
+        response.put_head(&self.end, Some(part.length))?;
+        let length = response.admit_length(part.length);
         if length > 0 {
             // A file is given only when its frame can follow at once: one without a frame would lie about until the request is over.
-            while !self.end.has_room_for_file(answer.taken.as_ref().ok_or(Fault::Over)?) {
-                match self.wait(py, answer)? {
+            while !self.end.has_room_for_file(response.taken.as_ref().ok_or(Fault::Over)?) {
+                match self.wait(py, response)? {
                     (_, Writable::Gone) => return Ok(Some(Flow::Gone)),
-                    (again, _) => answer = again,
+                    (again, _) => response = again,
                 }
             }
-            let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
+            let taken = response.taken.as_mut().ok_or(Fault::Over)?;
             let Ok(token) = self.end.give_file(taken, part.descriptor) else { return Ok(None) };
             let fitted = self.end.put_file(taken, token, part.offset, length);
             debug_assert!(fitted, "nobody else fills the ring while the response is locked");
-            answer.sent += length;
+            response.sent += length;
         }
-        answer.settle(&self.end, More::Unknown).map(Some)
+        response.settle(&self.end, More::Unknown).map(Some)
     }
 
     /// Sends a part of a file, or none of it, in the place of all of it. The ring has room for that behind any head.
     fn send_cut(
         &self,
-        mut answer: MutexGuard<'_, Answer>,
+        mut response: MutexGuard<'_, Response>,
         part: FilePart,
         cut: &Cut,
     ) -> Result<Option<Flow>, Fault> {
         let length = cut.range.end - cut.range.start;
-        let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
+        let taken = response.taken.as_mut().ok_or(Fault::Over)?;
         // First of all, for without it all of the file goes as data.
         let token = match length {
             0 => None,
@@ -297,16 +297,16 @@ impl Responder {
                 Err(_) => return Ok(None),
             },
         };
-        answer.head.change(cut.status, cut.reason, cut.removed, &cut.added);
-        answer.started();
-        answer.put_head(&self.end, None)?;
+        response.head.change(cut.status, cut.reason, cut.removed, &cut.added);
+        response.started();
+        response.put_head(&self.end, None)?;
         if let Some(token) = token {
-            let taken = answer.taken.as_mut().ok_or(Fault::Over)?;
+            let taken = response.taken.as_mut().ok_or(Fault::Over)?;
             let fitted = self.end.put_file(taken, token, part.offset + cut.range.start, length);
             debug_assert!(fitted, "nothing but a head has been written");
-            answer.sent += length;
+            response.sent += length;
         }
-        answer.settle(&self.end, More::Unknown).map(Some)
+        response.settle(&self.end, More::Unknown).map(Some)
     }
 
     /// Whether the application leaves it to the server to send a part of its file.
@@ -324,28 +324,28 @@ impl Responder {
         if self.end.is_foreign() {
             return Err(Fault::Foreign);
         }
-        let mut answer = self.try_enter(py)?;
+        let mut response = self.try_enter(py)?;
         loop {
-            if answer.taken.as_ref().is_none_or(|taken| (taken.slot(), taken.generation()) != request) {
+            if response.taken.as_ref().is_none_or(|taken| (taken.slot(), taken.generation()) != request) {
                 return Err(Fault::Over);
             }
-            if answer.put_spending(&self.end, cost)? {
+            if response.put_spending(&self.end, cost)? {
                 break;
             }
-            answer = self.wait_for_room(py, answer)?;
+            response = self.wait_for_room(py, response)?;
         }
-        answer = self.wait_for_room(py, answer)?;
-        answer.taken.as_ref().and_then(|taken| self.end.spent(taken)).ok_or(Fault::Gone)
+        response = self.wait_for_room(py, response)?;
+        response.taken.as_ref().and_then(|taken| self.end.spent(taken)).ok_or(Fault::Gone)
     }
 
     fn wait_for_room<'a>(
         &'a self,
         py: Python<'_>,
-        answer: MutexGuard<'a, Answer>,
-    ) -> Result<MutexGuard<'a, Answer>, Fault> {
-        match self.wait(py, answer)? {
+        response: MutexGuard<'a, Response>,
+    ) -> Result<MutexGuard<'a, Response>, Fault> {
+        match self.wait(py, response)? {
             (_, Writable::Gone) => Err(Fault::Gone),
-            (answer, _) => Ok(answer),
+            (response, _) => Ok(response),
         }
     }
 
@@ -362,24 +362,24 @@ impl Responder {
         if self.end.is_foreign() {
             return Err(FOREIGN);
         }
-        let mut answer = self.lock();
-        match answer.stage {
+        let mut response = self.lock();
+        match response.stage {
             Stage::Fresh | Stage::Started => {}
             Stage::Sent => {
-                return Err("the application has begun to answer: its socket is not to be had any more");
+                return Err("the application has begun its response: its socket is not to be had any more");
             }
             Stage::Over => return Err("the request is over, and so is its socket"),
             Stage::HandedOver => return Err("the socket has been taken before"),
         }
         // Present, because it is lent only while something is being sent.
-        let taken = answer.taken.take().ok_or("the request is over, and so is its socket")?;
+        let taken = response.taken.take().ok_or("the request is over, and so is its socket")?;
         if !self.end.take_socket(&taken) {
-            answer.taken = Some(taken);
+            response.taken = Some(taken);
             return Err(
                 "the client has gone, or the server has answered it: its socket is not to be had any more",
             );
         }
-        answer.stage = Stage::HandedOver;
+        response.stage = Stage::HandedOver;
         self.end.hand_over(taken);
         Ok(())
     }
@@ -392,8 +392,8 @@ impl Responder {
     /// The request's body, where it is streamed.
     pub(crate) fn stream(&self, chunks: &[u8], waits_for_leave: bool) -> io::Result<Stream> {
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the request's body has no window");
-        let answer = self.lock();
-        let taken = answer.taken.as_ref().ok_or_else(damaged)?;
+        let response = self.lock();
+        let taken = response.taken.as_ref().ok_or_else(damaged)?;
         let reader = self.end.body_reader(taken, chunks, waits_for_leave).ok_or_else(damaged)?;
         Ok(Stream::new(Arc::clone(&self.end), reader))
     }
@@ -406,8 +406,8 @@ impl Responder {
             Flow::Open => Ok(()),
             Flow::Complete => {
                 // The verdict is not this caller's to give: the application may still fail, or write too much.
-                let mut answer = self.try_enter(py)?;
-                if let Some(taken) = answer.taken.as_mut() {
+                let mut response = self.try_enter(py)?;
+                if let Some(taken) = response.taken.as_mut() {
                     self.end.publish(taken);
                 }
                 Ok(())
@@ -419,11 +419,11 @@ impl Responder {
     fn wait<'a>(
         &'a self,
         py: Python<'_>,
-        mut answer: MutexGuard<'a, Answer>,
-    ) -> Result<(MutexGuard<'a, Answer>, Writable), Fault> {
-        let mut taken = answer.taken.take().ok_or(Fault::Over)?;
-        answer.lent = true;
-        drop(answer);
+        mut response: MutexGuard<'a, Response>,
+    ) -> Result<(MutexGuard<'a, Response>, Writable), Fault> {
+        let mut taken = response.taken.take().ok_or(Fault::Over)?;
+        response.lent = true;
+        drop(response);
         self.end.publish(&mut taken);
         let away = Returning { responder: self, taken: Some(taken) };
         let writable = match &away.taken {
@@ -452,31 +452,33 @@ impl Responder {
     }
 
     /// The application failed: where nothing has left yet the client gets status 500. False where the response is beyond repair.
-    pub(crate) fn answer_error(&self, py: Python<'_>) -> bool {
-        let mut answer = self.enter(py);
-        if !matches!(answer.stage, Stage::Fresh | Stage::Started) {
+    pub(crate) fn respond_error(&self, py: Python<'_>) -> bool {
+        let mut response = self.enter(py);
+        if !matches!(response.stage, Stage::Fresh | Stage::Started) {
             return false;
         }
-        answer.head.fill_internal_error(ERROR_BODY);
-        answer.started();
-        let sent = answer.put_head(&self.end, None).is_ok();
-        let body = answer.admit(ERROR_BODY);
-        sent && answer.put(&self.end, body).is_none()
+        response.head.fill_internal_error(ERROR_BODY);
+        response.started();
+        let sent = response.put_head(&self.end, None).is_ok();
+        let body = response.admit(ERROR_BODY);
+        sent && response.put(&self.end, body).is_none()
     }
 
     /// Whether the response has everything that was announced; sends the head if there was no body at all.
     pub(crate) fn check_whole(&self, py: Python<'_>) -> Result<bool, Fault> {
-        let mut answer = self.try_enter(py)?;
-        if answer.stage == Stage::HandedOver {
+        let mut response = self.try_enter(py)?;
+        if response.stage == Stage::HandedOver {
             return Ok(true);
         }
-        let known_length = answer.worth_saying(0);
-        answer.put_head(&self.end, known_length)?;
-        match answer.declared {
+        let known_length = response.worth_saying(0);
+        response.put_head(&self.end, known_length)?;
+        match response.declared {
             // Who names a file announces the length of that (Flask does).
-            Some(declared) if answer.sent < declared && !(answer.sent == 0 && answer.head.names_file()) => {
-                let sent = answer.sent;
-                answer.note(|| {
+            Some(declared)
+                if response.sent < declared && !(response.sent == 0 && response.head.names_file()) =>
+            {
+                let sent = response.sent;
+                response.note(|| {
                     format!("the body has {sent} bytes, Content-Length said {declared}: the response is cut")
                 });
                 Ok(false)
@@ -544,9 +546,9 @@ struct Returning<'a> {
 
 impl Drop for Returning<'_> {
     fn drop(&mut self) {
-        let mut answer = self.responder.lock();
-        answer.taken = self.taken.take();
-        answer.lent = false;
+        let mut response = self.responder.lock();
+        response.taken = self.taken.take();
+        response.lent = false;
         self.responder.returned.notify_all();
     }
 }

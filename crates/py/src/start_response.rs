@@ -7,11 +7,11 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTraceback, PyTuple};
 
-use crate::answer::Fault;
 use crate::builtin::{Entry, bind, bound, enter, text};
 use crate::errors::type_name;
 use crate::head::unshared;
 use crate::responder::Responder;
+use crate::response::Fault;
 
 static START_RESPONSE: Entry = Entry(ffi::PyMethodDef {
     ml_name: text(c"start_response"),

@@ -1,4 +1,4 @@
-//! Clients who go: what the application is told, and answers without an end that nobody waits for.
+//! Clients who go: what the application is told, and responses without an end that nobody waits for.
 #![allow(clippy::unwrap_used, reason = "failing is how a test reports")]
 
 mod support;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use pelton_link::{Phase, Why};
 use pyo3::prelude::*;
 use support::beside::{ask, until, value, wait_for};
-use support::{Answer, Request, Stage};
+use support::{Request, Response, Stage};
 
 const GONE: &str = r#"
 class Gone(BaseException): pass
@@ -207,8 +207,11 @@ fn in_a_storm_of_departures_every_close_runs_to_its_end() {
                     stage.half.end.abandon(slot, Why::Departed);
                 }
                 until(|| stage.half.end.is_done(slot));
-                let answer = stage.read_finished(slot);
-                assert!(number % 3 != 0 || (answer.body == b"datadatadata" && !answer.broken), "{number}");
+                let response = stage.read_finished(slot);
+                assert!(
+                    number % 3 != 0 || (response.body == b"datadatadata" && !response.broken),
+                    "{number}"
+                );
             }
             over.store(true, Ordering::SeqCst);
         });
@@ -288,9 +291,9 @@ fn it_changes_its_word_while_the_request_runs() {
                 Some(why) => stage.half.end.abandon(slot, why),
             }
             until(|| stage.half.end.is_done(slot));
-            let mut answer = Answer::default();
-            stage.read(slot, &mut answer);
-            assert!(why.is_some() || answer.body == b"begunok");
+            let mut response = Response::default();
+            stage.read(slot, &mut response);
+            assert!(why.is_some() || response.body == b"begunok");
             assert!(stage.half.end.release(slot));
             value::<Option<bool>>(stage, "entered.clear()");
         }

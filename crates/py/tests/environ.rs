@@ -19,8 +19,8 @@ def app(environ, start_response):
 ";
 
 fn seen(stage: &mut Stage, py: Python<'_>, request: &Request<'_>) -> HashMap<String, String> {
-    let answer = stage.run(py, request);
-    assert_eq!((answer.status, answer.broken), (200, false));
+    let response = stage.run(py, request);
+    assert_eq!((response.status, response.broken), (200, false));
     stage.eval(py, "seen")
 }
 
@@ -174,7 +174,7 @@ fn an_unknown_listener_is_answered_without_the_application() {
     Python::attach(|py| {
         let mut stage =
             Stage::new(py, "import sys; sys.unraisablehook = print\ndef app(environ, start_response): 1/0");
-        let answer = stage.run(py, &Request { listener: 9, ..Request::get("/") });
-        assert_eq!((answer.status, answer.broken), (500, false));
+        let response = stage.run(py, &Request { listener: 9, ..Request::get("/") });
+        assert_eq!((response.status, response.broken), (500, false));
     });
 }

@@ -74,12 +74,12 @@ fn compare(py: Python<'_>, mut stage: Stage, seeds: u32) {
                     let chunks = if place == "chunks" { stage.chunks(&body) } else { Vec::new() };
                     let parts = with_place(&body, place, &chunks);
                     let file = spooled(&body);
-                    let answer = stage.run(
+                    let response = stage.run(
                         py,
                         &Request { method: "POST", body: parts, file: Some(&file), ..Request::get("/") },
                     );
                     assert_eq!(
-                        answer.status,
+                        response.status,
                         200,
                         "{:?}",
                         stage.eval::<Vec<String>>(py, "observer.failures")
@@ -151,8 +151,8 @@ def app(environ, start_response):
     return []
 "#;
         let mut stage = Stage::new(py, source);
-        let answer = stage.run(py, &Request { body: BodyParts::Inline(b"ab"), ..Request::get("/") });
-        assert_eq!(answer.status, 200, "{:?}", stage.eval::<Vec<String>>(py, "observer.failures"));
+        let response = stage.run(py, &Request { body: BodyParts::Inline(b"ab"), ..Request::get("/") });
+        assert_eq!(response.status, 200, "{:?}", stage.eval::<Vec<String>>(py, "observer.failures"));
         assert_eq!(stage.eval::<usize>(py, "len(errors)"), 7);
     });
 }
@@ -169,10 +169,10 @@ fn records_that_lie_about_the_body_are_answered_500() {
             BodyParts::Chunks(&[], 1),
             BodyParts::File(0, 5),
         ] {
-            let answer = stage.run(py, &Request { body: parts, file: Some(&file), ..Request::get("/") });
-            assert_eq!((answer.status, answer.broken), (500, false), "{parts:?}");
-            let answer = stage.run(py, &Request { body: parts, ..Request::get("/") });
-            assert_eq!((answer.status, answer.broken), (500, false), "{parts:?}");
+            let response = stage.run(py, &Request { body: parts, file: Some(&file), ..Request::get("/") });
+            assert_eq!((response.status, response.broken), (500, false), "{parts:?}");
+            let response = stage.run(py, &Request { body: parts, ..Request::get("/") });
+            assert_eq!((response.status, response.broken), (500, false), "{parts:?}");
         }
     });
 }
@@ -200,8 +200,8 @@ def app(environ, start_response):
             let chunks = if place == "chunks" { stage.chunks(&body) } else { Vec::new() };
             let parts = with_place(&body, place, &chunks);
             let file = spooled(&body);
-            let answer = stage.run(py, &Request { body: parts, file: Some(&file), ..Request::get("/") });
-            assert_eq!(answer.body, b"5000000");
+            let response = stage.run(py, &Request { body: parts, file: Some(&file), ..Request::get("/") });
+            assert_eq!(response.body, b"5000000");
             stage.half.bodies.put_back(chunks);
         }
     });
@@ -239,7 +239,7 @@ def unread():
             let framing =
                 if chunked { ("Transfer-Encoding", "chunked") } else { ("Content-Length", &*length) };
             let fields = [("Host", "h"), ("Content-Type", kind), framing];
-            let mut answers = Vec::new();
+            let mut responses = Vec::new();
             for place in ["inline", "chunks", "file"] {
                 if place == "inline" && body.len() > 150_000 {
                     continue;
@@ -247,7 +247,7 @@ def unread():
                 let chunks = if place == "chunks" { stage.chunks(body) } else { Vec::new() };
                 let parts = with_place(body, place, &chunks);
                 let file = spooled(body);
-                let answer = stage.run(
+                let response = stage.run(
                     py,
                     &Request {
                         method: "POST",
@@ -257,13 +257,18 @@ def unread():
                         ..Request::get(path)
                     },
                 );
-                assert_eq!(answer.status, 200, "{path} {place} {:?}", String::from_utf8_lossy(&answer.body));
-                answers.push(String::from_utf8(answer.body).unwrap());
+                assert_eq!(
+                    response.status,
+                    200,
+                    "{path} {place} {:?}",
+                    String::from_utf8_lossy(&response.body)
+                );
+                responses.push(String::from_utf8(response.body).unwrap());
                 stage.half.bodies.put_back(chunks);
             }
-            answers.dedup();
-            assert_eq!(answers.len(), 1, "{answers:?}");
-            answers.remove(0)
+            responses.dedup();
+            assert_eq!(responses.len(), 1, "{responses:?}");
+            responses.remove(0)
         };
         for chunked in [false, true] {
             let upload = vec![b'\n'; 300_000];
@@ -272,8 +277,11 @@ def unread():
                 .to_vec();
             form.extend_from_slice(&upload);
             form.extend_from_slice(b"\r\n--B--\r\n");
-            let answer = ask("/form", "multipart/form-data; boundary=B", &form, chunked);
-            assert!(answer.contains("\"file\":300000") && answer.contains("\"field\":\"value\""), "{answer}");
+            let response = ask("/form", "multipart/form-data; boundary=B", &form, chunked);
+            assert!(
+                response.contains("\"file\":300000") && response.contains("\"field\":\"value\""),
+                "{response}"
+            );
             assert_eq!(ask("/json", "application/json", b"{\"a\": [1, 2]}", chunked).trim(), "{\"a\":[1,2]}");
             assert_eq!(ask("/stream", "text/plain", &body(250_000, 0), chunked), "250000");
             assert_eq!(ask("/lines", "text/plain", &body(250_000, 100), chunked), "2500");

@@ -45,8 +45,8 @@ fn assert_unharmed(stage: &mut Stage) {
     for _ in 0..20 {
         let slot = ask(stage, "/quick");
         until(|| stage.half.end.is_done(slot));
-        let answer = stage.read_finished(slot);
-        assert_eq!((answer.status, answer.broken), (200, false));
+        let response = stage.read_finished(slot);
+        assert_eq!((response.status, response.broken), (200, false));
     }
 }
 
@@ -248,9 +248,9 @@ fn in_a_storm_of_interrupts_only_the_overdue_are_hit() {
                     abandoned.insert(path.clone());
                 }
                 until(|| stage.half.end.is_done(slot));
-                let answer = stage.read_finished(slot);
+                let response = stage.read_finished(slot);
                 assert!(
-                    abandoned.contains(&path) || (answer.status, answer.broken) == (200, false),
+                    abandoned.contains(&path) || (response.status, response.broken) == (200, false),
                     "{path}"
                 );
             }

@@ -1,4 +1,4 @@
-//! Answers while they are made: publishing, clients that are slow or gone, files, several threads.
+//! Responses while they are made: publishing, clients that are slow or gone, files, several threads.
 #![allow(clippy::unwrap_used, reason = "failing is how a test reports")]
 
 mod support;
@@ -6,19 +6,19 @@ mod support;
 use pelton_link::{Progress, Why};
 use pyo3::prelude::*;
 use support::beside::{ask, beside, until};
-use support::{Answer, Request, Stage};
+use support::{Request, Response, Stage};
 
-fn read_all(stage: &mut Stage, slot: u32) -> Answer {
-    let mut answer = Answer::default();
+fn read_all(stage: &mut Stage, slot: u32) -> Response {
+    let mut response = Response::default();
     until(|| {
-        let progress = stage.read(slot, &mut answer);
-        answer.broken = progress == Progress::Broken;
+        let progress = stage.read(slot, &mut response);
+        response.broken = progress == Progress::Broken;
         progress != Progress::Open
     });
     until(|| stage.half.end.is_done(slot));
-    stage.read(slot, &mut answer);
+    stage.read(slot, &mut response);
     assert!(stage.half.end.release(slot));
-    answer
+    response
 }
 
 const SOURCE: &str = r#"
@@ -70,8 +70,8 @@ def app(environ, start_response):
 fn a_piece_is_published_at_once() {
     beside(SOURCE, |stage| {
         let slot = ask(stage, "/waiting");
-        let mut answer = Answer::default();
-        until(|| stage.read(slot, &mut answer) == Progress::Open && answer.body == b"first");
+        let mut response = Response::default();
+        until(|| stage.read(slot, &mut response) == Progress::Open && response.body == b"first");
         Python::attach(|py| stage.eval::<Option<bool>>(py, "go.set()"));
         let rest = read_all(stage, slot);
         assert_eq!((&*rest.body, rest.broken), (&b"second"[..], false));
@@ -79,12 +79,12 @@ fn a_piece_is_published_at_once() {
 }
 
 #[test]
-fn a_whole_answer_does_not_wait_for_close() {
+fn a_whole_response_does_not_wait_for_close() {
     beside(SOURCE, |stage| {
         let slot = ask(stage, "/slow-close");
-        let mut answer = Answer::default();
-        until(|| stage.read(slot, &mut answer) == Progress::Complete);
-        assert_eq!(answer.body, b"x");
+        let mut response = Response::default();
+        until(|| stage.read(slot, &mut response) == Progress::Complete);
+        assert_eq!(response.body, b"x");
         assert!(!stage.half.end.is_done(slot));
         Python::attach(|py| stage.eval::<Option<bool>>(py, "go.set()"));
         until(|| stage.half.end.release(slot));
@@ -92,7 +92,7 @@ fn a_whole_answer_does_not_wait_for_close() {
 }
 
 #[test]
-fn answers_larger_than_the_ring_arrive_whole() {
+fn responses_larger_than_the_ring_arrive_whole() {
     let pieces: Vec<u8> = (0..500u32).flat_map(|n| [(n % 256) as u8; 5000]).collect();
     let large: Vec<u8> = (0..=255).cycle().take(256 * 8000).collect();
     beside(SOURCE, |stage| {
@@ -103,9 +103,9 @@ fn answers_larger_than_the_ring_arrive_whole() {
             ("/written", &pieces, None),
         ] {
             let slot = ask(stage, path);
-            let answer = read_all(stage, slot);
-            assert!(answer.body == *body, "{path}: {} bytes", answer.body.len());
-            assert_eq!((answer.known_length, answer.broken), (known, false), "{path}");
+            let response = read_all(stage, slot);
+            assert!(response.body == *body, "{path}: {} bytes", response.body.len());
+            assert_eq!((response.known_length, response.broken), (known, false), "{path}");
         }
         Python::attach(|py| assert_eq!(stage.eval::<usize>(py, "len(closed)"), 1));
     });
@@ -117,17 +117,17 @@ fn a_client_that_goes_ends_the_iteration() {
         for path in ["/endless", "/write-endless"] {
             for read_some in [false, true] {
                 let slot = ask(stage, path);
-                let mut answer = Answer::default();
+                let mut response = Response::default();
                 until(|| {
                     if read_some {
-                        stage.read(slot, &mut answer);
+                        stage.read(slot, &mut response);
                     }
-                    read_some && answer.body.len() > 1_000_000
-                        || !read_some && !stage.half.end.answer(slot).0.is_at_end()
+                    read_some && response.body.len() > 1_000_000
+                        || !read_some && !stage.half.end.response(slot).0.is_at_end()
                 });
                 stage.half.end.abandon(slot, Why::Gone);
                 until(|| stage.half.end.is_done(slot));
-                assert_eq!(stage.half.end.answer(slot).1, Progress::Broken);
+                assert_eq!(stage.half.end.response(slot).1, Progress::Broken);
                 assert!(stage.half.end.release(slot));
             }
         }
@@ -142,9 +142,9 @@ fn a_client_that_goes_ends_the_iteration() {
 fn threads_may_write_for_a_request() {
     beside(SOURCE, |stage| {
         let slot = ask(stage, "/threads");
-        let answer = read_all(stage, slot);
-        assert_eq!(answer.body.len(), 1_000_000);
-        assert_eq!(answer.body.iter().filter(|&&byte| byte == b'a').count(), 500_000);
+        let response = read_all(stage, slot);
+        assert_eq!(response.body.len(), 1_000_000);
+        assert_eq!(response.body.iter().filter(|&&byte| byte == b'a').count(), 500_000);
     });
 }
 
@@ -155,8 +155,9 @@ fn a_request_ends_only_when_a_waiting_writer_has_let_go() {
         // The writers are stuck, as nobody reads; then the application returns, then the client goes.
         let mut last = 0;
         until(|| {
-            let published = format!("{:?}", stage.half.end.answer(slot)).len();
-            std::mem::replace(&mut last, published) == published && !stage.half.end.answer(slot).0.is_at_end()
+            let published = format!("{:?}", stage.half.end.response(slot)).len();
+            std::mem::replace(&mut last, published) == published
+                && !stage.half.end.response(slot).0.is_at_end()
         });
         Python::attach(|py| stage.eval::<Option<bool>>(py, "go.set()"));
         stage.half.end.abandon(slot, Why::Gone);
@@ -219,9 +220,9 @@ fn files_are_handed_over_where_that_is_certain() {
         let content: Vec<u8> = Python::attach(|py| stage.eval(py, "content"));
         for (how, expected) in [("memory", &content[..]), ("gzip", &content), ("pipe", b"piped")] {
             let slot = ask(stage, &format!("/?{how}"));
-            let answer = read_all(stage, slot);
-            assert!(answer.body == expected, "{how}: {} bytes", answer.body.len());
-            assert_eq!((answer.from_files, answer.broken), (0, false), "{how}");
+            let response = read_all(stage, slot);
+            assert!(response.body == expected, "{how}: {} bytes", response.body.len());
+            assert_eq!((response.from_files, response.broken), (0, false), "{how}");
         }
         let slot = ask(stage, "/?closed");
         assert_eq!(read_all(stage, slot).status, 500);
@@ -233,14 +234,14 @@ fn files_are_handed_over(py: Python<'_>, mut stage: Stage) {
     for (how, skipped) in
         [("raw", 0), ("buffered", 0), ("moved", 10), ("temporary", 0), ("unflushed", 0), ("named", 10)]
     {
-        let answer = stage.run(py, &Request::get(&format!("/?{how}")));
-        assert!(answer.body == content[skipped..], "{how}: {} bytes", answer.body.len());
-        assert_eq!(answer.from_files, answer.body.len() as u64, "{how}");
-        assert_eq!((answer.known_length, answer.broken), (Some(answer.from_files), false), "{how}");
+        let response = stage.run(py, &Request::get(&format!("/?{how}")));
+        assert!(response.body == content[skipped..], "{how}: {} bytes", response.body.len());
+        assert_eq!(response.from_files, response.body.len() as u64, "{how}");
+        assert_eq!((response.known_length, response.broken), (Some(response.from_files), false), "{how}");
         assert!(stage.eval::<bool>(py, "last.closed"), "{how}");
-        let answer = stage.run(py, &Request { method: "HEAD", ..Request::get(&format!("/?{how}")) });
+        let response = stage.run(py, &Request { method: "HEAD", ..Request::get(&format!("/?{how}")) });
         assert_eq!(
-            (answer.body.len(), answer.known_length),
+            (response.body.len(), response.known_length),
             (0, Some((content.len() - skipped) as u64)),
             "{how}"
         );
@@ -248,12 +249,16 @@ fn files_are_handed_over(py: Python<'_>, mut stage: Stage) {
     for (length, sent, broken, misuses) in
         [(1000, 1000, false, 1), (300_000, 300_000, false, 1), (300_001, 300_000, true, 2)]
     {
-        let answer = stage.run(py, &Request::get(&format!("/?buffered:{length}")));
-        assert_eq!((answer.from_files, answer.broken, answer.known_length), (sent, broken, None), "{length}");
+        let response = stage.run(py, &Request::get(&format!("/?buffered:{length}")));
+        assert_eq!(
+            (response.from_files, response.broken, response.known_length),
+            (sent, broken, None),
+            "{length}"
+        );
         assert_eq!(stage.eval::<usize>(py, "len(observer.misuses)"), misuses, "{length}");
     }
-    let answer = stage.run(py, &Request::get("/?at-end"));
-    assert_eq!((answer.body.len(), answer.known_length, answer.broken), (0, Some(0), false));
+    let response = stage.run(py, &Request::get("/?at-end"));
+    assert_eq!((response.body.len(), response.known_length, response.broken), (0, Some(0), false));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pelton_link::request::BodyParts;
 use pelton_link::{BodyEnd, BodyWindow, CHUNK_BYTES, Why};
 use pyo3::prelude::*;
-use support::{Answer, Request, Stage};
+use support::{Request, Response, Stage};
 
 const APP: &str = r#"
 import hashlib, threading, time
@@ -124,9 +124,9 @@ fn every_way_to_read_gives_the_whole_body() {
                     feed(stage, slot, &body, step);
                     end(stage, slot, BodyEnd::Complete);
                 });
-                let mut answer = Answer::default();
-                stage.read(slot, &mut answer);
-                assert!(answer.body == body, "{path} {len} {step}");
+                let mut response = Response::default();
+                stage.read(slot, &mut response);
+                assert!(response.body == body, "{path} {len} {step}");
                 Python::attach(|py| {
                     let announced = length.map(|length| length.to_string());
                     assert_eq!(stage.eval::<Option<String>>(py, "seen['length']"), announced);
@@ -218,13 +218,13 @@ fn a_thread_that_waits_for_the_body_keeps_nobody_from_ending_the_request() {
 fn a_record_without_a_window_is_an_error_and_no_danger() {
     Python::attach(|py| {
         let mut stage = Stage::new(py, APP);
-        let answer = stage.run(
+        let response = stage.run(
             py,
             &Request {
                 body: BodyParts::Stream { chunks: &[1, 2, 3], length: None, waits_for_leave: false },
                 ..Request::get("/read")
             },
         );
-        assert_eq!(answer.status, 500);
+        assert_eq!(response.status, 500);
     });
 }

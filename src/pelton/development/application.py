@@ -77,8 +77,8 @@ class PassedThrough:
             self._keep(error)
             raise
         # Lists cannot fail any more, and what has a file behind it (wsgi.file_wrapper) must stay what it is.
-        if isinstance(answer, Iterator) and not isinstance(answer, PassedThroughAnswer):
-            return PassedThroughAnswer(answer, self._keep)
+        if isinstance(answer, Iterator) and not isinstance(answer, PassedThroughResponse):
+            return PassedThroughResponse(answer, self._keep)
         return answer
 
     def _keep(self, error: BaseException) -> None:
@@ -89,7 +89,7 @@ class PassedThrough:
         self._tell()
 
 
-class PassedThroughAnswer:
+class PassedThroughResponse:
     """An iterator's pieces; ``keep`` is told of its exception."""
 
     def __init__(self, answer: Iterator[bytes], keep: Callable[[BaseException], None]) -> None:

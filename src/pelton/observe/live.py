@@ -1,6 +1,6 @@
 """``pelton top`` on a terminal: the same as ``--once``, again and again, with keys.
 
-Owns the screen and the keys. Needs rich (``pelton[top]``). Main thread: an answer comes within moments, so
+Owns the screen and the keys. Needs rich (``pelton[top]``). Main thread: a response comes within moments, so
 that one thread does everything.
 """
 

@@ -43,7 +43,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
         "Connections closed, by the reason.",
         "reason",
         {
-            "after response": "closed_after_answer",
+            "after response": "closed_after_response",
             "by client": "closed_by_client",
             "by client early": "closed_by_client_early",
             "error": "closed_by_error",
@@ -71,7 +71,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
             "worker lost": "requests_lost",
             "head late": "heads_late",
             "body late": "bodies_late",
-            "broken response": "answers_broken",
+            "broken response": "responses_broken",
             "client gone": "clients_gone",
             "rate limited": "requests_limited",
             "too many connections": "connections_refused",
@@ -81,7 +81,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("pelton_requests_dispatched_total", "Requests handed to a worker.", "", {"": "requests_dispatched"}),
     ("pelton_requests_moved_total", "Requests moved to another worker.", "", {"": "requests_moved"}),
     ("pelton_permits_lent_total", "Permits lent to calls of the server itself.", "", {"": "permits_lent"}),
-    ("pelton_health_checks_total", "Health checks answered.", "", {"": "health_answers"}),
+    ("pelton_health_checks_total", "Health checks answered.", "", {"": "health_checks"}),
     (
         "pelton_tls_handshakes_total",
         "Handshakes of TLS, by how they ended.",

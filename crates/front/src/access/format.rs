@@ -62,8 +62,8 @@ pub enum EndValue {
     FirstByteTime,
     /// How it ended.
     Outcome,
-    /// A field of the response, by its place in [`Format::answer_fields`].
-    AnswerField(usize),
+    /// A field of the response, by its place in [`Format::response_fields`].
+    ResponseField(usize),
 }
 
 /// A piece of a line that is written when the head of the request is complete.
@@ -114,7 +114,7 @@ pub struct Format {
     /// The places of the usual ones, by number; [`NOWHERE`] for those that are not in it.
     pub places: Places,
     /// Which fields of a response are to be kept, in small letters.
-    pub answer_fields: Vec<Box<[u8]>>,
+    pub response_fields: Vec<Box<[u8]>>,
     /// Whether a line says the request's id.
     pub has_request_id: bool,
 }
@@ -232,7 +232,7 @@ impl Format {
             let field = field.to_ascii_lowercase();
             return match kind {
                 "i" => Some(self.request_field(&field)),
-                "o" => Some(Atom::End(EndValue::AnswerField(place(&mut self.answer_fields, &field)))),
+                "o" => Some(Atom::End(EndValue::ResponseField(place(&mut self.response_fields, &field)))),
                 "e" => Some(self.environ(&field)),
                 _ => None,
             };

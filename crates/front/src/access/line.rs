@@ -79,9 +79,9 @@ fn write_value(
         },
         EndValue::QueueTime => seconds(out, record.queue_us),
         EndValue::ApplicationTime => seconds(out, application_us(record, ending)),
-        EndValue::FirstByteTime => seconds(out, record.answered_us.saturating_sub(record.began_us)),
+        EndValue::FirstByteTime => seconds(out, record.responded_us.saturating_sub(record.began_us)),
         EndValue::Outcome => out.extend_from_slice(record.cause.unwrap_or(ending.how).as_bytes()),
-        EndValue::AnswerField(at) => escape(out, record.answer_field(at)),
+        EndValue::ResponseField(at) => escape(out, record.response_field(at)),
     }
 }
 
@@ -100,7 +100,7 @@ fn combined(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord, ending:
 
 /// From the start on a thread to the end of the response; 0 for what never came there.
 fn application_us(record: &AccessRecord, ending: &Ending) -> u64 {
-    let done_us = match (record.answered_us, record.done_us) {
+    let done_us = match (record.responded_us, record.done_us) {
         (0, _) => 0,
         (_, 0) => ending.now_us,
         (_, done_us) => done_us,
@@ -133,10 +133,10 @@ fn json(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord, ending: &En
         number!(out, "process.pid", decimal, u64::from(pid));
     }
     number!(out, "http.server.request.duration", seconds, ending.now_us.saturating_sub(record.began_us));
-    if record.answered_us > 0 {
+    if record.responded_us > 0 {
         number!(out, "pelton.queue_time", seconds, record.queue_us);
         number!(out, "pelton.application_time", seconds, application_us(record, ending));
-        number!(out, "pelton.first_byte_time", seconds, record.answered_us.saturating_sub(record.began_us));
+        number!(out, "pelton.first_byte_time", seconds, record.responded_us.saturating_sub(record.began_us));
     }
     out.extend_from_slice(b"}\n");
 }

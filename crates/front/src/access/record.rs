@@ -26,10 +26,10 @@ pub struct AccessRecord {
     text: Vec<u8>,
     /// Where each run ends.
     run_ends: Vec<u32>,
-    answer_fields: Vec<Piece>,
+    response_fields: Vec<Piece>,
     /// Status of the response; 0 when none was sent.
     pub status: u16,
-    /// How it came to the present answer, where the front made it.
+    /// How it came to the present response, where the front made it.
     pub cause: Option<&'static str>,
     /// The worker that answered: number and process.
     pub worker: Option<(u64, u32)>,
@@ -42,7 +42,7 @@ pub struct AccessRecord {
     /// How long it waited for a thread.
     pub queue_us: u64,
     /// The head of the response was there.
-    pub answered_us: u64,
+    pub responded_us: u64,
     /// The application had finished, if that was before the client had taken all of the response.
     pub done_us: u64,
 }
@@ -79,7 +79,7 @@ impl AccessRecord {
         let AccessRecord {
             text,
             run_ends,
-            answer_fields,
+            response_fields,
             status,
             cause,
             worker,
@@ -87,15 +87,15 @@ impl AccessRecord {
             complete_us,
             complete_coarse_ms,
             queue_us,
-            answered_us,
+            responded_us,
             done_us,
         } = self;
         text.clear();
         run_ends.clear();
-        answer_fields.clear();
+        response_fields.clear();
         (*status, *cause, *worker) = (0, None, None);
         (*began_us, *complete_us, *complete_coarse_ms) = (0, 0, 0);
-        (*queue_us, *answered_us, *done_us) = (0, 0, 0);
+        (*queue_us, *responded_us, *done_us) = (0, 0, 0);
     }
 
     /// Writes what is known of a request now that its head is complete.
@@ -119,9 +119,9 @@ impl AccessRecord {
     }
 
     /// The head of the response is there. `started_ms`: when a thread took the request, by the shared clock.
-    pub fn is_answered(&mut self, status: u16, now_us: u64, started_ms: u64) {
+    pub fn begins_response(&mut self, status: u16, now_us: u64, started_ms: u64) {
         self.status = status;
-        self.answered_us = now_us;
+        self.responded_us = now_us;
         let waited_us = started_ms.saturating_sub(self.complete_coarse_ms) * 1000;
         // The shared clock is coarse: it must not say more than there was.
         self.queue_us = waited_us.min(now_us.saturating_sub(self.complete_us));
@@ -129,20 +129,20 @@ impl AccessRecord {
 
     /// What there is to tell with the head of the response.
     pub fn timing(&self) -> Timing {
-        let all_us = self.answered_us.saturating_sub(self.complete_us);
+        let all_us = self.responded_us.saturating_sub(self.complete_us);
         Timing { queue_us: self.queue_us, application_us: all_us.saturating_sub(self.queue_us) }
     }
 
     /// The fields of the response that are wanted.
-    pub fn keep_answer<'f>(
+    pub fn keep_response<'f>(
         &mut self,
         format: &Format,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
     ) {
-        for wanted in &format.answer_fields {
+        for wanted in &format.response_fields {
             let found = fields.clone().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             let piece = found.and_then(|(_, value)| self.keep(value));
-            self.answer_fields.push(piece);
+            self.response_fields.push(piece);
         }
     }
 
@@ -169,9 +169,9 @@ impl AccessRecord {
         self.text.len()
     }
 
-    /// See [`Format::answer_fields`].
-    pub fn answer_field(&self, at: usize) -> &[u8] {
-        let piece = self.answer_fields.get(at).copied().flatten();
+    /// See [`Format::response_fields`].
+    pub fn response_field(&self, at: usize) -> &[u8] {
+        let piece = self.response_fields.get(at).copied().flatten();
         piece.and_then(|(start, end)| self.text.get(start as usize..end as usize)).unwrap_or_default()
     }
 }

@@ -56,7 +56,7 @@ impl CloseReason {
             CloseReason::Idle => "idle",
             CloseReason::WriteTimeout => "write timeout",
             CloseReason::Stalled => "too many stalled",
-            CloseReason::BrokenResponse => "answer cut off",
+            CloseReason::BrokenResponse => "response cut off",
             CloseReason::FileChanged => "file changed",
             CloseReason::NoProxyHeader => "no proxy header",
             CloseReason::HandedOver => "handed over",
@@ -72,14 +72,14 @@ impl CloseReason {
     /// Where it is counted.
     pub fn counter(self, counters: &Counters) -> &Counter {
         match self {
-            CloseReason::AfterResponse => &counters.closed_after_answer,
+            CloseReason::AfterResponse => &counters.closed_after_response,
             CloseReason::ByClient => &counters.closed_by_client,
             CloseReason::ByClientEarly => &counters.closed_by_client_early,
             CloseReason::TransportError => &counters.closed_by_error,
             CloseReason::Idle => &counters.closed_idle,
             CloseReason::WriteTimeout => &counters.closed_write_timeout,
             CloseReason::Stalled => &counters.http2_stalled,
-            CloseReason::BrokenResponse => &counters.answers_broken,
+            CloseReason::BrokenResponse => &counters.responses_broken,
             CloseReason::FileChanged => &counters.closed_file_changed,
             CloseReason::NoProxyHeader => &counters.closed_no_proxy_header,
             CloseReason::HandedOver => &counters.closed_handed_over,

@@ -40,7 +40,7 @@ impl EventLoop {
     pub(crate) fn tell_agent(&mut self, mut transport: Transport) {
         let line = self.wanted().line();
         let _ = transport.send(line.as_bytes());
-        self.shared.counters.agent_answers.up();
+        self.shared.counters.agent_checks.up();
     }
 
     /// What this server wants to get now.

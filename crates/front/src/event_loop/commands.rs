@@ -102,7 +102,7 @@ impl EventLoop {
         for (slot, place) in worker.used_slots() {
             slots.push(slot);
             let is_report = place.is_spare && place.owner.is_none();
-            if is_report || place.is_done || worker.end.answer(u32::from(slot)).1 != Progress::Open {
+            if is_report || place.is_done || worker.end.response(u32::from(slot)).1 != Progress::Open {
                 continue;
             }
             let age = worker.end.started_ms(u32::from(slot)).map_or(0, |started| now.saturating_sub(started));

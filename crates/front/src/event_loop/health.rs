@@ -24,7 +24,7 @@ const REASONS: [&str; 9] =
 impl EventLoop {
     /// Answers the request whose head has just come if it is a health check, or came by an admin listener, where there is nothing else. False:
     /// it is the application's.
-    pub(crate) fn answer_health(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
+    pub(crate) fn respond_to_check(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
         let Some(connection) = self.connection_of(id) else { return false };
         let is_admin = connection.role == Role::Admin;
         let path = self.head.path.of(bytes);
@@ -66,7 +66,7 @@ impl EventLoop {
             _ if is_admin => return self.ask_embedder(id, bytes, keeps_connection),
             _ => return false,
         };
-        self.shared.counters.health_answers.up();
+        self.shared.counters.health_checks.up();
         if self.settings.log_health {
             self.note_head(id, bytes);
         }

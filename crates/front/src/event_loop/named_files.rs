@@ -67,16 +67,16 @@ impl EventLoop {
         exchange.slot = None;
         if let Some(record) = &mut exchange.record {
             let now_us = fine_us() - self.clock.started_us;
-            record.is_answered(named.head.status, now_us, named.started_ms);
+            record.begins_response(named.head.status, now_us, named.started_ms);
             if let Some(log) = &self.recording.access_log {
                 let fields = named.head.fields.iter().map(|(name, value)| (&**name, &**value));
-                record.keep_answer(log.format(), fields);
+                record.keep_response(log.format(), fields);
             }
         }
         // Whatever follows the head, nobody reads it.
         let is_over = self.dispatch.worker(place.seat).is_some_and(|worker| {
             worker.discard(place.slot);
-            worker.end.answer(u32::from(place.slot)).1 != Progress::Open
+            worker.end.response(u32::from(place.slot)).1 != Progress::Open
         });
         if is_over {
             self.dispatch.let_go(place, self.clock.now_ms);

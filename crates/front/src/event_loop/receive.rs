@@ -260,7 +260,7 @@ impl EventLoop {
         exchange.is_head = self.head.method.of(bytes) == b"HEAD";
         exchange.is_tls = is_tls;
         exchange.keep_alive = self.head.keep_alive && !self.draining && may_go_on;
-        if is_special && self.answer_by_role(exchange_id, bytes) {
+        if is_special && self.respond_by_role(exchange_id, bytes) {
             return Some(0);
         }
         let Ok(client) = self.client_of_request(exchange_id, bytes) else { return Some(after.len()) };

@@ -19,13 +19,13 @@ pub type Challenges = HashMap<Vec<u8>, String>;
 
 impl EventLoop {
     /// Answers a request that is not for the application because of how it came. False: it is.
-    pub(crate) fn answer_by_role(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
+    pub(crate) fn respond_by_role(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
         let Some(role) = self.connection_of(id).map(|connection| connection.role) else { return false };
-        if matches!(role, Role::Redirect | Role::Application) && self.answer_challenge(id, bytes) {
+        if matches!(role, Role::Redirect | Role::Application) && self.respond_to_challenge(id, bytes) {
             return true;
         }
         match role {
-            Role::Application | Role::Admin | Role::Agent => self.answer_health(id, bytes),
+            Role::Application | Role::Admin | Role::Agent => self.respond_to_check(id, bytes),
             Role::Redirect => {
                 let own = match self.https_address(bytes, self.https_port) {
                     Some(address) => {
@@ -82,7 +82,7 @@ impl EventLoop {
     }
 
     /// Answers an ACME server that looks for its challenge.
-    fn answer_challenge(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
+    fn respond_to_challenge(&mut self, id: ExchangeId, bytes: &[u8]) -> bool {
         if self.challenges.is_empty() {
             return false;
         }

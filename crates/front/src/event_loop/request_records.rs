@@ -136,7 +136,7 @@ impl EventLoop {
     pub(crate) fn note_end(&mut self, record: Box<AccessRecord>, bytes: u64, how: &'static str) {
         if self.recording.wants_ends {
             // A response that was looked at just now and has left already: by the time that is known, or one more look at the clock for each request.
-            let is_quick = record.answered_us == self.clock.responded_us && bytes <= QUICK_BYTES;
+            let is_quick = record.responded_us == self.clock.responded_us && bytes <= QUICK_BYTES;
             let now_us = if is_quick && self.clock.responded_us > self.clock.turn_us {
                 self.clock.responded_us
             } else {
@@ -144,7 +144,7 @@ impl EventLoop {
             };
             let unix_ms = self.clock.unix_ms();
             if let Some(statsd) = &mut self.recording.statsd {
-                let queue_us = (record.answered_us > 0).then_some(record.queue_us);
+                let queue_us = (record.responded_us > 0).then_some(record.queue_us);
                 let duration_us = now_us.saturating_sub(record.began_us);
                 statsd.add(record.status, Sample { duration_us, queue_us });
             }

@@ -90,7 +90,7 @@ impl EventLoop {
             reason.counter(&self.shared.counters).up();
             if let Some(mut record) = exchange.record.take() {
                 record.status = SWITCHING_PROTOCOLS;
-                record.answered_us = self.clock.now_us();
+                record.responded_us = self.clock.now_us();
                 self.note_end(record, 0, reason.for_the_log());
             }
             exchange.metered.status = SWITCHING_PROTOCOLS;

@@ -1,4 +1,4 @@
-//! Files for what is too large to be kept in memory: request bodies, and answers for slow readers.
+//! Files for what is too large to be kept in memory: request bodies, and responses for slow readers.
 //!
 //! Owns the directory and the account of how much lies there. The files have no name: they go with their last descriptor, whatever
 //! happens to this process. Written by the front's thread; a write goes to the system's cache and rarely waits for a disk.

@@ -23,7 +23,7 @@ pub(super) struct HeadWriter<'a> {
     pub(super) draining: bool,
     pub(super) started_us: u64,
     /// See [`crate::event_loop::EventLoop`].
-    pub(super) answered_us: &'a mut u64,
+    pub(super) responded_us: &'a mut u64,
     pub(super) meter: Option<&'a mut Meter>,
 }
 
@@ -46,10 +46,10 @@ impl HeadWriter<'_> {
         }
         if let Some(record) = &mut exchange.record {
             let now_us = fine_us() - self.started_us;
-            *self.answered_us = now_us;
-            record.is_answered(head.status, now_us, started_ms);
+            *self.responded_us = now_us;
+            record.begins_response(head.status, now_us, started_ms);
             if let Some(log) = self.access_log {
-                record.keep_answer(log.format(), head.fields());
+                record.keep_response(log.format(), head.fields());
             }
         }
         if let Some(meter) = &mut self.meter {

@@ -98,7 +98,7 @@ impl EventLoop {
     fn damaged(&mut self, id: ExchangeId, place: Place) -> Turn {
         self.shared.notices.post(
             Level::Error,
-            "an answer was cut off: what the worker handed over did not match its own head".to_owned(),
+            "a response was cut off: what the worker handed over did not match its own head".to_owned(),
         );
         if let Some(worker) = self.dispatch.worker(place.seat) {
             worker.discard(place.slot);
@@ -170,7 +170,7 @@ impl EventLoop {
             return Turn::Closed;
         }
         exchange.become_state(State::Finished);
-        self.shared.counters.answers_finished.up();
+        self.shared.counters.responses_finished.up();
         self.exchange_timers.clear(id.key);
         meter_finished(self.recording.meter.as_deref_mut(), exchange, self.clock.turn_us);
         if let Some(record) = exchange.record.take() {

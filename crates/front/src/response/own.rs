@@ -38,9 +38,9 @@ pub enum OwnResponse {
     HeadLate,
     /// The rest of its body did not come in time.
     BodyLate,
-    /// What the worker wrote is not an answer.
+    /// What the worker wrote is not a response.
     Damaged,
-    /// The worker ended without an answer.
+    /// The worker ended without a response.
     Lost,
     /// The application did not answer in time.
     TimedOut,
@@ -69,7 +69,7 @@ impl OwnResponse {
             OwnResponse::NoDescriptor => "no descriptor left",
             OwnResponse::HeadLate => "head too late",
             OwnResponse::BodyLate => "body too late",
-            OwnResponse::Damaged => "unusable answer",
+            OwnResponse::Damaged => "unusable response",
             OwnResponse::Lost => "worker lost",
             OwnResponse::TimedOut => "request timeout",
         }
@@ -85,7 +85,7 @@ impl OwnResponse {
             OwnResponse::NoRoom => "The server has no room for the request's body. Try again later.",
             OwnResponse::HeadLate => "The request's head did not arrive in time.",
             OwnResponse::BodyLate => "The request's body did not arrive in time.",
-            OwnResponse::Damaged => "The application's answer was unusable.",
+            OwnResponse::Damaged => "The application's response was unusable.",
             OwnResponse::Lost => "The application ended before it had answered.",
             OwnResponse::TimedOut => "The application did not answer in time.",
         }

@@ -58,7 +58,7 @@ impl EventLoop {
         let (slot, link) = (u32::from(place.slot), &mut worker.end);
         let (wire, mut pass) = (&mut self.wire, Pass::new());
         wire.clear();
-        let (mut cursor, progress) = match link.answer(slot) {
+        let (mut cursor, progress) = match link.response(slot) {
             // What there is of it is all there will ever be.
             (cursor, Progress::Open) if worker.is_dead => (cursor, Progress::Broken),
             published => published,
@@ -72,7 +72,7 @@ impl EventLoop {
                 date: self.clock.date.render(self.clock.unix_seconds),
                 draining: self.draining,
                 started_us: self.clock.started_us,
-                answered_us: &mut self.clock.responded_us,
+                responded_us: &mut self.clock.responded_us,
                 meter: self.recording.meter.as_deref_mut(),
             },
             head_copy: &mut self.head_copy,

@@ -80,7 +80,7 @@ impl Waiting {
 /// What the front remembers of a slot.
 #[derive(Debug, Default)]
 pub struct SlotUse {
-    /// Whose answer it is; None when nobody waits for it any more and the worker has not let go yet.
+    /// Whose response it is; None when nobody waits for it any more and the worker has not let go yet.
     pub owner: Option<ExchangeId>,
     /// Whether there is a request in it.
     pub is_used: bool,

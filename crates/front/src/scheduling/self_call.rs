@@ -1,6 +1,6 @@
 //! An application that calls its own server while every permit is taken: found out, and helped with one permit more.
 //!
-//! A view that asks its own server for something waits for an answer that nobody can make, because it keeps the thread for it. What waits for
+//! A view that asks its own server for something waits for a response that nobody can make, because it keeps the thread for it. What waits for
 //! longer than a moment and comes from this machine is therefore looked at, once: the embedding process is asked whether the other end of the
 //! connection is a socket of one of the workers ([`LocalCalls`]; this thread must not read `/proc`). If it is, the request goes past the
 //! queue to a spare thread of that worker (see `pelton_link::SelfCall`), with a permit beyond the worker's own that ends with it.

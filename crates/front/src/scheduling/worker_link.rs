@@ -37,7 +37,7 @@ pub struct Worker {
     pub pid: u32,
     /// See [`WorkerLink`].
     pub threads: usize,
-    /// The link; answers are read from it by `respond`.
+    /// The link; responses are read from it by `respond`.
     pub end: FrontEnd,
     /// No new requests.
     pub is_retiring: bool,
@@ -406,7 +406,7 @@ impl Worker {
 
     #[cold]
     fn drop_unread(&mut self, slot: u32) {
-        let (mut cursor, _) = self.end.answer(slot);
+        let (mut cursor, _) = self.end.response(slot);
         let mut tokens = Vec::new();
         while let Ok(Some(frame)) = self.end.next_frame(slot, &mut cursor) {
             match frame {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use pelton_link::request::BodyView;
-use pelton_link::{AnswerHead, CHUNK_BYTES, Doorbell, FrontEnd, Taken, WorkerEnd, link_memory};
+use pelton_link::{CHUNK_BYTES, Doorbell, FrontEnd, ResponseHead, Taken, WorkerEnd, link_memory};
 
 use crate::scheduling::worker_link::WorkerLink;
 use crate::simulation::client::{Mode, body_of};
@@ -127,7 +127,7 @@ impl Worker {
                 fields.push((b"Content-Length", length.as_bytes()));
             }
             let status = if job.mode == Mode::Empty { 204 } else { 200 };
-            let head = AnswerHead { status, reason: b"", known_length: None, route: b"" };
+            let head = ResponseHead { status, reason: b"", known_length: None, route: b"" };
             self.end.put_head(&mut job.taken, &head, fields.into_iter()).unwrap();
             if random.once_in(2) {
                 self.end.publish(&mut job.taken);

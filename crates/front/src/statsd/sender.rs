@@ -25,7 +25,7 @@ const COUNTS: [Count; 10] = [
     ("pelton.requests_expired", |counters| &counters.requests_expired),
     ("pelton.requests_timed_out", |counters| &counters.requests_timed_out),
     ("pelton.requests_lost", |counters| &counters.requests_lost),
-    ("pelton.answers_broken", |counters| &counters.answers_broken),
+    ("pelton.responses_broken", |counters| &counters.responses_broken),
     ("pelton.clients_gone", |counters| &counters.clients_gone),
     ("pelton.connections_accepted", |counters| &counters.connections_accepted),
     ("pelton.connections_refused", |counters| &counters.connections_refused),
@@ -82,7 +82,7 @@ impl Statsd {
         }))
     }
 
-    /// A request has ended; status 0 is one without an answer.
+    /// A request has ended; status 0 is one without a response.
     #[inline]
     pub fn add(&mut self, status: u16, sample: Sample) {
         self.totals.add(status, sample);

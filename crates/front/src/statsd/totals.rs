@@ -10,7 +10,7 @@ const STATUSES: usize = 1000;
 /// The times of one request, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// From its head to the end of the answer.
+    /// From its head to the end of the response.
     pub duration_us: u64,
     /// Waiting for a thread; None where no thread was to answer it.
     pub queue_us: Option<u64>,
@@ -21,8 +21,8 @@ pub struct Sample {
 pub struct Totals {
     requests: u64,
     statuses: Box<[u32]>,
-    /// Requests with an answer.
-    answered: u64,
+    /// Requests with a response.
+    responded: u64,
     samples: Vec<Sample>,
     random: u64,
 }
@@ -32,7 +32,7 @@ impl Default for Totals {
         Totals {
             requests: 0,
             statuses: vec![0; STATUSES].into(),
-            answered: 0,
+            responded: 0,
             samples: Vec::with_capacity(MOST_SAMPLES),
             // Any number but 0. Nobody gains by foreseeing which durations are kept.
             random: 0x9E37_79B9_7F4A_7C15,
@@ -41,13 +41,13 @@ impl Default for Totals {
 }
 
 impl Totals {
-    /// A request has ended; status 0 is one without an answer.
+    /// A request has ended; status 0 is one without a response.
     #[inline]
     pub fn add(&mut self, status: u16, sample: Sample) {
         self.requests += 1;
         let Some(count) = self.statuses.get_mut(usize::from(status)).filter(|_| status > 0) else { return };
         *count += 1;
-        self.answered += 1;
+        self.responded += 1;
         if self.samples.len() < MOST_SAMPLES {
             self.samples.push(sample);
             return;
@@ -56,7 +56,7 @@ impl Totals {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let place = (u128::from(self.random) * u128::from(self.answered)) >> 64;
+        let place = (u128::from(self.random) * u128::from(self.responded)) >> 64;
         if let Some(kept) = usize::try_from(place).ok().and_then(|place| self.samples.get_mut(place)) {
             *kept = sample;
         }
@@ -84,13 +84,13 @@ impl Totals {
     /// Which part of all durations they are; None where they are all.
     pub fn rate(&self) -> Option<f64> {
         let kept = self.samples.len() as u64;
-        (kept < self.answered).then(|| kept as f64 / self.answered as f64)
+        (kept < self.responded).then(|| kept as f64 / self.responded as f64)
     }
 
     /// Begins anew.
     pub fn clear(&mut self) {
         self.requests = 0;
-        self.answered = 0;
+        self.responded = 0;
         self.statuses.fill(0);
         self.samples.clear();
     }

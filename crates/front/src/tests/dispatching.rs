@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pelton_http::{Event, Head, Limits, Receiver};
 use pelton_link::{
-    AnswerHead, BodyArena, BodyPool, Doorbell, FrontEnd, Taken, Why, WorkerEnd, body_memory, link_memory,
+    BodyArena, BodyPool, Doorbell, FrontEnd, ResponseHead, Taken, Why, WorkerEnd, body_memory, link_memory,
 };
 use socket2::SockAddr;
 
@@ -101,7 +101,7 @@ impl Scene {
     /// The worker answers, and the front reads all of it.
     pub(super) fn end(&mut self, seat: usize, mut taken: Taken, now_ms: u64) {
         let slot = taken.slot() as u16;
-        let head = AnswerHead { status: 204, reason: b"", known_length: None, route: b"" };
+        let head = ResponseHead { status: 204, reason: b"", known_length: None, route: b"" };
         self.ends[seat].put_head(&mut taken, &head, std::iter::empty()).unwrap();
         self.ends[seat].finish(taken, false);
         let place = Place { seat: seat as u16, slot };
@@ -199,7 +199,7 @@ fn an_overdue_request_keeps_its_permit_and_does_not_keep_its_worker_from_being_q
 }
 
 #[test]
-fn a_dead_worker_is_forgotten_when_its_answers_are_read_and_its_seat_is_taken_again() {
+fn a_dead_worker_is_forgotten_when_its_responses_are_read_and_its_seat_is_taken_again() {
     let mut scene = Scene::new(2, 2, 100);
     let Dispatched::Placed(place) = scene.ask(0) else { panic!() };
     let (_taken, _) = scene.start(0);

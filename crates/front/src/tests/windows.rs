@@ -148,7 +148,7 @@ fn a_dead_worker_reads_no_more() {
 }
 
 #[test]
-fn an_answer_that_is_complete_lets_the_body_go() {
+fn a_response_that_is_complete_lets_the_body_go() {
     let mut scene = Scene::new(1, 2, 10);
     let all = scene.free();
     let place = scene.placed(0);
@@ -156,7 +156,7 @@ fn an_answer_that_is_complete_lets_the_body_go() {
     scene.ends[0].finish(taken, false);
     assert!(scene.receive(place, 0, b"not known yet"));
     scene.dispatch.look(place, 0);
-    // The answer lies in its ring; the body is nobody's.
+    // The response lies in its ring; the body is nobody's.
     assert!(!scene.receive(place, 0, b"x"));
     assert_eq!(scene.free(), all - CHUNKS);
     scene.dispatch.let_go(place, 0);

@@ -1,6 +1,6 @@
 //! What one connection may cost.
 
-/// Bounds of a connection; each has its answer.
+/// Bounds of a connection; each has a fault of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Streams whose exchange is not over, whatever the client thinks of them. One more is refused (REFUSED_STREAM).

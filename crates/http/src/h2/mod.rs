@@ -10,7 +10,7 @@
 //! use `frame`. What a request or a response may say is not decided here but in `request_policy` and `response`, which HTTP/1
 //! shares.
 //!
-//! **Every bound has a name.** What a client may cost is limited by [`Bounds`], each with an answer of its own in [`Fault`]; a stream
+//! **Every bound has a name.** What a client may cost is limited by [`Bounds`], each with an entry of its own in [`Fault`]; a stream
 //! counts until the exchange behind it is over ([`Connection::release`]), not until the client has lost interest in it.
 
 mod bounds;

@@ -51,12 +51,12 @@ impl Connection {
         };
         let is_final = status >= 200;
         let ends = is_final && matches!(encoded.coding, Coding::None | Coding::Length(0));
-        let Some(entry) = self.streams.get(stream).filter(|entry| !entry.local_done && !entry.answered)
+        let Some(entry) = self.streams.get(stream).filter(|entry| !entry.local_done && !entry.responded)
         else {
             self.out.truncate(start);
             return Ok(encoded);
         };
-        entry.answered |= is_final;
+        entry.responded |= is_final;
         entry.local_done |= ends;
         self.peer.table_changed = false;
         self.finish_head(start, block, stream, if ends { flag::END_STREAM } else { 0 });
@@ -155,7 +155,7 @@ impl Connection {
         if !entry.is_reset {
             let code = match (entry.local_done, entry.remote_done, entry.refused) {
                 (false, _, _) => Some(ErrorCode::InternalError),
-                // Section 8.1.1, and 8.1: an answer that needs no more of the request.
+                // Section 8.1.1, and 8.1: a response that needs no more of the request.
                 (true, _, Some(ErrorCode::ProtocolError)) => Some(ErrorCode::ProtocolError),
                 (true, false, _) => Some(ErrorCode::NoError),
                 (true, true, _) => None,

@@ -36,7 +36,7 @@ pub(crate) struct Stream {
     /// Its head or body was refused: what still comes of it is thrown away, and it ends with this code if it is one.
     pub(crate) refused: Option<ErrorCode>,
     /// The head of the response has been sent.
-    pub(crate) answered: bool,
+    pub(crate) responded: bool,
     /// There is something to send.
     pub(crate) waits: bool,
     pub(crate) urgency: Urgency,

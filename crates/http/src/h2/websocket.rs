@@ -10,7 +10,7 @@ use crate::span::Span;
 /// Digits of a nonce; with what is put behind them they are sixteen bytes in base64.
 pub const NONCE: usize = 21;
 const NONCE_END: &[u8] = b"A==";
-/// Fields of the application's answer; more are a mistake.
+/// Fields of the application's response; more are a mistake.
 const MOST_FIELDS: usize = 64;
 
 /// Makes of an extended CONNECT the request that HTTP/1.1 has for it. What `head` says points into `text`, and afterwards into what was put behind it.
@@ -36,7 +36,7 @@ pub fn as_upgrade(text: &mut Vec<u8>, head: &mut Head, nonce: &[u8; NONCE]) {
 
 /// What an application has said first on its socket.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum UpgradeResponse<'a> {
     /// More has to come.
     Partial,
     /// A head.
@@ -52,16 +52,16 @@ pub enum Answer<'a> {
     Unusable,
 }
 
-/// Reads the head of an application's answer.
-pub fn read_answer(bytes: &[u8]) -> Answer<'_> {
+/// Reads the head of an application's response.
+pub fn read_response(bytes: &[u8]) -> UpgradeResponse<'_> {
     let mut start = 0;
     loop {
         let mut lines = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut response = httparse::Response::new(&mut lines);
         let length = match response.parse(bytes.get(start..).unwrap_or_default()) {
             Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) => return Answer::Partial,
-            Err(_) => return Answer::Unusable,
+            Ok(httparse::Status::Partial) => return UpgradeResponse::Partial,
+            Err(_) => return UpgradeResponse::Unusable,
         };
         start += length;
         let status = match response.code {
@@ -69,12 +69,12 @@ pub fn read_answer(bytes: &[u8]) -> Answer<'_> {
             // Interim ones say nothing about the WebSocket.
             Some(100..=199) => continue,
             // In HTTP/2 this would mean that the application has agreed.
-            Some(200) => return Answer::Unusable,
+            Some(200) => return UpgradeResponse::Unusable,
             Some(status @ 201..=599) => status,
-            _ => return Answer::Unusable,
+            _ => return UpgradeResponse::Unusable,
         };
         if response.headers.iter().any(|field| field.name.eq_ignore_ascii_case("transfer-encoding")) {
-            return Answer::Unusable;
+            return UpgradeResponse::Unusable;
         }
         let is_kept = |name: &str| {
             let about_http_1 = ["connection", "upgrade", "sec-websocket-accept", "content-length"];
@@ -82,7 +82,7 @@ pub fn read_answer(bytes: &[u8]) -> Answer<'_> {
         };
         let fields = response.headers.iter().filter(|field| is_kept(field.name));
         let fields = fields.map(|field| (field.name.as_bytes(), field.value)).collect();
-        return Answer::Whole { status, fields, length: start };
+        return UpgradeResponse::Whole { status, fields, length: start };
     }
 }
 
@@ -120,26 +120,34 @@ mod tests {
             Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
         let whole = [&head[..], b"\x81\x02hi"].concat();
         for cut in 0..head.len() {
-            assert_eq!(read_answer(&whole[..cut]), Answer::Partial, "{cut}");
+            assert_eq!(read_response(&whole[..cut]), UpgradeResponse::Partial, "{cut}");
         }
         let fields = vec![(&b"Sec-WebSocket-Protocol"[..], &b"chat"[..])];
-        assert_eq!(read_answer(&whole), Answer::Whole { status: 200, fields, length: head.len() });
+        assert_eq!(read_response(&whole), UpgradeResponse::Whole { status: 200, fields, length: head.len() });
     }
 
     #[test]
     fn a_refusal_is_passed_on_and_nonsense_is_not() {
         let refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nX-Why: no\r\n\r\nno";
         let fields = vec![(&b"X-Why"[..], &b"no"[..])];
-        assert_eq!(read_answer(refusal), Answer::Whole { status: 403, fields, length: refusal.len() - 2 });
+        assert_eq!(
+            read_response(refusal),
+            UpgradeResponse::Whole { status: 403, fields, length: refusal.len() - 2 }
+        );
         for nonsense in [
             &b"\x81\x02hi"[..],
             b"HTTP/1.1 200 OK\r\n\r\n",
             b"HTTP/1.1 999 What\r\n\r\n",
             b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert_eq!(read_answer(nonsense), Answer::Unusable, "{:?}", nonsense.escape_ascii().to_string());
+            assert_eq!(
+                read_response(nonsense),
+                UpgradeResponse::Unusable,
+                "{:?}",
+                nonsense.escape_ascii().to_string()
+            );
         }
         let many = [&b"HTTP/1.1 101 Yes\r\n"[..], &b"a: b\r\n".repeat(65), b"\r\n"].concat();
-        assert_eq!(read_answer(&many), Answer::Unusable);
+        assert_eq!(read_response(&many), UpgradeResponse::Unusable);
     }
 }

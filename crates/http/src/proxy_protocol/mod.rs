@@ -4,7 +4,7 @@
 //! Owns the form of the header. Must not know who may send one: the caller asks
 //! [`TrustedProxies`](crate::TrustedProxies) first, for a header from anybody else is an attack or a mistake in any case.
 //! A connection either always begins with a header or never does; to guess by the first bytes would let clients choose
-//! (PP section 2). Allocates nothing; what is malformed gets no answer, because who sent it does not speak HTTP.
+//! (PP section 2). Allocates nothing; what is malformed gets no response, because who sent it does not speak HTTP.
 
 mod v1;
 mod v2;

@@ -1,4 +1,4 @@
-//! Files that travel beside requests and answers: the right one arrives, and whatever nobody fetches is closed.
+//! Files that travel beside requests and responses: the right one arrives, and whatever nobody fetches is closed.
 //!
 //! A file is the writing end of a pipe: its reading end tells when the last copy, also one on its way through a socket, has been closed.
 
@@ -69,7 +69,7 @@ fn files_come_with_their_requests_in_whatever_order_these_are_read() {
 }
 
 #[test]
-fn files_come_with_their_answers_in_whatever_order_these_are_read() {
+fn files_come_with_their_responses_in_whatever_order_these_are_read() {
     each_kind_of_link(|front, end| {
         let slots: Vec<u32> = (0..20).map(|_| push(front, "x").unwrap()).collect();
         let mut given = Vec::new();
@@ -81,7 +81,7 @@ fn files_come_with_their_answers_in_whatever_order_these_are_read() {
         for (slot, token, reader) in given.into_iter().rev() {
             assert!(front.take_file(slot, token + 1000).is_none());
             assert!(front.take_file(slot ^ 1, token).is_none(), "another slot's file was given out");
-            check(front.take_file(slot, token).unwrap(), reader, "answer");
+            check(front.take_file(slot, token).unwrap(), reader, "response");
             assert!(front.take_file(slot, token).is_none(), "a file was taken twice");
         }
         assert!(slots.into_iter().all(|slot| front.release(slot)));
@@ -106,14 +106,14 @@ fn what_nobody_fetched_is_closed_and_never_taken_for_the_next_requests() {
         assert_eq!(push(front, "answered"), Some(slot));
         let taken = end.take().unwrap();
         assert!(end.take_file(&taken, old).is_err());
-        let (answer, answer_reader) = file();
-        let token = end.give_file(&taken, answer).unwrap();
+        let (response, response_reader) = file();
+        let token = end.give_file(&taken, response).unwrap();
         end.finish(taken, false);
         front.drop_stale_files();
-        assert!(!is_closed(&answer_reader), "the response is yet to be read");
+        assert!(!is_closed(&response_reader), "the response is yet to be read");
         assert!(front.release(slot));
         front.drop_stale_files();
-        assert!(is_closed(&answer_reader) && front.take_file(slot, token).is_none());
+        assert!(is_closed(&response_reader) && front.take_file(slot, token).is_none());
     });
 }
 
@@ -186,8 +186,8 @@ fn an_end_whose_peer_has_gone_gets_an_error_and_still_what_was_sent() {
     let (mut front, end) = joined(1);
     let slot = push(&mut front, "x").unwrap();
     let taken = end.take().unwrap();
-    let (answer, reader) = file();
-    let token = end.give_file(&taken, answer).unwrap();
+    let (response, reader) = file();
+    let token = end.give_file(&taken, response).unwrap();
     end.finish(taken, false);
     drop(end);
     check(front.take_file(slot, token).unwrap(), reader, "sent before");

@@ -3,9 +3,10 @@
 
 use super::{joined, link, push, write_request};
 use crate::request::{BodyParts, RequestView};
-use crate::{AnswerHead, Frame, Phase, Progress};
+use crate::{Frame, Phase, Progress, ResponseHead};
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
+const HEAD: ResponseHead<'static> =
+    ResponseHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 #[test]
 fn a_forked_child_cannot_write_into_the_next_request_of_its_slot() {
@@ -39,7 +40,7 @@ fn a_forked_child_cannot_write_into_the_next_request_of_its_slot() {
     end.finish(child, true);
 
     assert_eq!(front.phase(slot), Some(Phase::Running));
-    let (mut cursor, progress) = front.answer(slot);
+    let (mut cursor, progress) = front.response(slot);
     assert_eq!(progress, Progress::Open);
     assert!(matches!(front.next_frame(slot, &mut cursor), Ok(Some(Frame::Head(_)))));
     match front.next_frame(slot, &mut cursor) {
@@ -104,7 +105,7 @@ fn a_head_is_copied_before_it_is_read() {
     let fields = [(&b"X-One"[..], &b"good"[..])];
     end.put_head(&mut taken, &HEAD, fields.into_iter()).unwrap();
     end.publish(&mut taken);
-    let (mut cursor, _) = front.answer(slot);
+    let (mut cursor, _) = front.response(slot);
     let Ok(Some(Frame::Head(head))) = front.next_frame(slot, &mut cursor) else { panic!("no head") };
     let mut copy = Vec::new();
     let view = head.read(&mut copy).unwrap();

@@ -3,13 +3,13 @@
 //! Everything runs over two mappings of the same memory at different addresses, so that a pointer in the region could not go unnoticed.
 //! Races are made with barriers and channels; a time-out only ever turns a hang into a failure.
 
-mod answers;
 mod bell;
 mod files;
 mod forks;
 mod intruders;
 mod population;
 mod pulse;
+mod responses;
 mod scheduling;
 mod slots;
 mod sockets;

@@ -9,9 +9,12 @@ use std::time::Duration;
 use super::{PATIENCE, joined, link, push, socket_pair};
 use crate::layout::Phase;
 use crate::request::RequestView;
-use crate::{AnswerHead, Doorbell, FrontEnd, Why, WorkerEnd, Writable, body_memory, coarse_ms, link_memory};
+use crate::{
+    Doorbell, FrontEnd, ResponseHead, Why, WorkerEnd, Writable, body_memory, coarse_ms, link_memory,
+};
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
+const HEAD: ResponseHead<'static> =
+    ResponseHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 #[test]
 fn an_overdue_request_wakes_the_watch_and_is_named_until_it_is_over() {
@@ -55,7 +58,7 @@ fn an_overdue_request_wakes_the_watch_and_is_named_until_it_is_over() {
 }
 
 #[test]
-fn a_client_that_closes_its_side_is_told_of_and_its_answer_goes_on() {
+fn a_client_that_closes_its_side_is_noted_and_its_response_goes_on() {
     let (mut front, end) = joined(1);
     let slot = push(&mut front, "left").unwrap();
     assert!(end.is_left(slot, 0), "what does not run has nobody who waits");
@@ -123,7 +126,7 @@ fn the_front_sees_when_a_request_began_and_that_the_interpreter_runs() {
     }
     let slot = push(&mut front, "x").unwrap();
     for nonsense in [7, 1 << 32, u64::MAX] {
-        end.slot(slot).answerer.0.state.store(nonsense, Ordering::SeqCst);
+        end.slot(slot).responder.0.state.store(nonsense, Ordering::SeqCst);
         assert_eq!(front.phase(slot), None);
     }
 }

@@ -75,8 +75,8 @@ fn a_broken_worker_cannot_make_the_front_leave_the_ring() {
     let taken = end.take().unwrap();
     // Each word that the worker may write gets values that no honest worker writes.
     for produced in [1, 7, 8, 9, 1 << 20, u32::MAX] {
-        end.slot(taken.slot()).answerer.0.produced.store(produced, std::sync::atomic::Ordering::SeqCst);
-        let (mut cursor, _) = front.answer(slot);
+        end.slot(taken.slot()).responder.0.produced.store(produced, std::sync::atomic::Ordering::SeqCst);
+        let (mut cursor, _) = front.response(slot);
         for _ in 0..1000 {
             match front.next_frame(slot, &mut cursor) {
                 Ok(Some(_)) => {}
@@ -85,7 +85,7 @@ fn a_broken_worker_cannot_make_the_front_leave_the_ring() {
         }
     }
     for state in [0, 7, u64::from(Phase::Done as u32) | 99 << 32, u64::MAX] {
-        end.slot(slot).answerer.0.state.store(state, std::sync::atomic::Ordering::SeqCst);
+        end.slot(slot).responder.0.state.store(state, std::sync::atomic::Ordering::SeqCst);
         assert!(!front.release(slot));
     }
 }

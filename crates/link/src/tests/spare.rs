@@ -5,9 +5,10 @@ use std::thread;
 
 use super::{PATIENCE, joined, push, write_request};
 use crate::request::BodyParts;
-use crate::{AnswerHead, FrontEnd, SelfCall, WorkerEnd};
+use crate::{FrontEnd, ResponseHead, SelfCall, WorkerEnd};
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
+const HEAD: ResponseHead<'static> =
+    ResponseHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 const LENT: SelfCall = SelfCall { is_report: false, caller_port: 40_000 };
 
 fn push_spare(front: &mut FrontEnd, name: &str, self_call: SelfCall) -> u32 {

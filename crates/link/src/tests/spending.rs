@@ -8,7 +8,7 @@ use crate::{Frame, FrontEnd, Spent, Writable};
 
 /// Takes what lies in the ring; tells `spent` of what is to be spent, if it is to tell anything. Gives the costs.
 fn take(front: &mut FrontEnd, slot: u32, spent: Option<Spent>) -> Vec<u64> {
-    let (mut cursor, progress) = front.answer(slot);
+    let (mut cursor, progress) = front.response(slot);
     let mut costs = Vec::new();
     while let Some(frame) = front.next_frame(slot, &mut cursor).unwrap() {
         let Frame::Spend(cost) = frame else { panic!("{frame:?}") };

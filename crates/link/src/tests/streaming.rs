@@ -148,7 +148,7 @@ fn positions_wrap() {
     // As after 4 GiB less some bytes.
     let far = u32::MAX - 1000;
     (window.produced, window.consumed, reader.at) = (far, far, far);
-    end.slot(slot).answerer.0.body_consumed.store(far, Ordering::SeqCst);
+    end.slot(slot).responder.0.body_consumed.store(far, Ordering::SeqCst);
     half.end.publish_body(slot, &window);
     let data = pattern(CHUNK_BYTES);
     let mut read = Vec::new();
@@ -298,7 +298,7 @@ fn a_worker_that_counts_nonsense_is_found_out_and_nothing_is_overwritten() {
     half.end.see_body(slot, &mut window).unwrap();
     assert_eq!(window.free(), 10);
     for nonsense in [9, u32::MAX, CHUNK_BYTES as u32 + 1, 1 << 31] {
-        end.slot(slot).answerer.0.body_consumed.store(nonsense, Ordering::SeqCst);
+        end.slot(slot).responder.0.body_consumed.store(nonsense, Ordering::SeqCst);
         assert_eq!(half.end.see_body(slot, &mut window), Err(Miscounted));
         assert_eq!(half.end.await_body_room(slot, &mut window), Err(Miscounted));
         assert_eq!(window.free(), 10);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::{BodyParts, joined, push, socket_pair, write_request};
 use crate::{
-    AnswerHead, BodyArena, BodyPool, CHUNK_BYTES, FrontEnd, MAX_PERMITS, WorkerEnd, body_memory, link_memory,
-    private_link,
+    BodyArena, BodyPool, CHUNK_BYTES, FrontEnd, MAX_PERMITS, ResponseHead, WorkerEnd, body_memory,
+    link_memory, private_link,
 };
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
+const HEAD: ResponseHead<'static> =
+    ResponseHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 #[test]
 fn memory_of_a_burst_goes_back_and_what_is_used_stays() {
@@ -46,7 +47,7 @@ fn memory_of_a_burst_goes_back_and_what_is_used_stays() {
 
     // That one is whole, and the others can be used.
     end.finish(held, false);
-    let (mut cursor, _) = front.answer(*kept);
+    let (mut cursor, _) = front.response(*kept);
     assert!(front.next_frame(*kept, &mut cursor).is_ok_and(|frame| frame.is_some()));
     assert!(front.next_frame(*kept, &mut cursor).is_ok_and(|frame| frame.is_some()));
     front.discard(*kept);

@@ -1,4 +1,4 @@
-//! Plays the front for a worker, on the same thread: submits a request, lets a runner run it, reads the answer.
+//! Plays the front for a worker, on the same thread: submits a request, lets a runner run it, reads the response.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -59,9 +59,9 @@ impl<'a> Request<'a> {
     }
 }
 
-/// An answer as the front would see it.
+/// A response as the front would see it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub reason: String,
     pub fields: Vec<(String, String)>,
@@ -234,8 +234,8 @@ impl Stage {
         slot
     }
 
-    /// Runs one request to its end. What the ring cannot hold is not read meanwhile: use `run_beside` for large answers.
-    pub fn run(&mut self, py: Python<'_>, request: &Request<'_>) -> Answer {
+    /// Runs one request to its end. What the ring cannot hold is not read meanwhile: use `run_beside` for large responses.
+    pub fn run(&mut self, py: Python<'_>, request: &Request<'_>) -> Response {
         let slot = self.submit(request);
         self.with_runner(py, |stage, runner| {
             let taken = stage.end.take().unwrap();
@@ -244,44 +244,44 @@ impl Stage {
         self.read_finished(slot)
     }
 
-    /// The answer of a slot that the worker has let go of.
-    pub fn read_finished(&mut self, slot: u32) -> Answer {
+    /// The response of a slot that the worker has let go of.
+    pub fn read_finished(&mut self, slot: u32) -> Response {
         assert!(self.half.end.is_done(slot), "the slot was not finished");
-        let mut answer = Answer::default();
-        let progress = self.read(slot, &mut answer);
+        let mut response = Response::default();
+        let progress = self.read(slot, &mut response);
         assert_ne!(progress, Progress::Open);
-        answer.broken = progress == Progress::Broken;
+        response.broken = progress == Progress::Broken;
         assert!(self.half.end.release(slot));
         self.pending.retain(|&pending| pending != slot);
-        answer
+        response
     }
 
     /// Reads what has been published so far.
-    pub fn read(&mut self, slot: u32, answer: &mut Answer) -> Progress {
-        let (mut cursor, progress) = self.half.end.answer(slot);
+    pub fn read(&mut self, slot: u32, response: &mut Response) -> Progress {
+        let (mut cursor, progress) = self.half.end.response(slot);
         let mut files = Vec::new();
         while let Some(frame) = self.half.end.next_frame(slot, &mut cursor).unwrap() {
             match frame {
                 Frame::Head(head) => {
                     let mut copy = Vec::new();
                     let head = head.read(&mut copy).expect("a head that can be read");
-                    assert_eq!(answer.status, 0, "a second head");
-                    answer.status = head.status;
-                    answer.reason = String::from_utf8_lossy(head.reason).into_owned();
-                    answer.known_length = head.known_length;
+                    assert_eq!(response.status, 0, "a second head");
+                    response.status = head.status;
+                    response.reason = String::from_utf8_lossy(head.reason).into_owned();
+                    response.known_length = head.known_length;
                     let text = |bytes: &[u8]| bytes.iter().map(|&byte| char::from(byte)).collect::<String>();
-                    answer.fields = head.fields().map(|(name, value)| (text(name), text(value))).collect();
+                    response.fields = head.fields().map(|(name, value)| (text(name), text(value))).collect();
                 }
                 Frame::Data(first, second) => {
-                    answer.body.extend_from_slice(first);
-                    answer.body.extend_from_slice(second);
+                    response.body.extend_from_slice(first);
+                    response.body.extend_from_slice(second);
                 }
                 Frame::File { token, offset, len } => {
-                    files.push((answer.body.len(), token, offset, len));
+                    files.push((response.body.len(), token, offset, len));
                 }
                 Frame::Lent { token, len } => {
                     let loan = self.half.end.take_loan(token).unwrap();
-                    answer.body.extend_from_slice(&(*loan).as_ref()[..len as usize]);
+                    response.body.extend_from_slice(&(*loan).as_ref()[..len as usize]);
                 }
                 Frame::Spend(_) => panic!("no rate is limited here"),
             }
@@ -292,14 +292,14 @@ impl Stage {
             let file = File::from(self.half.end.take_file(slot, token).unwrap());
             let mut bytes = vec![0; len as usize];
             file.read_exact_at(&mut bytes, offset).unwrap();
-            answer.body.splice(at..at, bytes);
-            answer.from_files += len;
+            response.body.splice(at..at, bytes);
+            response.from_files += len;
         }
         progress
     }
 
     /// Frees all slots without reading.
-    pub fn drop_answers(&mut self) {
+    pub fn drop_responses(&mut self) {
         for slot in std::mem::take(&mut self.pending) {
             assert!(self.half.end.release(slot));
         }

@@ -70,7 +70,7 @@ class Observed:
 
 
 class _Pieces:
-    """An answer in pieces; closed, it has been given."""
+    """A response in pieces; closed, it has been given."""
 
     def __init__(self, pieces: Iterable[bytes], response: ResponseView, tell: Callable[[], None]) -> None:
         self._pieces = pieces

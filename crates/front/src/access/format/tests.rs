@@ -10,7 +10,7 @@ fn every_atom_of_gunicorn_is_known() {
     let format =
         Format::compile("%({X-Thing}i)s %({x-thing}i)s %({Server}o)s %({HTTP_X_THING}e)s %({a}e)s").unwrap();
     assert_eq!(format.request_fields, [Box::from(*b"x-thing")] as [Box<[u8]>; 1]);
-    assert_eq!(format.answer_fields, [Box::from(*b"server")] as [Box<[u8]>; 1]);
+    assert_eq!(format.response_fields, [Box::from(*b"server")] as [Box<[u8]>; 1]);
 }
 
 #[test]

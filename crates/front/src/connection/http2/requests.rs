@@ -82,7 +82,7 @@ impl EventLoop {
             exchange.is_head = self.head.method.of(bytes) == b"HEAD";
             exchange.is_tls = connection.peer.is_tls;
         }
-        if is_special && self.answer_by_role(exchange_id, bytes) {
+        if is_special && self.respond_by_role(exchange_id, bytes) {
             return;
         }
         let Ok(client) = self.client_of_request(exchange_id, bytes) else { return };

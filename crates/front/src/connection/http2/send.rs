@@ -209,7 +209,7 @@ impl EventLoop {
         }
         let (connection_id, stream) = (exchange.connection, exchange.stream);
         exchange.become_state(State::Finished);
-        self.shared.counters.answers_finished.up();
+        self.shared.counters.responses_finished.up();
         self.exchange_timers.clear(id.key);
         self.end_upload(id, pelton_link::BodyEnd::Abandoned);
         let Some(mut exchange) = self.exchanges.remove(id) else { return };

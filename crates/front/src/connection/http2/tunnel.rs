@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::event_loop::relays::{PIECE, taken};
 
-/// Bytes of the head of an application's answer.
+/// Bytes of the head of an application's response.
 pub(super) const MOST_HEAD: usize = 16 * 1024;
 
 /// The two directions of one stream, at our end of the pair.
@@ -24,7 +24,7 @@ pub struct Tunnel {
     /// From the client, and not taken by the worker; at most what the stream's window allows.
     to_worker: Vec<u8>,
     client_ended: bool,
-    /// What has come of the head of the answer, and what follows it; afterwards what of that is still to be sent.
+    /// What has come of the head of the response, and what follows it; afterwards what of that is still to be sent.
     pub(super) from_worker: Vec<u8>,
 }
 
@@ -160,7 +160,7 @@ impl Tunnel {
         }
     }
 
-    /// Reads more of the head of the answer; whether anything has come.
+    /// Reads more of the head of the response; whether anything has come.
     pub(super) fn read_head(&mut self, scratch: &mut [u8]) -> bool {
         let room = MOST_HEAD.saturating_sub(self.from_worker.len()).min(scratch.len());
         let room = scratch.get_mut(..room).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! WebSockets over HTTP/2 (RFC 8441): bytes go to and fro between one stream and the socket that a worker has taken.
 //!
 //! The worker is offered one end of a pair of sockets, as with TLS (`event_loop/relays`, which keeps those streams, too). When it has taken it the
-//! exchange is over but for its line in the log: that waits for the head of the application's answer, which becomes one of HTTP/2. Then
+//! exchange is over but for its line in the log: that waits for the head of the application's response, which becomes one of HTTP/2. Then
 //! data is passed on as it is. Windows bound both directions: what the worker does not take is not consumed, and what the client
 //! does not take is not read from the worker. Runs on the front's thread.
 
@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use pelton_http::h2::ErrorCode;
-use pelton_http::h2::websocket::{Answer, read_answer};
+use pelton_http::h2::websocket::{UpgradeResponse, read_response};
 use pelton_http::{ResponseContext, Version};
 
 use super::tunnel::{MOST_HEAD, Tunnel};
@@ -61,7 +61,7 @@ impl EventLoop {
         if let Some(http2) = self.http2(connection) {
             http2.session.consumed(stream, consumed);
         }
-        if !self.pass_on_answer(key) {
+        if !self.pass_on_response(key) {
             return;
         }
         self.settle_stream_relay(key);
@@ -86,8 +86,8 @@ impl EventLoop {
         }
     }
 
-    /// Reads the head of the application's answer, and sends it as one of HTTP/2. False: the relay is no more.
-    fn pass_on_answer(&mut self, key: usize) -> bool {
+    /// Reads the head of the application's response, and sends it as one of HTTP/2. False: the relay is no more.
+    fn pass_on_response(&mut self, key: usize) -> bool {
         loop {
             let Some(relay) = self.relays.stream_mut(key) else { return false };
             let Some(exchange) = &mut relay.exchange else { return true };
@@ -101,8 +101,8 @@ impl EventLoop {
                 transport_security: self.settings.transport_security.as_deref().filter(|_| exchange.is_tls),
             };
             let tunnel = &mut relay.tunnel;
-            match read_answer(&tunnel.from_worker) {
-                Answer::Whole { status, fields, length } => {
+            match read_response(&tunnel.from_worker) {
+                UpgradeResponse::Whole { status, fields, length } => {
                     let Some(connection) = self.connections.get_mut(relay.connection) else { return false };
                     let sent =
                         connection.driver.send_head(exchange, status, fields.iter().copied(), &context);
@@ -114,7 +114,7 @@ impl EventLoop {
                         return true;
                     }
                 }
-                Answer::Partial => {
+                UpgradeResponse::Partial => {
                     if tunnel.read_head(&mut self.scratch) {
                         continue;
                     }
@@ -122,7 +122,7 @@ impl EventLoop {
                         return true;
                     }
                 }
-                Answer::Unusable => {}
+                UpgradeResponse::Unusable => {}
             }
             if let Some(relay) = self.relays.remove_stream(key) {
                 self.refuse_relay(relay);
@@ -131,7 +131,7 @@ impl EventLoop {
         }
     }
 
-    /// What the application has said is no answer, or nothing can be relayed: the stream is an exchange again, and gets a response of the front's own.
+    /// What the application has said is no response, or nothing can be relayed: the stream is an exchange again, and gets a response of the front's own.
     fn refuse_relay(&mut self, relay: StreamRelay) {
         let StreamRelay { connection, stream, exchange, .. } = relay;
         let Some(exchange) = exchange else { return };
@@ -148,7 +148,7 @@ impl EventLoop {
     fn note_relayed(&mut self, mut exchange: Exchange, status: u16, reason: CloseReason) {
         if let Some(mut record) = exchange.record.take() {
             record.status = status;
-            record.answered_us = self.clock.now_us();
+            record.responded_us = self.clock.now_us();
             self.note_end(record, 0, reason.for_the_log());
         }
         exchange.metered.status = status;

@@ -214,7 +214,7 @@ impl Connection {
             local_done: false,
             is_reset: false,
             refused: None,
-            answered: false,
+            responded: false,
             waits: false,
             urgency,
             turn: 0,

@@ -341,7 +341,7 @@ impl Connection {
         if self.frames.take(now_ms) { Ok(()) } else { Err(fault) }
     }
 
-    /// Nothing more of this request is shown. Section 8.1.1: what is malformed is reset with an error, after its answer.
+    /// Nothing more of this request is shown. Section 8.1.1: what is malformed is reset with an error, after its response.
     fn refuse(&mut self, id: u32, error: HttpError, now_ms: u64) -> Outcome {
         // HTTP/1 pays for it with the connection.
         self.caused += 1;

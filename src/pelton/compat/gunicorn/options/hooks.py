@@ -37,8 +37,8 @@ HOOKS = (
     _hook("pre_request", "In the worker, on the request's thread, before the application is called.", 2),
     _hook(
         "post_request",
-        "In the worker, on the request's thread, when the application has given the whole answer. The front "
-        "may still be sending it.",
+        "In the worker, on the request's thread, when the application has given the whole response. The "
+        "front may still be sending it.",
         4,
         3,
         2,

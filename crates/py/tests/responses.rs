@@ -3,7 +3,7 @@
 mod support;
 
 use pyo3::prelude::*;
-use support::{Answer, Request, Stage};
+use support::{Request, Response, Stage};
 
 /// `app` calls `start(start_response)` and returns `Pieces(...)`, which counts how often it is closed.
 const TOOLS: &str = "
@@ -32,7 +32,7 @@ fn stage(py: Python<'_>, body: &str) -> Stage {
 }
 
 struct Outcome {
-    answer: Answer,
+    response: Response,
     failures: Vec<String>,
     misuses: Vec<String>,
     closed: usize,
@@ -40,14 +40,14 @@ struct Outcome {
 
 fn ask(py: Python<'_>, body: &str, method: &str) -> Outcome {
     let mut stage = stage(py, body);
-    let answer = stage.run(py, &Request { method, ..Request::get("/") });
+    let response = stage.run(py, &Request { method, ..Request::get("/") });
     // The next request on the same thread must not feel what happened in this one.
     let again = stage.run(py, &Request { method, ..Request::get("/") });
     if !body.contains("global") {
-        assert_eq!(answer, again);
+        assert_eq!(response, again);
     }
     Outcome {
-        answer,
+        response,
         failures: stage.eval(py, "observer.failures[:(len(observer.failures) + 1) // 2]"),
         misuses: stage.eval(py, "observer.misuses[:(len(observer.misuses) + 1) // 2]"),
         closed: stage.eval::<usize>(py, "closed"),
@@ -65,8 +65,8 @@ fn head(body: &str) -> Outcome {
 impl Outcome {
     #[track_caller]
     fn is_fine(&self, status: u16, body: &str) {
-        assert_eq!((self.answer.status, self.answer.broken), (status, false));
-        assert_eq!(String::from_utf8_lossy(&self.answer.body), body);
+        assert_eq!((self.response.status, self.response.broken), (status, false));
+        assert_eq!(String::from_utf8_lossy(&self.response.body), body);
         assert!(
             self.failures.is_empty() && self.misuses.is_empty(),
             "{:?} {:?}",
@@ -77,15 +77,15 @@ impl Outcome {
 
     #[track_caller]
     fn is_error(&self, failure: &str) {
-        assert_eq!((self.answer.status, self.answer.broken), (500, false), "{:?}", self.failures);
-        assert_eq!(self.answer.body, b"Internal Server Error");
-        assert!(self.answer.fields.contains(&("Content-Length".into(), "21".into())));
+        assert_eq!((self.response.status, self.response.broken), (500, false), "{:?}", self.failures);
+        assert_eq!(self.response.body, b"Internal Server Error");
+        assert!(self.response.fields.contains(&("Content-Length".into(), "21".into())));
         self.failed_with(failure);
     }
 
     #[track_caller]
     fn is_cut(&self, failure: &str) {
-        assert!(self.answer.broken);
+        assert!(self.response.broken);
         self.failed_with(failure);
     }
 
@@ -102,10 +102,10 @@ fn a_list_of_one_piece() {
         "start_response('200 All right', [('X-A', '1'), ('Content-Type', 'text/plain')])\nreturn [b'hello']",
     );
     outcome.is_fine(200, "hello");
-    assert_eq!(outcome.answer.reason, "All right");
-    assert_eq!(outcome.answer.known_length, Some(5));
+    assert_eq!(outcome.response.reason, "All right");
+    assert_eq!(outcome.response.known_length, Some(5));
     let fields = [("X-A", "1"), ("Content-Type", "text/plain")].map(|(n, v)| (n.to_string(), v.to_string()));
-    assert_eq!(outcome.answer.fields, fields);
+    assert_eq!(outcome.response.fields, fields);
 }
 
 #[test]
@@ -123,37 +123,40 @@ fn the_length_is_known_where_it_is_certain() {
     ] {
         let outcome = get(&format!("start_response(OK, [])\nreturn {result}"));
         outcome.is_fine(200, body);
-        assert_eq!(outcome.answer.known_length, known, "{result}");
+        assert_eq!(outcome.response.known_length, known, "{result}");
     }
     let outcome = get("start_response(OK, [('content-length', '2')])\nreturn [b'ab']");
     outcome.is_fine(200, "ab");
-    assert_eq!(outcome.answer.known_length, None);
+    assert_eq!(outcome.response.known_length, None);
 }
 
 #[test]
-fn answers_without_a_body() {
+fn responses_without_a_body() {
     for status in ["204 No Content", "304 Not Modified"] {
         let outcome =
             get(&format!("start_response('{status}', [('Content-Length', '9')])\nreturn [b'ignored']"));
         assert_eq!(
-            (outcome.answer.body.len(), outcome.answer.known_length, outcome.answer.broken),
+            (outcome.response.body.len(), outcome.response.known_length, outcome.response.broken),
             (0, None, false)
         );
         assert!(outcome.misuses.is_empty());
     }
     let outcome = head("start_response(OK, [])\nreturn [b'hello']");
     outcome.is_fine(200, "");
-    assert_eq!(outcome.answer.known_length, Some(5));
+    assert_eq!(outcome.response.known_length, Some(5));
     let outcome = head("start_response(OK, [])\nreturn []");
     outcome.is_fine(200, "");
-    assert_eq!(outcome.answer.known_length, None);
+    assert_eq!(outcome.response.known_length, None);
     head("start_response(OK, [('Content-Length', '5')])\nreturn []").is_fine(200, "");
     let endless = "import itertools\nstart_response(OK, [])\nreturn Pieces(itertools.repeat(b'x'))";
     let outcome = head(endless);
     outcome.is_fine(200, "");
     assert_eq!(outcome.closed, 2);
     let outcome = head("1/0");
-    assert_eq!((outcome.answer.status, outcome.answer.body.len(), outcome.answer.broken), (500, 0, false));
+    assert_eq!(
+        (outcome.response.status, outcome.response.body.len(), outcome.response.broken),
+        (500, 0, false)
+    );
 }
 
 #[test]
@@ -204,7 +207,7 @@ fn heads_that_are_refused() {
         let outcome = get(&format!("{first}start_response({arguments})\nreturn [b'x']"));
         assert_eq!(outcome.failures.len(), 1, "{arguments}");
         assert!(outcome.failures[0].contains(message), "{arguments}: {:?}", outcome.failures);
-        assert_eq!(outcome.answer.status, if first.is_empty() { 500 } else { 200 }, "{arguments}");
+        assert_eq!(outcome.response.status, if first.is_empty() { 500 } else { 200 }, "{arguments}");
     }
 }
 
@@ -214,12 +217,12 @@ fn heads_that_are_odd_but_right() {
         "class S(str): pass\nclass L(list): pass\nstart_response(S('299 '), L([(S('A'), S('\\u00e9\\tx'))]))\nreturn []",
     );
     outcome.is_fine(299, "");
-    assert_eq!(outcome.answer.fields, [("A".to_string(), "\u{e9}\tx".to_string())]);
+    assert_eq!(outcome.response.fields, [("A".to_string(), "\u{e9}\tx".to_string())]);
     let same = get("start_response(OK, [('Content-Length', '1'), ('content-length', ' 1 ')])\nreturn [b'x']");
     same.is_fine(200, "x");
-    assert_eq!(same.answer.fields.len(), 1);
+    assert_eq!(same.response.fields.len(), 1);
     let largest = get("start_response(OK, [('a', 'x' * 65_000)])\nreturn [b'x' * 96_000]");
-    assert_eq!((largest.answer.status, largest.answer.body.len()), (200, 96_000));
+    assert_eq!((largest.response.status, largest.response.body.len()), (200, 96_000));
 }
 
 #[test]
@@ -228,7 +231,7 @@ fn later_changes_of_the_list_do_not_count() {
         "headers = [('A', 'b')]\nstart_response(OK, headers)\nheaders[0] = ('B', 'x\\r\\ny')\nreturn [b'x']",
     );
     outcome.is_fine(200, "x");
-    assert_eq!(outcome.answer.fields, [("A".to_string(), "b".to_string())]);
+    assert_eq!(outcome.response.fields, [("A".to_string(), "b".to_string())]);
 }
 
 #[test]
@@ -241,7 +244,7 @@ fn start_response_is_called_once_or_with_exc_info() {
     let replaced =
         get("start_response(OK, [('A', 'b')])\nstart_response('404 No', [], error())\nreturn [b'x']");
     replaced.is_fine(404, "x");
-    assert!(replaced.answer.fields.is_empty());
+    assert!(replaced.response.fields.is_empty());
     get("start_response(OK, [('Content-Length', '9')])\nstart_response('404 No', [], exc_info=error())\nreturn [b'x']")
         .is_fine(404, "x");
     get("start_response('404 No', [], error())\nreturn [b'x']").is_fine(404, "x");
@@ -256,7 +259,7 @@ fn exc_info_after_the_head_is_raised_again() {
         "def late():\n    yield b'x'\n    start_response('500 No', [], error())\nstart_response(OK, [])\nreturn late()",
     );
     outcome.is_cut("LookupError('first')");
-    assert_eq!((outcome.answer.status, &*outcome.answer.body), (200, &b"x"[..]));
+    assert_eq!((outcome.response.status, &*outcome.response.body), (200, &b"x"[..]));
     let traced = "
 global lines
 import traceback
@@ -297,8 +300,8 @@ def app(environ, start_response):
         stage.with_runner(py, |stage, runner| {
             for slot in slots {
                 runner.run_guarded(stage.end().take().unwrap()).unwrap();
-                let answer = stage.read_finished(slot);
-                assert_eq!((&*answer.body, answer.fields.len()), (&b"x"[..], 0));
+                let response = stage.read_finished(slot);
+                assert_eq!((&*response.body, response.fields.len()), (&b"x"[..], 0));
             }
         });
         assert_eq!(stage.eval::<Vec<String>>(py, "results"), ["the request is over"; 6]);
@@ -330,12 +333,15 @@ fn kept_callables_are_told_apart_whichever_is_kept() {
 fn write_sends() {
     let outcome = get("write = start_response(OK, [])\nwrite(b'a')\nwrite(b'')\nwrite(b'b')\nreturn [b'c']");
     outcome.is_fine(200, "abc");
-    assert_eq!(outcome.answer.known_length, None);
+    assert_eq!(outcome.response.known_length, None);
     get("start_response(OK, [('Content-Length', '2')])(b'ab')\nreturn []").is_fine(200, "ab");
     get("start_response(OK, [])('a')\nreturn []").is_error("write() takes bytes, not str");
     get("start_response(OK, [])(b'')\n1/0").is_cut("ZeroDivisionError");
     let outcome = get("start_response(OK, [('Content-Length', '2')])(b'abc')\nreturn []");
-    assert_eq!((outcome.misuses.len(), &*outcome.answer.body, outcome.answer.broken), (1, &b"ab"[..], false));
+    assert_eq!(
+        (outcome.misuses.len(), &*outcome.response.body, outcome.response.broken),
+        (1, &b"ab"[..], false)
+    );
 }
 
 #[test]
@@ -344,13 +350,13 @@ fn lengths_are_kept() {
         ["[b'abc', b'd']", "[b'abcd']", "Pieces([b'a', b'bcd'])", "Pieces([b'ab', b'c', b'd'])", "(b'abcd',)"]
     {
         let outcome = get(&format!("start_response(OK, [('Content-Length', '3')])\nreturn {result}"));
-        assert_eq!((&*outcome.answer.body, outcome.answer.broken), (&b"abc"[..], false), "{result}");
+        assert_eq!((&*outcome.response.body, outcome.response.broken), (&b"abc"[..], false), "{result}");
         assert_eq!(outcome.misuses.len(), 1, "{result}: {:?}", outcome.misuses);
         assert!(outcome.misuses[0].contains("longer than its Content-Length"));
     }
     for result in ["[b'a', b'b']", "[b'ab']", "Pieces([b'a', b'b'])", "[]", "Pieces([])", "(b'ab',)"] {
         let outcome = get(&format!("start_response(OK, [('Content-Length', '3')])\nreturn {result}"));
-        assert!(outcome.answer.broken, "{result}");
+        assert!(outcome.response.broken, "{result}");
         assert_eq!(outcome.misuses.len(), 1);
         assert!(outcome.misuses[0].contains("Content-Length said 3"));
     }
@@ -377,16 +383,16 @@ fn failures_before_the_head_become_500() {
 }
 
 #[test]
-fn failures_after_the_head_cut_the_answer() {
+fn failures_after_the_head_cut_the_response() {
     let outcome = get("def g():\n    yield b'x'\n    1/0\nstart_response(OK, [])\nreturn Pieces(g())");
     outcome.is_cut("ZeroDivisionError");
-    assert_eq!((outcome.answer.status, &*outcome.answer.body, outcome.closed), (200, &b"x"[..], 2));
+    assert_eq!((outcome.response.status, &*outcome.response.body, outcome.closed), (200, &b"x"[..], 2));
     let outcome = get("start_response(OK, [])\nreturn [b'x', 5]");
     outcome.is_cut("must be bytes, not int");
-    // When the announced length has been sent, the client's answer is whole.
+    // When the announced length has been sent, the client's response is whole.
     let outcome =
         get("def g():\n    yield b'x'\n    1/0\nstart_response(OK, [('Content-Length', '1')])\nreturn g()");
-    assert!(!outcome.answer.broken);
+    assert!(!outcome.response.broken);
     outcome.failed_with("ZeroDivisionError");
 }
 
@@ -412,7 +418,7 @@ fn close_is_called_once_whatever_happens() {
         }
     }
     let outcome = get("start_response(OK, [])\nreturn Pieces([b'x'], in_close=ValueError('in close'))");
-    assert_eq!((outcome.answer.broken, &*outcome.answer.body), (false, &b"x"[..]));
+    assert_eq!((outcome.response.broken, &*outcome.response.body), (false, &b"x"[..]));
 }
 
 #[test]
@@ -427,8 +433,8 @@ observer.failed = failed
 def app(environ, start_response): 1/0
 ";
         let mut stage = Stage::new(py, source);
-        let answer = stage.run(py, &Request::get("/"));
-        assert_eq!((answer.status, answer.broken), (500, false));
+        let response = stage.run(py, &Request::get("/"));
+        assert_eq!((response.status, response.broken), (500, false));
         assert!(stage.eval::<bool>(py, "\"KeyError('observer')\" in unraisable"));
     });
 }

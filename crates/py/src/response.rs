@@ -29,7 +29,7 @@ pub(crate) enum Stage {
 }
 
 #[derive(Default)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) stage: Stage,
     /// Present from `begin` to `end` except while lent.
     pub(crate) taken: Option<Taken>,
@@ -102,7 +102,7 @@ impl From<Fault> for PyErr {
     }
 }
 
-impl Answer {
+impl Response {
     /// What `start_response` returns.
     pub(crate) fn write(&self, py: Python<'_>) -> Result<Py<PyAny>, Fault> {
         self.write.as_ref().map(|write| write.clone_ref(py)).ok_or(Fault::Over)
@@ -132,7 +132,7 @@ impl Answer {
         // The application's word goes first: if it is wrong, that is found out while sending.
         let has_place = self.is_head_request || !self.bodyless;
         let known_length = known_length.filter(|_| has_place && self.head.content_length().is_none());
-        end.put_head(taken, &self.head.answer_head(known_length), self.head.fields())
+        end.put_head(taken, &self.head.response_head(known_length), self.head.fields())
             .map_err(|_| Fault::Head(Refusal::Value(String::from("status and headers are too large"))))?;
         self.stage = Stage::Sent;
         Ok(())

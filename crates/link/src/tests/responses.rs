@@ -1,4 +1,4 @@
-//! Answers through the ring: every byte, in order, whatever the sizes; and writers that wait.
+//! Responses through the ring: every byte, in order, whatever the sizes; and writers that wait.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
@@ -8,14 +8,15 @@ use std::thread::{self, JoinHandle};
 use super::{PATIENCE, link, push};
 use crate::wake;
 use crate::{
-    AnswerHead, Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, Why, WorkerEnd, Writable, link_memory,
+    Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, ResponseHead, Why, WorkerEnd, Writable, link_memory,
 };
 
-const HEAD: AnswerHead<'static> = AnswerHead { status: 200, reason: b"OK", known_length: None, route: b"" };
+const HEAD: ResponseHead<'static> =
+    ResponseHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 /// Reads what is there; data is appended to `out`.
 fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
-    let (mut cursor, progress) = front.answer(slot);
+    let (mut cursor, progress) = front.response(slot);
     while let Some(frame) = front.next_frame(slot, &mut cursor).unwrap() {
         match frame {
             Frame::Head(head) => assert_eq!(head.read(&mut Vec::new()).unwrap().status, 200),
@@ -148,7 +149,7 @@ fn a_waiting_writer_learns_that_its_client_has_gone() {
 }
 
 #[test]
-fn a_verdict_before_the_end_is_an_answer_and_the_slot_comes_later() {
+fn a_verdict_before_the_end_is_a_response_and_the_slot_comes_later() {
     let (mut half, end) = link(1);
     let front = &mut half.end;
     let slot = push(front, "x").unwrap();
@@ -161,7 +162,7 @@ fn a_verdict_before_the_end_is_an_answer_and_the_slot_comes_later() {
     assert_eq!(got, b"all");
     assert!(!front.release(slot), "the application is still in close()");
     end.finish(taken, true);
-    assert_eq!(front.answer(slot).1, Progress::Complete, "the first verdict stands");
+    assert_eq!(front.response(slot).1, Progress::Complete, "the first verdict stands");
     assert!(front.release(slot));
 }
 

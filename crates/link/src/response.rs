@@ -1,7 +1,7 @@
 //! The response as frames in a slot's response ring: written by the worker, read by the front.
 //!
 //! A frame is eight bytes of header and a payload padded to eight, so a header never wraps around the end of the ring. The first
-//! frame is the head (heads with the status 103 may precede it), then data, files and loans in the order of the body. There is no end frame: the slot's `answer` word says when
+//! frame is the head (heads with the status 103 may precede it), then data, files and loans in the order of the body. There is no end frame: the slot's `progress` word says when
 //! `produced` is final. Frames that spend of the client's rate may lie anywhere between them: they are no part of the response, and the front
 //! says in the slot's words what became of them (see `spending`). Nothing here sleeps or wakes; the two ends do.
 
@@ -34,7 +34,7 @@ pub(crate) fn padded(len: usize) -> usize {
 
 /// What the application answered, before the body.
 #[derive(Clone, Copy, Debug)]
-pub struct AnswerHead<'a> {
+pub struct ResponseHead<'a> {
     /// Status code.
     pub status: u16,
     /// Reason phrase.
@@ -52,7 +52,7 @@ pub struct HeadTooLarge;
 /// Writes a head frame's payload to `area`; gives its length.
 pub(crate) fn encode_head<'a>(
     area: &mut [u8],
-    head: &AnswerHead<'_>,
+    head: &ResponseHead<'_>,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<usize, HeadTooLarge> {
     let mut at = 16;
@@ -91,9 +91,9 @@ pub struct HeadView<'a> {
     pub status: u16,
     /// Reason phrase.
     pub reason: &'a [u8],
-    /// See [`AnswerHead::known_length`].
+    /// See [`ResponseHead::known_length`].
     pub known_length: Option<u64>,
-    /// See [`AnswerHead::route`].
+    /// See [`ResponseHead::route`].
     pub route: &'a [u8],
     count: u16,
     fields: &'a [u8],
@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn a_head_reads_back_as_written() {
         let mut area = [0; 256];
-        let head = AnswerHead { status: 404, reason: b"Not Found", known_length: Some(7), route: b"/a/<b>" };
+        let head =
+            ResponseHead { status: 404, reason: b"Not Found", known_length: Some(7), route: b"/a/<b>" };
         let fields = [(&b"A"[..], &b""[..]), (&b"Content-Type"[..], &b"text/plain"[..])];
         let len = encode_head(&mut area, &head, fields.into_iter()).unwrap();
         let view = HeadView::new(&area[..len]).unwrap();
