@@ -455,7 +455,7 @@ class Worker:
         taken.
         """
     def take_spares(self) -> int:
-        """How many requests were lent a permit, or are to be reported, that nobody was told of before.
+        """How many requests were lent a permit, or are to be reported, that were not reported before.
 
         Each of them needs a thread in `serve` with ``once``.
         """

@@ -20,7 +20,7 @@ use crate::settings::{Rules, Settings};
 use crate::transport::listener::ListenerSettings;
 use crate::transport::tls::Encryption;
 
-/// What the front has been told to do.
+/// What the front has been asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Command {
@@ -46,13 +46,13 @@ pub(crate) enum Order {
     Answer(Arc<Doorbell>),
     Encrypt(Box<Encryption>),
     SetChallenges(Challenges),
-    Respond(u64, Told),
+    Respond(u64, AdminResponse),
     ChangeRules(Box<Rules>),
 }
 
-/// What somebody is told who has asked on an admin listener (see [`crate::notices::Asked`]).
+/// The response to somebody who has asked on an admin listener (see [`crate::notices::Asked`]).
 #[derive(Debug)]
-pub struct Told {
+pub struct AdminResponse {
     /// The status.
     pub status: u16,
     /// Fields besides those about the connection and the framing.
@@ -234,8 +234,8 @@ impl FrontHandle {
     }
 
     /// The response to a question of [`crate::notices::Asked`], by its number.
-    pub fn respond(&self, number: u64, told: Told) {
-        self.order(Order::Respond(number, told));
+    pub fn respond(&self, number: u64, response: AdminResponse) {
+        self.order(Order::Respond(number, response));
     }
 
     /// Other rules about requests and responses hold from now on.

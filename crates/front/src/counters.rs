@@ -31,26 +31,26 @@ impl Counter {
     }
 }
 
-/// How often losses are told of.
+/// How often losses are reported.
 const TELL_EVERY_MS: u64 = 60_000;
 
-/// What has been told of something that is lost again and again: how much there was, at most once a minute.
+/// What has been reported of something that is lost again and again: how much there was, at most once a minute.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Losses {
-    told: u64,
+    reported: u64,
     tell_at_ms: u64,
 }
 
 impl Losses {
-    /// How many more there are than were told; None where nothing is to be said now.
+    /// How many more there are than were reported; None where nothing is to be said now.
     #[inline]
     pub fn since(&mut self, now_ms: u64, lost: &Counter) -> Option<u64> {
         let all = lost.get();
-        if all == self.told || now_ms < self.tell_at_ms {
+        if all == self.reported || now_ms < self.tell_at_ms {
             return None;
         }
         self.tell_at_ms = now_ms + TELL_EVERY_MS;
-        Some(all - std::mem::replace(&mut self.told, all))
+        Some(all - std::mem::replace(&mut self.reported, all))
     }
 }
 
@@ -100,7 +100,7 @@ counters! {
     permits_lent,
     /// Health checks answered.
     health_checks,
-    /// Lines told to load balancers by the agent's port.
+    /// Lines sent to load balancers by the agent's port.
     agent_checks,
     /// Requests whose client's socket was offered to a worker.
     sockets_offered,
@@ -240,7 +240,7 @@ counters! {
     requests_limited,
     /// Requests refused because of their client's network.
     requests_forbidden,
-    /// Requests told to come again because of maintenance.
+    /// Requests asked to come again because of maintenance.
     requests_in_maintenance,
 }
 
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn losses_are_told_once_a_minute() {
+    fn losses_are_reported_once_a_minute() {
         let (lost, mut losses) = (Counter::default(), Losses::default());
         assert_eq!(losses.since(5, &lost), None);
         lost.add(3);

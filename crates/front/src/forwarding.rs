@@ -115,7 +115,7 @@ pub fn rewrite(ask: &Ask<'_>) -> Option<Rewritten> {
     Some(out)
 }
 
-/// How what is told of the encryption stands in a record.
+/// How the facts about the encryption stand in a record.
 pub fn known_variable(name: &str) -> Known {
     match name {
         "SSL_PROTOCOL" => Known::TlsVersion,
@@ -182,7 +182,7 @@ impl EventLoop {
     }
 
     /// Looks at the beginning of a trusted proxy's connection. Gives how much of `bytes` was its header; 0 if more is needed. None: it is none, and
-    /// the connection is closed, since whatever follows cannot be told from what a client made up.
+    /// the connection is closed, since whatever follows cannot be distinguished from what a client made up.
     pub(crate) fn look_for_proxy_header(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<usize> {
         let connection = self.connections.get_mut(id)?;
         match proxy_protocol::parse(bytes) {

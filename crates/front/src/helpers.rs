@@ -171,25 +171,25 @@ mod tests {
 
     #[test]
     fn what_waits_at_the_end_is_given_up() {
-        struct Told(mpsc::Sender<&'static str>);
-        impl Drop for Told {
+        struct OnDrop(mpsc::Sender<&'static str>);
+        impl Drop for OnDrop {
             fn drop(&mut self) {
                 let _ = self.0.send("dropped");
             }
         }
         let mut helpers = Helpers::new(Arc::new(Doorbell::new().unwrap()));
         let (hold, held) = mpsc::channel::<()>();
-        let (tell, told) = mpsc::channel();
+        let (tell, dropped) = mpsc::channel();
         let first = tell.clone();
         helpers.threads = MOST_THREADS;
         // Not one thread: nothing can be begun before the end.
-        let waiting = Told(tell);
+        let waiting = OnDrop(tell);
         helpers.run(move || {
             let _ = held.recv();
             drop(waiting);
         });
         drop(helpers);
-        assert_eq!(told.recv().unwrap(), "dropped");
+        assert_eq!(dropped.recv().unwrap(), "dropped");
         drop((hold, first));
     }
 }

@@ -42,7 +42,7 @@ mod simulation;
 mod tests;
 
 pub use compression::CompressionSettings;
-pub use control::{Common, FrontHandle, Told, start};
+pub use control::{AdminResponse, Common, FrontHandle, start};
 pub use edge::hosts::HostPattern;
 pub use edge::{AccessRule, EdgeSettings, ErrorPage, FieldRules};
 pub use event_loop::redirect::Challenges;

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notices_come_in_order_and_the_overflow_is_told() {
+    fn notices_come_in_order_and_the_overflow_is_reported() {
         let notices = Notices::default();
         for i in 0..CAPACITY + 3 {
             notices.post(Level::Info, i.to_string());

@@ -6,7 +6,7 @@
 //! is the bound of applications that wait, the second that of applications that compute. Both are averages over about [`SPAN_MS`]. *Saturation*
 //! is busy, and a whole more for each second that the oldest request has waited in the queue: it goes beyond 1 where one server is not enough, so
 //! that an autoscaler sees how far beyond. The *weight* is the root of what is left, in percent: the root, because weights are whole numbers, and
-//! near saturation two servers with 2 and 3 percent would be told from each other too coarsely.
+//! near saturation two servers with 2 and 3 percent would be distinguished too coarsely.
 //!
 //! Weights of what is left find their balance below saturation wherever there is one: a server that gets too much says so and gets less. They
 //! fall within a second and rise within ten: a server that has got rid of its backlog would else be given the next one, for ever.

@@ -1,4 +1,4 @@
-//! What the front is told at start. Values only; defaults and their reasons live in the Python settings table.
+//! What the front gets at its start. Values only; defaults and their reasons live in the Python settings table.
 
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ pub struct Settings {
     pub request_ids: bool,
     /// Whether ids of clients are taken over from anybody, and not from trusted proxies only.
     pub trust_request_id: bool,
-    /// Whether workers are told when a request was received.
+    /// Whether workers learn when a request was received.
     pub traces: bool,
     /// Whether responses tell how long they took.
     pub server_timing: bool,

@@ -96,7 +96,7 @@ known_fields! {
     RequestId "(request id)" "pelton.request_id",
     // Nor this: when the front got the request, for traces.
     Received "(received)" "pelton.received",
-    // Nor these: what is told of an encrypted connection. A variable has its environ key for a name.
+    // Nor these: what describes an encrypted connection. A variable has its environ key for a name.
     TlsVersion "(tls version)" "SSL_PROTOCOL",
     TlsCipher "(tls cipher)" "SSL_CIPHER",
     Variable "(variable)" "",

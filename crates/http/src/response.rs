@@ -205,7 +205,7 @@ pub fn write_response_head<'f>(
     let keep_alive = context.keep_alive && !close && !switching && coding != Coding::UntilClose;
     // RFC 9113 section 8.2.2: no field about the connection in HTTP/2.
     if !interim && context.version != Version::Http2 {
-        // RFC 9112 section 9.6: say so when this response is the last. Section 9.3: 1.0 clients need to be told that
+        // RFC 9112 section 9.6: say so when this response is the last. Section 9.3: 1.0 clients have to learn that
         // it is not.
         if !keep_alive {
             sink.fixed(b"connection", b"close", b"Connection: close\r\n");

@@ -280,11 +280,11 @@ fn http2_has_the_same_policy_and_no_field_about_the_connection() {
 fn how_long_it_took_is_told_unless_the_application_tells() {
     let context =
         ResponseContext { timing: Some(Timing { queue_us: 4_000, application_us: 1_234_567 }), ..CONTEXT };
-    let told = |status, reason, fields| fields_of(&encode(status, reason, fields, &context).0);
+    let fields_with = |status, reason, fields| fields_of(&encode(status, reason, fields, &context).0);
     let expected = "server-timing: queue;dur=4.00, app;dur=1234.56";
-    assert_eq!(told(200, "OK", &[("Content-Length", "0")]), ["content-length: 0", expected]);
-    assert_eq!(told(304, "Not Modified", &[]), [expected]);
-    let own = told(200, "OK", &[("Content-Length", "0"), ("server-Timing", "db;dur=1")]);
+    assert_eq!(fields_with(200, "OK", &[("Content-Length", "0")]), ["content-length: 0", expected]);
+    assert_eq!(fields_with(304, "Not Modified", &[]), [expected]);
+    let own = fields_with(200, "OK", &[("Content-Length", "0"), ("server-Timing", "db;dur=1")]);
     assert_eq!(own, ["content-length: 0", "server-timing: db;dur=1"]);
     let mut out = Vec::new();
     let fields = [(&b"server\rtiming"[..], &b"x"[..])];

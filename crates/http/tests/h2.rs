@@ -1,4 +1,4 @@
-//! HTTP/2: what a client does, frame by frame, and what it is told.
+//! HTTP/2: what a client does, frame by frame, and what it receives.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may say so bluntly")]
 

@@ -2,7 +2,7 @@
 //!
 //! One arena belongs to one front and is seen by all its workers, because a body is received before it is known which worker will
 //! run the request. Only the front takes and returns chunks and writes into them; workers read chunks named by a record while its
-//! slot runs. Chunks of a body that is complete are not written any more then; those of a streamed one are, beyond what the worker was told of
+//! slot runs. Chunks of a body that is complete are not written any more then; those of a streamed one are, beyond what the worker knows of
 //! (see `streaming`). No allocator is shared: the free list is the front's own memory.
 
 use std::fs::File;

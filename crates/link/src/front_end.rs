@@ -225,7 +225,7 @@ impl FrontEnd {
         self.pushed += 1;
     }
 
-    /// Makes a claimed and filled slot ready; gives its generation. Whoever is to take it has to be told then.
+    /// Makes a claimed and filled slot ready; gives its generation. Whoever is to take it has to be woken then.
     #[inline]
     pub(crate) fn make_ready(&mut self, slot: u32, record_len: usize, spare: u32) -> u32 {
         let record_len = record_len.min(REQUEST_BYTES);

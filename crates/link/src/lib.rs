@@ -122,7 +122,7 @@ fn slots_for(threads: usize) -> usize {
     (2 * threads).clamp(64, layout::MAX_SLOTS)
 }
 
-/// Fewer slots than requests that are to run at once would be fewer requests, and nobody would be told.
+/// Fewer slots than requests that are to run at once would be fewer requests, and nobody would notice.
 fn check_permits(threads: usize) -> io::Result<()> {
     if threads <= MAX_PERMITS {
         return Ok(());

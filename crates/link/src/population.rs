@@ -184,9 +184,9 @@ impl Population {
 /// What an observer waits for; see [`Scheduler::observe`](crate::Scheduler::observe).
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// How long a request has to wait, while all threads are at requests, before it is told.
+    /// How long a request has to wait, while all threads are at requests, before it is reported.
     pub patience: Duration,
-    /// How long all threads have to be at requests, while none waits, before it is told.
+    /// How long all threads have to be at requests, while none waits, before it is reported.
     pub foresight: Duration,
     /// How often it is looked while all threads are at requests.
     pub tick: Duration,

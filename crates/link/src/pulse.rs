@@ -56,7 +56,7 @@ impl FrontEnd {
         }
     }
 
-    /// Says that nobody waits for this response: a waiting writer is released and told so. `Departed` and `Overdue` also wake the worker's
+    /// Says that nobody waits for this response: a waiting writer is released and learns of it. `Departed` and `Overdue` also wake the worker's
     /// watch; `Overdue` stands even if the client goes afterwards.
     pub fn abandon(&self, slot: u32, why: Why) {
         let gone = &self.slot(slot).asker.0.gone;
@@ -174,7 +174,7 @@ impl WorkerEnd {
         is_running().then_some((record, started))
     }
 
-    /// The front has died: nobody waits for any response of this link, who waits for room or for a body is released and told so, and what was not
+    /// The front has died: nobody waits for any response of this link, who waits for room or for a body is released and learns of it, and what was not
     /// started is not taken any more. Everything else stays harmless.
     pub fn sever(&self) {
         self.severed.store(true, Ordering::SeqCst);

@@ -1,8 +1,8 @@
-//! What an application spends of its client's rate, beyond the request itself: asked for in a frame, told in the slot's words.
+//! What an application spends of its client's rate, beyond the request itself: asked for in a frame, said in the slot's words.
 //!
 //! The table of rates is the front's. A worker writes a frame that names a cost and waits, as for room, until the front has taken it: then
-//! `spent` says what became of it. `spent_at` says of which frame that is told; positions in a ring only grow in a request, and each request
-//! begins with a number that is none. So what was told of an earlier frame, or never told because nobody waits for the response any
+//! `spent` says what became of it. `spent_at` says of which frame that is; positions in a ring only grow in a request, and each request
+//! begins with a number that is none. So what was said of an earlier frame, or never said because nobody waits for the response any
 //! more, is not mistaken. A worker can only spend what its own client has.
 
 use std::sync::atomic::Ordering;

@@ -37,7 +37,7 @@ pub struct Taken {
     generation: u32,
     /// Bytes written to the ring, published or not.
     pub(crate) produced: u32,
-    /// Whether the front has been told of all of it.
+    /// Whether the front knows of all of it.
     pub(crate) published: bool,
     verdict_given: bool,
     /// Where the last loan's frame ends. Until the front has taken it the ring counts as full: a loan can be of any size.

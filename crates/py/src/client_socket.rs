@@ -171,7 +171,7 @@ fn is_closed(descriptor: RawFd, timeout: Duration) -> bool {
     }
 }
 
-/// A request whose client's socket lies in its environ. Its end, however it comes, is told to the object that made the socket.
+/// A request whose client's socket lies in its environ. The object that made the socket learns of its end, however it comes.
 pub(crate) struct OfferedSocket<'py> {
     sockets: Bound<'py, PyAny>,
     socket: Bound<'py, PyAny>,
@@ -213,7 +213,7 @@ impl Drop for OfferedSocket<'_> {
 }
 
 /// Whether what an application raises after it has taken the socket is only its way to say that there is no response: servers of this
-/// kind are told by a ConnectionError, or by a StopIteration, that the connection is not theirs any more.
+/// kind learn by a ConnectionError, or by a StopIteration, that the connection is not theirs any more.
 pub(crate) fn is_farewell(error: &PyErr, py: Python<'_>) -> bool {
     error.is_instance_of::<PyConnectionError>(py) || error.is_instance_of::<PyStopIteration>(py)
 }

@@ -1,4 +1,4 @@
-//! Who is told when an application fails or breaks a rule.
+//! Where it is reported that an application fails or breaks a rule.
 //!
 //! Owns the calls of the observer, and the exception for a body that does not come to its end. Must not decide what the client gets. Runs on the request's thread, with the GIL.
 

@@ -1,4 +1,4 @@
-//! Children that the application forks while it runs a request: what they are told, and how one ends that comes back.
+//! Children that the application forks while it runs a request: what they read in place of the request, and how one ends that comes back.
 //!
 //! That they reach nobody is `pelton_link`'s doing (`fork`); here nothing is decided but that such a child does not go on. What is said, and with
 //! which code it ends, is Python's (`pelton/process/forks.py`).
@@ -22,8 +22,9 @@ pub(crate) fn foreign() -> PyErr {
 #[cold]
 pub(crate) fn end_child(py: Python<'_>, error: Option<PyErr>) -> ! {
     let raised = error.map(|error| error.into_value(py));
-    let told = py.import("pelton.process.forks").and_then(|forks| forks.call_method1("come_back", (raised,)));
-    if let Err(error) = told {
+    let reported =
+        py.import("pelton.process.forks").and_then(|forks| forks.call_method1("come_back", (raised,)));
+    if let Err(error) = reported {
         error.print(py);
     }
     // SAFETY: ends the process, without anything that was registered for its end.

@@ -1,4 +1,4 @@
-//! The class `Front`: starts the native front, and passes on what it is told and what it has to say.
+//! The class `Front`: starts the native front, and passes orders to it and its notices to Python.
 //!
 //! Owns the settings until the start and the handle after it. Every method that waits gives up the GIL first; all of them may be
 //! called from any thread, also before the start and after the end.
@@ -9,7 +9,8 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pelton_front::{
-    Challenges, Common, Encryption, FrontHandle, ListenerSettings, Protocol, Role, Settings, Told, WorkerLink,
+    AdminResponse, Challenges, Common, Encryption, FrontHandle, ListenerSettings, Protocol, Role, Settings,
+    WorkerLink,
 };
 use pelton_link::{BodyArena, BodyPool, Doorbell, FrontEnd, FrontHalf};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -248,7 +249,7 @@ impl Front {
         if !(200..600).contains(&status) {
             return Err(PyValueError::new_err("this is no status of a response"));
         }
-        self.started()?.respond(number, Told { status, fields, body });
+        self.started()?.respond(number, AdminResponse { status, fields, body });
         Ok(())
     }
 

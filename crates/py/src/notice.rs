@@ -67,14 +67,14 @@ impl Notice {
     /// Requests that wait and were made on this machine: number, and either the process at the other end or the addresses of both ends.
     #[getter]
     fn local_calls(&self) -> Vec<Call> {
-        let told = |call: &LocalCall| match call.origin {
+        let described = |call: &LocalCall| match call.origin {
             Origin::Process(pid) => (call.number, Some(pid), None),
             Origin::Tcp(peer, own) => {
-                let told = |address: SocketAddr| (address.ip().to_string(), address.port());
-                (call.number, None, Some((told(peer), told(own))))
+                let parts = |address: SocketAddr| (address.ip().to_string(), address.port());
+                (call.number, None, Some((parts(peer), parts(own))))
             }
         };
-        self.notice.question.iter().flat_map(|question| &question.calls).map(told).collect()
+        self.notice.question.iter().flat_map(|question| &question.calls).map(described).collect()
     }
 
     /// The processes of all workers, where there are such requests.

@@ -12,18 +12,19 @@ use crate::responder::Responder;
 
 /// The numbers that come with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Allowance {
     limit: u32,
     remaining: u32,
     reset: u32,
 }
 
-impl Told {
+impl Allowance {
     /// As the front writes them.
-    pub(crate) fn parse(text: &[u8]) -> Option<Told> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Allowance> {
         let mut numbers = std::str::from_utf8(text).ok()?.split(' ').map(|number| number.parse().ok());
-        let told = Told { limit: numbers.next()??, remaining: numbers.next()??, reset: numbers.next()?? };
-        numbers.next().is_none().then_some(told)
+        let allowance =
+            Allowance { limit: numbers.next()??, remaining: numbers.next()??, reset: numbers.next()?? };
+        numbers.next().is_none().then_some(allowance)
     }
 }
 
@@ -39,13 +40,13 @@ pub struct Rate {
 }
 
 impl Rate {
-    pub(crate) fn new(py: Python<'_>, responder: &Py<Responder>, told: Told) -> Self {
+    pub(crate) fn new(py: Python<'_>, responder: &Py<Responder>, allowance: Allowance) -> Self {
         Rate {
             responder: responder.clone_ref(py),
             request: responder.get().request(),
-            limit: told.limit,
-            remaining: AtomicU32::new(told.remaining),
-            reset: AtomicU32::new(told.reset),
+            limit: allowance.limit,
+            remaining: AtomicU32::new(allowance.remaining),
+            reset: AtomicU32::new(allowance.reset),
         }
     }
 }
@@ -90,10 +91,10 @@ mod tests {
 
     #[test]
     fn numbers_are_read_or_not_at_all() {
-        let told = Told { limit: 5, remaining: 4, reset: 60 };
-        assert_eq!(Told::parse(b"5 4 60"), Some(told));
+        let allowance = Allowance { limit: 5, remaining: 4, reset: 60 };
+        assert_eq!(Allowance::parse(b"5 4 60"), Some(allowance));
         for text in ["", "5 4", "5 4 60 1", "5 4 x", "5  4 60", "-1 4 60", "4294967296 1 1"] {
-            assert_eq!(Told::parse(text.as_bytes()), None, "{text}");
+            assert_eq!(Allowance::parse(text.as_bytes()), None, "{text}");
         }
     }
 }

@@ -25,7 +25,7 @@ use pyo3::{ffi, intern};
 
 use crate::input::Input;
 use crate::names::{Key, Names};
-use crate::rate::Told;
+use crate::rate::Allowance;
 
 /// Keys that every request has, by their place in [`Warm::values`].
 const METHOD: usize = 0;
@@ -65,7 +65,7 @@ pub(crate) struct EnvironBuilder {
     values: Vec<Option<Py<PyString>>>,
     ports: Vec<(u16, Option<Py<PyString>>)>,
     /// What the last request said of its client's rate; taken by whoever makes an object of it.
-    pub(crate) rate: Option<Box<Told>>,
+    pub(crate) rate: Option<Box<Allowance>>,
 }
 
 struct Warm {
@@ -192,7 +192,7 @@ impl EnvironBuilder {
                 }
             }
             if known == Known::Variable && name == RATE {
-                self.rate = Told::parse(value).map(Box::new);
+                self.rate = Allowance::parse(value).map(Box::new);
                 continue;
             }
             if known == Known::Variable {
@@ -343,7 +343,7 @@ fn latin1(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyString>> {
 /// The same for more than one byte of which it is known that all are ASCII: only to be copied.
 #[inline]
 fn ascii(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyString>> {
-    // SAFETY: attached. A new string, which nobody else has yet, with a byte of room for each of these, which are ASCII as it was told.
+    // SAFETY: attached. A new string, which nobody else has yet, with a byte of room for each of these, which are ASCII, as the caller has checked.
     unsafe {
         let text = ffi::PyUnicode_New(bytes.len() as ffi::Py_ssize_t, 0x7F);
         let text = Bound::from_owned_ptr_or_err(py, text)?;

@@ -26,7 +26,7 @@ use crate::client_gone::ClientGone;
 use crate::client_socket::{OfferedSocket, Replacement};
 use crate::input::Input;
 use crate::interrupt::Window;
-use crate::rate::{Rate, Told};
+use crate::rate::{Allowance, Rate};
 use crate::request::EnvironBuilder;
 use crate::responder::Responder;
 use crate::start_response::Callables;
@@ -268,10 +268,17 @@ impl Environs {
 
 /// What is left to the client, where that is limited.
 #[inline]
-fn put_rate(environ: &Bound<'_, PyDict>, told: Option<Box<Told>>, callables: &Callables) -> PyResult<()> {
-    let Some(told) = told else { return Ok(()) };
+fn put_rate(
+    environ: &Bound<'_, PyDict>,
+    allowance: Option<Box<Allowance>>,
+    callables: &Callables,
+) -> PyResult<()> {
+    let Some(allowance) = allowance else { return Ok(()) };
     let py = environ.py();
-    environ.set_item(intern!(py, "pelton.rate"), Bound::new(py, Rate::new(py, &callables.responder, *told))?)
+    environ.set_item(
+        intern!(py, "pelton.rate"),
+        Bound::new(py, Rate::new(py, &callables.responder, *allowance))?,
+    )
 }
 
 /// With a builder that nobody uses afterwards.
@@ -280,7 +287,7 @@ fn build_alone<'py>(
     worker: &Worker,
     request: &RequestView<'_>,
     input: Option<&Bound<'py, Input>>,
-) -> PyResult<(Bound<'py, PyDict>, Option<Box<Told>>)> {
+) -> PyResult<(Bound<'py, PyDict>, Option<Box<Allowance>>)> {
     let mut builder = new_builder(py, worker)?;
     let environ = builder.build(py, request, input)?;
     Ok((environ, builder.rate.take()))

@@ -44,7 +44,7 @@ pub(crate) struct Responder {
     pauses: Pauses,
     /// Which slot the present request is in.
     slot: AtomicU32,
-    /// The request's environ, where its route is told, until the response is started.
+    /// The request's environ, where its route is written, until the response is started.
     pub(crate) environ: KeptEnviron,
 }
 
@@ -97,7 +97,7 @@ impl Responder {
         }
     }
 
-    /// The same for what must be done in any case: who raises something meanwhile is told that it is too late for that.
+    /// The same for what must be done in any case: to raise something meanwhile fails, as it is too late for that.
     #[inline]
     fn enter(&self, py: Python<'_>) -> MutexGuard<'_, Response> {
         loop {

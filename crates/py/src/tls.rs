@@ -160,11 +160,11 @@ impl Tls {
     /// whether it is sent along.
     #[getter]
     fn ocsp(&self) -> Vec<Option<(bool, i64, bool)>> {
-        let told = |pair: &Pair| {
+        let described = |pair: &Pair| {
             let is_sent = pair.certified.ocsp.is_some();
             pair.ocsp.map(|ocsp| (ocsp.is_good, ocsp.until, is_sent))
         };
-        self.tls.pairs.iter().map(told).collect()
+        self.tls.pairs.iter().map(described).collect()
     }
 
     /// Words of the list of ciphers that mean nothing.
@@ -185,8 +185,8 @@ impl Tls {
 #[pyfunction]
 pub fn read_certificates(pem: Vec<u8>) -> PyResult<Vec<Certificate>> {
     let chain = read_chain(&pem).map_err(|fault| value_error(&fault))?;
-    let told = chain.iter().map(|one| facts(one).map(|facts| Certificate::from(&facts)));
-    told.collect::<Result<_, _>>().map_err(|fault| value_error(&fault))
+    let described = chain.iter().map(|one| facts(one).map(|facts| Certificate::from(&facts)));
+    described.collect::<Result<_, _>>().map_err(|fault| value_error(&fault))
 }
 
 /// A self-signed certificate for `names` and its key, both in PEM; `lifetime` in seconds.

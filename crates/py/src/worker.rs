@@ -64,10 +64,10 @@ pub struct Worker {
     /// Makes the sockets that applications see; without it there are none.
     pub(crate) client_sockets: Option<Py<PyAny>>,
     pub(crate) watched: Watched,
-    /// Requests for spare threads that the watch has been told of (wraps).
-    spares_told: AtomicU32,
+    /// Requests for spare threads that the watch has seen (wraps).
+    spares_seen: AtomicU32,
     pub(crate) pauses: Pauses,
-    /// Whether the front is told which route has answered.
+    /// Whether the front learns which route has answered.
     tells_routes: AtomicBool,
     clocks: Mutex<Clocks>,
     /// What the request runners of all greenlets build environs with, one at a time; see `request_runner`.
@@ -98,7 +98,7 @@ impl Worker {
             observer,
             client_sockets,
             watched,
-            spares_told: AtomicU32::new(0),
+            spares_seen: AtomicU32::new(0),
             pauses: Pauses::default(),
             tells_routes: AtomicBool::new(false),
             clocks: Mutex::default(),
@@ -259,7 +259,7 @@ impl Worker {
             if let Some(found) = self.watched.find(py, &self.end) {
                 return Ok(Some(Overdue::new(&self.end, found)));
             }
-            if self.end.spares() != self.spares_told.load(Ordering::Relaxed) {
+            if self.end.spares() != self.spares_seen.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -270,10 +270,10 @@ impl Worker {
         }
     }
 
-    /// How many requests need a thread of their own that nobody was told of before.
+    /// How many requests need a thread of their own that were not reported before.
     fn take_spares(&self) -> u32 {
         let all = self.end.spares();
-        let new = all.wrapping_sub(self.spares_told.swap(all, Ordering::Relaxed));
+        let new = all.wrapping_sub(self.spares_seen.swap(all, Ordering::Relaxed));
         // More cannot be there, whatever the other end has written.
         new.min(self.end.slots() as u32)
     }

@@ -1,4 +1,4 @@
-//! Clients who go: what the application is told, and responses without an end that nobody waits for.
+//! Clients who go: what the application learns, and responses without an end that nobody waits for.
 #![allow(clippy::unwrap_used, reason = "failing is how a test reports")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! What an application is told of an encrypted connection: the variables of mod_ssl, which CGI programs know.
+//! What an application learns of an encrypted connection: the variables of mod_ssl, which CGI programs know.
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;

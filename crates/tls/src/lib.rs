@@ -1,7 +1,7 @@
 //! TLS as pelton speaks it: a thin layer over rustls, without I/O.
 //!
 //! Owns what is specific to rustls and to certificates: reading them from PEM, choosing one for a client, the keys of session
-//! tickets, a session's records, what is told of a client's certificate. Must not know sockets, files, HTTP or Python; bytes
+//! tickets, a session's records, what an application learns of a client's certificate. Must not know sockets, files, HTTP or Python; bytes
 //! and the time come in as arguments. Nothing here waits.
 
 pub mod authority;

@@ -57,9 +57,9 @@ impl Pair {
         }
         let ocsp = match (ocsp, certified.cert.first()) {
             (Some((der, now)), Some(own)) => {
-                let told = Ocsp::read(der, &parse(own)?)?;
-                certified.ocsp = (told.is_good && told.until > now).then(|| der.to_vec());
-                Some(told)
+                let status = Ocsp::read(der, &parse(own)?)?;
+                certified.ocsp = (status.is_good && status.until > now).then(|| der.to_vec());
+                Some(status)
             }
             _ => None,
         };

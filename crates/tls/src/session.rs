@@ -259,7 +259,7 @@ impl Session {
         }
     }
 
-    /// What the application is told of the session; `asks_for_certificates`: also where the client has none.
+    /// What the application learns of the session; `asks_for_certificates`: also where the client has none.
     pub fn variables(&self, asks_for_certificates: bool) -> Vec<Variable> {
         let suite = self.connection.negotiated_cipher_suite().map(|suite| suite.suite());
         let mut out: Vec<Variable> = vec![

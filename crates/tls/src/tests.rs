@@ -237,7 +237,7 @@ fn a_session_is_resumed_by_another_server_with_the_same_keys() {
 }
 
 #[test]
-fn certificates_of_clients_are_checked_and_told() {
+fn certificates_of_clients_are_checked_and_described() {
     let (own, client, stranger) = (made(&["example.com"]), made(&["client.example"]), made(&["x.example"]));
     let settings = |client_certificates| ServerSettings {
         pairs: vec![pair(&own)],
@@ -278,7 +278,7 @@ fn certificates_of_clients_are_checked_and_told() {
 }
 
 #[test]
-fn what_is_no_tls_is_told_apart() {
+fn what_is_no_tls_is_recognized() {
     let own = made(&["example.com"]);
     let tls = server(ServerSettings { pairs: vec![pair(&own)], ..Default::default() });
     let mut out = Vec::new();

@@ -83,7 +83,7 @@ pub struct Ticketer {
     pub keys: Arc<TicketKeys>,
     /// What tickets depend on.
     pub bound_to: Vec<u8>,
-    /// How long clients are told to keep them.
+    /// How long clients may keep them.
     pub lifetime: u32,
 }
 

@@ -39,7 +39,7 @@ COUNTED: Final = {
 
 @dataclass(frozen=True)
 class Server:
-    """One that was looked for. Without ``state`` there is only ``problem`` to be told."""
+    """One that was looked for. Without ``state`` there is only ``problem`` to report."""
 
     address: str = ""
     state: dict[str, Any] | None = None
@@ -70,8 +70,8 @@ def look_for_server(admin: str | None, pid: int | None) -> Server:
     except PeltonError as error:
         return Server(problem=fault("answers", error.what, *error.lines))
     try:
-        told = ask_json(address, "/settings", expects="settings")
-        settings, directory = settings_of(told), Path(told["directory"])
+        facts = ask_json(address, "/settings", expects="settings")
+        settings, directory = settings_of(facts), Path(facts["directory"])
     except PeltonError as error:
         problem = doubtful("settings", f"{error.what} Its settings are taken from files and variables here.")
         return Server(address, state, problem=problem)

@@ -91,8 +91,8 @@ class SettingOption(_Listed):
             type=_type_of(row),
             metavar=None if flag or row.choices else row.unit.value,
             is_flag=flag,
-            # Not the default itself: what is not given stays out, so that other sources can be told from
-            # defaults.
+            # Not the default itself: what is not given stays out, so that other sources can be distinguished
+            # from defaults.
             default=None,
             multiple=row.repeatable,
             help=f"{row.help}  [default: {row.show(row.default)}]",

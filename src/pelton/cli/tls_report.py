@@ -47,8 +47,8 @@ def report(settings: Settings) -> Iterator[str]:
 
 
 def _stapling(settings: Settings, tls: _engine.Tls) -> str:
-    told = [one for one in tls.ocsp if one is not None]
-    if not told:
+    known = [one for one in tls.ocsp if one is not None]
+    if not known:
         return "none"
     faults = [f"{name}: {text}" for name, text in not_sent(settings, tls)]
     return _wrapped(faults) if faults else "from a file"

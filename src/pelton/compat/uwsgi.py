@@ -194,9 +194,7 @@ def translate(pairs: Sequence[tuple[str, str]]) -> Found:
         found.options.append(("--workers", "1"))
     if not any(flag in ("--threads", "--worker-class") for flag, _ in found.options):
         found.options.append(("--threads", "1"))
-        found.notes.append(
-            "uWSGI runs one request at a time in each process unless told otherwise; so does this."
-        )
+        found.notes.append("uWSGI runs one request at a time in each process by default; so does this.")
     return found
 
 

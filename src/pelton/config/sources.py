@@ -65,7 +65,7 @@ class Resolved:
 
 @dataclass
 class Read:
-    """A layer from one place, and what a person should be told about it."""
+    """A layer from one place, and what a person should know about it."""
 
     layer: dict[str, Given] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -82,7 +82,7 @@ class Facts:
 
     @property
     def agent_port(self) -> int | None:
-        """The first TCP port at which load balancers are told the weight."""
+        """The first TCP port at which load balancers get the weight."""
         return _first_port(self.settings.agent_bind)
 
     @property

@@ -90,7 +90,7 @@ class PassedThrough:
 
 
 class PassedThroughResponse:
-    """An iterator's pieces; ``keep`` is told of its exception."""
+    """An iterator's pieces; ``keep`` gets its exception."""
 
     def __init__(self, answer: Iterator[bytes], keep: Callable[[BaseException], None]) -> None:
         self._answer = answer

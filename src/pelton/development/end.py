@@ -33,7 +33,7 @@ class EndRequest:
     """May be asked to end at any time, also before anybody serves."""
 
     def __init__(self) -> None:
-        # A real one: a change is told of on a real thread, whatever the application's are.
+        # A real one: a change is reported on a real thread, whatever the application's are.
         self._lock = allocate_lock()
         self._why: Why | None = None
         self._wake: Callable[[], object] | None = None
@@ -72,7 +72,7 @@ def leave(why: Why) -> None:
         case Why.CHANGED:
             sys.exit(AGAIN)
         case Why.TERMINATED:
-            # The parent (a shell, Docker, a test) is told the truth: ended by this signal.
+            # The parent (a shell, Docker, a test) sees the truth: ended by this signal.
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
             os.kill(os.getpid(), signal.SIGTERM)

@@ -96,7 +96,7 @@ def _execute(code: CodeType, names: dict[str, Any]) -> None:
 
 
 def _run(body: Any, shown: str, settings: Mapping[str, Any]) -> int:
-    # What is wrong in the environment is told before the script begins.
+    # What is wrong in the environment is reported before the script begins.
     chosen_kind()
     try:
         install(**settings)

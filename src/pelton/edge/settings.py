@@ -61,7 +61,7 @@ class EdgeRules:
 
 
 def check_edge(settings: Settings) -> None:
-    """Raise ConfigError for texts that mean nothing; what is wrong with files is told at the start only."""
+    """Raise ConfigError for texts that mean nothing; faults of files are reported at the start only."""
     access_rules(settings.allow, settings.deny)
     for text in settings.maintenance_allow:
         _network("maintenance_allow", text)

@@ -1,7 +1,7 @@
 """What the front reports: logged, looked at, and passed on to who asks on an admin listener.
 
 Owns what both kinds of processes with a front do with a notice (`process`, `running`), and what becomes of a
-fault there: it is told, and the thread goes on. Without that thread nobody learns any more what the front
+fault there: it is logged, and the thread goes on. Without that thread nobody learns any more what the front
 reports, and in one process the server ends. What fails there is mostly the system: no memory, no descriptors.
 On the thread "pelton-notices".
 """

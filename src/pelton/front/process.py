@@ -109,12 +109,12 @@ class _Front:
         self._line = line
         self._settings = settings
         self._was_asked = False
-        self._has_told_of_hidden = False
+        self._has_logged_hidden = False
         # The supervisor asks for a sign of life by the main thread, which therefore waits for no handler.
         self._log = ReportLog(LOGGER, patience=0.0)
         self._admin = Admin(
             front,
-            extra=certificates.told if certificates is not None else None,
+            extra=certificates.facts if certificates is not None else None,
             # Asked anew, for a reload changes some of them.
             settings=lambda: self._settings,
         )
@@ -183,7 +183,7 @@ class _Front:
             for prefix, folder in fields["static"]:
                 self._front.mount(prefix, os.fsencode(folder))
         except (OSError, ValueError, MemoryError) as error:
-            # Without the front's trust it gets no requests; the supervisor finds out by itself only if told.
+            # Without the front's trust it gets no requests; the supervisor does not find out by itself.
             self._log.write(f"Worker {fields['worker']} cannot be added: {error}.")
             self._tell("refused", fields["worker"])
         finally:
@@ -209,8 +209,8 @@ class _Front:
     def _change_rules(self, message: Message) -> None:
         try:
             (memory,) = message.descriptors
-            told = os.pread(memory, os.fstat(memory).st_size, 0)
-            changed = with_rules(self._settings, told)
+            text = os.pread(memory, os.fstat(memory).st_size, 0)
+            changed = with_rules(self._settings, text)
             self._front.change_rules(front_rules(changed))
             self._settings = changed
         except (PeltonError, OSError, ValueError) as error:
@@ -234,8 +234,8 @@ class _Front:
         """Which of the requests that wait were made by workers."""
         for number, pid in owners(notice.local_calls, notice.processes, with_children=True).items():
             self._front.called_itself(number, pid)
-        if not self._has_told_of_hidden and are_hidden(notice.processes):
-            self._has_told_of_hidden = True
+        if not self._has_logged_hidden and are_hidden(notice.processes):
+            self._has_logged_hidden = True
             LOGGER.warning(
                 "Requests wait for a thread, and whether the application has made them cannot be seen: "
                 "the system hides the sockets of processes that began as root and became another user. Start "

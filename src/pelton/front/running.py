@@ -88,7 +88,7 @@ class Running:
         self._stopping = threading.RLock()
         self._stopped = False
         self._inspector = inspector
-        extra = certificates.told if certificates is not None else None
+        extra = certificates.facts if certificates is not None else None
         self._admin = Admin(front, inspector, extra, settings=lambda: settings)
         self._notices = NativeThread(self._watch, name="pelton-notices")
 

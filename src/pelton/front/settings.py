@@ -46,14 +46,14 @@ RULES: Final = (
 )  # fmt: skip
 
 
-def told_rules(settings: Settings) -> bytes:
+def rules_text(settings: Settings) -> bytes:
     """The rules as one process tells another. There may be thousands of networks among them."""
     return json.dumps({name: getattr(settings, name) for name in RULES}).encode()
 
 
-def with_rules(settings: Settings, told: bytes) -> Settings:
-    """The settings with rules that were told. Raises ConfigError where a page cannot be read (any more)."""
-    said: Mapping[str, Any] = json.loads(told)
+def with_rules(settings: Settings, text: bytes) -> Settings:
+    """The settings with the rules of `rules_text`. Raises ConfigError where a page cannot be read."""
+    said: Mapping[str, Any] = json.loads(text)
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in said.items()
     }

@@ -21,7 +21,7 @@ from pelton.system import packet_pair
 OFF = -1
 # As a target: where messages go by --log-syslog. A file of this name is ./syslog.
 SYSLOG = "syslog"
-# The front's own, and the form that it takes without being told.
+# The front's own, and the form that it takes by default.
 COMBINED = "combined"
 
 # The first line of the message; see crates/front/src/access_envelope.rs.

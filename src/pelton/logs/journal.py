@@ -2,7 +2,7 @@
 
 Owns the socket and the form of a datagram (systemd's "Native Journal Protocol"): fields with names, so that a
 message of several lines is one record and `journalctl PELTON_PROCESS="worker 3"` finds what a worker said.
-What the journal does not take at once is lost, and told of with the next one that it takes. Any thread.
+What the journal does not take at once is lost, and counted in the next one that it takes. Any thread.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def open_statsd_of(settings: Settings) -> int:
 
 
 def front_statsd(settings: Settings, descriptor: int) -> dict[str, Any]:
-    """What the front is told of it, by the names that it reads."""
+    """What the front has to know of it, by the names that it reads."""
     return {"statsd_descriptor": descriptor, "statsd_prefix": prefix_of(settings.statsd_prefix)}
 
 

@@ -30,7 +30,7 @@ class Listener:
     """One listening socket and what others need to know of it.
 
     ``address`` is where it really listens (the port that the system chose, not 0). ``server_name`` and
-    ``server_port`` are what WSGI applications are told.
+    ``server_port`` are what WSGI applications see.
     """
 
     socket: socket.socket

@@ -110,7 +110,7 @@ def open_all(settings: Settings, inherited: Sequence[Inherited] = (), ticket_key
         access_log = open_access_log_of(settings)
         if access_log != OFF:
             undo.callback(os.close, access_log)
-        # A folder that is not there is told of before anything is started.
+        # A folder that is not there is reported before anything is started.
         front_files(settings)
         front_named_files(settings)
         rules = front_edge(settings)

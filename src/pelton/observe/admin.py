@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 
 from pelton.config.settings import Settings
 from pelton.observe import metrics, page
-from pelton.observe.effective import joined, told_of
+from pelton.observe.effective import facts_of, joined
 from pelton.observe.profiling import MOST_SECONDS, Profile, collapsed, speedscope, svg
 from pelton.observe.state import history_of, merged_samples, place_requests, state_of
 from pelton.observe.workers import Tells, Workers
@@ -166,7 +166,7 @@ class Admin:
         # The newest comes last; the others are about to go.
         workers = self._known(question)["workers"]
         replies = self._workers.ask(workers, {"do": "settings"}, _QUICK)
-        return Reply.of_json(joined(told_of(self._settings()), [one for _, one in replies]))
+        return Reply.of_json(joined(facts_of(self._settings()), [one for _, one in replies]))
 
     def _dump(self, question: Question) -> Reply:
         state = self._known(question)

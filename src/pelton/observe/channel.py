@@ -31,7 +31,7 @@ _SECONDS: Final = 10.0
 _STOP: Final = b"stop\n"
 
 Question = dict[str, Any]
-Told = dict[str, Any]
+Reply = dict[str, Any]
 
 
 def _socket() -> Any:
@@ -48,7 +48,7 @@ def _name(number: int) -> bytes:
 class Channel:
     """A worker's end. ``tell`` makes replies, on a thread of its own for each question."""
 
-    def __init__(self, number: int, tell: Callable[[Question], Told]) -> None:
+    def __init__(self, number: int, tell: Callable[[Question], Reply]) -> None:
         self._number = number
         self._tell = tell
         self._listener: Any = None
@@ -130,7 +130,7 @@ def _is_ours(end: Any, pid: int | None = None) -> bool:
     return user in (os.geteuid(), 0) and pid in (None, other)
 
 
-def ask(number: int, pid: int, question: Question, seconds: float = _SECONDS) -> Told:
+def ask(number: int, pid: int, question: Question, seconds: float = _SECONDS) -> Reply:
     """What worker ``number`` tells, whose process is ``pid``. Raises OSError where it does not, in time."""
     end = _socket()
     try:

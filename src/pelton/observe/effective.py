@@ -17,10 +17,10 @@ from pelton.config.setting import Part
 from pelton.config.settings import TABLE, Settings
 from pelton.exceptions import ConfigError, PeltonError
 
-Told = dict[str, Any]
+Facts = dict[str, Any]
 
 
-def told_of(settings: Settings) -> Told:
+def facts_of(settings: Settings) -> Facts:
     """All of one process, without secrets, and the folder that relative paths begin in."""
     values = {row.name: without_secrets(row.name, getattr(settings, row.name)) for row in TABLE}
     return {
@@ -31,10 +31,10 @@ def told_of(settings: Settings) -> Told:
     }
 
 
-def joined(front: Told, workers: Iterable[Mapping[str, Any]]) -> Told:
+def joined(front: Facts, workers: Iterable[Mapping[str, Any]]) -> Facts:
     """What the front tells, with what its newest worker tells of itself."""
     settings = dict(front["settings"])
-    # What a reload may have changed; of what is the front's own it has been told.
+    # What a reload may have changed; the front knows what is its own.
     theirs = [row.name for row in TABLE if row.reloadable and row.part is not Part.FRONT]
     for one in workers:
         if isinstance(found := one.get("settings"), dict):
@@ -42,9 +42,9 @@ def joined(front: Told, workers: Iterable[Mapping[str, Any]]) -> Told:
     return {**front, "settings": settings}
 
 
-def settings_of(told: Told) -> Settings:
+def settings_of(facts: Facts) -> Settings:
     """Settings again; what this version does not know is left out. Raises PeltonError for what is none."""
-    found = told.get("settings")
+    found = facts.get("settings")
     if not isinstance(found, dict):
         raise PeltonError("The server's settings are not pelton's.")
     try:

@@ -11,7 +11,7 @@ import sys
 from typing import Any, Final, Protocol
 
 from pelton.config.settings import Settings
-from pelton.observe.effective import told_of
+from pelton.observe.effective import facts_of
 from pelton.observe.exemplars import ALL as EXEMPLARS
 from pelton.observe.green import (
     HasGreenlets,
@@ -84,7 +84,7 @@ class Inspector:
             case "exemplars":
                 return {"exemplars": EXEMPLARS.as_json()}
             case "settings":
-                return told_of(self._settings)
+                return facts_of(self._settings)
             case other:
                 raise ValueError(f"unknown question {other!r}")
 

@@ -45,7 +45,7 @@ class Signals:
         self._numbers = tuple(numbers)
         self._unclaimed = tuple(unclaimed)
         self._shared = tuple(shared)
-        # Those that are told of although the handler is another's.
+        # Those that are reported although the handler is another's.
         self._noticed: set[signal.Signals] = set()
         self._reader, self._writer = -1, -1
         self._previous: dict[signal.Signals, Any] = {}

@@ -23,17 +23,17 @@ from pelton.system import FILE_TO_LOOK_AT, FOLDER, give_away, is_of_kernel
 _MOST_LINKS: Final = 40
 
 
-_is_told_to = False
+_is_allowed = False
 
 
 def distrust_links() -> None:
     """From now on, as long as this process is root."""
-    global _is_told_to
-    _is_told_to = True
+    global _is_allowed
+    _is_allowed = True
 
 
 def _distrusts() -> bool:
-    return _is_told_to and os.geteuid() == 0
+    return _is_allowed and os.geteuid() == 0
 
 
 def open_trusted(path: str | os.PathLike[str], flags: int, mode: int = 0o640) -> int:

@@ -19,7 +19,7 @@ class ReloaderOptions:
 
     ``extra_files``: files and directories to watch besides Python's. ``exclude_patterns``: what is not
     watched, as in `fnmatch`, against the whole path. ``interval``: seconds between two looks, where looking
-    is the way. ``kind``: ``stat`` looks at each file; ``watchfiles`` is told by the system and needs the
+    is the way. ``kind``: ``stat`` looks at each file; ``watchfiles`` learns from the system and needs the
     package of that name; ``auto`` and ``watchdog`` are the best that there is.
     """
 

@@ -134,7 +134,7 @@ class Sleeper:
 
 
 class Notified:
-    """Is told by the system of what happens in the files' directories.
+    """Learns from the system what happens in the files' directories.
 
     ``interval``: seconds after which to look nevertheless: at installed packages, which are too many to have
     them watched, at directories that are new, and at what happened just before a directory was watched.

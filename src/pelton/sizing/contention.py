@@ -40,7 +40,7 @@ class Common:
 
 
 def common_wait(threads: Collection[int]) -> Common | None:
-    """What more than half of these threads (idents) wait for, if it is one thing and can be told."""
+    """What more than half of these threads (idents) wait for, if it is one thing and can be known."""
     frames = sys._current_frames()
     places: dict[tuple[CodeType, int], list[int]] = defaultdict(list)
     for thread in threads:

@@ -31,11 +31,11 @@ _AGAIN: Final = 0.05
 _TICK: Final = 0.001
 # Processor time is a share of at least so much time: of less, the start of the threads themselves is most.
 _WINDOW: Final = 0.02
-# Changes by more than double are told, but no more often than this.
-_TOLD_EVERY: Final = 10.0
+# Changes by more than double are logged, but no more often than this.
+_LOGGED_EVERY: Final = 10.0
 # The front knows them by number: REASONS in crates/front/src/event_loop/health.rs.
 _REASONS: Final = list(Why)
-# Of places where many threads wait, so many are told.
+# Of places where many threads wait, so many are logged.
 _MOST_PLACES: Final = 100
 # A thread that cannot be started is not asked for again for so long.
 _REFUSED: Final = 5.0
@@ -106,12 +106,12 @@ class Keeper:
         self._computed = _Computed(since=clock())
         # The lock never goes away later, so nobody asks for processors where it is.
         self._processors = 1.0 if has_interpreter_lock() else processors()
-        self._told_threads = runner.bounds[0]
-        self._told_at = clock() - _TOLD_EVERY
+        self._logged_threads = runner.bounds[0]
+        self._logged_at = clock() - _LOGGED_EVERY
         self._refused_until = clock()
         self._grew = Why.NEEDED
         self._common: Common | None = None
-        self._told_of: set[str] = set()
+        self._logged_places: set[str] = set()
         self._ended = NativeEvent()
         self._news = ReportLog(LOGGER, patience=0, level=logging.INFO)
         self._faults = ReportLog(LOGGER, patience=0, level=logging.WARNING)
@@ -208,13 +208,13 @@ class Keeper:
 
     def _tell(self, decision: Decision, seen: Observation, now: float) -> None:
         """A line when the threads have become more than twice as many, or fewer than half."""
-        permits, before = decision.permits, self._told_threads
-        if (permits <= 2 * before and 2 * permits >= before) or now < self._told_at + _TOLD_EVERY:
+        permits, before = decision.permits, self._logged_threads
+        if (permits <= 2 * before and 2 * permits >= before) or now < self._logged_at + _LOGGED_EVERY:
             return
-        # What is only on its way is told when it has arrived: a burst is one line.
+        # What is only on its way is logged when it has arrived: a burst is one line.
         if decision.why in (Why.NEEDED, Why.PASSING, Why.AHEAD):
             return
-        self._told_threads, self._told_at = permits, now
+        self._logged_threads, self._logged_at = permits, now
         self._news.write(
             f"{self._name} has {permits} threads instead of {before}: {self._reason(decision, before)} "
             f"(the threads compute {seen.computing:.0%} of the time; most: {self._runner.bounds[1]}, by "
@@ -223,9 +223,9 @@ class Keeper:
 
     def _tell_of_common(self, common: Common, threads: int) -> None:
         # Once for each place: it may last for hours.
-        if common.where in self._told_of or len(self._told_of) >= _MOST_PLACES:
+        if common.where in self._logged_places or len(self._logged_places) >= _MOST_PLACES:
             return
-        self._told_of.add(common.where)
+        self._logged_places.add(common.where)
         self._news.write(
             f"{common.threads} of {threads} threads of {self._name} wait in {common}: more threads will not "
             "help"

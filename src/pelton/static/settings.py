@@ -47,7 +47,7 @@ class StaticFiles:
 
 
 def check_static(settings: Settings) -> None:
-    """Raise ConfigError for texts that mean nothing; whether folders exist is told at the start only."""
+    """Raise ConfigError for texts that mean nothing; whether folders exist is checked at the start only."""
     mounts_of(settings.static, "static")
     mounts_of(settings.sendfile_root, "sendfile_root")
     cache_rules(settings.static_cache)

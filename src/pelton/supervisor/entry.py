@@ -98,7 +98,7 @@ def _supervise(
         for listener in named_by_user(opened.admin_listeners):
             LOGGER.info("metrics and health checks are answered on %s", listener)
         for listener in opened.agent_listeners:
-            LOGGER.info("load balancers are told the weight on %s", listener.address)
+            LOGGER.info("load balancers get the weight on %s", listener.address)
         succession.announce()
         notifier.ready(f"serves with {rules.workers} worker processes")
         hooks_of(settings).ready()
@@ -119,7 +119,7 @@ def _start_line(rules: Rules, settings: Settings, opened: Opened) -> str:
 
 
 def error_of(end: End) -> PeltonError:
-    """What a start that failed is told as."""
+    """The message for a start that failed."""
     what, *lines = end.what.split("\n")
     if end.code == 3:
         return ApplicationError(what, *(one.removeprefix("  ") for one in lines), traceback=end.traceback)

@@ -1,6 +1,6 @@
 """Carries out the plan's actions: forks, messages, signals, files.
 
-Owns the children and what is listened on. Decides nothing: what an action comes to is told as an event, and
+Owns the children and what is listened on. Decides nothing: what an action comes to becomes an event, and
 what fails is an event, too. On the supervisor's only thread.
 """
 
@@ -16,7 +16,7 @@ from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import kind_of
 from pelton.exceptions import PeltonError
-from pelton.front.settings import told_rules
+from pelton.front.settings import rules_text
 from pelton.logs.access import OFF, open_access_log_of
 from pelton.logs.setup import LOG_SETTINGS
 from pelton.net.opened import Opened
@@ -60,7 +60,7 @@ class Performer:
         # that fails leaves the old code with the old ones.
         self._by_generation: dict[int, Settings] = {}
         self._hooks = hooks_of(settings)
-        # Whether a new front has to be told of others than those that it starts with.
+        # Whether a new front has to learn of others than those that it starts with.
         self._rules_have_changed = False
         self._opened = opened
         self._signals = signals
@@ -154,14 +154,14 @@ class Performer:
                 listener.close()
 
     def change_settings(self, settings: Settings) -> None:
-        """Start the next generation with these. The front is told where messages go and which rules hold, and
+        """Start the next generation with these. The front learns where messages go and which rules hold, and
         keeps the rest.
         """
         before, self._settings = self._settings, settings
         self._hooks = hooks_of(settings)
         self._send_to_front({"do": "change_logs", **{name: getattr(settings, name) for name in LOG_SETTINGS}})
         # Also where only an error page's file has changed: the setting is the same then.
-        if settings.error_page or told_rules(before) != told_rules(settings):
+        if settings.error_page or rules_text(before) != rules_text(settings):
             self._rules_have_changed = True
             self._tell_rules()
 
@@ -170,10 +170,10 @@ class Performer:
         try:
             memory = memory_file("pelton-rules")
             with open(memory, "wb", closefd=False) as file:
-                file.write(told_rules(self._settings))
+                file.write(rules_text(self._settings))
             self._send_to_front({"do": "change_rules"}, (memory,))
         except OSError as error:
-            LOGGER.error("reload: the front cannot be told of its rules: %s", error)
+            LOGGER.error("reload: the front cannot get its rules: %s", error)
         finally:
             if memory >= 0:
                 os.close(memory)

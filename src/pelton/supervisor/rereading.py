@@ -24,7 +24,7 @@ class Rereading:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._told: frozenset[str] = frozenset()
+        self._reported: frozenset[str] = frozenset()
 
     def again(self) -> Settings | None:
         """The settings that hold from now on, where they were read; None leaves them as they are."""
@@ -65,9 +65,9 @@ class Rereading:
             if getattr(read, row.name) != getattr(self._settings, row.name) and row.name not in _NOT_COMPARED
         )
         # Once for each change, not at every reload after it.
-        if others - self._told:
+        if others - self._reported:
             LOGGER.warning("reload: these settings need a restart (USR2): %s", ", ".join(sorted(others)))
-        self._told = others
+        self._reported = others
 
 
 # What a predecessor or systemd has passed on stands there instead of what was configured.

@@ -171,9 +171,9 @@ class Supervisor:
         # read here and the end that it tells of not be looked for until something else happens.
         signals = self._signals.received()
         # What a process said before it ended is in its line when its end can be noticed. So the ends are
-        # collected before the lines are read, and told after.
+        # collected before the lines are read, and handled after.
         ended = ended_processes() if self._owns_process else ended_among(self._own_pids())
-        # A signal to the whole group, as systemd sends it, is told by the workers, too; ours comes first.
+        # A signal to the whole group, as systemd sends it, is reported by the workers, too; ours comes first.
         for number in signals:
             self._obey(number)
         for child in self._children.all():

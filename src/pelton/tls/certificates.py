@@ -1,4 +1,4 @@
-"""The certificates of a running server: read again when their files change, and told of when they end.
+"""The certificates of a running server: read again when their files change, and reported before they end.
 
 Owns one thread, "pelton-certificates", which looks at the files, rotates the keys of tickets, and warns. A
 new pair counts only when everything about it is in order; otherwise the old one stays, and the log says why.
@@ -46,7 +46,7 @@ _WARN_EVERY: Final = 86400.0
 
 
 class Certificates:
-    """Those of one front; it is told of each new configuration (but not of the first one, `tls`)."""
+    """Those of one front; it gets each new configuration (but not of the first one, `tls`)."""
 
     def __init__(self, settings: Settings, material: Material, ticket_keys: int) -> None:
         self._settings = settings
@@ -72,7 +72,7 @@ class Certificates:
         """What is in force."""
         return self._tls
 
-    def told(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """For whoever asks on an admin listener: how each pair is called, and when it ends."""
         pairs = zip(self._material.names, self._tls.chains, strict=False)
         return {"certificates": [{"name": name, "expires": chain[0].not_after} for name, chain in pairs]}
@@ -215,10 +215,10 @@ def ending(tls: _engine.Tls, material: Material, now: float) -> list[tuple[str, 
 def not_sent(settings: Settings, tls: _engine.Tls) -> list[tuple[str, str]]:
     """The OCSP responses that clients would not take kindly: how they are called, and what is to be said."""
     found = []
-    for name, told in zip(settings.ocsp_file, tls.ocsp, strict=False):
-        if told is None or told[2]:
+    for name, status in zip(settings.ocsp_file, tls.ocsp, strict=False):
+        if status is None or status[2]:
             continue
-        is_good, until, _ = told
+        is_good, until, _ = status
         if not is_good:
             text = "the OCSP response does not say that the certificate is in order; it is not sent along."
         else:

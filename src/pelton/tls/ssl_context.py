@@ -2,7 +2,7 @@
 
 Owns the three forms that Flask's users know: ``'adhoc'``, a pair of files, and an `ssl.SSLContext`. An
 SSLContext gives neither its certificate nor its key away. So while `record` is in force it is written down
-which files a context loads; whoever has one of which that is not known is told what to write instead. Must
+which files a context loads; where that is not known, the error says what to write instead. Must
 not import ssl by itself, which most programs never need. Main thread.
 """
 
@@ -17,8 +17,8 @@ from typing import Any, Final
 from pelton.exceptions import ConfigError
 from pelton.tls.material import ADHOC
 
-# Where a context keeps what it was told: the names of the methods, and the arguments of each call.
-_TOLD: Final = "_pelton_told"
+# Where a context keeps what was set on it: the names of the methods, and the arguments of each call.
+_CALLS: Final = "_pelton_calls"
 _METHODS: Final = ("load_cert_chain", "load_verify_locations", "set_ciphers")
 _ONLY_FILES: Final = "Write ssl_context=('cert.pem', 'key.pem'), or 'adhoc'."
 _CERT_REQS: Final = ("none", "optional", "required")
@@ -84,8 +84,8 @@ def encryption_of(ssl_context: object) -> dict[str, Any]:
 
 def settings_of(context: Any) -> dict[str, Any]:
     """The settings that an SSLContext comes to. Raises ConfigError for what cannot be taken from it."""
-    told: dict[str, list[dict[str, Any]]] = vars(context).get(_TOLD, {})
-    chains = told.get("load_cert_chain", [])
+    calls: dict[str, list[dict[str, Any]]] = vars(context).get(_CALLS, {})
+    chains = calls.get("load_cert_chain", [])
     if not chains:
         raise ConfigError(
             "ssl_context: an SSLContext does not tell which certificate and key it has loaded, and this one "
@@ -112,10 +112,10 @@ def settings_of(context: Any) -> dict[str, Any]:
         "tls_versions": _versions(context),
         "cert_reqs": _CERT_REQS[int(context.verify_mode)],
     }
-    if ciphers := told.get("set_ciphers"):
+    if ciphers := calls.get("set_ciphers"):
         found["ciphers"] = str(ciphers[-1]["ciphers"])
     if found["cert_reqs"] != "none":
-        found["ca_certs"] = _authorities(told.get("load_verify_locations", []))
+        found["ca_certs"] = _authorities(calls.get("load_verify_locations", []))
     return found
 
 
@@ -141,8 +141,8 @@ def _remembering(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _remember(context: Any, name: str, **arguments: Any) -> None:
-    told = vars(context).setdefault(_TOLD, {})
-    told.setdefault(name, []).append(arguments)
+    calls = vars(context).setdefault(_CALLS, {})
+    calls.setdefault(name, []).append(arguments)
 
 
 def _versions(context: Any) -> str:

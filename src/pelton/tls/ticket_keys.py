@@ -20,7 +20,7 @@ from pelton.system import memory_file
 NO_KEYS: Final = -1
 _KEY: Final = 48
 _RECORD: Final = struct.Struct(f"<d{_KEY}s")
-# A new key every so often; tickets are taken for as long as clients are told to keep them, at least.
+# A new key every so often; tickets are taken for as long as clients may keep them, at least.
 ROTATE_EVERY: Final = 8 * 3600.0
 _KEPT: Final = 3
 

@@ -10,7 +10,7 @@ from typing import Final
 
 _WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 170, 16, 44
-# Told apart also by who sees no difference between red and green.
+# Distinct also for who sees no difference between red and green.
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 
 

@@ -53,7 +53,7 @@ class ClientSockets:
         self._lingering: set[int] = set()
         self._is_ending = False
         self._refused = 0
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
     def offer(
         self, environ: dict[str, Any], descriptor: int, offer: _engine.SocketOffer
@@ -147,9 +147,9 @@ class ClientSockets:
         now = time.monotonic()
         with self._lock:
             self._refused += 1
-            if self._is_ending or now < self._told_at + _QUIET:
+            if self._is_ending or now < self._logged_at + _QUIET:
                 return
-            refused, self._refused, self._told_at = self._refused, 0, now
+            refused, self._refused, self._logged_at = self._refused, 0, now
         LOGGER.warning(
             "%s has %d WebSockets, as many as it may (--websocket-threads): %d more got 503, the last at %s.",
             self._name,

@@ -49,7 +49,7 @@ Request = tuple[str, str]
 
 
 class OwnAddresses:
-    """Where this server listens, so that a socket can be told from one to somebody else."""
+    """Where this server listens, so that a socket can be distinguished from one to somebody else."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         addresses = [one.address for one in listeners]
@@ -131,7 +131,7 @@ class SelfCallLog:
         thread = caller(port, self._addresses, running)
         who = _named(running[thread]) if thread is not None else ""
         if self._is_due(who):
-            self._log.write(self._told(_named(called), who, thread, is_lent, running))
+            self._log.write(self._message(_named(called), who, thread, is_lent, running))
 
     def _is_due(self, who: str) -> bool:
         now = time.monotonic()
@@ -143,7 +143,7 @@ class SelfCallLog:
             self._reported[who] = now
             return True
 
-    def _told(
+    def _message(
         self, called: str, who: str, thread: int | None, is_lent: bool, running: Mapping[int, Request]
     ) -> str:
         if thread is None:

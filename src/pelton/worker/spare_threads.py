@@ -16,7 +16,7 @@ class SpareWorker(Protocol):
     """The part of the native worker that is used here."""
 
     def take_spares(self) -> int:
-        """How many requests need a thread of their own that nobody was told of before."""
+        """How many requests need a thread of their own that were not reported before."""
 
 
 class SpareRunner(Protocol):

@@ -97,7 +97,7 @@ def _fork_worker(line: Line, around: Inherited, application: Any, message: Messa
         for descriptor in (go_writer, pid_reader, pid_writer):
             close(descriptor)
         if not os.read(go_reader, 1):
-            # The template has ended, so nobody has told the supervisor about this process.
+            # The template has ended, so the supervisor knows nothing about this process.
             return FAILED
         close(go_reader)
         control, memory, bodies, doorbell, end = message.descriptors
@@ -109,7 +109,7 @@ def _fork_worker(line: Line, around: Inherited, application: Any, message: Messa
         os._exit(0)
 
     try:
-        # Where no descriptor is left, that is told as any other reason why there is no worker.
+        # Where no descriptor is left, that is reported like any other reason why there is no worker.
         go_reader, go_writer = os.pipe()
         pid_reader, pid_writer = os.pipe()
         parent = fork(between, keeps_exit=True)

@@ -160,7 +160,7 @@ class Watch:
     def _end(self, worker: WatchedWorker[_Overdue], overdue: _Overdue) -> None:
         # First the report: it is to show where the thread hangs, not how it unwinds.
         try:
-            self._log.write(self._told(overdue))
+            self._log.write(self._message(overdue))
         except Exception:
             LOGGER.debug("An overdue request could not be reported.", exc_info=True)
         # Once. Code that catches it may be cleaning up; who does not come back within the grace is not worth
@@ -176,7 +176,7 @@ class Watch:
         elif worker.interrupt(overdue, ClientDisconnected):
             rouse(overdue.thread)
 
-    def _told(self, overdue: _Overdue) -> str:
+    def _message(self, overdue: _Overdue) -> str:
         path = overdue.path if len(overdue.path) <= _MOST_PATH else f"{overdue.path[:_MOST_PATH]}…"
         if self._greenlets is None:
             what, where = "thread", report(overdue.thread)

@@ -108,7 +108,7 @@ class TracedRunner:
         self._runner.stop()
 
     def join(self, timeout: float) -> Sequence[Straggler]:
-        """Wait for the requests, then for what is told of them."""
+        """Wait for the requests, then for what is reported of them."""
         from pelton.traces.provider import flush
 
         left = self._runner.join(timeout)

@@ -1,6 +1,6 @@
 //! Where access lines go: gathered in memory, written in larger pieces, and never waited for.
 //!
-//! A log that cannot take them (a full pipe, a full disk) loses lines, which are counted and told of. Runs on the front's thread.
+//! A log that cannot take them (a full pipe, a full disk) loses lines, which are counted and reported. Runs on the front's thread.
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -94,7 +94,7 @@ impl AccessLog {
         }
     }
 
-    /// How many lines were lost since it was told last, and why; at most once a minute.
+    /// How many lines were lost since the last report, and why; at most once a minute.
     pub fn losses(&mut self, now_ms: u64, dropped: &Counter) -> Option<(u64, String)> {
         let count = self.losses.since(now_ms, dropped)?;
         let why = match self.output.take_fault() {
@@ -117,7 +117,7 @@ impl AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        // Nobody is left to be told of losses.
+        // Nobody is left to whom losses could be reported.
         self.flush(&Counter::default());
     }
 }

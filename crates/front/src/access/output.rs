@@ -117,11 +117,11 @@ impl Syslog {
 
 fn write_some(descriptor: &OwnedFd, bytes: &[u8]) -> Sent {
     // SAFETY: so many readable bytes.
-    told(unsafe { libc::write(descriptor.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
+    sent(unsafe { libc::write(descriptor.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
 /// The result of a write, right after it.
-fn told(count: libc::ssize_t) -> Sent {
+fn sent(count: libc::ssize_t) -> Sent {
     match usize::try_from(count) {
         Ok(count) if count > 0 => Sent::Taken(count),
         _ => match io::Error::last_os_error().kind() {

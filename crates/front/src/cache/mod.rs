@@ -90,7 +90,7 @@ impl Cache {
         }
     }
 
-    /// What a request's fetch is told apart by: its target, and what it has in the fields by which the kept variants of that differ, so
+    /// What identifies a request's fetch: its target, and what it has in the fields by which the kept variants of that differ, so
     /// that nobody waits for a response that is somebody else's.
     pub(crate) fn key<'r>(
         &self,
@@ -104,7 +104,7 @@ impl Cache {
         key.into()
     }
 
-    /// A fetch begins. Its end is told through the inbox, whatever happens.
+    /// A fetch begins. Its end goes to the inbox, whatever happens.
     pub(crate) fn begin_fetch(&mut self, target: &[u8], key: Box<[u8]>) -> FetchId {
         self.serials += 1;
         self.outdated.under_way += 1;

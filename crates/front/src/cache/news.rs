@@ -27,7 +27,7 @@ pub(crate) enum News {
     Changed { targets: Vec<Box<[u8]>> },
 }
 
-/// Names one fetch: its target, what it is told apart by (`Cache::key`), and a number unlike those of others.
+/// Names one fetch: its target, what identifies it (`Cache::key`), and a number unlike those of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FetchId {
     pub(crate) target: Box<[u8]>,

@@ -1,6 +1,6 @@
 //! What records a response on its way from the application for the cache, or puts a kept one into its place.
 //!
-//! Owns the decision at the head, and the copy of the body. What came of it is told through the cache's inbox, which the event loop
+//! Owns the decision at the head, and the copy of the body. What came of it goes to the cache's inbox, which the event loop
 //! reads in the same turn; a recorder that is dropped before the end says so, too. Runs on the front's thread.
 
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub(crate) struct Recorder {
     /// What was kept, once the application has said something else than that it is still right, and has not failed.
     outdated: Option<EntryId>,
     state: State,
-    has_told: bool,
+    has_reported: bool,
 }
 
 impl Recorder {
@@ -84,11 +84,11 @@ impl Recorder {
         most_bytes: usize,
     ) -> Self {
         let state = State::Waiting;
-        Recorder { inbox, fetch, asked, kept, most_bytes, outdated: None, state, has_told: false }
+        Recorder { inbox, fetch, asked, kept, most_bytes, outdated: None, state, has_reported: false }
     }
 
     fn tell(&mut self, news: News) {
-        if !std::mem::replace(&mut self.has_told, true) {
+        if !std::mem::replace(&mut self.has_reported, true) {
             self.inbox.post(news);
         }
     }

@@ -1,6 +1,6 @@
 //! Smaller watchers of responses: what invalidates, what says why the cache had no part, what nobody reads, what comes out of the compression.
 //!
-//! What they find out is told through the cache's inbox. Runs on the front's thread.
+//! What they find out goes to the cache's inbox. Runs on the front's thread.
 
 use std::os::fd::OwnedFd;
 

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn who_accepts_nothing_gets_it_as_it_is_and_caches_are_told() {
+    fn who_accepts_nothing_gets_it_as_it_is_and_caches_learn_of_it() {
         for accept in ["", "deflate", "gzip;q=0, br;q=0, zstd;q=0", "identity, gzip;q=0.5"] {
             let (is_coded, fields) = coded(&common(|_| {}), accept, 200, &[JSON, ("ETag", "\"a\"")]);
             assert!(!is_coded);

@@ -19,7 +19,7 @@ pub mod hosts;
 pub struct EdgeSettings {
     /// Who may ask for what: the longest path first, there the named host, there the narrowest network. The first that fits counts.
     pub access: Vec<AccessRule>,
-    /// Who is served as usual while all others are told to come again later.
+    /// Who is served as usual while all others are asked to come again later.
     pub maintenance_allow: TrustedProxies,
     /// Pages in the place of the front's own explanations.
     pub error_pages: Vec<ErrorPage>,

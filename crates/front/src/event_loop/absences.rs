@@ -2,8 +2,8 @@
 //!
 //! Nobody is to be blamed for what did not happen then. The front's own clock (`now_ms`) leaves these times out, so every
 //! deadline moves by itself; ages of workers' requests and heartbeats, which are read from a clock that all processes
-//! share, are corrected by [`Absences::since`]. Seen from the outside only: a turn began much later than the poller was
-//! told to come back. Pure; times are arguments.
+//! share, are corrected by [`Absences::since`]. Seen from the outside only: a turn began much later than the poller had
+//! to come back. Pure; times are arguments.
 
 use std::collections::VecDeque;
 

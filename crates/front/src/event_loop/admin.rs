@@ -10,7 +10,7 @@ use pelton_http::{Known, Span};
 use pelton_link::coarse_ms;
 use pelton_link::request::RequestView;
 
-use crate::control::Told;
+use crate::control::AdminResponse;
 use crate::event_loop::EventLoop;
 use crate::event_loop::health::tell_sized;
 use crate::exchange::{ExchangeId, State};
@@ -23,7 +23,7 @@ use crate::scheduling::worker_link::Worker;
 
 /// How long the embedding process may take: a profile is as long as its reader wants it, up to five minutes.
 const ASK_TIME: Duration = Duration::from_secs(330);
-/// Running requests that are told of, of each worker; more than most have threads.
+/// Running requests that are listed, of each worker; more than most have threads.
 const MOST_RUNNING: usize = 512;
 /// A path is cut there.
 const MOST_PATH: usize = 500;
@@ -75,7 +75,7 @@ impl EventLoop {
             path: text(&self.head.path),
             query: text(&self.head.query),
             accept: self.head.find(Known::Accept).map(|field| text(&field.value)).unwrap_or_default(),
-            state: self.told_state(self.head.path.of(bytes) == b"/history"),
+            state: self.state_text(self.head.path.of(bytes) == b"/history"),
         };
         if !received_whole {
             self.respond(id, Response::text(413, "Requests here have no body.", false));
@@ -92,19 +92,19 @@ impl EventLoop {
     }
 
     /// What the embedding process has made of such a request.
-    pub(crate) fn tell_admin(&mut self, number: u64, told: Told) {
+    pub(crate) fn respond_to_admin(&mut self, number: u64, response: AdminResponse) {
         let id = ExchangeId::from_token(number as usize);
         // Its client may have gone, or its time may be over.
         if self.exchanges.get(id).is_none_or(|exchange| exchange.state() != State::Queued) {
             return;
         }
         self.exchange_timers.clear(id.key);
-        let fields = told.fields.into_iter();
+        let fields = response.fields.into_iter();
         let fields = fields.map(|(name, value)| (name.into_bytes().into(), value.into_bytes().into()));
         let response = Response {
-            status: told.status,
+            status: response.status,
             fields: fields.collect(),
-            body: VecDeque::from([Part::Bytes(told.body.into())]),
+            body: VecDeque::from([Part::Bytes(response.body.into())]),
             received_whole: true,
             explains: false,
         };
@@ -113,7 +113,7 @@ impl EventLoop {
     }
 
     /// Everything that the front knows, as JSON. `pelton.observe` reads it.
-    fn told_state(&self, with_history: bool) -> String {
+    fn state_text(&self, with_history: bool) -> String {
         let mut json = Json::default();
         json.open('{').name("uptime_seconds").value(self.clock.now_us() as f64 / 1e6);
         json.name("draining").value(self.draining);

@@ -14,7 +14,7 @@ pub(crate) struct Admission {
     pub(crate) may_accept: bool,
     /// Nothing is accepted before: there was no descriptor left.
     pub(crate) pause_until: u64,
-    /// Whether the log has been told of that.
+    /// Whether that has been logged.
     pub(crate) complained: bool,
     pub(crate) idle_connections: IdleConnections,
     /// Connections of each address, where they are limited.

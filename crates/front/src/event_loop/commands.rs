@@ -75,7 +75,7 @@ impl EventLoop {
                 Order::Answer(pulse) => pulse.ring(),
                 Order::Encrypt(encryption) => self.encryption = Some(encryption),
                 Order::SetChallenges(challenges) => self.challenges = challenges,
-                Order::Respond(number, told) => self.tell_admin(number, told),
+                Order::Respond(number, response) => self.respond_to_admin(number, response),
                 Order::ChangeRules(rules) => self.change_rules(*rules),
             }
         }
@@ -187,26 +187,26 @@ impl EventLoop {
         let notices = &self.shared.notices;
         let mut may_follow = false;
         for worker in self.dispatch.all().filter(|worker| !worker.is_dead) {
-            if worker.is_retiring && !worker.told.quiet && worker.is_quiet() {
-                worker.told.quiet = true;
+            if worker.is_retiring && !worker.reported.quiet && worker.is_quiet() {
+                worker.reported.quiet = true;
                 notices.tell(News::Quiet, worker.number, String::new());
             }
-            if worker.left == Some(0) && !worker.told.spent {
-                worker.told.spent = true;
+            if worker.left == Some(0) && !worker.reported.spent {
+                worker.reported.spent = true;
                 notices.tell(News::Spent, worker.number, String::new());
             }
-            may_follow |= worker.is_retiring && !worker.told.quiet;
-            may_follow |= worker.left.is_some() && !worker.told.spent;
+            may_follow |= worker.is_retiring && !worker.reported.quiet;
+            may_follow |= worker.left.is_some() && !worker.reported.spent;
             if !must_watch {
                 continue;
             }
             worker.end.drop_stale_files();
             let now_ms = self.clock.now_ms;
             let is_late = |since: u64| now_ms.saturating_sub(since) >= grace;
-            if !worker.told.stuck
+            if !worker.reported.stuck
                 && let Some(slot) = worker.overdue_slot(is_late)
             {
-                worker.told.stuck = true;
+                worker.reported.stuck = true;
                 notices.tell(
                     News::Stuck,
                     worker.number,
@@ -214,7 +214,7 @@ impl EventLoop {
                 );
             }
             let beat = worker.end.heartbeat_ms();
-            if !worker.told.frozen
+            if !worker.reported.frozen
                 && beat > 0
                 && worker.in_use() > 0
                 && let Some(limit) = limit
@@ -222,7 +222,7 @@ impl EventLoop {
                 && worker.silence_ms(now_ms) >= limit
                 && coarse_now.saturating_sub(beat).saturating_sub(self.clock.absences.since(beat)) >= limit
             {
-                worker.told.frozen = true;
+                worker.reported.frozen = true;
                 notices.tell(
                     News::Frozen,
                     worker.number,

@@ -9,7 +9,7 @@ use crate::connection::{ConnectionId, Driver};
 use crate::event_loop::EventLoop;
 
 /// How long a connection stays open during a drain for a request that may be on its way. A request that meets a connection which is just being
-/// closed is lost; one that is answered is told that the connection ends.
+/// closed is lost; one that is answered says that the connection ends.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// Connections that have been idle for longer than this are closed at once: a request in this very moment is unlikely, and the end should not
 /// wait for every browser that keeps a connection in stock.
@@ -47,7 +47,7 @@ impl EventLoop {
                 self.set_connection_deadline(id, DRAIN_GRACE);
                 continue;
             }
-            // A request may have arrived that no event has told of yet: look before closing.
+            // A request may have arrived that no event has announced yet: look before closing.
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.transport.look_again();
             }

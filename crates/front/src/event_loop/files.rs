@@ -24,7 +24,7 @@ use crate::transport::tls::Step;
 
 /// Up to here a file is copied behind its head: one system call less, and one packet, for less than the time of that.
 const COPIED: u64 = 32 * 1024;
-/// How often a file that is being written is looked at before the client is told to come again.
+/// How often a file that is being written is looked at before the client is asked to come again.
 pub(crate) const TRIES: usize = 3;
 
 /// What a helper has done.

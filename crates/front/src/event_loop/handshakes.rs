@@ -1,7 +1,7 @@
 //! Handshakes of TLS: admitted, carried on, counted, and given up. Runs on the front's thread; what needs the private key is done by helpers.
 //!
-//! A connection whose handshake is not complete is in the table like any other, but nothing drives it except this file. What cannot be
-//! told to a client that speaks no common language with us is told by the close alone, and by a counter.
+//! A connection whose handshake is not complete is in the table like any other, but nothing drives it except this file. Where client and
+//! server have no common language, no message can reach the client: only the close and a counter say what happened.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::transport::tls::{Shaken, Step, Tls};
 const WINDOW_MS: u64 = 10_000;
 /// Addresses whose rates are remembered.
 const REMEMBERED: usize = 16 * 1024;
-/// Failures are told of one in so many milliseconds: who provokes them chooses how many there are.
+/// One failure in so many milliseconds is logged: who provokes them chooses how many there are.
 const TELL_EVERY_MS: u64 = 1000;
 
 /// All that are under way.
@@ -31,7 +31,7 @@ pub struct Handshakes {
     begun: HashMap<Box<[u8]>, u64>,
     window_ends_ms: u64,
     tell_at_ms: u64,
-    /// Of its own, so that failures, which are told of at another level, hide no mistake of a user.
+    /// Of its own, so that failures, which are logged at another level, hide no mistake of a user.
     tell_of_tls_at_ms: u64,
 }
 

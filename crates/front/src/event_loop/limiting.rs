@@ -1,4 +1,4 @@
-//! Requests of clients that ask too often are refused, with the time at which they may ask again; the application is told of the others how
+//! Requests of clients that ask too often are refused, with the time at which they may ask again; for the others the application learns how
 //! much is left, and may spend more. Runs on the front's thread.
 
 use pelton_http::{Field, Known};
@@ -55,14 +55,14 @@ impl EventLoop {
         true
     }
 
-    /// The request whose head is in `self.head` goes to the application: it is told what is left to the client, where that is limited. What the
+    /// The request whose head is in `self.head` goes to the application, which learns what is left to the client, where that is limited. What the
     /// application sees of the head beside `bytes` is in `changed`.
     pub(crate) fn tell_rate(&mut self, id: ExchangeId, bytes: &[u8], changed: &mut Vec<u8>) {
         let Some(spender) = self.exchanges.get(id).and_then(Exchange::spender) else { return };
         let Some((rule, verdict)) = self.site.rate_limits.spend_more(spender, 0, self.clock.turn_us) else {
             return;
         };
-        let Spent { remaining, reset, .. } = told(verdict);
+        let Spent { remaining, reset, .. } = spent_of(verdict);
         let text = format!("{} {remaining} {reset}", rule.burst);
         if changed.is_empty() {
             changed.extend_from_slice(bytes);
@@ -77,10 +77,10 @@ impl EventLoop {
 pub(crate) fn spend_more(limits: &mut RateLimits, spender: Option<Spender>, cost: u64, now_us: u64) -> Spent {
     let cost = u32::try_from(cost).unwrap_or(u32::MAX);
     let spent = spender.and_then(|spender| limits.spend_more(spender, cost, now_us));
-    spent.map_or_else(Spent::default, |(_, verdict)| told(verdict))
+    spent.map_or_else(Spent::default, |(_, verdict)| spent_of(verdict))
 }
 
-fn told(verdict: Verdict) -> Spent {
+fn spent_of(verdict: Verdict) -> Spent {
     let (allowed, remaining, reset_us) = match verdict {
         Verdict::Allowed { remaining, reset_us } => (true, remaining, reset_us),
         Verdict::Limited { remaining, reset_us, .. } => (false, remaining, reset_us),

@@ -36,7 +36,7 @@ impl EventLoop {
                 if self.idle_since(id) != Some(since) {
                     continue;
                 }
-                // A request may have arrived that no event has told of yet: look before closing.
+                // A request may have arrived that no event has announced yet: look before closing.
                 if let Some(connection) = self.connections.get_mut(id) {
                     connection.transport.look_again();
                 }

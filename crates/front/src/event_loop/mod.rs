@@ -258,7 +258,7 @@ impl EventLoop {
         Ok(made)
     }
 
-    /// Serves until told to stop, or until the last connection has gone after a drain.
+    /// Serves until it is stopped, or until the last connection has gone after a drain.
     pub(crate) fn run(mut self) {
         self.serve();
         self.end_notes();

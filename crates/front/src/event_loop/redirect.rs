@@ -1,4 +1,4 @@
-//! Clients who came by HTTP and are to come by HTTPS: sent on where the listener is for that, told so where it is not.
+//! Clients who came by HTTP and are to come by HTTPS: redirected where the listener is for that, refused with a hint where it is not.
 //!
 //! Here, too, ACME's challenges are answered that come by HTTP (RFC 8555 section 8.3). Runs on the front's thread.
 

@@ -67,8 +67,8 @@ pub struct Relays {
     ending: VecDeque<(u64, Ending)>,
     /// Those with work left over.
     again: Vec<usize>,
-    /// The workers have been told that the front ends.
-    told_end: bool,
+    /// The workers know that the front ends.
+    announced_end: bool,
 }
 
 impl Relays {
@@ -121,7 +121,7 @@ impl Relays {
 
     /// Lets workers see the end of their sockets, as at their own end: what they have to say to their clients still gets there.
     pub fn tell_end(&mut self) {
-        if !std::mem::replace(&mut self.told_end, true) {
+        if !std::mem::replace(&mut self.announced_end, true) {
             for (_, relay) in &self.open {
                 let _ = relay.worker.shutdown(Shutdown::Write);
             }
@@ -159,11 +159,11 @@ impl EventLoop {
             self.relays.open.remove(key);
             return;
         }
-        let told_end = self.relays.told_end;
+        let announced_end = self.relays.announced_end;
         if let Some(relay) = self.relays.open.get_mut(key) {
             relay.transport.look_again();
             relay.transport.stay_awake();
-            if told_end {
+            if announced_end {
                 let _ = relay.worker.shutdown(Shutdown::Write);
             }
         }
@@ -179,7 +179,7 @@ impl EventLoop {
         if self.poll.registry().register(&mut SourceFd(&raw), token, both).is_err() {
             return Err(self.relays.streams.remove(key));
         }
-        if let Some(relay) = self.relays.streams.get(key).filter(|_| self.relays.told_end) {
+        if let Some(relay) = self.relays.streams.get(key).filter(|_| self.relays.announced_end) {
             relay.tunnel.tell_end();
         }
         Ok(key)

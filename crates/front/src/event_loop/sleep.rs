@@ -31,7 +31,7 @@ impl EventLoop {
             self.dispatch.ring_bells();
         }
         self.looked_again = false;
-        // Told after the announcement, or a bell rung in between would be lost.
+        // After the announcement, or a bell rung in between would be lost.
         if busy || !self.dispatch.prepare_sleep() {
             return self.poll.poll(events, Some(Duration::ZERO));
         }

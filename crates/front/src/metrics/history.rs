@@ -118,7 +118,7 @@ fn quantile_us(counts: &[u64], percent: u64) -> u64 {
     for (at, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         if below + count >= wanted {
             let low = at.checked_sub(1).and_then(|at| BOUNDS_US.get(at)).copied().unwrap_or(0);
-            // What is longer than the last bound is told as that.
+            // What is longer than the last bound counts as that.
             let high = BOUNDS_US.get(at).copied().unwrap_or(low);
             return low + (high - low) * (wanted - below) / count;
         }

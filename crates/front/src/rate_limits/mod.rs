@@ -12,7 +12,7 @@ use crate::transport::peer::Peer;
 
 pub(crate) mod table;
 
-/// Clients that are told apart. 16 bytes each.
+/// Clients that are kept apart. 16 bytes each.
 const CLIENTS: usize = 65_536;
 
 /// One rule of the settings.
@@ -78,7 +78,7 @@ impl RateLimits {
         self.table = self.table.take().or_else(|| Some(Table::new(CLIENTS))).filter(|_| !rules.is_empty());
     }
 
-    /// Counts a request; None where no rule holds for it, or its client cannot be told from others. `field` finds a field's value.
+    /// Counts a request; None where no rule holds for it, or its client cannot be distinguished from others. `field` finds a field's value.
     pub(crate) fn spend<'f>(
         &mut self,
         (host, path): (&[u8], &[u8]),

@@ -159,7 +159,7 @@ mod tests {
             spend(&mut table, 0, b"a", &rate, 1, now),
             Verdict::Limited { remaining: 0, retry_us: 12 * SECOND, reset_us: 120 * SECOND }
         );
-        // A refused one costs nothing, so waiting as told helps.
+        // A refused one costs nothing, so waiting as long as the response says helps.
         assert!(!allowed(spend(&mut table, 0, b"a", &rate, 1, now + 12 * SECOND - 1)));
         assert!(allowed(spend(&mut table, 0, b"a", &rate, 1, now + 12 * SECOND)));
         assert!(!allowed(spend(&mut table, 0, b"a", &rate, 1, now + 13 * SECOND)));

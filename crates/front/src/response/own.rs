@@ -179,7 +179,7 @@ impl EventLoop {
         self.respond(id, self.with_retry_after(response));
     }
 
-    /// Whoever comes too early is told when to come back.
+    /// Says to whoever comes too early when to come back.
     pub(crate) fn with_retry_after(&self, mut response: Response) -> Response {
         if matches!(response.status, 429 | 503) {
             let seconds = self.settings.retry_after_seconds.to_string().into_bytes();

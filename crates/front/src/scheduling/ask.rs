@@ -154,7 +154,7 @@ pub struct Ask<'a> {
     pub proxies: &'a Proxies,
     /// How many listeners there are: the worker has each a second time, for clients that came by https.
     pub listeners: u16,
-    /// What is told of its encryption.
+    /// What the application learns of its encryption.
     pub variables: &'a [Variable],
 }
 

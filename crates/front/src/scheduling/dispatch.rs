@@ -69,7 +69,7 @@ pub struct Dispatch {
     pub(super) has_silent: bool,
     /// Whether a worker is dead and not buried.
     has_dead: bool,
-    /// Whether a worker may have something to be told to the supervisor: it retires, or may have only so many requests.
+    /// Whether a worker may have news for the supervisor: it retires, or may have only so many requests.
     pub has_news_to_tell: bool,
     /// Requests handed over and not announced yet.
     pub(super) unannounced: usize,

@@ -180,7 +180,7 @@ impl Dispatch {
 
     /// The worker of the process that calls: only there can the caller be found. If it has gone: the one with the fewest lent.
     pub(crate) fn seat_for(&self, pid: u32) -> Option<u16> {
-        let is_own = |worker: &Worker| worker.pid == pid && !worker.is_dead && !worker.told.quiet;
+        let is_own = |worker: &Worker| worker.pid == pid && !worker.is_dead && !worker.reported.quiet;
         let own = self.workers().find(|(_, worker)| is_own(worker));
         let any = || {
             self.workers().filter(|(_, worker)| worker.is_willing()).min_by_key(|(_, worker)| worker.spare())

@@ -24,7 +24,7 @@ pub struct WorkerLink {
     pub threads: usize,
     /// The link.
     pub end: FrontEnd,
-    /// After so many requests the supervisor is told; 0 for never.
+    /// After so many requests the supervisor gets a notice; 0 for never.
     pub request_limit: u64,
 }
 
@@ -45,8 +45,8 @@ pub struct Worker {
     pub is_dead: bool,
     /// Requests it may still get before it is reported as spent.
     pub left: Option<u64>,
-    /// Whether the supervisor has been told of this already.
-    pub told: Told,
+    /// Of which news the supervisor has had a notice already.
+    pub reported: Reported,
     pub(super) taking: Taking,
     uses: Vec<SlotUse>,
     in_use: usize,
@@ -59,9 +59,9 @@ pub struct Worker {
     progress_ms: u64,
 }
 
-/// News that are told once.
+/// News that are reported once.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Reported {
     /// It is retired and nothing of it runs.
     pub quiet: bool,
     /// It has had all of the requests that it should.
@@ -84,7 +84,7 @@ impl Worker {
             is_retiring: false,
             is_dead: false,
             left: (link.request_limit > 0).then_some(link.request_limit),
-            told: Told::default(),
+            reported: Reported::default(),
             taking: Taking::default(),
             in_use: 0,
             busy: 0,
@@ -348,7 +348,7 @@ impl Worker {
             return;
         }
         self.end.abandon(u32::from(slot), why);
-        // Nothing more is received for it, so who waits for that is told.
+        // Nothing more is received for it, so who waits for that is woken.
         if let Some(window) =
             self.uses.get_mut(slot as usize).and_then(|place| place.attachments.window.as_mut())
             && window.is_open()

@@ -131,7 +131,7 @@ impl StaticFiles {
         let path = if path.is_empty() { b"/" } else { path };
         let mut decoded = std::mem::take(&mut self.decoded);
         decoded.clear();
-        // What cannot be decoded is no name of a file; whether it lies below a mount point is told by what is not encoded.
+        // What cannot be decoded is no name of a file; what is not encoded decides whether it lies below a mount point.
         let is_name = if is_encoded {
             let is_name = decode(path, &mut decoded).is_ok();
             if !is_name {

@@ -114,7 +114,7 @@ impl Statsd {
         self.send(counters);
     }
 
-    /// How many datagrams were lost since it was told last; at most once a minute.
+    /// How many datagrams were lost since the last report; at most once a minute.
     pub fn losses(&mut self, now_ms: u64, counters: &Counters) -> Option<u64> {
         self.losses.since(now_ms, &counters.statsd_datagrams_dropped)
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_has_gone_is_told_of_once_a_minute() {
+    fn a_receiver_that_has_gone_is_reported_once_a_minute() {
         let (sender, receiver) = udp();
         drop(receiver);
         let counters = Counters::default();

@@ -127,7 +127,7 @@ fn nothing_is_given_back_while_a_worker_may_read_it() {
         assert_eq!(end.peek_body(&reader), Portion::Bytes(b"secret"));
         let mut reader = reader;
         end.consume_body(&mut reader, 6);
-        assert_eq!(end.peek_body(&reader), Portion::End(BodyEnd::Abandoned), "and it is told");
+        assert_eq!(end.peek_body(&reader), Portion::End(BodyEnd::Abandoned), "and it knows");
         end.detach_body(reader);
         scene.end(0, taken, 1);
         assert_eq!(scene.free(), all);

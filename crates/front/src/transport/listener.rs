@@ -65,7 +65,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Errors that stay must be told from those that do not, or the loop would ask for ever.
+    /// Errors that stay must be distinguished from those that do not, or the loop would ask for ever.
     pub fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Trouble::NoResources,
@@ -132,7 +132,7 @@ impl Listener {
         unsafe { libc::poll(&raw mut ready, 1, 0) == 1 }
     }
 
-    /// Closes the socket; `before` is told its descriptor.
+    /// Closes the socket; `before` is called with its descriptor.
     pub fn close(&mut self, before: impl FnOnce(RawFd)) {
         self.may_have_more = false;
         if let Some(socket) = self.socket.take() {
@@ -222,14 +222,14 @@ impl Listeners {
             .any(|one| one.may_have_more && (serves_application || one.kind.role != Role::Application))
     }
 
-    /// All of them are to be looked at, though no event has told of anything.
+    /// All of them are to be looked at, though no event has come.
     pub fn look_again(&mut self) {
         for listener in &mut self.all {
             listener.may_have_more = listener.socket.is_some();
         }
     }
 
-    /// Closes the sockets; `before` is told their descriptors.
+    /// Closes the sockets; `before` is called with each descriptor.
     pub fn close(&mut self, mut before: impl FnMut(RawFd)) {
         for listener in &mut self.all {
             listener.close(&mut before);

@@ -111,7 +111,7 @@ impl Transport {
         Ok(shaken)
     }
 
-    /// What the application is told of the encryption.
+    /// What the application learns of the encryption.
     #[inline]
     pub fn variables(&self) -> &[Variable] {
         match &self.kind {
@@ -166,7 +166,7 @@ impl Transport {
         self.peer_done |= is_read_closed;
     }
 
-    /// The socket is to be looked at although no event has told of anything.
+    /// The socket is to be looked at although no event has come.
     pub fn look_again(&mut self) {
         self.readable = true;
     }

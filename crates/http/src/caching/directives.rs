@@ -2,7 +2,7 @@
 //!
 //! Owns the grammar. Leniency goes one way: what cannot be read makes a response less reusable, never more.
 
-/// The largest age that is told apart; RFC 9111 section 1.2.2 wants at least 2^31.
+/// The largest age; a larger one counts as this; RFC 9111 section 1.2.2 wants at least 2^31.
 pub const MOST_SECONDS: u64 = 1 << 31;
 
 /// What a response says.

@@ -111,7 +111,7 @@ where
     let apparent = response.unix_now.saturating_sub(generated);
     // Section 5.1: of a list the first member counts.
     let first = |value: &'f [u8]| value.split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii();
-    let told = all(b"age").next().map(first).and_then(seconds).unwrap_or(0);
+    let stated = all(b"age").next().map(first).and_then(seconds).unwrap_or(0);
     let lifetime = Lifetime {
         fresh,
         while_revalidate: said.stale_while_revalidate.unwrap_or(0),
@@ -119,7 +119,7 @@ where
         always_validated: said.no_cache,
         never_stale: said.forbids_stale(),
     };
-    let age = Age { when_stored: apparent.max(told).min(MOST_SECONDS), stored_at: response.now };
+    let age = Age { when_stored: apparent.max(stated).min(MOST_SECONDS), stored_at: response.now };
     let is_of_use = has_validator || (!said.no_cache && lifetime.usable() > age.when_stored);
     is_of_use.then_some(Storable { lifetime, age, has_validator })
 }

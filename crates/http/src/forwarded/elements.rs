@@ -1,7 +1,7 @@
 //! The syntax of `Forwarded` (RFC 7239 section 4).
 //!
 //! A field line is read from its beginning, as a whole, although what counts stands at its end: where a quoted string
-//! begins cannot be told from behind. A client who leaves a quote open, to swallow what the proxy appends, makes the line
+//! begins cannot be found from behind. A client who leaves a quote open, to swallow what the proxy appends, makes the line
 //! malformed and is refused: behind the quote that the proxy opens there is always something.
 
 use crate::error::HttpError;

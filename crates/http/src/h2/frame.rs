@@ -2,7 +2,7 @@
 
 /// Bytes before a payload.
 pub(crate) const HEADER_BYTES: usize = 9;
-/// The largest payload that is taken: what every client may send without being told (section 4.2).
+/// The largest payload that is taken: what every client may send before it knows our settings (section 4.2).
 pub(crate) const LARGEST: usize = 16_384;
 /// The highest stream number and the largest window.
 pub(crate) const MAX_31: u32 = (1 << 31) - 1;

@@ -167,7 +167,7 @@ impl Connection {
         self.streams.remove(stream);
     }
 
-    /// The connection is to end in peace (section 6.8): the client is told to ask no more, and whatever it has sent until it knows is still
+    /// The connection is to end in peace (section 6.8): a GOAWAY asks the client for no more requests, and whatever it has sent until it knows is still
     /// answered. Its acknowledgement, or [`Connection::leave`], fixes the last stream.
     pub fn announce_leaving(&mut self) {
         if self.leaving == Leaving::No {

@@ -1,4 +1,4 @@
-//! What the client has told of itself (RFC 9113 section 6.5), and what it is told of us.
+//! The client's settings (RFC 9113 section 6.5), and ours that are sent to it.
 
 use super::bounds::Bounds;
 use super::fault::Fault;

@@ -88,7 +88,7 @@ fn unix(rest: &mut &[u8]) -> Option<Ends> {
     Some((None, None))
 }
 
-/// How long the addresses are is not known, so what follows cannot be told from them.
+/// How long the addresses are is not known, so what follows cannot be distinguished from them.
 fn unspecified(rest: &mut &[u8]) -> Option<Ends> {
     *rest = &[];
     Some((None, None))

@@ -256,7 +256,7 @@ pub struct Peer {
     limits: Limits,
     head: Head,
     buffer: Vec<u8>,
-    told: usize,
+    reported: usize,
 }
 
 impl Peer {
@@ -270,7 +270,7 @@ impl Peer {
             limits: limits.clone(),
             head: Head::default(),
             buffer: Vec::new(),
-            told: 0,
+            reported: 0,
         }
     }
 
@@ -346,8 +346,8 @@ impl Peer {
     /// What was said since the last time.
     pub fn take_output(&mut self) -> Vec<Frame> {
         self.collect();
-        let new = frames(&self.run.said[self.told..]);
-        self.told = self.run.said.len();
+        let new = frames(&self.run.said[self.reported..]);
+        self.reported = self.run.said.len();
         new
     }
 

@@ -1,4 +1,4 @@
-//! Threads that come and go: what an observer is told, who leaves, and that nothing is left lying meanwhile.
+//! Threads that come and go: what an observer sees, who leaves, and that nothing is left lying meanwhile.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -27,7 +27,7 @@ fn until(scheduler: &Scheduler, holds: impl Fn(&Crowding) -> bool) -> Crowding {
 }
 
 #[test]
-fn an_observer_is_told_when_all_threads_are_taken_and_more_waits() {
+fn an_observer_sees_when_all_threads_are_taken_and_more_waits() {
     let (mut half, end) = link(4);
     let scheduler = Arc::new(Scheduler::new(Arc::clone(&end), 4, Interpreter::Locked));
     let gate = Arc::new(Gate::default());
@@ -63,9 +63,9 @@ fn an_observer_is_told_when_all_threads_are_taken_and_more_waits() {
         })
     };
     feed(&mut half.end, ["waits"].into_iter().map(str::to_owned));
-    let told = observer.join().unwrap();
-    assert_eq!((told.threads, told.idle, told.most_busy, told.waiting), (2, 0, 2, 1));
-    assert!(told.head_age >= Duration::from_millis(1));
+    let seen = observer.join().unwrap();
+    assert_eq!((seen.threads, seen.idle, seen.most_busy, seen.waiting), (2, 0, 2, 1));
+    assert!(seen.head_age >= Duration::from_millis(1));
     // One that is expected counts as idle until it has come.
     let early = scheduler.observe(&wanted(3, Duration::from_millis(5)));
     assert_eq!((early.threads, early.head_age), (2, Duration::ZERO));

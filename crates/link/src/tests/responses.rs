@@ -100,7 +100,7 @@ fn a_writer_waits_for_room_and_both_threads_see_all_bytes() {
     assert!(got.chunks(100_003).all(|chunk| chunk.iter().enumerate().all(|(i, b)| *b == i as u8)));
 }
 
-/// A thread that has filled the ring and waits for room, or is about to; gives what it is told.
+/// A thread that has filled the ring and waits for room, or is about to; gives what the wait has returned.
 fn waiting_writer(end: Arc<WorkerEnd>) -> JoinHandle<Writable> {
     let (full, is_full) = mpsc::channel();
     let writer = thread::spawn(move || {

@@ -108,7 +108,7 @@ fn the_next_request_of_a_slot_offers_nothing() {
 }
 
 #[test]
-fn a_sleeping_front_is_told_at_once() {
+fn a_sleeping_front_learns_of_it_at_once() {
     each_kind_of_link(|front, end| {
         let (slot, _) = (offer(front), push(front, "another"));
         let taken = end.take().unwrap();

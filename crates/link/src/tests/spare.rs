@@ -44,7 +44,7 @@ fn it_passes_by_what_waits_and_only_a_spare_thread_takes_it() {
 }
 
 #[test]
-fn the_watch_is_woken_and_told_how_many() {
+fn the_watch_is_woken_and_sees_how_many() {
     let (mut front, end) = joined(1);
     let (waits, is_waiting) = mpsc::channel();
     let watch = {

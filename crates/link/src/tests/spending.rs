@@ -31,7 +31,7 @@ fn whoever_spends_waits_for_the_word() {
         let mut all = Vec::new();
         for cost in [1, u32::MAX, 0] {
             assert!(end.put_spending(&mut taken, cost));
-            assert_eq!(end.spent(&taken), None, "nobody has told anything yet");
+            assert_eq!(end.spent(&taken), None, "nothing has been spent yet");
             end.publish(&mut taken);
             asked.send(()).unwrap();
             assert_eq!(end.wait_writable(&taken, Some(PATIENCE)), Writable::Ready);
@@ -40,20 +40,20 @@ fn whoever_spends_waits_for_the_word() {
         end.finish(taken, false);
         all
     });
-    let told = [
+    let said = [
         Spent { allowed: true, remaining: u32::MAX, reset: 0 },
         Spent { allowed: false, remaining: 0, reset: u32::MAX >> 1 },
         Spent { allowed: true, remaining: 7, reset: 60 },
     ];
-    for (told, cost) in told.into_iter().zip([1, u64::from(u32::MAX), 0]) {
+    for (said, cost) in said.into_iter().zip([1, u64::from(u32::MAX), 0]) {
         question.recv_timeout(PATIENCE).unwrap();
-        assert_eq!(take(&mut front, slot, Some(told)), [cost]);
+        assert_eq!(take(&mut front, slot, Some(said)), [cost]);
     }
-    assert_eq!(spender.join().unwrap(), told.map(Some));
+    assert_eq!(spender.join().unwrap(), said.map(Some));
 }
 
 #[test]
-fn what_was_told_before_is_not_mistaken() {
+fn what_was_said_before_is_not_mistaken() {
     let (mut front, end) = joined(1);
     for request in 0..3 {
         let slot = push(&mut front, "/").unwrap();
@@ -61,7 +61,7 @@ fn what_was_told_before_is_not_mistaken() {
         assert_eq!(end.spent(&taken), None, "request {request}");
         assert!(end.put_spending(&mut taken, 1));
         end.publish(&mut taken);
-        // Thrown away, as where nobody waits for the response: then nothing is told.
+        // Thrown away, as where nobody waits for the response: then nothing is said.
         take(&mut front, slot, (request != 1).then(Spent::default));
         assert_eq!(end.spent(&taken), (request != 1).then(Spent::default));
         end.finish(taken, false);

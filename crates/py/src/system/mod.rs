@@ -7,7 +7,7 @@
 //! | --- | --- | --- | --- |
 //! | [`die_with_parent`] | this process is killed when its parent ends | `PR_SET_PDEATHSIG` | a thread that waits for `EVFILT_PROC` with `NOTE_EXIT` of the parent, and ends the process |
 //! | [`adopt_orphans`] | become the parent of descendants whose own parent ends | `PR_SET_CHILD_SUBREAPER` | nothing: they go to launchd, and the supervisor has to watch them by `EVFILT_PROC` |
-//! | [`run_delay`] | how long the calling thread has waited for a processor; 0 where nobody tells | `/proc/thread-self/schedstat` | 0 |
+//! | [`run_delay`] | how long the calling thread has waited for a processor; 0 where nobody knows | `/proc/thread-self/schedstat` | 0 |
 //! | [`READ_END`] | what poll asks for to learn that the other end will send nothing more, while there may be something to read | `POLLRDHUP` | `EVFILT_READ` with `EV_EOF`; poll has only `POLLHUP`, for both directions |
 
 #[cfg(target_os = "linux")]

@@ -152,7 +152,7 @@ class Hooks:
 
     @property
     def wants_interrupts(self) -> bool:
-        """Whether workers are to be told of SIGINT and SIGQUIT."""
+        """Whether workers are to learn of SIGINT and SIGQUIT."""
         return "worker_int" in self.functions
 
     # In a worker. What fails before it serves ends it, as with gunicorn.

@@ -252,13 +252,13 @@ def _executed(where: str) -> tuple[dict[str, Any], dict[str, int]]:
                 f"{where}: it imports {error.name}, and gunicorn is not installed any more.",
                 "Leave the import out if only the options are wanted, or keep gunicorn installed.",
             ) from None
-        raise ConfigError(f"{where}: {_told(error)}") from None
+        raise ConfigError(f"{where}: {_described(error)}") from None
     except Exception as error:
-        raise ConfigError(f"{where}: {_told(error)}") from None
+        raise ConfigError(f"{where}: {_described(error)}") from None
     return names, _lines_of(tree)
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"it failed:\n{users_traceback(error).rstrip()}"
 
 

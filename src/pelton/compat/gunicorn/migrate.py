@@ -84,7 +84,7 @@ def _from_gunicorn(loaded: Loaded, placeholder: str) -> str:
         )
     if any(source == DEFAULT for _, source in loaded.values.values()):
         notes.append("Where nothing is said, one worker and one thread are written, as gunicorn has them.")
-    return _told(loaded.target or placeholder, words, table, notes)
+    return _report(loaded.target or placeholder, words, table, notes)
 
 
 def _from_uwsgi(pairs: Sequence[tuple[str, str]]) -> str:
@@ -107,7 +107,7 @@ def _from_uwsgi(pairs: Sequence[tuple[str, str]]) -> str:
         table["preload"] = True
         found.notes.append("Without lazy-apps uWSGI loads the application before it forks: --preload.")
     lines = [f"{name} = {_toml(name, value)}" for name, value in table.items()]
-    return _told(found.target or _PLACEHOLDER, words, lines, found.notes)
+    return _report(found.target or _PLACEHOLDER, words, lines, found.notes)
 
 
 def _from_nginx(path: str) -> str:
@@ -123,7 +123,7 @@ def _from_nginx(path: str) -> str:
         table.append(
             f"{name} = {value if isinstance(value, int) and value is not True else _toml(name, value)}"
         )
-    return _told(_PLACEHOLDER, words, table, found.remarks)
+    return _report(_PLACEHOLDER, words, table, found.remarks)
 
 
 def _named(flag: str) -> str:
@@ -167,7 +167,7 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _told(target: str, words: Sequence[str], table: Sequence[str], notes: Sequence[str]) -> str:
+def _report(target: str, words: Sequence[str], table: Sequence[str], notes: Sequence[str]) -> str:
     lines = ["# As a command:", f"pelton {shlex.join([target, *words])}", ""]
     lines += ["# Or as pelton.toml, with the command: pelton " + shlex.quote(target), *table]
     if notes:

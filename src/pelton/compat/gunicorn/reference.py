@@ -47,7 +47,7 @@ What is different:
   slow clients or keep-alive. With gevent and eventlet, patching is the worker's first act: a config file
   that patches the standard library itself (`monkey.patch_all()`) is refused, as it is executed in the
   supervisor. psycogreen belongs into `post_fork`, as before.
-- gunicorn trusts proxies on 127.0.0.1 without being told, for `wsgi.url_scheme` only. pelton trusts
+- gunicorn trusts proxies on 127.0.0.1 by default, for `wsgi.url_scheme` only. pelton trusts
   nobody unless `forwarded_allow_ips` (or `trusted_proxies`) says so, and then also for the client's
   address, the host and the prefix. The proxy has to set or remove `X-Forwarded-For`, `-Proto`, `-Host` and
   `-Prefix`. `*` means everybody who can connect: write the proxies' addresses instead.

@@ -62,7 +62,7 @@ class Observed:
             tell()
             raise
         if type(pieces) in (list, tuple):
-            # Complete already, and as it is, its length can be told in advance.
+            # Complete already, and as it is, its length is known in advance.
             response.sent = sum(len(one) for one in pieces)
             tell()
             return pieces

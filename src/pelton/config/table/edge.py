@@ -30,8 +30,8 @@ class Edge:
         reason="What is too often only the application's owner knows.",
         more="For one host: api.example.com/=100/s. So many requests in a second (s), minute (m), hour (h) or"
         " day (d), for all workers together; "
-        "burst: so many at once (the number itself without it). Clients are told apart by address (IPv6: by "
-        "network, /64), or with by=X-API-Key by that field. rate-limits.md has the rest.",
+        "burst: so many at once (the number itself without it). Clients are distinguished by address (IPv6: "
+        "by network, /64), or with by=X-API-Key by that field. rate-limits.md has the rest.",
         reloadable=True,
     )  # fmt: skip
 

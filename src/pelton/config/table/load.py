@@ -32,7 +32,7 @@ class Load:
         False,
         Unit.FLAG, Group.LOAD, Part.FRONT, "--proxy-protocol",
         help="Connections of trusted proxies begin with a PROXY header (version 1 or 2).",
-        reason="A proxy sends it only if told so, and then on every connection.",
+        reason="A proxy sends it only if it is set up for it, and then on every connection.",
     )  # fmt: skip
     max_connections: int = setting(
         0,

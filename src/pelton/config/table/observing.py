@@ -144,13 +144,13 @@ class Observing:
         help="Send metrics to a statsd, once a second: host:port (UDP) or unix:/path.",
         reason="Somebody has to listen there.",
         more="With gunicorn's names and pelton's own (docs/metrics.md). A name is looked up once, at the "
-        "start; what cannot be reached then is told of, and gets nothing.",
+        "start; what cannot be reached then is logged, and gets nothing.",
     )  # fmt: skip
     statsd_prefix: str = setting(
         "",
         Unit.TEXT, Group.LOGS, Part.FRONT, "--statsd-prefix",
         help="What stands before the name of each metric; a dot is put between.",
-        reason="Names that begin with gunicorn. and pelton. are told from others.",
+        reason="Names that begin with gunicorn. and pelton. are distinguished from others.",
     )  # fmt: skip
     statsd_tags: str = setting(
         "",

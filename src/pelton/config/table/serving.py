@@ -44,7 +44,7 @@ class Serving:
         minimum=1,
         first=True,
         more="A number is exact, MIN:MAX (or MIN: or :MAX) are bounds. sizing.md says how they are used. An "
-        "SQLAlchemy pool gives 15 connections at most unless it is told otherwise; `pelton check` compares.",
+        "SQLAlchemy pool gives 15 connections at most by default; `pelton check` compares.",
         reloadable=True,
     )  # fmt: skip
     worker_kind: str = setting(

@@ -1,6 +1,6 @@
 """What the supervisor can be asked to do. Values only.
 
-Each is tried once and at once. What comes of it is told by an event; an action for a process that has ended
+Each is tried once and at once. An event says what comes of it; an action for a process that has ended
 meanwhile does nothing.
 """
 

@@ -34,7 +34,7 @@ def check(turn: Turn) -> None:
     if front.pulse_at is None or front.pulse_at > turn.now:
         return
     if front.phase is not Phase.READY:
-        # Told to end, it has a deadline for that.
+        # Once it has to end, it has a deadline for that.
         front.pulse_at = None
         return
     part = _part(turn)

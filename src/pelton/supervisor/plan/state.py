@@ -45,7 +45,7 @@ class Stage(enum.IntEnum):
     SERVING = 1
     DELAYING = 2  # asked to end: still accepts, so that load balancers can look elsewhere
     DRAINING = 3  # the front finishes what it has
-    STOPPING = 4  # every process has been told to end
+    STOPPING = 4  # every process has been asked to end
     ENDED = 5
 
     @property
@@ -105,7 +105,7 @@ class Worker:
     has_failed: bool = False
     was_ready: bool = False
     # The log says that it is.
-    is_told: bool = False
+    has_been_asked_to_end: bool = False
 
     @property
     def name(self) -> str:

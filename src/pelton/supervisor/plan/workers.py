@@ -69,8 +69,8 @@ def ready(turn: Turn, worker: Worker) -> None:
 
 def added(turn: Turn, worker: Worker) -> None:
     """It gets requests: what people mean by ready, and those who wait for that line in the log."""
-    if not worker.is_told:
-        worker.is_told = True
+    if not worker.has_been_asked_to_end:
+        worker.has_been_asked_to_end = True
         turn.log("info", f"{worker.name} is ready")
 
 

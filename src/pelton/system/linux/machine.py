@@ -84,7 +84,7 @@ def _reclaimable(directory: Path) -> int:
 
 
 def idle_time(root: Path = _ROOT) -> float | None:
-    """Seconds that the machine's processors have had nothing to do, summed; None where that is not told."""
+    """Seconds that the machine's processors have had nothing to do, summed; None where that is not known."""
     fields = _read(root / "proc" / "stat").partition("\n")[0].split()
     if len(fields) < 6 or fields[0] != "cpu" or not (fields[4].isdigit() and fields[5].isdigit()):
         return None
@@ -103,7 +103,7 @@ def throttled(root: Path = _ROOT) -> tuple[int, int] | None:
 
 
 def pressure(what: str) -> float | None:
-    """Percent of the last minute in which something waited for ``cpu``, ``memory``, ``io``; None: untold."""
+    """Percent of the last minute in which something waited for ``cpu``, ``memory``, ``io``; None: unknown."""
     for word in _read(_ROOT / "proc" / "pressure" / what).split():
         name, _, value = word.partition("=")
         if name == "avg60":

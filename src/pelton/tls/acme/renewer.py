@@ -1,7 +1,7 @@
 """When to ask an ACME directory: at once for the first certificate, in time for the next, after failures.
 
 Owns one thread, "pelton-acme". Neither the event loop nor a supervisor ever waits for it, and whatever fails
-there is told in the log and tried again. The clock and the waiting are arguments, for tests.
+there is logged and tried again. The clock and the waiting are arguments, for tests.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ class GreenRunner:
 
     def _take_turn(self) -> None:
         try:
-            # The front may have news again by the time that all of them were told.
+            # The front may have news again by the time that all of them were woken.
             while not self._worker.prepare_sleep(self._has_room()):
                 slots = self._worker.take_roused()
                 if not slots:

@@ -1,7 +1,7 @@
 """Where greenlets wait for the front: for bytes of a body, or for room for their response.
 
 Owns the greenlets that wait, by the slots of their requests. Must not know requests, nor the native worker,
-which knows this (and would otherwise never be freed). What comes for a slot is told by `wake`, in the hub.
+which knows this (and would otherwise never be freed). `wake` says, in the hub, what has come for a slot.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ class ThreadsRunner:
             self._forget(number)
 
     def _forget(self, number: int) -> None:
-        # Who is told to stop is waited for by its entry; any other leaves its number to the next.
+        # A thread that has to stop is waited for by its entry; any other leaves its number to the next.
         with self._lock:
             if not self._stopped and self._threads.pop(number, None) is not None:
                 heapq.heappush(self._free, number)

@@ -1,1 +1,1 @@
-"""The Python side of WSGI: what applications see in ``environ``, and who is told of their faults."""
+"""The Python side of WSGI: what applications see in ``environ``, and where their faults are reported."""

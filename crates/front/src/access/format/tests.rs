@@ -14,7 +14,7 @@ fn every_atom_of_gunicorn_is_known() {
 }
 
 #[test]
-fn faults_are_told() {
+fn faults_are_reported() {
     for (text, part) in [
         ("%(zz)s", "no atom \"%(zz)s\""),
         ("%(h", "no end"),

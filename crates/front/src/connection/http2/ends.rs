@@ -11,7 +11,7 @@ use crate::event_loop::EventLoop;
 use crate::event_loop::drain::DRAIN_GRACE;
 use crate::event_loop::receive::Turn;
 
-/// Reads of what a client has sent that is told goodbye.
+/// Reads of what a client has sent to which the end has been announced.
 const GOODBYE_READS: usize = 16;
 
 impl EventLoop {
@@ -28,7 +28,7 @@ impl EventLoop {
         }
     }
 
-    /// The client is told to ask no more; what it has asked is answered. Whatever is on its way is still taken until it has acknowledged that, or
+    /// A GOAWAY asks the client for no more requests; those that it has sent are answered. Whatever is on its way is still taken until it has acknowledged that, or
     /// the grace is over.
     pub(crate) fn leave_http2(&mut self, id: ConnectionId) {
         if let Some(http2) = self.http2(id) {
@@ -92,7 +92,7 @@ impl EventLoop {
         true
     }
 
-    /// The connection is about to be closed for a reason that is not the client's: it is told which of its requests were taken, as far as its socket
+    /// The connection is about to be closed for a reason that is not the client's: a GOAWAY says which of its requests were taken, as far as its socket
     /// has room for that.
     pub(crate) fn say_goodbye(&mut self, id: ConnectionId, reason: CloseReason) {
         if !matches!(reason, CloseReason::Draining | CloseReason::Idle | CloseReason::MadeRoom) {

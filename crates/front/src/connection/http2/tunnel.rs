@@ -20,7 +20,7 @@ pub struct Tunnel {
     /// The worker has closed its end: what the client still says reaches nobody.
     worker_gone: bool,
     /// The poller has said so.
-    is_told_gone: bool,
+    knows_of_end: bool,
     /// From the client, and not taken by the worker; at most what the stream's window allows.
     to_worker: Vec<u8>,
     client_ended: bool,
@@ -38,7 +38,7 @@ impl Tunnel {
             worker_readable: true,
             worker_ended: false,
             worker_gone: false,
-            is_told_gone: false,
+            knows_of_end: false,
             to_worker: Vec::new(),
             client_ended: false,
             from_worker: Vec::new(),
@@ -57,8 +57,8 @@ impl Tunnel {
     /// The poller has reported something. Whether the worker's end is found closed for the first time.
     pub(crate) fn note_event(&mut self, has_gone: bool) -> bool {
         self.worker_readable = true;
-        let is_new = has_gone && !self.is_told_gone;
-        self.is_told_gone |= has_gone;
+        let is_new = has_gone && !self.knows_of_end;
+        self.knows_of_end |= has_gone;
         self.worker_gone |= has_gone;
         is_new
     }

@@ -9,7 +9,7 @@ use crate::exchange::{ExchangeId, Pending, State};
 use crate::scheduling::ask::Load;
 
 impl EventLoop {
-    /// Reads what recorders have told: keeps responses, and lets those go on who have waited for them.
+    /// Reads the news of recorders: keeps responses, and lets those go on who have waited for them.
     pub(crate) fn settle_cache(&mut self) {
         let Some(cache) = &mut self.site.cache else { return };
         let all = cache.inbox.take();

@@ -59,7 +59,7 @@ fn what_a_slow_reader_does_not_take_goes_to_a_file_and_comes_back_in_order() {
     assert_eq!((output.held(), spool.used(), output.can_spill()), (held, 1_999_990, true));
     output.push(&big[..20]);
     assert!(!output.can_spill());
-    // Beyond the limit it is memory again: the worker is told to wait, but what it has handed over is not lost.
+    // Beyond the limit it is memory again: the worker has to wait, but what it has handed over is not lost.
     output.push(b"tail");
     assert_eq!(output.held(), held + 4);
     let mut got = Vec::new();

@@ -55,7 +55,7 @@ pub(crate) fn open_by_kernel(folder: RawFd, name: &CStr) -> io::Result<OwnedFd> 
         });
         tries -= 1;
         match result {
-            // A folder on the way was renamed meanwhile, and it cannot be told whether the name still lies beneath.
+            // A folder on the way was renamed meanwhile, and nobody knows whether the name still lies beneath.
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && tries > 0 => {}
             other => return other,
         }

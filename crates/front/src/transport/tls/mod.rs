@@ -55,7 +55,7 @@ pub(crate) struct Tls {
     session: Option<Box<Session>>,
     /// A step that a helper has taken.
     step: Option<Box<Step>>,
-    /// Told to the application; empty before the handshake is complete.
+    /// For the application; empty before the handshake is complete.
     variables: Vec<Variable>,
     asks_for_certificates: bool,
     /// Decrypted, and read up to `taken`.
@@ -128,7 +128,7 @@ impl Tls {
 
     #[inline]
     pub(crate) fn proceed(&mut self) -> io::Result<()> {
-        // An event has told of the socket.
+        // An event has named the socket.
         self.has_more = true;
         self.flush()
     }

@@ -126,7 +126,7 @@ struct Block {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaving {
     No,
-    /// The client has been told to ask no more; what is under way is still taken.
+    /// A GOAWAY has asked the client for no more requests; what is under way is still taken.
     Announced,
     /// Nothing beyond this stream is taken.
     After(u32),

@@ -91,7 +91,7 @@ impl Decoder {
     }
 
     /// Appends a field that is written out, with or without a place in the table, and gives where its name ends. Those that must never have a place
-    /// are told from others by senders only.
+    /// are distinguished from others by senders only.
     #[inline]
     fn literal(&mut self, first: u8, rest: &mut &[u8], text: &mut Vec<u8>) -> Result<usize, Malformed> {
         let start = text.len();

@@ -10,7 +10,7 @@ from pelton.compat.gunicorn.options.tls import TLS
 from pelton.exceptions import ConfigError
 
 _LOCAL: tuple[Any, ...] = ("127.0.0.1,::1", "127.0.0.1", ["127.0.0.1", "::1"], ("127.0.0.1", "::1"), [], "")
-# What pelton allows for a whole head unless told otherwise; room for the other fields beside a large one.
+# What pelton allows for a whole head by default; room for the other fields beside a large one.
 _HEAD, _ROOM, _UNLIMITED = 64 * 1024, 16 * 1024, 2**20
 # Less cannot be set.
 _SHORTEST_LINE = 256

@@ -102,14 +102,14 @@ TLS = (
     _row(
         "ciphers",
         "--ciphers",
-        "The same, by names of suites; groups such as HIGH or !aNULL mean nothing and are told of.",
+        "The same, by names of suites; groups such as HIGH or !aNULL mean nothing and are logged.",
         _ciphers,
     ),
     Option(
         name="ssl_context",
         fate=Fate.MAPPED,
         target="certfile, keyfile, ca_certs, cert_reqs, tls_versions, ciphers",
-        about="Called once, when the file is read. What the context was told is taken over: its files, the "
+        about="Called once, when the file is read. What was set on the context is taken over: its files, the "
         "lowest and highest version, whether clients are asked. A sni_callback and a password are refused.",
         arity=(2,),
         convert=_ssl_context,
