@@ -29,8 +29,8 @@ such folders too (``crates/*/src/system``), with their own tables.
   ``idle_time``, ``pressure``, ``longest_backlog``: what this machine, or the container in it, lets us use.
   Linux: cgroups, ``/proc``. macOS: ``sysctl``, ``host_statistics64``; there are no containers.
 - ``memory_of``, ``processor_time_of``, ``exact_processor_time_of``, ``figures_of``, ``unit_of``,
-  ``kernel_view``: what is known of another process. macOS: ``proc_pid_rusage``, ``proc_pidinfo``; no units, no
-  view into the kernel.
+  ``kernel_view``: what is known of another process. macOS: ``proc_pid_rusage``, ``proc_pidinfo``; no units,
+  no view into the kernel.
 - ``thread_clocks``, ``waits_for``: of a thread of this process: computing, ready, and what kind of system
   call it is in. macOS: ``thread_info``; the call is not known.
 - ``holders_of``, ``owners``, ``are_hidden``, ``descendants_of``, ``sockets_in``: who listens on a port, and
