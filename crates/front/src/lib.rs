@@ -41,6 +41,7 @@ mod settings;
 mod site;
 mod static_files;
 mod statsd;
+mod system;
 mod table;
 mod transport;
 mod websockets;

@@ -277,7 +277,7 @@ fn http2_has_the_same_policy_and_no_field_about_the_connection() {
 }
 
 #[test]
-fn how_long_it_took_is_told_unless_the_application_tells() {
+fn how_long_it_took_is_said_unless_the_application_says_it() {
     let context =
         ResponseContext { timing: Some(Timing { queue_us: 4_000, application_us: 1_234_567 }), ..CONTEXT };
     let fields_with = |status, reason, fields| fields_of(&encode(status, reason, fields, &context).0);

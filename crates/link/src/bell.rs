@@ -28,6 +28,7 @@ use std::sync::atomic::Ordering;
 
 use crate::front_end::FrontEnd;
 use crate::layout::{BELL_AWAKE, BELL_LISTENING};
+use crate::slot_bits::take_bits;
 use crate::worker_end::WorkerEnd;
 
 impl FrontEnd {
@@ -91,16 +92,8 @@ impl WorkerEnd {
 
     /// Appends the slots that were roused since the last call.
     pub fn take_roused(&self, slots: &mut Vec<u32>) {
-        for (word, bits) in self.control().roused.0.iter().take(self.layout.slots / 64).enumerate() {
-            if bits.load(Ordering::Relaxed) == 0 {
-                continue;
-            }
-            let mut set = bits.swap(0, Ordering::SeqCst);
-            while set != 0 {
-                slots.push((word * 64) as u32 + set.trailing_zeros());
-                set &= set - 1;
-            }
-        }
+        let words = self.control().roused.0.get(..self.layout.slots / 64).unwrap_or_default();
+        take_bits(words, |slot| slots.push(slot));
     }
 
     /// Wakes whoever sleeps in this worker for any slot: its own `sever` has released all of them.

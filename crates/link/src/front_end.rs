@@ -11,16 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::descriptor_packets::Owner;
 use crate::descriptors::Post;
+use crate::frames::{Cursor, Frames, Progress};
 use crate::layout::{
     AWAITED, BELL_AWAKE, BELL_LISTENING, Control, Layout, Phase, REQUEST_BYTES, RESPONSE_BROKEN,
-    RESPONSE_BYTES, RESPONSE_COMPLETE, RESPONSE_OPEN, Slot, state_word,
+    RESPONSE_COMPLETE, RESPONSE_OPEN, Slot, state_word,
 };
 use crate::lending::{Lending, Loan};
 use crate::region::Region;
-use crate::response::{
-    Damaged, FRAME_DATA, FRAME_FILE, FRAME_HEAD, FRAME_HEADER, FRAME_LENT, FRAME_SPEND, Frame, HeadFrame,
-    MAX_HEAD_BYTES, padded, words,
-};
+use crate::slot_bits::take_bits;
 use crate::spending::NOWHERE;
 use crate::trim::Ages;
 use crate::wake::{self, Sharing};
@@ -28,31 +26,6 @@ use crate::{check_permits, slots_for};
 
 /// Bytes that a slot's own copy of a record may keep when the next one needs no more.
 pub(crate) const KEPT_RECORD: usize = 4096;
-
-/// How far a response has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// More may follow.
-    Open,
-    /// All of it is in the ring.
-    Complete,
-    /// It will not be completed; the connection must be cut once the ring is read.
-    Broken,
-}
-
-/// How far the front has read a slot's ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    pub(crate) at: u32,
-    end: u32,
-}
-
-impl Cursor {
-    /// Whether every published frame has been read.
-    pub fn is_at_end(&self) -> bool {
-        self.at == self.end
-    }
-}
 
 /// See the module's head.
 #[derive(Debug)]
@@ -125,11 +98,6 @@ impl FrontEnd {
     #[cfg(test)]
     pub(crate) fn kept_for_tests(&self, slot: u32) -> usize {
         self.records.get(slot as usize).map_or(0, Vec::capacity)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn layout_for_tests(&self) -> Layout {
-        self.layout
     }
 
     pub(crate) fn sharing(&self) -> Sharing {
@@ -341,32 +309,21 @@ impl FrontEnd {
 
     /// As [`FrontEnd::take_dirty`], one by one.
     #[inline]
-    pub fn each_dirty(&mut self, mut found: impl FnMut(u32)) {
-        let words = self.dirty_words;
-        for (word, bits) in self.control().dirty.0.get(..words).unwrap_or_default().iter().enumerate() {
-            if bits.load(Ordering::Relaxed) == 0 {
-                continue;
-            }
-            let mut set = bits.swap(0, Ordering::SeqCst);
-            while set != 0 {
-                found((word * 64) as u32 + set.trailing_zeros());
-                set &= set - 1;
-            }
-        }
+    pub fn each_dirty(&mut self, found: impl FnMut(u32)) {
+        take_bits(self.dirty(), found);
     }
 
+    /// The words of the dirty map that may have bits.
     #[inline]
-    fn has_dirty(&self) -> bool {
-        let words = self.dirty_words;
-        let dirty = self.control().dirty.0.get(..words).unwrap_or_default();
-        dirty.iter().any(|bits| bits.load(Ordering::SeqCst) != 0)
+    fn dirty(&self) -> &[AtomicU64] {
+        self.control().dirty.0.get(..self.dirty_words).unwrap_or_default()
     }
 
     /// Announces that the front is about to sleep; false (and nothing announced) when there is news already.
     pub fn prepare_sleep(&self) -> bool {
         let control = self.control();
         control.front_asleep.0.store(1, Ordering::SeqCst);
-        let news = self.has_dirty();
+        let news = self.dirty().iter().any(|bits| bits.load(Ordering::SeqCst) != 0);
         if news {
             self.awake();
         }
@@ -376,6 +333,12 @@ impl FrontEnd {
     /// The front is awake again: workers need not ring.
     pub fn awake(&self) {
         self.control().front_asleep.0.store(0, Ordering::Relaxed);
+    }
+
+    /// What the worker has written for a slot's response.
+    #[inline]
+    pub fn frames(&self, slot: u32) -> Frames<'_> {
+        Frames { region: &self.region, ring: self.layout.response_ring(slot as usize) }
     }
 
     /// Where the unread part of the response begins and ends, and whether more will come.
@@ -399,56 +362,12 @@ impl FrontEnd {
         words.responder.0.produced.load(Ordering::Acquire) != words.asker.0.consumed.load(Ordering::Relaxed)
     }
 
-    /// The frame at the cursor, which moves past it; None at the end of what is published.
-    pub fn next_frame(&self, slot: u32, cursor: &mut Cursor) -> Result<Option<Frame<'_>>, Damaged> {
-        let available = cursor.end.wrapping_sub(cursor.at) as usize;
-        if available == 0 {
-            return Ok(None);
-        }
-        if !(FRAME_HEADER..=RESPONSE_BYTES).contains(&available) || !cursor.at.is_multiple_of(8) {
-            return Err(Damaged);
-        }
-        let header = self.ring_bytes(slot, cursor.at, FRAME_HEADER).0;
-        let header = u64::from_ne_bytes(header.try_into().map_err(|_| Damaged)?);
-        let (kind, len) = ((header >> 32) as u32, (header & 0xFFFF_FFFF) as usize);
-        let whole = FRAME_HEADER + padded(len);
-        if whole > available {
-            return Err(Damaged);
-        }
-        let payload = self.ring_bytes(slot, cursor.at.wrapping_add(FRAME_HEADER as u32), len);
-        cursor.at = cursor.at.wrapping_add(whole as u32);
-        match kind {
-            FRAME_DATA => Ok(Some(Frame::Data(payload.0, payload.1))),
-            // A head is near the beginning and so never wraps; one that does is not ours.
-            FRAME_HEAD if payload.1.is_empty() && len <= MAX_HEAD_BYTES => {
-                let may_change = self.region.sharing() == Sharing::Shared;
-                Ok(Some(Frame::Head(HeadFrame::new(payload.0, may_change))))
-            }
-            FRAME_FILE => words(payload.0, payload.1)
-                .map(|[token, offset, len]| Some(Frame::File { token, offset, len }))
-                .ok_or(Damaged),
-            FRAME_LENT => words(payload.0, payload.1)
-                .map(|[token, len]| Some(Frame::Lent { token, len }))
-                .ok_or(Damaged),
-            FRAME_SPEND => words(payload.0, payload.1).map(|[cost]| Some(Frame::Spend(cost))).ok_or(Damaged),
-            _ => Err(Damaged),
-        }
-    }
-
     /// Takes over the loan that a frame names.
     pub fn take_loan(&self, token: u64) -> Option<Loan> {
         self.lending.as_ref()?.take(token)
     }
 
-    fn ring_bytes(&self, slot: u32, at: u32, len: usize) -> (&[u8], &[u8]) {
-        let ring = self.layout.response_ring(slot as usize);
-        let start = at as usize & (RESPONSE_BYTES - 1);
-        let first = len.min(RESPONSE_BYTES - start);
-        // SAFETY: between `consumed` and `produced` (checked by the caller) the worker does not write.
-        unsafe { (self.region.bytes(ring + start, first), self.region.bytes(ring, len - first)) }
-    }
-
-    /// Marks everything before the cursor as read. Slices from `next_frame` must not be used any more. With `progress` as it came with the
+    /// Marks everything before the cursor as read. Slices from [`Frames::next`] must not be used any more. With `progress` as it came with the
     /// cursor: a worker whose response has a verdict waits for no room.
     pub fn consume(&mut self, slot: u32, cursor: Cursor, progress: Progress) {
         self.slot(slot).asker.0.consumed.store(cursor.at, Ordering::Release);

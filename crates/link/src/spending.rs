@@ -7,7 +7,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::front_end::{Cursor, FrontEnd};
+use crate::frames::Cursor;
+use crate::front_end::FrontEnd;
 use crate::response::{FRAME_HEADER, FRAME_SPEND, SPEND_BYTES};
 use crate::worker_end::{Taken, WorkerEnd};
 

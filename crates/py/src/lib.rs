@@ -4,10 +4,11 @@
 //! mapped in both directions. Decisions about protocol, queues and time are made in `pelton_front`, about threads in
 //! `pelton_link`. Panics do not cross: each request runs inside a guard that ends it, see `worker`.
 //!
-//! Reading order: `worker` (the loop of a thread), `request_runner` and `call` (one request from slot to slot), `request` and `names` (environ), `start_response`,
-//! `responder`, `response` and `head` (the response), `input`, `body` and `stream` (wsgi.input), `file_wrapper`, `errors`; `fork`, for children that come back; `client_socket` for WebSockets; `green` and
-//! `pauses`, for greenlets; `client_gone`, and
-//! `interrupt` and `overdue`, for requests whose response nobody waits for; beside them `link`, `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
+//! Reading order: `worker` (the loop of a thread), `request_runner` and `call` (one request from slot to slot), `request`, `names` and
+//! `strings` (environ), `start_response`, `responder`, `shared_response`, `response`, `uncopied` and `head` (the response), `input`, `body`
+//! and `stream` (wsgi.input), `file_wrapper`, `errors`. `fork` is for children that come back, `client_socket` for WebSockets, `green` and
+//! `pauses` for greenlets; `client_gone`, `interrupt` and `overdue` for requests whose response nobody waits for. Beside them stand `link`,
+//! `front` and `process`. The crate is a library as well, so that its tests can play the front: they are the only users of what is public here.
 
 mod body;
 mod builtin;
@@ -30,15 +31,20 @@ mod notice;
 mod overdue;
 mod pauses;
 mod process;
+mod processor_time;
 mod rate;
 mod request;
 mod request_runner;
 mod responder;
 mod response;
 mod route;
+mod shared_response;
 mod start_response;
 mod stream;
+mod strings;
+mod system;
 mod tls;
+mod uncopied;
 mod worker;
 
 pub use client_socket::SocketOffer;

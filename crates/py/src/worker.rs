@@ -7,7 +7,7 @@ use std::ffi::c_ulong;
 use std::num::NonZero;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pelton_link::{Crowding, Interpreter, Scheduler, Seat, SelfCall, Taken, Wake, Wanted, WorkerEnd};
@@ -22,8 +22,10 @@ use crate::interrupt::Watched;
 use crate::link::Link;
 use crate::overdue::{Overdue, named};
 use crate::pauses::Pauses;
+use crate::processor_time::ProcessorTime;
 use crate::request::EnvironBuilder;
 use crate::request_runner::RequestRunner;
+use crate::system::run_delay;
 
 /// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -33,20 +35,6 @@ type Observed = (u32, u32, u32, u32, f64, f64, f64);
 
 /// A request that runs: ident of its thread, its greenlet's number there, slot, method, path, client, and seconds since it began.
 pub(crate) type RunningRequest = (c_ulong, Option<u32>, u32, String, String, String, f64);
-
-/// The serving threads' processor time: of each seat when last looked at, and all of it.
-#[derive(Default)]
-struct Clocks {
-    seen: Vec<Duration>,
-    sum: Duration,
-}
-
-/// How long the calling thread has waited for a processor in its life; 0 where the kernel does not tell.
-fn run_delay() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let delay = text.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok());
-    Duration::from_nanos(delay.unwrap_or_default())
-}
 
 /// Whether the threads of this interpreter run at the same time, and on how many processors. An extension that asks for the lock brings it back
 /// later: then threads take each other's role more often than they need to, and nothing else changes.
@@ -75,7 +63,7 @@ pub struct Worker {
     pub(crate) pauses: Pauses,
     /// Whether the front learns which route has answered.
     tells_routes: AtomicBool,
-    clocks: Mutex<Clocks>,
+    processor_time: ProcessorTime,
     /// What the request runners of all greenlets build environs with, one at a time; see `request_runner`.
     pub(crate) environ_builder: Mutex<Option<EnvironBuilder>>,
 }
@@ -107,7 +95,7 @@ impl Worker {
             spares_seen: AtomicU32::new(0),
             pauses: Pauses::default(),
             tells_routes: AtomicBool::new(false),
-            clocks: Mutex::default(),
+            processor_time: ProcessorTime::default(),
             environ_builder: Mutex::default(),
         })
     }
@@ -167,7 +155,7 @@ impl Worker {
         let Crowding { threads, idle, most_busy, waiting, head_age } = crowding;
         // Without the time in which the lock may have been free, but there was no processor for this thread.
         let lock_wait = seen_at.elapsed().saturating_sub(run_delay().saturating_sub(delayed)).as_secs_f64();
-        let computed = self.computed();
+        let computed = self.processor_time.computed(&self.scheduler);
         Ok((threads, idle, most_busy, waiting, head_age.as_secs_f64(), lock_wait, computed))
     }
 
@@ -306,23 +294,6 @@ enum Leave {
 }
 
 impl Worker {
-    /// Seconds of processor time that the serving threads have used, those that have ended included, as far as it was looked at.
-    fn computed(&self) -> f64 {
-        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
-        let Clocks { seen, sum } = &mut *clocks;
-        self.scheduler.processor_times(|number, time| {
-            if seen.len() <= number {
-                seen.resize(number + 1, Duration::ZERO);
-            }
-            if let Some(before) = seen.get_mut(number) {
-                // Another thread has the seat where it is less.
-                *sum += time.checked_sub(*before).unwrap_or(time);
-                *before = time;
-            }
-        });
-        sum.as_secs_f64()
-    }
-
     fn serve_in(&self, py: Python<'_>, seat: &mut Seat, on_departure: Option<Py<PyAny>>) -> PyResult<Leave> {
         let mut runner = RequestRunner::new(py, self)?;
         self.scheduler.enter(seat);

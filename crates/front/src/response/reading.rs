@@ -142,7 +142,7 @@ impl<'a> Reading<'a> {
                 pass.filter_file(exchange, wire)?;
                 continue;
             }
-            let Some(frame) = self.link.next_frame(self.slot, cursor)? else { break };
+            let Some(frame) = self.link.frames(self.slot).next(cursor)? else { break };
             match frame {
                 Frame::Data(first, second) => pass.data(exchange, wire, first, second)?,
                 Frame::Head(head) => {

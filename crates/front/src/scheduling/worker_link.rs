@@ -408,7 +408,7 @@ impl Worker {
     fn drop_unread(&mut self, slot: u32) {
         let (mut cursor, _) = self.end.response(slot);
         let mut tokens = Vec::new();
-        while let Ok(Some(frame)) = self.end.next_frame(slot, &mut cursor) {
+        while let Ok(Some(frame)) = self.end.frames(slot).next(&mut cursor) {
             match frame {
                 Frame::File { token, .. } => tokens.push(token),
                 Frame::Lent { token, .. } => drop(self.end.take_loan(token)),

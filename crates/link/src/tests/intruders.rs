@@ -42,8 +42,8 @@ fn a_forked_child_cannot_write_into_the_next_request_of_its_slot() {
     assert_eq!(front.phase(slot), Some(Phase::Running));
     let (mut cursor, progress) = front.response(slot);
     assert_eq!(progress, Progress::Open);
-    assert!(matches!(front.next_frame(slot, &mut cursor), Ok(Some(Frame::Head(_)))));
-    match front.next_frame(slot, &mut cursor) {
+    assert!(matches!(front.frames(slot).next(&mut cursor), Ok(Some(Frame::Head(_)))));
+    match front.frames(slot).next(&mut cursor) {
         Ok(Some(Frame::Data(first, second))) => assert_eq!((first, second), (&b"theirs"[..], &b""[..])),
         other => panic!("{other:?}"),
     }
@@ -106,7 +106,7 @@ fn a_head_is_copied_before_it_is_read() {
     end.put_head(&mut taken, &HEAD, fields.into_iter()).unwrap();
     end.publish(&mut taken);
     let (mut cursor, _) = front.response(slot);
-    let Ok(Some(Frame::Head(head))) = front.next_frame(slot, &mut cursor) else { panic!("no head") };
+    let Ok(Some(Frame::Head(head))) = front.frames(slot).next(&mut cursor) else { panic!("no head") };
     let mut copy = Vec::new();
     let view = head.read(&mut copy).unwrap();
     // SAFETY: one thread; a worker that writes over what it has published.

@@ -17,7 +17,7 @@ const HEAD: ResponseHead<'static> =
 /// Reads what is there; data is appended to `out`.
 fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
     let (mut cursor, progress) = front.response(slot);
-    while let Some(frame) = front.next_frame(slot, &mut cursor).unwrap() {
+    while let Some(frame) = front.frames(slot).next(&mut cursor).unwrap() {
         match frame {
             Frame::Head(head) => assert_eq!(head.read(&mut Vec::new()).unwrap().status, 200),
             Frame::Data(a, b) => {

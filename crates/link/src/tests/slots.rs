@@ -62,7 +62,7 @@ fn stale_entries_never_overrun_the_ring() {
         pushed += 1;
         assert!(pushed < 100_000, "the ring took more entries than it has");
     }
-    assert_eq!(pushed, front.layout_for_tests().ring_capacity);
+    assert_eq!(pushed, front.layout.ring_capacity);
     assert!(end.take().is_none(), "all of them were taken back");
     assert!(push(front, "y").is_some(), "the ring is empty again");
 }
@@ -78,7 +78,7 @@ fn a_broken_worker_cannot_make_the_front_leave_the_ring() {
         end.slot(taken.slot()).responder.0.produced.store(produced, std::sync::atomic::Ordering::SeqCst);
         let (mut cursor, _) = front.response(slot);
         for _ in 0..1000 {
-            match front.next_frame(slot, &mut cursor) {
+            match front.frames(slot).next(&mut cursor) {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => break,
             }

@@ -10,7 +10,7 @@ use crate::{Frame, FrontEnd, Spent, Writable};
 fn take(front: &mut FrontEnd, slot: u32, spent: Option<Spent>) -> Vec<u64> {
     let (mut cursor, progress) = front.response(slot);
     let mut costs = Vec::new();
-    while let Some(frame) = front.next_frame(slot, &mut cursor).unwrap() {
+    while let Some(frame) = front.frames(slot).next(&mut cursor).unwrap() {
         let Frame::Spend(cost) = frame else { panic!("{frame:?}") };
         costs.push(cost);
         if let Some(spent) = spent {

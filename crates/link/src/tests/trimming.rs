@@ -48,8 +48,8 @@ fn memory_of_a_burst_goes_back_and_what_is_used_stays() {
     // That one is whole, and the others can be used.
     end.finish(held, false);
     let (mut cursor, _) = front.response(*kept);
-    assert!(front.next_frame(*kept, &mut cursor).is_ok_and(|frame| frame.is_some()));
-    assert!(front.next_frame(*kept, &mut cursor).is_ok_and(|frame| frame.is_some()));
+    assert!(front.frames(*kept).next(&mut cursor).is_ok_and(|frame| frame.is_some()));
+    assert!(front.frames(*kept).next(&mut cursor).is_ok_and(|frame| frame.is_some()));
     front.discard(*kept);
     assert!(front.release(*kept));
     let slot = push(&mut front, "again").unwrap();

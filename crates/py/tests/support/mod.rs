@@ -7,6 +7,7 @@
 )]
 
 pub mod beside;
+pub mod outcome;
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -260,7 +261,7 @@ impl Stage {
     pub fn read(&mut self, slot: u32, response: &mut Response) -> Progress {
         let (mut cursor, progress) = self.half.end.response(slot);
         let mut files = Vec::new();
-        while let Some(frame) = self.half.end.next_frame(slot, &mut cursor).unwrap() {
+        while let Some(frame) = self.half.end.frames(slot).next(&mut cursor).unwrap() {
             match frame {
                 Frame::Head(head) => {
                     let mut copy = Vec::new();
