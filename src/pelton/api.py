@@ -31,12 +31,12 @@ from pelton.logs.setup import LOG_SETTINGS, set_up_logs
 from pelton.net.opened import open_all
 from pelton.observe.inspector import Inspector
 from pelton.observe.runtime import named_by_user
-from pelton.process.heaps import keep_one_heap_if_limited
 from pelton.process.signals import STOP, Signals, heeds_interrupts, on_main_thread
 from pelton.process.systemd import Notifier
 from pelton.sizing.limits import bounded
 from pelton.static.flask_folders import static_folders
 from pelton.static.settings import AUTO
+from pelton.system import keep_one_heap_if_limited
 from pelton.tls.certificates import certificates_of
 from pelton.tls.material import has_certificates
 from pelton.traces.required import require_traces

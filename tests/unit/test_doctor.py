@@ -49,7 +49,7 @@ def test_systemd_gives_as_long_as_is_needed(
     program.write_text(f'#!/bin/sh\n[ "$4" = shop.service ] && echo "TimeoutStopUSec={span}"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(doctor_server, "_unit_of", lambda pid: "shop.service")
+    monkeypatch.setattr(doctor_server, "unit_of", lambda pid: "shop.service")
     found = list(doctor_server._stop_time(1, replace(Settings(), graceful_timeout=30.0, drain_delay=5.0)))
     assert [one.verdict is Verdict.DOUBTFUL for one in found] == ([] if kills is None else [kills])
     if kills:

@@ -11,7 +11,7 @@ import pytest
 SCRIPT = """
 import resource, sys, threading
 from pathlib import Path
-from pelton.process.heaps import keep_one_heap_if_limited
+from pelton.system import keep_one_heap_if_limited
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_AS)[1]))
 obeys = keep_one_heap_if_limited()
 together = threading.Barrier(9)

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pelton.process.resources import (
-    MEMORY_OF_A_WORKER,
-    automatic_workers,
-    memory_limit,
-    memory_of,
-    processors,
-)
+from pelton.process.resources import MEMORY_OF_A_WORKER, automatic_workers
+from pelton.system import memory_limit, memory_of, processors
 
 MIB = 1024 * 1024
 

@@ -29,7 +29,7 @@ from pelton.development.run_simple import Concurrency, bind_of, overridden, run_
 from pelton.exceptions import AddressInUseError, ConfigError, StartError
 from pelton.loader.debugger import refuse_debugger
 from pelton.net.listeners import Listener, open_listeners
-from pelton.net.port_holder import Holder, holders_of
+from pelton.system import Holder, holders_of
 from support.client import Client, request
 
 

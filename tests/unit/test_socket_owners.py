@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pelton.diagnostics.socket_owners import descendants_of, owners, sockets_in
+from pelton.system import descendants_of, owners, sockets_in
 from support.serving import has_ipv6
 
 # The columns behind the inode, which differ from kernel to kernel, are left out.
@@ -82,7 +82,7 @@ def test_who_was_root_is_hidden() -> None:
     # A process that drops its privileges, has a child, and looks at it.
     program = """
 import os, sys
-from pelton.diagnostics.socket_owners import are_hidden
+from pelton.system import are_hidden
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)

@@ -6,6 +6,8 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use crate::system;
+
 /// What became of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -58,7 +60,7 @@ impl Datagrams {
     }
 
     fn send_once(&self, bytes: &[u8]) -> Sent {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let flags = libc::MSG_DONTWAIT | system::SEND;
         loop {
             // SAFETY: so many readable bytes.
             let count =

@@ -32,6 +32,7 @@ mod sent_file;
 mod settings;
 mod static_files;
 mod statsd;
+mod system;
 mod table;
 mod transport;
 

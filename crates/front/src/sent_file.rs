@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pelton_link::coarse_ms;
 
+use crate::system;
+
 /// What tells one state of a file from another: device, number, size, times of the last change of content and of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -100,12 +102,7 @@ impl SentFile {
 
     /// Reads what is in memory; fails with `WouldBlock` where a disk would have to be waited for.
     pub fn read_at_once(&self, room: &mut [u8], offset: u64) -> io::Result<usize> {
-        let place = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
-        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
-        // SAFETY: the one place that is named is all of `room`, which is borrowed until the call returns.
-        let count =
-            unsafe { libc::preadv2(self.file.as_raw_fd(), &raw const place, 1, offset, libc::RWF_NOWAIT) };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        system::read_at_once(self.file.as_fd(), room, offset)
     }
 
     /// Fills `room`, and waits for a disk if it must. A file that ends too early, or is not what it has to be, is an error.

@@ -10,7 +10,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::ARENA_CHUNKS;
-use crate::region::{self, Region};
+use crate::region::Region;
+use crate::system;
 use crate::trim::Ages;
 use crate::wake::Sharing;
 
@@ -41,12 +42,7 @@ impl BodyArena {
     /// get write access: a broken worker cannot change a body that another one reads.
     pub fn shared_for_front(file: &File) -> io::Result<Self> {
         let region = Region::shared(file, ARENA_BYTES, true)?;
-        match region::seal(file, libc::F_SEAL_FUTURE_WRITE) {
-            // Linux before 5.1 does not know it.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            sealed => sealed?,
-        }
-        region::seal(file, libc::F_SEAL_SEAL)?;
+        system::forbid_new_writers(file)?;
         Ok(BodyArena { region, chunks: ARENA_CHUNKS })
     }
 

@@ -3,7 +3,9 @@
 //! `Instant` cannot be put into shared memory; milliseconds since boot can. The coarse clock moves every few milliseconds and is read without
 //! a system call, so it may be asked once per request. Any thread may ask.
 
-/// Milliseconds of CLOCK_MONOTONIC_COARSE: the same in every process, never going back, a few milliseconds behind. Never 0.
+use crate::system;
+
+/// Milliseconds of the coarse clock: the same in every process, never going back, a few milliseconds behind. Never 0.
 pub fn coarse_ms() -> u64 {
     // The first millisecond after boot is not worth a second meaning of 0, which says "unknown" in the region.
     (coarse_us() / 1000).max(1)
@@ -15,7 +17,7 @@ pub fn coarse_us() -> u64 {
     if let Some(us) = virtual_us() {
         return us;
     }
-    shown_us(libc::CLOCK_MONOTONIC_COARSE)
+    system::coarse_us()
 }
 
 /// By how much it moves at a time: so long after it was read it shows the same.
@@ -24,48 +26,22 @@ pub fn coarse_step_us() -> u64 {
     if virtual_us().is_some() {
         return 0;
     }
-    let mut time = ZERO;
-    // SAFETY: writes to `time`.
-    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    us_of(time)
+    system::coarse_step_us()
 }
 
-/// Microseconds of CLOCK_MONOTONIC: exact, never going back. `Instant` reads the same clock, and takes several times as long to say how many of
+/// Microseconds of the fine clock: exact, never going back. `Instant` reads the same clock, and takes several times as long to say how many of
 /// them lie between two of its values, which the front asks in each turn.
 pub fn fine_us() -> u64 {
     #[cfg(feature = "simulation")]
     if let Some(us) = virtual_us() {
         return us;
     }
-    shown_us(libc::CLOCK_MONOTONIC)
+    system::fine_us()
 }
 
 /// Microseconds of processor time that a process and all of its threads have taken; None where there is no such process.
 pub fn process_cpu_us(pid: u32) -> Option<u64> {
-    let mut clock: libc::clockid_t = 0;
-    let mut time = ZERO;
-    // SAFETY: the first writes to `clock`, the second to `time`; whether there is such a process the kernel finds out.
-    let known = unsafe {
-        libc::clock_getcpuclockid(libc::pid_t::try_from(pid).ok()?, &raw mut clock) == 0
-            && libc::clock_gettime(clock, &raw mut time) == 0
-    };
-    known.then(|| us_of(time))
-}
-
-const ZERO: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-
-#[inline]
-fn us_of(time: libc::timespec) -> u64 {
-    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
-}
-
-/// What a clock shows that every Linux has.
-#[inline]
-fn shown_us(clock: libc::clockid_t) -> u64 {
-    let mut time = ZERO;
-    // SAFETY: writes to `time`. Were the clock missing, `time` would stay 0 and nothing would ever be overdue.
-    unsafe { libc::clock_gettime(clock, &raw mut time) };
-    us_of(time)
+    system::process_cpu_us(pid)
 }
 
 #[cfg(feature = "simulation")]

@@ -1,7 +1,7 @@
 //! Descriptors that travel beside a record or a response: a spooled body's file, a file to send.
 //!
 //! A record or a frame can only carry a number, the *token*. The file itself is laid on the receiver's [`ReceivedFiles`] under it: directly where both
-//! ends live in one process, over a socket (SOCK_SEQPACKET, SCM_RIGHTS) between processes. Each file is named by token, slot and
+//! ends live in one process, over a socket between processes. Each file is named by token, slot and
 //! generation, so that one which nobody fetched is never mistaken for that of a later request: it is dropped as soon as it is found out.
 //!
 //! Nothing here blocks; a full socket is an error, and the giver finds another way. What arrives is not trusted: malformed packets are
@@ -9,15 +9,15 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::descriptor_packets::{Entry, Owner, Received, receive, retried, send};
+use crate::descriptor_packets::{Entry, Owner, Received, receive, send};
 use crate::fork::KeptFd;
 use crate::front_end::FrontEnd;
 use crate::layout::Phase;
+use crate::system;
 use crate::wake::Doorbell;
 use crate::worker_end::{Taken, WorkerEnd};
 
@@ -215,7 +215,7 @@ impl Post {
             Way::Direct(_) => Ok(bell.as_raw_fd()),
             Way::Socket(socket) => {
                 if self.either.get().is_none() {
-                    let _ = self.either.set(either_of(socket.as_fd(), bell)?.into());
+                    let _ = self.either.set(system::either_of(socket.as_fd(), bell)?.into());
                 }
                 Ok(self.either.get().ok_or_else(missing)?.as_raw_fd())
             }
@@ -226,9 +226,7 @@ impl Post {
     pub(crate) fn ring(&self) {
         match &self.way {
             Way::Socket(socket) => {
-                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-                // SAFETY: one readable byte, a live descriptor.
-                retried(|| unsafe { libc::send(socket.as_raw_fd(), ptr::from_ref(&RING).cast(), 1, flags) });
+                let _ = system::send_packet(socket.as_fd(), &[RING], None);
             }
             Way::Direct(_) => self.ring_ourselves(),
         }
@@ -260,28 +258,6 @@ impl Post {
             other.retain(|owner| owner.slot != slot);
         }
     }
-}
-
-/// A descriptor that is readable as long as one of the two is: an epoll instance can be waited for like any other file.
-fn either_of(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers are passed; the result is checked before it is owned.
-    let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-    if raw < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: just made, valid, and without another owner.
-    let epoll = unsafe { OwnedFd::from_raw_fd(raw) };
-    for descriptor in [one, other] {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
-        // SAFETY: both descriptors are open and `event` lives for the call.
-        let added = unsafe {
-            libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor.as_raw_fd(), &raw mut event)
-        };
-        if added < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(epoll)
 }
 
 impl FrontEnd {

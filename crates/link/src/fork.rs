@@ -26,7 +26,7 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use crate::fork_poller::close_what_is_polled;
+use crate::system::{close_what_is_polled, lead_nowhere};
 
 /// Signals whose handlers are this process's own, by their numbers; no standard signal has number 0.
 static OWN_SIGNALS: AtomicU64 = AtomicU64::new(0);
@@ -230,21 +230,6 @@ fn replace_mapping(start: usize, len: usize, writable: bool) {
         let mapped = unsafe { libc::mmap(ptr::without_provenance_mut(start), len, access, flags, -1, 0) };
         if mapped != libc::MAP_FAILED {
             return;
-        }
-    }
-}
-
-/// Makes a number lead to a socket that nobody can reach: never readable, and whatever is sent there fails. Not closed, because an object of this
-/// process will close it, perhaps when the number is that of another file.
-fn lead_nowhere(descriptor: RawFd) {
-    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: no pointers; results are checked. Closing first makes room where all numbers are in use; only this thread runs.
-    unsafe {
-        libc::close(descriptor);
-        let nowhere = libc::socket(libc::AF_UNIX, kind, 0);
-        if nowhere >= 0 && nowhere != descriptor {
-            libc::dup3(nowhere, descriptor, libc::O_CLOEXEC);
-            libc::close(nowhere);
         }
     }
 }

@@ -6,10 +6,11 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 
 use crate::fork::{self, Kept};
+use crate::system;
 use crate::wake::Sharing;
 
 /// The size of a page; where it is larger, the system refuses what is no multiple of it.
@@ -41,20 +42,9 @@ impl Region {
     /// A file in memory that several processes can map; it goes when the last of them has closed it. Its size is fixed: a process that
     /// could shrink it would let every other one that looks at it die of SIGBUS.
     pub(crate) fn shareable(name: &CStr, len: usize) -> io::Result<File> {
-        let create = |flags: libc::c_uint| {
-            // SAFETY: a C string and flags; the result is checked.
-            let raw = unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) };
-            if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(raw) }
-        };
-        // Hardened systems refuse memory that could be executed; Linux before 6.3 does not know that there is another kind.
-        let raw = match create(libc::MFD_NOEXEC_SEAL) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => create(libc::MFD_ALLOW_SEALING)?,
-            created => created?,
-        };
-        // SAFETY: `raw` was just made and has no other owner.
-        let file = unsafe { File::from_raw_fd(raw) };
+        let file = system::memory_file(name)?;
         file.set_len(len as u64)?;
-        seal(&file, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW)?;
+        system::fix_size(&file)?;
         Ok(file)
     }
 
@@ -98,12 +88,8 @@ impl Region {
         if start >= end {
             return;
         }
-        let advice = match self.sharing {
-            Sharing::Private => libc::MADV_DONTNEED,
-            Sharing::Shared => libc::MADV_REMOVE,
-        };
         // SAFETY: whole pages of this mapping, by the assertion; the caller vouches for what is in them.
-        unsafe { libc::madvise(self.base.add(start).as_ptr().cast(), end - start, advice) };
+        unsafe { system::forget_pages(self.base.add(start).as_ptr(), end - start, self.sharing) };
     }
 
     /// Whether this process may write to it.
@@ -158,15 +144,6 @@ impl Drop for Region {
             libc::munmap(self.base.as_ptr().cast(), self.len);
         }
     }
-}
-
-/// Forbids changes of a memory file for good; which, the `F_SEAL_*` bits say.
-pub(crate) fn seal(file: &File, seals: libc::c_int) -> io::Result<()> {
-    // SAFETY: a live descriptor and integers.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

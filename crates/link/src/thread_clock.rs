@@ -2,13 +2,10 @@
 //!
 //! Owns the thread's clock and number while it has a seat. Must not know the scheduler. May be asked from any thread.
 
-use std::fs::File;
-use std::io::Read;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-/// A line of /proc/self/task/N/stat up to the state: the number, a name of at most 15 bytes in brackets, one letter.
-const STAT_BYTES: usize = 64;
+use crate::system;
 
 /// One thread, or none.
 #[derive(Debug, Default)]
@@ -21,10 +18,10 @@ pub(crate) struct ThreadClock {
 impl ThreadClock {
     /// Is that of the calling thread from now on; false where another thread has it.
     pub fn take_for_this_thread(&self) -> bool {
-        let is_free = self.clock.compare_exchange(0, own_clock(), Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        let own = system::own_thread();
+        let is_free = self.clock.compare_exchange(0, own.clock, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if is_free {
-            // SAFETY: no preconditions.
-            self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
+            self.thread.store(own.number, Ordering::Relaxed);
         }
         is_free
     }
@@ -37,38 +34,13 @@ impl ThreadClock {
     /// The processor time that the thread has used; None without a thread.
     pub fn processor_time(&self) -> Option<Duration> {
         let clock = self.clock.load(Ordering::Relaxed);
-        if clock == 0 {
-            return None;
-        }
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: writes to `time`; an id whose thread has ended is reported as an error.
-        if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
-            return None;
-        }
-        Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+        if clock == 0 { None } else { system::thread_time(clock) }
     }
 
     /// Whether the thread runs, or would if it had a processor; false where that cannot be found out.
     pub fn is_runnable(&self) -> bool {
-        let path = format!("/proc/self/task/{}/stat", self.thread.load(Ordering::Relaxed));
-        let mut text = [0; STAT_BYTES];
-        let read = File::open(path).and_then(|mut file| file.read(&mut text)).unwrap_or_default();
-        state_of(text.get(..read).unwrap_or_default()) == Some(b'R')
+        system::is_runnable(self.thread.load(Ordering::Relaxed))
     }
-}
-
-/// The letter behind the name, which may itself have brackets (proc(5)).
-fn state_of(stat: &[u8]) -> Option<u8> {
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    stat.get(end + 2).copied()
-}
-
-fn own_clock() -> libc::clockid_t {
-    let mut clock = 0;
-    // SAFETY: the calling thread exists; `clock` is written by the call.
-    let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
-    // Clock ids of threads are never 0 (that is CLOCK_REALTIME); 1 would be CLOCK_MONOTONIC, which reads as "computes all the time".
-    if failed == 0 { clock } else { libc::CLOCK_MONOTONIC }
 }
 
 #[cfg(test)]
@@ -134,13 +106,5 @@ mod tests {
         assert!(!clock.take_for_this_thread());
         clock.give_back();
         assert!(clock.take_for_this_thread());
-    }
-
-    #[test]
-    fn the_state_stands_behind_the_last_bracket() {
-        assert_eq!(state_of(b"17 (a thread) S 1 2 3"), Some(b'S'));
-        assert_eq!(state_of(b"17 (odd) R name) R 1 2"), Some(b'R'));
-        assert_eq!(state_of(b"17 (cut"), None);
-        assert_eq!(state_of(b""), None);
     }
 }

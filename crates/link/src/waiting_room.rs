@@ -52,15 +52,9 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
-    use std::os::fd::FromRawFd;
-
     fn room() -> WaitingRoom {
-        let mut pair = [-1; 2];
-        // SAFETY: `pair` has room for two descriptors, which nobody else owns.
-        unsafe {
-            assert_eq!(libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, pair.as_mut_ptr()), 0);
-            WaitingRoom::new(OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1]))
-        }
+        let [exit, entrance] = crate::system::packet_pair().unwrap();
+        WaitingRoom::new(exit, entrance)
     }
 
     #[test]

@@ -18,6 +18,7 @@ use pyo3::types::PyDict;
 
 use crate::front_settings::timeout_of;
 use crate::responder::Responder;
+use crate::system::READ_END;
 
 /// Whether a serving thread is to leave because the request that it runs has become something else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,7 +161,7 @@ fn is_closed(descriptor: RawFd, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-        let mut look = libc::pollfd { fd: descriptor, events: libc::POLLRDHUP, revents: 0 };
+        let mut look = libc::pollfd { fd: descriptor, events: READ_END, revents: 0 };
         // SAFETY: one live pollfd. What is no descriptor is found out.
         let count =
             unsafe { libc::poll(&raw mut look, 1, libc::c_int::try_from(left).unwrap_or(libc::c_int::MAX)) };

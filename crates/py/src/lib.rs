@@ -42,6 +42,7 @@ mod shared_response;
 mod start_response;
 mod stream;
 mod strings;
+mod system;
 mod tls;
 mod uncopied;
 mod worker;

@@ -2,12 +2,12 @@
 //!
 //! Each starts no thread and keeps nothing, so all of them may be used before a fork.
 
-use std::io;
 use std::os::fd::{IntoRawFd, RawFd};
 
 use pyo3::prelude::*;
 
 use crate::link::at_least_one;
+use crate::system;
 
 /// Memory for the slots between one front and one worker process.
 #[pyfunction]
@@ -24,26 +24,17 @@ pub(crate) fn body_memory() -> PyResult<RawFd> {
 /// Have this process killed when its parent ends.
 #[pyfunction]
 pub(crate) fn die_with_parent() -> PyResult<()> {
-    control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+    Ok(system::die_with_parent()?)
 }
 
 /// Become the parent of those descendants whose own parent ends.
 #[pyfunction]
 pub(crate) fn adopt_orphans() -> PyResult<()> {
-    control(libc::PR_SET_CHILD_SUBREAPER, 1)
+    Ok(system::adopt_orphans()?)
 }
 
 /// Have a signal do in forked children what it does by default, from now on or no more.
 #[pyfunction]
 pub(crate) fn own_signal(number: u32, is_own: bool) {
     pelton_link::own_signal(number, is_own);
-}
-
-fn control(option: libc::c_int, value: libc::c_ulong) -> PyResult<()> {
-    let unused: libc::c_ulong = 0;
-    // SAFETY: both options take one integer and no pointers.
-    if unsafe { libc::prctl(option, value, unused, unused, unused) } != 0 {
-        return Err(io::Error::last_os_error().into());
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! How much the serving threads compute, and how long the calling one waits for a processor. Any thread.
+//! How much the serving threads compute. Any thread.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -33,11 +33,4 @@ impl ProcessorTime {
         });
         sum.as_secs_f64()
     }
-}
-
-/// How long the calling thread has waited for a processor in its life; 0 where the kernel does not tell.
-pub(crate) fn run_delay() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let delay = text.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok());
-    Duration::from_nanos(delay.unwrap_or_default())
 }

@@ -22,9 +22,10 @@ use crate::interrupt::Watched;
 use crate::link::Link;
 use crate::overdue::{Overdue, named};
 use crate::pauses::Pauses;
-use crate::processor_time::{ProcessorTime, run_delay};
+use crate::processor_time::ProcessorTime;
 use crate::request::EnvironBuilder;
 use crate::request_runner::RequestRunner;
+use crate::system::run_delay;
 
 /// The heart beats at least this often, and a request whose window was shut when it was to be interrupted is found after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

@@ -28,8 +28,8 @@ from pelton.config.secrets import HIDDEN
 from pelton.config.settings import Settings
 from pelton.config.units import format_seconds
 from pelton.loader import parse_target
-from pelton.process.resources import throttled
 from pelton.sizing.limits import thread_bounds, worker_bounds
+from pelton.system import longest_backlog, pressure, processors, throttled
 from pelton.version import VERSION
 
 MARKS: Final = {Verdict.GOOD: ("✓", "green"), Verdict.DOUBTFUL: ("!", "yellow"), Verdict.FAULT: ("✗", "red")}
@@ -132,11 +132,11 @@ def _machine() -> Iterator[Finding]:
             "open_files",
             f"Open files: {soft} (soft), {hard if hard != resource.RLIM_INFINITY else 'unlimited'} (hard).",
         )
-    pressure = _pressure("memory")
-    if pressure is not None and pressure > 10:
+    stalled = pressure("memory")
+    if stalled is not None and stalled > 10:
         yield doubtful(
             "memory_pressure",
-            f"Processes wait for memory {pressure:.0f} % of the time.",
+            f"Processes wait for memory {stalled:.0f} % of the time.",
             "Fewer workers, or more memory.",
         )
     quota = throttled()
@@ -152,14 +152,6 @@ def _machine() -> Iterator[Finding]:
             yield good("processor_quota", "The cgroup's processor quota has not been met.")
 
 
-def _pressure(what: str) -> float | None:
-    try:
-        first = Path(f"/proc/pressure/{what}").read_text().split()
-        return float(next(one for one in first if one.startswith("avg60=")).removeprefix("avg60="))
-    except (OSError, StopIteration, ValueError):
-        return None
-
-
 def _sizes(settings: Settings) -> Iterator[Finding]:
     threads, workers = thread_bounds(settings), worker_bounds(settings)
     yield good(
@@ -167,19 +159,18 @@ def _sizes(settings: Settings) -> Iterator[Finding]:
         f"Threads: {threads.least} to {threads.most} in each of {workers.least} to {workers.most} workers "
         f"({threads.why}).",
     )
-    processors = len(os.sched_getaffinity(0))
-    if isinstance(settings.workers, int) and settings.workers > 4 * processors:
+    count = processors()
+    if isinstance(settings.workers, int) and settings.workers > 4 * count:
         yield doubtful(
             "workers",
-            f"{settings.workers} workers share {processors} processors.",
+            f"{settings.workers} workers share {count:g} processors.",
             "As many as processors is enough.",
         )
 
 
 def _kernel() -> Iterator[Finding]:
-    try:
-        most = int(Path("/proc/sys/net/core/somaxconn").read_text())
-    except (OSError, ValueError):
+    most = longest_backlog()
+    if most is None:
         return
     if most < _LEAST_BACKLOG:
         yield doubtful(

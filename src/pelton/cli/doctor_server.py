@@ -18,6 +18,7 @@ from pelton.config.units import format_seconds
 from pelton.exceptions import PeltonError
 from pelton.observe.client import ask_json, find_server
 from pelton.observe.effective import settings_of
+from pelton.system import unit_of
 
 # Counters that should be 0, what they say when they are not, and what to do.
 COUNTED: Final = {
@@ -105,7 +106,7 @@ def _of_state(address: str, state: dict[str, Any]) -> Iterator[Finding]:
 
 def _stop_time(pid: int, settings: Settings) -> Iterator[Finding]:
     """Of a server that systemd has started: whether it may take as long to stop as it wants."""
-    unit = _unit_of(pid)
+    unit = unit_of(pid)
     seconds = None if unit is None else _stop_seconds(unit)
     if seconds is None:
         return
@@ -119,14 +120,6 @@ def _stop_time(pid: int, settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield good("stop_time", f"systemd gives {unit} {format_seconds(seconds)} to stop.")
-
-
-def _unit_of(pid: int) -> str | None:
-    try:
-        last = Path(f"/proc/{pid}/cgroup").read_text().strip().rpartition("/")[2]
-    except OSError:
-        return None
-    return last if last.endswith(".service") else None
 
 
 def _stop_seconds(unit: str) -> float | None:

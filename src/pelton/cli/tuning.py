@@ -102,7 +102,7 @@ def _requests(given: dict[str, Any]) -> tuple[str, list[Request]]:
 def _settings(threads: tuple[int, ...], workers: tuple[int, ...], kinds: tuple[str, ...]) -> list[Setting]:
     """All combinations. Raises ConfigError."""
     from pelton.config.worker_kinds import kind_named
-    from pelton.process.resources import processors
+    from pelton.system import processors
     from pelton.tune.server import Setting
 
     for kind in kinds:

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 from pelton import _engine
 from pelton.config.settings import Settings
 from pelton.diagnostics.report_log import ReportLog
-from pelton.diagnostics.socket_owners import are_hidden, owners
 from pelton.exceptions import ConfigError, PeltonError
 from pelton.front.notices import heed, surviving
 from pelton.front.settings import front_rules, front_settings, with_rules
@@ -29,6 +28,7 @@ from pelton.logs.setup import LOG_SETTINGS, change_logs, label_process
 from pelton.net.opened import Opened
 from pelton.observe.admin import Admin
 from pelton.process.control_socket import Line, LineClosedError, Message
+from pelton.system import are_hidden, owners
 from pelton.tls.certificates import Certificates, certificates_of
 from pelton.tls.material import BadCertificateError, explained
 
@@ -36,7 +36,7 @@ LOGGER = logging.getLogger("pelton")
 
 
 class FrontDescriptors(NamedTuple):
-    """What a front is made with: memory for request bodies, and two eventfds.
+    """What a front is made with: memory for request bodies, and two bells.
 
     Workers ring ``doorbell``; on ``pulse`` the event loop shows the supervisor that it runs.
     """

@@ -19,7 +19,6 @@ from typing import Self
 from pelton import _engine
 from pelton.config.address import TcpAddress
 from pelton.config.settings import Settings
-from pelton.diagnostics.socket_owners import owners
 from pelton.exceptions import PeltonError
 from pelton.front.notices import heed, surviving
 from pelton.logs.access import open_access_log_of
@@ -29,6 +28,7 @@ from pelton.observe.admin import Admin
 from pelton.observe.inspector import Inspector
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
+from pelton.system import owners
 from pelton.tls.certificates import Certificates
 from pelton.worker.runners.base import Runner, stack_of_straggler
 from pelton.worker.self_calls import OwnAddresses, caller, serving_threads

@@ -1,6 +1,6 @@
 """Opens what the front writes access records to, and says in which form.
 
-The form travels with the descriptor: in an *envelope*, a SEQPACKET socket with one message in it that has
+The form travels with the descriptor: in an *envelope*, a socket of packets with one message in it that has
 the form as text and the descriptor beside it, also where each line is a datagram to a syslog. Each front only
 looks at it, so that a later one finds the same. What the lines look like is the front's. Runs on the thread
 that starts, or opens again.
@@ -16,6 +16,7 @@ from pelton.config.settings import Settings
 from pelton.exceptions import ConfigError, StartError
 from pelton.logs.outputs import DAEMON, connect_datagrams, no_syslog, syslog_address
 from pelton.process.trusted_files import open_trusted
+from pelton.system import packet_pair
 
 OFF = -1
 # As a target: where messages go by --log-syslog. A file of this name is ./syslog.
@@ -115,7 +116,7 @@ def _to_syslog(address: str | None, form: str) -> int:
 
 def _in_envelope(descriptor: int, form: str, pieces: str = "") -> int:
     """``pieces``: nothing for a stream, or ``datagrams`` and what is before each line."""
-    sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sender, receiver = packet_pair()
     with sender, receiver:
         socket.send_fds(sender, [f"{_ENVELOPE}\n{pieces}\n{form}".encode()], [descriptor])
         return receiver.detach()

@@ -8,7 +8,6 @@ What the journal does not take at once is lost, and counted in the next one that
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import socket
@@ -16,6 +15,7 @@ import struct
 from typing import Final
 
 from pelton.logs.formats import Form
+from pelton.system import forbid_changes, memory_file
 
 SOCKET: Final = "/run/systemd/journal/socket"
 
@@ -59,7 +59,7 @@ class Journal:
             if error.errno != errno.EMSGSIZE:
                 raise
             # What is too large for a datagram comes in a sealed file.
-            descriptor = os.memfd_create("pelton-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            descriptor = memory_file("pelton-journal", sealable=True)
             try:
                 _fill(descriptor, data)
                 # Not by `socket.send_fds`, which forgets the address (Python 3.11).
@@ -101,5 +101,4 @@ def _fill(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    forbid_changes(descriptor)

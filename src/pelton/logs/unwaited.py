@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from pelton.process.native_threads import original, start_unknown_thread, write
+from pelton.system import NO_SIGNAL, open_again
 
 # Of what waits; a message that alone is larger is taken when nothing else waits.
 MOST: Final = 256 * 1024
@@ -148,7 +149,7 @@ class UnwaitedWriter:
     def _send(self, piece: bytes) -> int:
         borrowed = _socket.socket(fileno=self._descriptor)
         try:
-            return borrowed.send(piece, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+            return borrowed.send(piece, _socket.MSG_DONTWAIT | NO_SIGNAL)
         finally:
             borrowed.detach()
 
@@ -175,7 +176,7 @@ def _not_blocking(descriptor: int, mode: int) -> tuple[bool, int]:
     if not stat.S_ISSOCK(mode):
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
         with suppress(OSError):
-            return True, os.open(f"/proc/self/fd/{descriptor}", flags)
+            return True, open_again(descriptor, flags)
     return False, descriptor
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pelton.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
 from pelton.exceptions import AddressInUseError, StartError
-from pelton.net.port_holder import holders_of
+from pelton.system import holders_of
 
 # What waits here has been accepted by the system but not yet by the front. A burst of new connections must
 # fit, since a full queue drops them silently and the client tries again only after a second. The system

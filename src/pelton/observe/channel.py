@@ -2,7 +2,7 @@
 
 Owns the name of that socket, who may ask, and the bounds. All processes of one server are forked by one
 supervisor, which draws the random part of the name; beside that the system tells who is at the other end, and
-only the same user is listened to. One line of JSON each way. Linux, for abstract sockets.
+only the same user is listened to. One line of JSON each way.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import contextlib
 import json
 import logging
 import os
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeThread
+from pelton.system import peer_of, private_address
 
 LOGGER = logging.getLogger("pelton")
 
@@ -38,11 +38,11 @@ def _socket() -> Any:
     # The native module's own: what a library for greenlets has put in its place would wait in a hub.
     import _socket as module
 
-    return module.socket(module.AF_UNIX, module.SOCK_STREAM | module.SOCK_CLOEXEC)
+    return module.socket(module.AF_UNIX, module.SOCK_STREAM)
 
 
 def _name(number: int) -> bytes:
-    return f"\0pelton-{_SERVER}-{number}".encode()
+    return private_address(f"pelton-{_SERVER}-{number}")
 
 
 class Channel:
@@ -123,13 +123,10 @@ def _from_descriptor(descriptor: int) -> Any:
 
 def _is_ours(end: Any, pid: int | None = None) -> bool:
     """Whether the other end is of the same user, or root's; and that process, where one is named."""
-    import _socket as module
-
     try:
-        word = end.getsockopt(module.SOL_SOCKET, module.SO_PEERCRED, 12)
+        other, user = peer_of(end)
     except OSError:
         return False
-    other, user, _ = struct.unpack("3i", word)
     return user in (os.geteuid(), 0) and pid in (None, other)
 
 

@@ -8,20 +8,19 @@ looks. Linux; any thread.
 
 from __future__ import annotations
 
-import platform
 import random
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from pelton.observe.green import HasGreenlets, is_locked, is_sleeping, seat_of
 from pelton.observe.routes import route_of_frame
 from pelton.observe.stacks import Stack, frames_of, native_id, wait_at
+from pelton.system import Waiting, thread_clocks, waits_for
 
 if TYPE_CHECKING:
     from pelton.observe.inspector import RunningRequest
@@ -37,15 +36,6 @@ COMPUTING, PROCESSOR, INTERPRETER, LOCK, NETWORK, SLEEPING, OTHER = (
 )
 CLASSES: Final = (COMPUTING, PROCESSOR, INTERPRETER, LOCK, NETWORK, SLEEPING, OTHER)
 
-# Numbers of system calls, by the machine: those of futexes, of sleeping, and of input and output.
-_X86: Final = (0, 1, 7, 17, 18, 19, 20, 23, 40, 42, 43, 44, 45, 46, 47, 61, 74, 75, 232, 270, 271, 281, 288)
-_ARM: Final = (22, 63, 64, 65, 66, 67, 68, 71, 72, 73, 82, 83, 95, 202, 203, 206, 207, 211, 212, 242, 260)
-_CALLS: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]] = {
-    "x86_64": ((202, 449), (35, 230), _X86),
-    "aarch64": ((98, 449), (101, 115), _ARM),
-}
-_FUTEX, _SLEEP, _IO = _CALLS.get(platform.machine(), ((), (), ()))
-_UNKNOWN, _IN_NONE = -1, -2
 # A hub that comes later than this is kept from running by a greenlet.
 _GREEN_PATIENCE: Final = 0.02
 _MOST_GREENLETS: Final = 30
@@ -100,7 +90,7 @@ class Looker:
             if frame is None or request[1] is not None:
                 continue
             native = native_id(ident)
-            computed, waited = _clocks_of(native)
+            computed, waited = thread_clocks(native)
             before = self._clocks.get(ident)
             clocks[ident] = (now, computed, waited)
             waiting = _waiting(ident, native, frame, frames)
@@ -176,33 +166,14 @@ def parts_of(computing: float, ready: float, waiting: str) -> dict[str, float]:
     return {name: part for name, part in parts.items() if part > 0.001} or {waiting: 1.0}
 
 
-def _clocks_of(native: int | None) -> tuple[float, float]:
-    """Seconds in which a thread has computed, and in which it was ready and had no processor."""
-    try:
-        fields = Path(f"/proc/self/task/{native}/schedstat").read_text().split()
-        return int(fields[0]) / 1e9, int(fields[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        # It has just ended, or the system does not say.
-        return 0.0, 0.0
-
-
 def _waiting(ident: int, native: int | None, frame: FrameType, frames: dict[int, FrameType]) -> str:
-    number = _UNKNOWN if native is None else system_call_of(native)
-    if number in _IO:
+    kind = Waiting.UNKNOWN if native is None else waits_for(native)
+    if kind is Waiting.IO:
         return NETWORK
-    if number in _SLEEP:
+    if kind is Waiting.SLEEP:
         return SLEEPING
     wait = wait_at(ident, frame, frames)
     if wait is not None:
         return LOCK
     # Our look holds the interpreter: who does not wait for anything else, waits for that.
-    return INTERPRETER if number in _FUTEX or number == _IN_NONE else OTHER
-
-
-def system_call_of(native: int) -> int:
-    """The number of the system call that a thread of this process is in; negative: none, or unknown."""
-    try:
-        word = Path(f"/proc/self/task/{native}/syscall").read_text().split()[0]
-    except (OSError, IndexError):
-        return _UNKNOWN
-    return _IN_NONE if word == "running" else int(word)
+    return INTERPRETER if kind in (Waiting.LOCK, Waiting.NOTHING) else OTHER

@@ -1,7 +1,7 @@
 """All that is known of a running server at one moment, as one value.
 
 Owns the joining of what the front tells with what the system tells of its processes. What it makes has the
-documented shape of ``/state`` (docs/seeing.md). Pure but for /proc; any thread.
+documented shape of ``/state`` (docs/seeing.md). Pure but for what it asks the system; any thread.
 """
 
 from __future__ import annotations
@@ -11,51 +11,19 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from pelton.process.resources import memory_of
+from pelton.system import Figures, figures_of
 from pelton.version import VERSION
-
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Process:
-    """What the system says of a process; zeros where it says nothing."""
-
-    memory_bytes: int = 0
-    threads: int = 0
-    cpu_seconds: float = 0.0
-    age_seconds: float = 0.0
-
-
-def process_of(pid: int) -> Process:
-    """Look at it now."""
-    folder = Path("/proc") / str(pid)
-    try:
-        fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-        # Counted from the third field of proc(5), the state.
-        user, system, threads, start = (int(fields[at]) for at in (11, 12, 17, 19))
-    except (OSError, ValueError, IndexError):
-        return Process()
-    return Process(
-        memory_bytes=memory_of(pid) or 0,
-        threads=threads,
-        cpu_seconds=(user + system) / _TICKS,
-        age_seconds=max(0.0, uptime - start / _TICKS),
-    )
 
 
 def state_of(known: str) -> dict[str, Any]:
     """From what the front tells, with its processes."""
     state: dict[str, Any] = {"version": VERSION, "time": round(time.time(), 3), **json.loads(known)}
     front = os.getpid()
-    state["front"] = {"pid": front, **_shown(process_of(front))}
+    state["front"] = {"pid": front, **_shown(figures_of(front))}
     for worker in state["workers"]:
-        worker["process"] = _shown(process_of(worker["pid"]))
+        worker["process"] = _shown(figures_of(worker["pid"]))
     return state
 
 
@@ -74,7 +42,7 @@ def history_of(state: dict[str, Any]) -> dict[str, Any]:
     return {"step_seconds": kept["step_seconds"], "until": round(state["time"] - since, 3), "points": points}
 
 
-def _shown(process: Process) -> dict[str, Any]:
+def _shown(process: Figures) -> dict[str, Any]:
     return {
         "memory_bytes": process.memory_bytes,
         "threads": process.threads,

@@ -17,6 +17,7 @@ from typing import Any
 
 from pelton._engine import KeptDescriptor
 from pelton.process.native_threads import close
+from pelton.system import NO_SIGNAL, NOT_INHERITED, packet_pair
 
 # A packet is cut at its receiver's size without a trace, so it is larger than the largest that is sent.
 _LARGEST = 128 * 2**10
@@ -52,7 +53,7 @@ class Line:
     @staticmethod
     def pair() -> tuple[Line, Line]:
         """Both ends of a new one; raises OSError. The first is the supervisor's, and never blocks."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = packet_pair()
         ours.setblocking(False)
         first = Line(ours)
         first.keep()
@@ -77,9 +78,9 @@ class Line:
         data = json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace")
         try:
             if descriptors:
-                socket.send_fds(self._socket, [data], list(descriptors), socket.MSG_NOSIGNAL)
+                socket.send_fds(self._socket, [data], list(descriptors), NO_SIGNAL)
             else:
-                self._socket.send(data, socket.MSG_NOSIGNAL)
+                self._socket.send(data, NO_SIGNAL)
         except OSError as error:
             # Full is as good as gone: the other end has not read for hundreds of messages.
             raise LineClosedError(str(error)) from error
@@ -111,7 +112,7 @@ class Line:
 
     def _packet(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
         # Not `socket.recv_fds`, which ignores the flag: programs that are executed must not inherit them.
-        arguments = (_LARGEST, socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC)
+        arguments = (_LARGEST, socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS), NOT_INHERITED)
         try:
             data, extra, flags, _ = self._socket.recvmsg(*arguments)
         except ConnectionResetError:

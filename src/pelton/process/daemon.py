@@ -30,6 +30,7 @@ from pelton.logs.setup import set_up_logs
 from pelton.net.listeners import Listener
 from pelton.net.opened import Opened
 from pelton.process.trusted_files import distrust_links, give, give_socket, open_trusted, parent_of
+from pelton.system import name_thread
 
 LOGGER = logging.getLogger("pelton")
 
@@ -255,8 +256,7 @@ def name_process(name: str) -> None:
     try:
         from setproctitle import setproctitle  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/comm").write_bytes(os.fsencode(name)[:_LONGEST_NAME])
+        name_thread(name)
     else:
         setproctitle(name)
 

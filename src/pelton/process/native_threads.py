@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pelton.process.readiness import wait_readable
+from pelton.system import new_bell, ring_bell
 
 
 def original(name: str, module: Any = _thread) -> Any:
@@ -111,7 +112,7 @@ class NativeEvent:
                 return
             self._is_set = True
             if self._descriptor >= 0:
-                os.eventfd_write(self._descriptor, 1)
+                ring_bell(self._descriptor)
         self._gate.release()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -129,7 +130,7 @@ class NativeEvent:
             if self._is_set:
                 return True
             if self._descriptor < 0:
-                self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+                self._descriptor = new_bell()
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._is_set:
             left = None if deadline is None else deadline - time.monotonic()

@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from pelton.system import FILE_TO_LOOK_AT, FOLDER, give_away, is_of_kernel
+
 # As many as the kernel follows.
 _MOST_LINKS: Final = 40
-_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 _is_allowed = False
@@ -48,14 +49,14 @@ def open_trusted(path: str | os.PathLike[str], flags: int, mode: int = 0o640) ->
 def parent_of(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, bool]]:
     """The folder that the last name of ``path`` is in, as a descriptor; that name; whether it may be a link.
 
-    It may be one in /proc only, where links are the kernel's. Others have been followed. Raises OSError.
+    It may be one only where links are the kernel's (/proc). Others have been followed. Raises OSError.
     """
     names = deque(Path(path).absolute().parts[1:])
-    directory, links = os.open("/", _DIRECTORY), 0
+    directory, links = os.open("/", FOLDER), 0
     try:
         while True:
             name = names.popleft() if names else "."
-            if _is_in_proc(directory):
+            if is_of_kernel(directory):
                 yield directory, "/".join([name, *names]), True
                 return
             target = _link_at(directory, name)
@@ -65,12 +66,12 @@ def parent_of(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, bool]]:
                     raise OSError(errno.ELOOP, "there is a symbolic link where others than root may put one")
                 names.extendleft(reversed([one for one in target.split("/") if one]))
                 if target.startswith("/"):
-                    directory = _replaced(directory, os.open("/", _DIRECTORY))
+                    directory = _replaced(directory, os.open("/", FOLDER))
             elif not names:
                 yield directory, name, False
                 return
             else:
-                directory = _replaced(directory, os.open(name, _DIRECTORY, dir_fd=directory))
+                directory = _replaced(directory, os.open(name, FOLDER, dir_fd=directory))
     finally:
         os.close(directory)
 
@@ -86,12 +87,11 @@ def give(descriptor: int, user: int, group: int) -> None:
 def give_socket(path: str, user: int, group: int) -> None:
     """Hand over a unix socket's file, if it is one. Raises OSError; FileNotFoundError where there is none."""
     with parent_of(path) as (directory, name, _):
-        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        descriptor = os.open(name, FILE_TO_LOOK_AT, dir_fd=directory)
         try:
             status = os.fstat(descriptor)
             if stat.S_ISSOCK(status.st_mode) and status.st_nlink == 1:
-                # fchown wants more than O_PATH, and a socket cannot be opened.
-                os.chown(f"/proc/self/fd/{descriptor}", user, group)
+                give_away(descriptor, user, group)
         finally:
             os.close(descriptor)
 
@@ -109,13 +109,6 @@ def _link_at(directory: int, name: str) -> str | None:
 def _is_roots_alone(directory: int) -> bool:
     status = os.fstat(directory)
     return status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _is_in_proc(directory: int) -> bool:
-    try:
-        return os.fstat(directory).st_dev == Path("/proc").stat().st_dev != Path("/").stat().st_dev
-    except OSError:
-        return False
 
 
 def _replaced(old: int, new: int) -> int:

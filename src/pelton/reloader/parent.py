@@ -30,6 +30,7 @@ from pelton.reloader.environment import RESTART, Inheritance, environment_with
 from pelton.reloader.options import ReloaderOptions
 from pelton.reloader.report import Reader, Report
 from pelton.reloader.terminal import Terminal
+from pelton.system import memory_file, packet_pair
 
 LOGGER = logging.getLogger("pelton")
 
@@ -80,7 +81,7 @@ def supervise(listeners: Sequence[Listener], options: ReloaderOptions) -> int:
         terminal = Terminal()
         stack.callback(terminal.restore)
         signals = stack.enter_context(Signals((*STOP, signal.SIGCHLD)))
-        room = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        room = packet_pair()
         for one in room:
             stack.enter_context(one)
             one.setblocking(False)
@@ -215,7 +216,7 @@ class _Parent:
 
 @contextlib.contextmanager
 def _memory_file(data: bytes) -> Iterator[int]:
-    descriptor = os.memfd_create("pelton-failure")
+    descriptor = memory_file("pelton-failure")
     try:
         os.write(descriptor, data)
         os.lseek(descriptor, 0, os.SEEK_SET)

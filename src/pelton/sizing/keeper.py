@@ -16,9 +16,10 @@ from typing import Final, Protocol
 from pelton.diagnostics.report_log import ReportLog
 from pelton.process.left_behind import leave_behind
 from pelton.process.native_threads import NativeEvent, NativeThread
-from pelton.process.resources import has_interpreter_lock, memory_left, processors
+from pelton.process.resources import has_interpreter_lock
 from pelton.sizing.contention import Common, common_wait
 from pelton.sizing.policy import FORESIGHT, LOOK_FROM, PATIENCE, Decision, Need, Observation, Why, decide
+from pelton.system import memory_left, processors
 
 LOGGER = logging.getLogger("pelton")
 

@@ -21,15 +21,8 @@ from pelton.config.settings import Settings
 from pelton.config.units import format_bytes
 from pelton.config.worker_kinds import Concurrency, kind_of
 from pelton.exceptions import ConfigError
-from pelton.process.resources import (
-    MEMORY_OF_A_WORKER,
-    automatic_workers,
-    has_interpreter_lock,
-    memory_limit,
-    processes_limit,
-    processors,
-    tasks_of_user,
-)
+from pelton.process.resources import MEMORY_OF_A_WORKER, automatic_workers, has_interpreter_lock
+from pelton.system import memory_limit, processes_limit, processors, tasks_of_user
 
 LOGGER = logging.getLogger("pelton")
 
@@ -47,7 +40,7 @@ MEMORY_OF_A_THREAD: Final = 512 * 1024
 # Of its slots (two for each thread), which are address space until they are used.
 _ADDRESSES_OF_A_THREAD: Final = 2 * 448 * 1024
 _DEFAULT_STACK: Final = 8 * 1024 * 1024
-# Measured, with one heap for all threads (`process.heaps`): 190 MB with Flask and pelton's own threads.
+# Measured, with one heap for all threads (`pelton.system`): 190 MB with Flask and pelton's own threads.
 _ADDRESSES_OF_A_PROCESS: Final = 256 * 1024 * 1024
 # A running request can have a connection, a file for its body and one for its response; the same again is
 # left for connections that wait.

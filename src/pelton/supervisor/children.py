@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from pelton.process.control_socket import Line, LineClosedError, Message
 from pelton.supervisor.plan.events import Exit
+from pelton.system import silence_bell
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Child:
 class Front(Child):
     """The front, with the descriptors that every link to it needs.
 
-    ``pulse``: an eventfd that its event loop counts up when it is asked for a sign of life.
+    ``pulse``: a bell that its event loop rings when it is asked for a sign of life.
     """
 
     bodies: int = -1
@@ -78,12 +79,7 @@ class Front(Child):
 
     def has_answered(self) -> bool:
         """Whether it has given one since the last look."""
-        if self.pulse < 0:
-            return False
-        try:
-            return os.eventfd_read(self.pulse) > 0
-        except BlockingIOError:
-            return False
+        return self.pulse >= 0 and silence_bell(self.pulse)
 
     def close(self) -> None:
         """Close what is kept for it."""

@@ -22,7 +22,6 @@ from pelton.logs.unwaited import leave_to_loop
 from pelton.net.opened import Opened, open_all
 from pelton.observe.runtime import named_by_user, with_own_socket
 from pelton.process.daemon import drop_privileges
-from pelton.process.heaps import keep_one_heap_if_limited
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
 from pelton.sizing.limits import bounded
@@ -32,6 +31,7 @@ from pelton.supervisor.programs import RealPrograms
 from pelton.supervisor.rules import rules_from
 from pelton.supervisor.successor import Succession, inherited_succession
 from pelton.supervisor.supervisor import SIGNALS, Supervisor
+from pelton.system import keep_one_heap_if_limited
 from pelton.tls.certificates import certificates_of
 from pelton.version import VERSION
 

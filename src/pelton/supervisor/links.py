@@ -14,6 +14,7 @@ from typing import Protocol
 from pelton.supervisor.children import Children, Worker
 from pelton.supervisor.plan import events as ev
 from pelton.supervisor.programs import Programs
+from pelton.system import packet_pair
 
 LOGGER = logging.getLogger("pelton")
 
@@ -44,7 +45,7 @@ class Links:
         try:
             memory = self._programs.link_memory(worker.permits)
             try:
-                front_end, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                front_end, worker_end = packet_pair()
             except BaseException:
                 os.close(memory)
                 raise

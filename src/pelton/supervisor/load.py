@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pelton.process.resources import idle_time, memory_left, memory_of, processor_time_of, processors
 from pelton.supervisor.plan.events import LoadMeasured
+from pelton.system import idle_time, memory_left, memory_of, processor_time_of, processors
 
 _EVERY: Final = 1.0
 # A share of less time than this says little: the kernel counts in ticks of 10 ms.
@@ -20,7 +20,7 @@ _SHORTEST: Final = 0.5
 
 
 class Load:
-    """``root``: where /proc and /sys are looked for."""
+    """``root``: where the system's own files are looked for."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self.due = time.monotonic() + _EVERY

@@ -15,7 +15,6 @@ from signal import SIGTERM
 from pelton.compat.gunicorn.hooks import hooks_of
 from pelton.config.settings import Settings
 from pelton.config.worker_kinds import kind_of
-from pelton.diagnostics.kernel_view import kernel_view
 from pelton.exceptions import PeltonError
 from pelton.front.settings import rules_text
 from pelton.logs.access import OFF, open_access_log_of
@@ -31,6 +30,7 @@ from pelton.supervisor.plan import actions as do
 from pelton.supervisor.plan import events as ev
 from pelton.supervisor.programs import Programs
 from pelton.supervisor.successor import Successor
+from pelton.system import kernel_view, memory_file, new_bell
 
 LOGGER = logging.getLogger("pelton")
 _LEVELS = logging.getLevelNamesMapping()
@@ -168,7 +168,7 @@ class Performer:
     def _tell_rules(self) -> None:
         memory = -1
         try:
-            memory = os.memfd_create("pelton-rules", os.MFD_CLOEXEC)
+            memory = memory_file("pelton-rules")
             with open(memory, "wb", closefd=False) as file:
                 file.write(rules_text(self._settings))
             self._send_to_front({"do": "change_rules"}, (memory,))
@@ -187,8 +187,8 @@ class Performer:
         bodies = doorbell = pulse = -1
         try:
             bodies = self._programs.body_memory()
-            doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            pulse = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            doorbell = new_bell()
+            pulse = new_bell()
             ours, theirs = Line.pair()
         except OSError as error:
             for descriptor in (bodies, doorbell, pulse):

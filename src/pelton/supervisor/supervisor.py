@@ -24,7 +24,6 @@ from pelton.logs.unwaited import leave_to_loop, unwritten, write_rest
 from pelton.net.opened import Opened
 from pelton.process.control_socket import Message
 from pelton.process.forks import leave_if_child
-from pelton.process.resources import memory_of
 from pelton.process.signals import Signals
 from pelton.process.systemd import Notifier
 from pelton.supervisor.children import Child, Front, Worker, ended_among, ended_processes
@@ -36,6 +35,7 @@ from pelton.supervisor.plan import events as ev
 from pelton.supervisor.programs import Programs
 from pelton.supervisor.rereading import Rereading
 from pelton.supervisor.rules import rules_from
+from pelton.system import memory_of
 
 LOGGER = logging.getLogger("pelton")
 

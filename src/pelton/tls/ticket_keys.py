@@ -15,6 +15,8 @@ import struct
 import time
 from typing import Final
 
+from pelton.system import memory_file
+
 NO_KEYS: Final = -1
 _KEY: Final = 48
 _RECORD: Final = struct.Struct(f"<d{_KEY}s")
@@ -25,7 +27,7 @@ _KEPT: Final = 3
 
 def new_store() -> int:
     """A store without keys; the caller closes the descriptor."""
-    return os.memfd_create("pelton-ticket-keys", os.MFD_CLOEXEC)
+    return memory_file("pelton-ticket-keys")
 
 
 def current_keys(store: int, now: float | None = None) -> list[bytes]:

@@ -22,6 +22,7 @@ from typing import Any, Final
 from pelton.config.worker_kinds import Concurrency, kind_named
 from pelton.exceptions import ApplicationError, PeltonError, StartError
 from pelton.observe.client import ask, ask_json
+from pelton.system import exact_processor_time_of
 from pelton.tune.counts import Counted, read
 from pelton.tune.load import Load
 from pelton.tune.subject import FAILURE_FILE, FOLDER_VARIABLE, ROUTES_FILE, ROWS_VARIABLE, TARGET_VARIABLE
@@ -183,19 +184,10 @@ class Server:
         """What everything has cost until now."""
         state = ask_json(self._admin, "/state")
         memory = sum(one["process"]["memory_bytes"] for one in state["workers"])
-        return Cost(_processor_seconds(state["front"]["pid"]), self.counted(), memory)
+        return Cost(exact_processor_time_of(state["front"]["pid"]), self.counted(), memory)
 
     def routes(self) -> dict[int, dict[str, str]]:
         """Route and place of each request that was traced."""
         path = self._path / ROUTES_FILE
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return {one["at"]: one for one in map(json.loads, lines)}
-
-
-def _processor_seconds(pid: int) -> float:
-    """Of all threads that a process has now, exact to far less than a tick."""
-    total = 0
-    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            total += int(path.read_text().split()[0])
-    return total / 1e9

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pelton.process.resources import processors
+from pelton.system import processors
 from pelton.tune import alone, rising
 from pelton.tune.alone import Route
 from pelton.tune.load import Load

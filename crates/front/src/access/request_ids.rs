@@ -8,6 +8,7 @@ use std::ops::Range;
 use pelton_http::{Field, Head, Known, Span};
 
 use crate::access::text::hex16;
+use crate::system;
 
 /// Longer ids are not taken over.
 const LONGEST_ID: usize = 128;
@@ -26,8 +27,8 @@ impl RequestIds {
     /// Draws.
     pub fn new() -> Self {
         let mut drawn = [0u8; 16];
-        // SAFETY: writes at most 16 bytes to `drawn`. Failing leaves zeros, and ids that are unique in this process only.
-        unsafe { libc::getrandom(drawn.as_mut_ptr().cast(), drawn.len(), 0) };
+        // Failing leaves zeros, and ids that are unique in this process only.
+        system::random(&mut drawn);
         let (front, count) = drawn.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
         RequestIds { front: hex16(number(front)), count: number(count) }

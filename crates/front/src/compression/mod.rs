@@ -11,6 +11,7 @@ use pelton_http::{Accepted, ContentCoding};
 
 use crate::compression::encoder::{Encoder, Spare};
 use crate::response::filters::{Filter, Head};
+use crate::system;
 
 mod encoder;
 
@@ -252,8 +253,8 @@ impl Drop for Compress {
 
 fn random() -> u32 {
     let mut drawn = [0u8; 4];
-    // SAFETY: writes at most 4 bytes to `drawn`. Without randomness the length is always the same: no protection, but no fault either.
-    unsafe { libc::getrandom(drawn.as_mut_ptr().cast(), drawn.len(), 0) };
+    // Without randomness the length is always the same: no protection, but no fault either.
+    system::random(&mut drawn);
     u32::from_ne_bytes(drawn)
 }
 

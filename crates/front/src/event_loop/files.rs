@@ -19,6 +19,7 @@ use crate::response::own::{Part, Response};
 use crate::sent_file::WARM_STEP;
 use crate::static_files::plan::{Body, Plan};
 use crate::static_files::{FoundFile, Named};
+use crate::system;
 use crate::transport::tls::Step;
 
 /// Up to here a file is copied behind its head: one system call less, and one packet, for less than the time of that.
@@ -254,7 +255,6 @@ impl EventLoop {
 /// Nobody has to guess the boundary of a response with several parts; a failure of the system makes it only less random.
 pub(crate) fn random() -> u128 {
     let mut drawn = [0u8; 16];
-    // SAFETY: writes at most 16 bytes to `drawn`.
-    unsafe { libc::getrandom(drawn.as_mut_ptr().cast(), drawn.len(), 0) };
+    system::random(&mut drawn);
     u128::from_ne_bytes(drawn)
 }

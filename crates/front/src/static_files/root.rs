@@ -1,16 +1,14 @@
 //! A folder whose files may be sent, and the one way to open something in it.
 //!
 //! Owns a descriptor of the folder; nothing outside of it is ever opened, whatever a name says and whichever symbolic links somebody
-//! makes in between: the kernel resolves the whole name beneath the folder (openat2, `RESOLVE_BENEATH`). Where it cannot (before Linux
-//! 5.6, or a sandbox that does not know the call), each part of a name is opened by itself and no symbolic link is followed at all.
-//! Knows no HTTP. Runs on the front's thread.
+//! makes in between: the system resolves the whole name beneath the folder (see `system`). Knows no HTTP. Runs on the front's thread.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::sent_file::{Fingerprint, kind_of};
+use crate::system::{open_beneath, open_folder};
 
 /// What a name leads to.
 #[derive(Debug)]
@@ -37,12 +35,6 @@ pub struct Root {
     folder: OwnedFd,
 }
 
-/// The kernel or a sandbox has refused openat2: the other way from now on.
-static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
-
-/// How often a name is tried again whose folders are being renamed meanwhile.
-const TRIES: usize = 8;
-
 impl Root {
     /// The folder at `path`, which may itself be reached by symbolic links.
     pub fn new(path: &[u8]) -> io::Result<Self> {
@@ -65,18 +57,7 @@ impl Root {
             return Ok(Opened::Folder);
         }
         let name = CString::new(name).map_err(|_| NotOpened::Missing)?;
-        let opened = if NO_OPENAT2.load(Ordering::Relaxed) {
-            open_part_by_part(self.folder.as_raw_fd(), &name)
-        } else {
-            match open_beneath(self.folder.as_raw_fd(), &name) {
-                Err(error) if is_unknown_call(&error) => {
-                    NO_OPENAT2.store(true, Ordering::Relaxed);
-                    open_part_by_part(self.folder.as_raw_fd(), &name)
-                }
-                other => other,
-            }
-        };
-        let file = opened.map_err(NotOpened::from)?;
+        let file = open_beneath(self.folder.as_raw_fd(), &name).map_err(NotOpened::from)?;
         match kind_of(&file).map_err(NotOpened::from)? {
             (libc::S_IFREG, fingerprint) => Ok(Opened::File(file, fingerprint)),
             (libc::S_IFDIR, _) => Ok(Opened::Folder),
@@ -107,73 +88,14 @@ impl From<io::Error> for NotOpened {
     }
 }
 
-/// Nothing is read from a folder itself.
-const FOLDER: libc::c_int = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-/// A FIFO without a writer must not make the front wait, and a terminal must not become the server's.
-const FILE: libc::c_int = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-
-fn open_folder(path: &CStr) -> io::Result<OwnedFd> {
-    open_at(libc::AT_FDCWD, path, FOLDER)
-}
-
-fn open_at(folder: RawFd, name: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: the name ends with a NUL and lives until the call returns.
-    owned(unsafe { libc::openat(folder, name.as_ptr(), flags) }.into())
-}
-
-fn open_beneath(folder: RawFd, name: &CStr) -> io::Result<OwnedFd> {
-    // SAFETY: it consists of numbers only, for which all zero bits are a value.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = FILE as u64;
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
-    let mut tries = TRIES;
-    loop {
-        // SAFETY: the name ends with a NUL, `how` has the size that is given, and both live until the call returns.
-        let result = owned(unsafe {
-            libc::syscall(libc::SYS_openat2, folder, name.as_ptr(), &raw const how, size_of_val(&how))
-        });
-        tries -= 1;
-        match result {
-            // A folder on the way was renamed meanwhile, and nobody knows whether the name still lies beneath.
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && tries > 0 => {}
-            other => return other,
-        }
-    }
-}
-
-fn open_part_by_part(folder: RawFd, name: &CStr) -> io::Result<OwnedFd> {
-    let mut here: Option<OwnedFd> = None;
-    let mut parts = name.to_bytes().split(|&byte| byte == b'/').peekable();
-    while let Some(part) = parts.next() {
-        if matches!(part, b"" | b"." | b"..") {
-            return Err(io::Error::from_raw_os_error(libc::EXDEV));
-        }
-        let part = CString::new(part)?;
-        let at = here.as_ref().map_or(folder, AsRawFd::as_raw_fd);
-        let flags = if parts.peek().is_some() { FOLDER } else { FILE };
-        here = Some(open_at(at, &part, flags | libc::O_NOFOLLOW)?);
-    }
-    here.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
-}
-
-fn owned(descriptor: libc::c_long) -> io::Result<OwnedFd> {
-    match RawFd::try_from(descriptor) {
-        // SAFETY: the call that gave it has just opened it, so it belongs to nobody else.
-        Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Sandboxes answer EPERM for a call that they do not know; openat2 itself does so for files of others under O_NOATIME only.
-fn is_unknown_call(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sent_file::fingerprint;
+    use crate::system::{open_by_kernel, open_part_by_part};
+    use std::ffi::CStr;
     use std::fs;
+    use std::os::fd::RawFd;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
     use std::path::Path;
@@ -209,7 +131,7 @@ mod tests {
     #[test]
     fn nothing_outside_is_opened_in_either_way() {
         let (_all, root) = site();
-        for way in [open_beneath as Open, open_part_by_part] {
+        for way in [open_by_kernel as Open, open_part_by_part] {
             assert!(open(&root, way, "a/b/c.txt"));
             for name in [
                 "../secret",
@@ -229,7 +151,7 @@ mod tests {
             }
         }
         // Links that stay within are followed where the kernel can tell.
-        assert!(open(&root, open_beneath, "within/c.txt"));
+        assert!(open(&root, open_by_kernel, "within/c.txt"));
         assert!(!open(&root, open_part_by_part, "within/c.txt"));
     }
 

@@ -5,10 +5,11 @@
 //! by it still belongs to it after a drain has closed the socket.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use socket2::{SockAddr, SockRef, Socket};
+use socket2::{SockRef, Socket};
 
+use crate::system;
 use crate::transport::Transport;
 use crate::transport::peer::Peer;
 use crate::transport::tls::Encryption;
@@ -68,21 +69,7 @@ impl Trouble {
     pub fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Trouble::NoResources,
-            // accept(2): pending network errors of the new socket, a firewall, an interruption.
-            Some(
-                libc::ECONNABORTED
-                | libc::EINTR
-                | libc::EPERM
-                | libc::EPROTO
-                | libc::ENETDOWN
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-                | libc::ETIMEDOUT
-                | libc::ECONNRESET,
-            ) => Trouble::OneConnection,
+            Some(code) if system::concerns_one_connection(code) => Trouble::OneConnection,
             _ => Trouble::NoListener,
         }
     }
@@ -160,29 +147,13 @@ impl Listener {
 
     /// Connections that nobody has accepted yet, as far as the system tells: not for unix sockets.
     pub fn waiting(&self) -> u64 {
-        let Some(raw) = self.raw() else { return 0 };
-        // SAFETY: all zeros is a valid value.
-        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-        let mut length = std::mem::size_of_val(&info) as libc::socklen_t;
-        // SAFETY: room for the result, and its size.
-        let failed = unsafe {
-            libc::getsockopt(raw, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
-        } != 0;
-        // Of a listening socket this field is the length of its queue.
-        if failed { 0 } else { u64::from(info.tcpi_unacked) }
+        self.raw().map_or(0, system::waiting_on)
     }
 
     /// The next connection, non-blocking; WouldBlock when there is none, or the listener is closed.
     pub fn accept(&self, encryption: Option<&Encryption>) -> io::Result<(Transport, Peer)> {
         let Some(raw) = self.raw() else { return Err(io::ErrorKind::WouldBlock.into()) };
-        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: `try_init` gives room for any address and its size; accept4 fills both.
-        let (socket, address) = unsafe {
-            SockAddr::try_init(|storage, len| {
-                let raw = libc::accept4(raw, storage.cast(), len, flags);
-                if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(Socket::from_raw_fd(raw)) }
-            })
-        }?;
+        let (socket, address) = system::accept(raw)?;
         // The failure of a connection that exists, which is none of the listener's.
         let transport = self
             .transport(socket, encryption)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use socket2::Socket;
 
+use crate::system;
 use crate::transport::Origin;
 
 /// Bytes of a file handed to the kernel in one call.
@@ -54,18 +55,17 @@ impl Plain {
 
     #[inline]
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // NOSIGNAL: a client that has gone must not kill the process by SIGPIPE.
-        self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
+        self.socket.send_with_flags(bytes, system::SEND)
     }
 
     /// The same; what follows at once may share its last packet.
     pub(super) fn send_before_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL | libc::MSG_MORE)
+        self.socket.send_with_flags(bytes, system::SEND_BEFORE_MORE)
     }
 
     #[inline]
     pub(super) fn send_pieces(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL)
+        self.socket.send_vectored_with_flags(pieces, system::SEND)
     }
 
     pub(super) fn send_file(
@@ -87,10 +87,7 @@ impl Plain {
     }
 
     pub(super) fn unacknowledged(&self) -> u64 {
-        let mut count: libc::c_int = 0;
-        // SAFETY: the socket is open, and there is room for the number that the call writes.
-        let failed = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) } != 0;
-        if failed { 0 } else { u64::try_from(count).unwrap_or_default() }
+        system::unacknowledged(self.socket.as_fd())
     }
 
     pub(super) fn end_sending(&mut self) {
@@ -125,7 +122,7 @@ impl Plain {
 pub(super) fn origin(socket: &Socket) -> Option<Origin> {
     let peer = socket.peer_addr().ok()?;
     if peer.is_unix() {
-        return peer_process(socket).map(Origin::Process);
+        return system::peer_process(socket.as_fd()).map(Origin::Process);
     }
     let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     let own = canonical(socket.local_addr().ok()?.as_socket()?);
@@ -135,22 +132,4 @@ pub(super) fn origin(socket: &Socket) -> Option<Origin> {
 
 pub(super) fn peer_port(socket: &Socket) -> u16 {
     socket.peer_addr().ok().and_then(|peer| peer.as_socket()).map_or(0, |peer| peer.port())
-}
-
-/// Who has connected a unix socket.
-fn peer_process(socket: &Socket) -> Option<u32> {
-    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the socket is open; room for a ucred and its size are given.
-    let failed = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut found).cast(),
-            &raw mut size,
-        )
-    };
-    // 0: a process of another namespace.
-    (failed == 0 && found.pid > 0).then_some(found.pid.unsigned_abs())
 }

@@ -18,7 +18,7 @@ mod spending;
 mod streaming;
 mod trimming;
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,13 +42,7 @@ fn link(threads: usize) -> (FrontHalf, Arc<WorkerEnd>) {
 
 /// Two connected sockets, as the supervisor makes them.
 fn socket_pair() -> [OwnedFd; 2] {
-    let mut raw = [-1; 2];
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
-    // SAFETY: two places for descriptors; the result is checked before they are owned.
-    unsafe {
-        assert_eq!(libc::socketpair(libc::AF_UNIX, kind, 0, raw.as_mut_ptr()), 0);
-        raw.map(|raw| OwnedFd::from_raw_fd(raw))
-    }
+    crate::system::packet_pair().unwrap()
 }
 
 /// The ends as two processes hold them: joined by nothing but descriptors.

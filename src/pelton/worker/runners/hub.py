@@ -6,15 +6,14 @@ that gives a `Hub`. A *hub* is the greenlet that runs the loop, on the thread of
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
 
 from pelton._engine import KeptDescriptor
 from pelton.process.native_threads import allocate_lock, close
+from pelton.system import new_bell, ring_bell, silence_bell
 
 
 class Greenlet(Protocol):
@@ -64,7 +63,7 @@ class Calls:
     def __init__(self, hub: Hub) -> None:
         """On the hub's thread. Raises OSError when the process has no descriptor left."""
         self._waiting: deque[Callable[[], object]] = deque()
-        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._descriptor = new_bell()
         self._kept = KeptDescriptor(self._descriptor)
         # So that nobody rings a descriptor that was closed meanwhile and is another file by now.
         self._lock = allocate_lock()
@@ -75,7 +74,7 @@ class Calls:
         self._waiting.append(function)
         with self._lock:
             if self._descriptor >= 0:
-                os.eventfd_write(self._descriptor, 1)
+                ring_bell(self._descriptor)
 
     def close(self) -> None:
         """Call nothing more; on the hub's thread."""
@@ -86,7 +85,6 @@ class Calls:
             self._descriptor = -1
 
     def _run(self) -> None:
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._descriptor)
+        silence_bell(self._descriptor)
         while self._waiting:
             self._waiting.popleft()()

@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 
 from pelton import _engine
 from pelton.process.native_threads import NativeRLock
+from pelton.system import keep_alive_options
 
 # They need the socket for themselves. What only tells something, or sets an option, does not.
 _TAKING: Final = (
@@ -32,7 +33,7 @@ _TAKING: Final = (
 )
 
 # After a minute of silence, then every 20 s; given up after the sixth without an answer.
-_KEEP_ALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 6))
+_KEEP_ALIVE: Final = keep_alive_options(60, 20, 6)
 
 
 class Offer(Protocol):

@@ -4,7 +4,7 @@ Owns only the Python protocol. The native module recognises exactly this class a
 descriptor, sends it from its current position without reading it in Python; in every other case it
 iterates. Runs on the request's thread.
 
-What is no regular file (a pipe, a FIFO, a socket, a terminal, an eventfd) may have nothing to give yet. On a
+What is no regular file (a pipe, a FIFO, a socket, a terminal) may have nothing to give yet. On a
 thread ``read`` waits for it. On a greenlet that wait would stop the hub, and with it perhaps whoever writes
 at the other end; so there the hub waits, and ``read`` takes only what has come.
 """

@@ -2,10 +2,11 @@
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use super::{BUFFERS, Buffers, PIECE, Tls, text};
+use crate::system;
 
 impl Tls {
     #[inline]
@@ -85,7 +86,7 @@ impl Tls {
         let mut sent = 0;
         while self.unsent.is_empty() && sent < bytes.len() {
             let rest = bytes.get(sent..).unwrap_or_default();
-            match self.socket.send_with_flags(rest, libc::MSG_NOSIGNAL) {
+            match self.socket.send_with_flags(rest, system::SEND) {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -98,7 +99,7 @@ impl Tls {
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while let Some(rest) = self.unsent.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match self.socket.send_with_flags(rest, libc::MSG_NOSIGNAL) {
+            match self.socket.send_with_flags(rest, system::SEND) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -126,10 +127,7 @@ impl Tls {
     }
 
     pub(crate) fn unacknowledged(&self) -> u64 {
-        let mut count: libc::c_int = 0;
-        // SAFETY: the socket is open, and there is room for the number that the call writes.
-        let failed = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) } != 0;
-        if failed { 0 } else { u64::try_from(count).unwrap_or_default() }
+        system::unacknowledged(self.socket.as_fd())
     }
 
     pub(crate) fn reset_at_close(&mut self) {
