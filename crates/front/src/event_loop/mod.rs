@@ -99,7 +99,7 @@ const RESERVED_DESCRIPTORS: u64 = 128;
 /// However few descriptors there are, so many connections are tried.
 const LEAST_CONNECTIONS: u64 = 16;
 
-/// See the module's head. The parts are open to the other files of this thread: `accept`, `receive`, `respond`, `own_response`.
+/// See the module's head. The parts are open to the other files of this thread: `accept`, `receive`, `respond`.
 pub(crate) struct EventLoop {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
