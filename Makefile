@@ -52,8 +52,8 @@ test-rust-compiled: lint-rust
 test-python: build ## Run the Python tests: unit, contract and end-to-end over real sockets
 	$(BIN)/pytest -n 3 --dist worksteal
 
-check: lint ## Lints and unit tests, in about a minute after a build
-	cargo test --workspace --lib --quiet
+check: lint ## Lints, unit tests and some histories of the simulation, in under a minute after a build
+	SEEDS=200 cargo test --workspace --lib --quiet
 	$(BIN)/pytest -q -n 3 tests/unit
 
 lint: lint-rust lint-python ## Check formats, types and lints of both languages

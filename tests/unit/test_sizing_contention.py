@@ -29,8 +29,13 @@ def begin(stack: ExitStack, count: int, target: Callable[[], object]) -> list[in
     threads = [threading.Thread(target=target, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
-        stack.callback(thread.join, 10)
+        stack.callback(ended, thread)
     return [thread.ident or 0 for thread in threads]
+
+
+def ended(thread: threading.Thread) -> None:
+    thread.join(30)
+    assert not thread.is_alive(), "nothing has let it go"
 
 
 def functions_of(threads: list[int]) -> list[str]:
@@ -85,7 +90,6 @@ def test_threads_that_wait_for_different_things_at_one_place(stack: ExitStack) -
     locks = [threading.Lock() for _ in range(4)]
     for lock in locks:
         lock.acquire()
-        stack.callback(lock.release)
 
     def waiter(lock: threading.Lock) -> None:
         with lock:
@@ -94,6 +98,7 @@ def test_threads_that_wait_for_different_things_at_one_place(stack: ExitStack) -
     threads = []
     for lock in locks:
         threads += begin(stack, 1, partial(waiter, lock))
+        stack.callback(lock.release)
     eventually(lambda: all(name == "waiter" for name in functions_of(threads)), "they wait")
     for _ in range(100):
         assert common_wait(threads) is None

@@ -44,7 +44,7 @@ class LineClosedError(Exception):
 
 
 class Line:
-    """One end. Blocking unless `make_non_blocking` was called."""
+    """One end. That of `pair` which is the supervisor's never blocks; the others do."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end

@@ -235,7 +235,7 @@ impl Stage {
         slot
     }
 
-    /// Runs one request to its end. What the ring cannot hold is not read meanwhile: use `run_beside` for large responses.
+    /// Runs one request to its end. What the ring cannot hold is not read meanwhile: use [`beside::beside`] for large responses.
     pub fn run(&mut self, py: Python<'_>, request: &Request<'_>) -> Response {
         let slot = self.submit(request);
         self.with_runner(py, |stage, runner| {
