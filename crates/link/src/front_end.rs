@@ -3,11 +3,12 @@
 //! Runs on the front's thread only. Knows which slots are free (its own list; the worker never frees one) and which generation each
 //! has. Must not know HTTP, sockets or connections.
 
+use crate::atomics::{AtomicU64, fence};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use crate::descriptor_packets::Owner;
 use crate::descriptors::Post;

@@ -61,7 +61,7 @@
 //! During Running the front reads the response ring from `consumed` to `produced` (acquire), the worker writes beyond it: a
 //! single-producer single-consumer ring of bytes. `Done` means that the worker will never touch the slot again.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use crate::atomics::{AtomicU32, AtomicU64};
 
 /// Bytes of one slot's request area: a head of 64 KiB, its decoded path, the field table and a small body fit.
 pub const REQUEST_BYTES: usize = 192 * 1024;

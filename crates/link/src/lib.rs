@@ -8,6 +8,7 @@
 //! Must not know HTTP, sockets of clients, or Python.
 #![deny(missing_docs)]
 
+mod atomics;
 mod bell;
 mod bodies;
 pub mod clock;

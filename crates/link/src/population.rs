@@ -14,7 +14,8 @@
 //! | `surplus` | set by who decides, counted down by idle threads that leave |
 //! | `short` | futex: counts up when `idle` becomes 0 while somebody observes |
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::atomics::AtomicU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::wake;

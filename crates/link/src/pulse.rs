@@ -3,7 +3,8 @@
 //! Owns the alarm (a request is overdue: the worker's watch shall interrupt it), the heartbeat (the watch had the GIL), the time at
 //! which a request began, and `sever`. Decides nothing: how long is too long, and what to do, are the front's and the watch's business.
 
-use std::sync::atomic::{Ordering, fence};
+use crate::atomics::fence;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::coarse_ms;

@@ -1,6 +1,7 @@
 //! Bitmaps with a bit for each slot: one end sets bits, the other takes them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::atomics::AtomicU64;
+use std::sync::atomic::Ordering;
 
 /// Clears the bits of `words`, and calls `found` with the number of each that was set.
 #[inline]

@@ -6,7 +6,8 @@
 //!
 //! Positions count all bytes of the body and wrap at 2^32; a window's capacity is a power of two, so that its places follow from them.
 
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use crate::atomics::{AtomicU32, fence};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::bodies::{BodyPool, CHUNK_BYTES};

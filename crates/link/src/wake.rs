@@ -5,10 +5,31 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+use crate::atomics::AtomicU32;
 use crate::fork::KeptFd;
 use crate::system;
-pub(crate) use crate::system::{wait, wake};
+
+/// Sleeps while `word` holds `expected`, at most `timeout`. May return early for no reason: callers look again.
+#[inline]
+pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>, sharing: Sharing) {
+    #[cfg(feature = "interleavings")]
+    if crate::atomics::is_played() {
+        return crate::atomics::sleep(word, expected, timeout.is_some());
+    }
+    system::wait(word, expected, timeout, sharing);
+}
+
+/// Wakes up to `count` threads that sleep on `word`.
+#[inline]
+pub(crate) fn wake(word: &AtomicU32, count: u32, sharing: Sharing) {
+    #[cfg(feature = "interleavings")]
+    if crate::atomics::is_played() {
+        return crate::atomics::wake(word, count);
+    }
+    system::wake(word, count, sharing);
+}
 
 /// Whether the words that are slept on may be mapped by another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

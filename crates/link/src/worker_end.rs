@@ -4,11 +4,12 @@
 //! so the per-slot methods need no lock. Which thread may take when is the scheduler's business, what goes
 //! into a response's ring is `writing`'s.
 
+use crate::atomics::{AtomicU32, AtomicU64};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::bodies::BodyArena;

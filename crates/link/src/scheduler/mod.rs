@@ -42,8 +42,9 @@ mod judgement;
 mod slowness;
 mod waiting;
 
+use crate::atomics::{AtomicU32, AtomicU64};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::layout::BELL_AWAKE;

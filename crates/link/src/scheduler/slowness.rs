@@ -2,7 +2,8 @@
 //!
 //! A statistic: any thread changes it, without order, and a lost update does not matter.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::atomics::{AtomicU32, AtomicU64};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The moving average is in 1/65536, with a weight of 1/16 for the newest.

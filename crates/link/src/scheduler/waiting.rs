@@ -2,7 +2,8 @@
 //!
 //! Owns the sentinel's watch and the take-over of a role. Runs on the threads that take requests, without the interpreter's lock unless said.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::atomics::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::judgement::{Finding, judge};

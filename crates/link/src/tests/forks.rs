@@ -1,9 +1,10 @@
 //! A child that is forked in the middle of a request reaches nobody. Each child looks at what it has, and says by its exit code what is wrong.
 
+use crate::atomics::AtomicU32;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{joined, link, push};
 use crate::region::Region;

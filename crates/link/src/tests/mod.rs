@@ -6,6 +6,8 @@
 mod bell;
 mod files;
 mod forks;
+#[cfg(feature = "interleavings")]
+mod interleavings;
 mod intruders;
 mod population;
 mod pulse;

@@ -11,11 +11,11 @@ use crate::{
     Frame, FrontEnd, Loan, Progress, RESPONSE_BYTES, ResponseHead, Why, WorkerEnd, Writable, link_memory,
 };
 
-const HEAD: ResponseHead<'static> =
+pub(super) const HEAD: ResponseHead<'static> =
     ResponseHead { status: 200, reason: b"OK", known_length: None, route: b"" };
 
 /// Reads what is there; data is appended to `out`.
-fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
+pub(super) fn read(front: &mut FrontEnd, slot: u32, out: &mut Vec<u8>) -> Progress {
     let (mut cursor, progress) = front.response(slot);
     while let Some(frame) = front.frames(slot).next(&mut cursor).unwrap() {
         match frame {

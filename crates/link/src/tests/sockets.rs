@@ -16,7 +16,7 @@ fn each_kind_of_link(test: impl Fn(&mut FrontEnd, &Arc<WorkerEnd>)) {
 }
 
 /// Puts a request into a slot that offers the writing end of a pipe.
-fn offer(front: &mut FrontEnd) -> u32 {
+pub(super) fn offer(front: &mut FrontEnd) -> u32 {
     let slot = front.claim().unwrap();
     let (_, writer) = std::io::pipe().unwrap();
     let token = front.give_file(slot, writer.as_fd()).unwrap();

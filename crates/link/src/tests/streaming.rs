@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use super::{PATIENCE, link, socket_pair, write_request};
 use crate::request::{BodyParts, BodyView};
@@ -47,7 +48,12 @@ pub(super) fn reader(end: &WorkerEnd, taken: &Taken) -> BodyReader {
 }
 
 /// Reads to the end as an application would, at most `step` bytes at a time.
-fn read_all(end: &WorkerEnd, reader: &mut BodyReader, step: usize) -> (Vec<u8>, BodyEnd) {
+pub(super) fn read_all(
+    end: &WorkerEnd,
+    reader: &mut BodyReader,
+    step: usize,
+    patience: Option<Duration>,
+) -> (Vec<u8>, BodyEnd) {
     let mut all = Vec::new();
     loop {
         let count = match end.peek_body(reader) {
@@ -59,7 +65,7 @@ fn read_all(end: &WorkerEnd, reader: &mut BodyReader, step: usize) -> (Vec<u8>, 
             Portion::End(how) => return (all, how),
             Portion::NotYet => {
                 let ticket = end.await_body(reader);
-                end.wait_body(ticket, Some(PATIENCE));
+                end.wait_body(ticket, patience);
                 continue;
             }
         };
@@ -67,7 +73,7 @@ fn read_all(end: &WorkerEnd, reader: &mut BodyReader, step: usize) -> (Vec<u8>, 
     }
 }
 
-fn pattern(len: usize) -> Vec<u8> {
+pub(super) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i / 3 + i / 70_000) as u8).collect()
 }
 
@@ -119,7 +125,7 @@ fn a_body_larger_than_its_window_comes_out_whole_whatever_the_pieces() {
                 move || {
                     let taken = end.take().unwrap();
                     let mut reader = reader(&end, &taken);
-                    let read = read_all(&end, &mut reader, get);
+                    let read = read_all(&end, &mut reader, get, Some(PATIENCE));
                     end.detach_body(reader);
                     end.finish(taken, false);
                     read

@@ -2,10 +2,10 @@
 //!
 //! A futex compares the word and goes to sleep in one step, so "I saw it empty" and "I sleep" cannot be separated by a wake-up.
 
+use crate::atomics::AtomicU32;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use crate::wake::Sharing;
