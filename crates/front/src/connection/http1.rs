@@ -8,7 +8,6 @@ use pelton_http::Receiver;
 use crate::exchange::{Exchange, ExchangeId, State};
 use crate::table::Table;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Http1 {
     /// The request at hand.

@@ -44,7 +44,6 @@ pub type ExchangeId = Id<Exchange>;
 /// All exchanges.
 pub type Exchanges = Table<Exchange>;
 
-/// See the module's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Incomplete, or not begun.
@@ -131,7 +130,6 @@ impl Work {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Exchange {
     state: State,

@@ -46,7 +46,6 @@ enum Kind {
     Memory(Memory),
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Transport {
     kind: Kind,

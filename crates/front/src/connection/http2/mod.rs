@@ -26,7 +26,6 @@ const WIRE: usize = 64 * 1024;
 /// client reads.
 const MOST_WIRE: usize = 128 * 1024;
 
-/// See the module's head.
 pub struct Http2 {
     /// What the frames mean. Its output is what is to be sent.
     session: h2::Connection,

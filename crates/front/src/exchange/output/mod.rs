@@ -48,7 +48,6 @@ struct Spill {
 
 pub use self::sending::Flushed;
 
-/// See the module's head.
 #[derive(Default)]
 pub struct Output {
     segments: VecDeque<Segment>,
