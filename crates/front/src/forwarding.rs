@@ -5,14 +5,9 @@
 //! Runs on the front's thread.
 
 use pelton_http::forwarded::{Client, Resolved, is_forwarding_field, resolve};
-use pelton_http::proxy_protocol::{self, Parsed};
 use pelton_http::{Head, HttpError, Known, TrustedProxies};
 use pelton_link::request::{FieldRecord, Span};
 
-use crate::connection::ConnectionId;
-use crate::connection::close::CloseReason;
-use crate::event_loop::EventLoop;
-use crate::exchange::ExchangeId;
 use crate::scheduling::ask::Ask;
 use crate::transport::peer::Peer;
 
@@ -25,6 +20,19 @@ pub struct Proxies {
     pub removes_untrusted: bool,
     /// Connections from trusted proxies begin with a PROXY header.
     pub proxy_protocol: bool,
+}
+
+/// A request as the record shall show it.
+#[derive(Debug)]
+pub struct Rewritten {
+    /// The head, and behind it what did not stand in it.
+    pub bytes: Vec<u8>,
+    /// All fields.
+    pub fields: Vec<FieldRecord>,
+    /// The client.
+    pub peer: Peer,
+    /// Whether it came by https.
+    pub is_https: bool,
 }
 
 impl Proxies {
@@ -58,19 +66,6 @@ impl Proxies {
         let said = self.resolve(peer, head, bytes).ok().flatten().and_then(|said| said.host);
         said.unwrap_or_else(|| head.authority.of(bytes))
     }
-}
-
-/// A request as the record shall show it.
-#[derive(Debug)]
-pub struct Rewritten {
-    /// The head, and behind it what did not stand in it.
-    pub bytes: Vec<u8>,
-    /// All fields.
-    pub fields: Vec<FieldRecord>,
-    /// The client.
-    pub peer: Peer,
-    /// Whether it came by https.
-    pub is_https: bool,
 }
 
 /// Applies what was resolved. None where the head can stay as it is.
@@ -151,55 +146,6 @@ pub fn client_of(said: &Resolved<'_>, peer: &Peer) -> Peer {
         // The proxy hides it: its own address would be a wrong one.
         Some((Client::Hidden(_), _)) => Peer::unknown(),
         None => *peer,
-    }
-}
-
-/// What a request is about as the application is to see it: a trusted proxy's word before that of the connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SeenAs<'a> {
-    /// Whether the client came by https.
-    pub(crate) is_https: bool,
-    /// Host with a port where it has one; empty where the client names none.
-    pub(crate) host: &'a [u8],
-    /// Where the proxy has the application.
-    pub(crate) prefix: &'a [u8],
-}
-
-impl EventLoop {
-    /// See [`SeenAs`]; of the request whose head is in `self.head`.
-    pub(crate) fn seen_as<'a>(&self, id: ExchangeId, bytes: &'a [u8]) -> SeenAs<'a> {
-        let exchange = self.exchanges.get(id);
-        let connection = exchange.and_then(|exchange| self.connections.get(exchange.connection));
-        let proxies = &self.settings.proxies;
-        // An error has been answered when the head came.
-        let said = connection.and_then(|one| proxies.resolve(&one.peer, &self.head, bytes).ok().flatten());
-        let said = said.unwrap_or_default();
-        SeenAs {
-            is_https: said.https.unwrap_or_else(|| connection.is_some_and(|one| one.peer.is_tls)),
-            host: said.host.unwrap_or_else(|| self.head.authority.of(bytes)),
-            prefix: said.prefix.unwrap_or_default(),
-        }
-    }
-
-    /// Looks at the beginning of a trusted proxy's connection. Gives how much of `bytes` was its header; 0 if more is needed. None: it is none, and
-    /// the connection is closed, since whatever follows cannot be distinguished from what a client made up.
-    pub(crate) fn look_for_proxy_header(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<usize> {
-        let connection = self.connections.get_mut(id)?;
-        match proxy_protocol::parse(bytes) {
-            Ok(Parsed::NeedMore) if bytes.len() < proxy_protocol::LONGEST_HEADER => Some(0),
-            Ok(Parsed::Header(header)) => {
-                connection.awaits_proxy_header = false;
-                if let Some((ip, port)) = header.source {
-                    connection.peer = Peer::named(ip, port);
-                }
-                connection.peer.is_tls |= header.tls;
-                Some(header.consumed)
-            }
-            Ok(Parsed::NeedMore) | Err(_) => {
-                self.close(id, CloseReason::NoProxyHeader);
-                None
-            }
-        }
     }
 }
 

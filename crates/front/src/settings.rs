@@ -10,8 +10,8 @@ use pelton_link::WaitingRoom;
 
 use crate::compression::CompressionSettings;
 use crate::edge::EdgeSettings;
-use crate::event_loop::upload::Streams;
 use crate::forwarding::Proxies;
+use crate::paths::Streams;
 use crate::rate_limits::RateRule;
 use crate::scheduling::path_limits::{PathLimit, PathRule};
 use crate::scheduling::self_call::SelfCallPolicy;
@@ -233,3 +233,7 @@ pub struct HandshakeSettings {
     /// Per second from one address; 0 for no limit.
     pub rate: u64,
 }
+
+/// How long a connection stays open during a drain for a request that may be on its way. A request that meets a connection which is just being
+/// closed is lost; one that is answered says that the connection ends.
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);

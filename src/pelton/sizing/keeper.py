@@ -33,7 +33,7 @@ _TICK: Final = 0.001
 _WINDOW: Final = 0.02
 # Changes by more than double are logged, but no more often than this.
 _LOGGED_EVERY: Final = 10.0
-# The front knows them by number: REASONS in crates/front/src/event_loop/health.rs.
+# The front knows them by number: REASONS in crates/front/src/handlers/health.rs.
 _REASONS: Final = list(Why)
 # Of places where many threads wait, so many are logged.
 _MOST_PLACES: Final = 100

@@ -1,7 +1,7 @@
 //! The response cache: kept responses, and the fetches that are under way.
 //!
 //! What may be kept and reused decides `pelton_http::caching`; the memory is `store`; what watches responses are `recorder` and
-//! `watchers`; how requests meet it is `event_loop/caching`. Runs on the front's thread.
+//! `watchers`; how requests meet it is `handlers/caching`. Runs on the front's thread.
 
 use std::collections::HashMap;
 

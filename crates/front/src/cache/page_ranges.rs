@@ -11,7 +11,7 @@ use pelton_http::conditions::{Validators, allows_range, date};
 use pelton_http::ranges::{Multipart, Wanted, wanted, write_content_range};
 
 use crate::cache::entry::OwnField;
-use crate::event_loop::files::random;
+use crate::random::random;
 use crate::response::filters::Head;
 use crate::response::own::Part;
 

@@ -12,8 +12,10 @@ use crate::transport::listener::{ListenerKind, Protocol, Role};
 use crate::transport::peer::Peer;
 
 pub(crate) mod close;
+pub(crate) mod closing;
 pub(crate) mod http1;
 pub(crate) mod http2;
+pub(crate) mod turn;
 
 /// Names a connection, and never another one that has its place later.
 pub type ConnectionId = Id<Connection>;

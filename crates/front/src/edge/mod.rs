@@ -1,6 +1,6 @@
 //! Rules of the settings about requests and responses: who may ask, own pages for errors, fields that come and go, the one right host.
 //!
-//! Pure: looks at values that it is given. Order and consequences are in `event_loop/meeting`. Runs on the front's thread.
+//! Pure: looks at values that it is given. Order and consequences are in `requests/edge_rules`. Runs on the front's thread.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use pelton_http::target::percent_decode;
 use pelton_http::{TrustedProxies, media};
 
 use crate::edge::hosts::HostPattern;
-use crate::event_loop::upload::lies_below;
+use crate::paths::lies_below;
 use crate::response::filters::{Filter, Head};
 
 pub mod hosts;

@@ -1,141 +1,184 @@
 //! What happens when a connection's time is over; what it was for follows from its state. Runs on the front's thread.
 
-use pelton_link::{Phase, Why, coarse_ms};
+use pelton_link::{BodyEnd, Phase, Why, coarse_ms};
 
+use crate::clients::slow_clients;
 use crate::connection::close::CloseReason;
-use crate::event_loop::EventLoop;
+use crate::connection::closing;
+use crate::connection::http2::time_outs;
+use crate::event_loop::drive;
 use crate::exchange::{ExchangeId, State};
+use crate::front::Front;
 use crate::notices::Level;
 use crate::obituary::{describe, name};
+use crate::requests::upload_ends;
 use crate::response::own::OwnResponse;
+use crate::response::respond;
 use crate::scheduling::dispatch::Place;
+use crate::websockets::socket_offers;
 
-impl EventLoop {
-    /// The deadline of the connection at `key` has come: of its head, of the pause between requests, or of the end.
-    pub(crate) fn on_connection_deadline(&mut self, key: usize) {
-        let Some(id) = self.connections.id_at(key) else { return };
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.lingering {
-            self.close(id, CloseReason::AfterResponse);
-            return;
-        }
-        if connection.transport.is_shaking() {
-            self.shared.counters.handshakes_late.up();
-            self.close(id, CloseReason::HandshakeLate);
-            return;
-        }
-        let Some(http1) = connection.driver.http1() else {
-            self.on_http2_deadline(id);
-            return;
-        };
-        let exchange_id = http1.exchange;
-        let is_awaited = self
-            .exchanges
-            .get(exchange_id)
-            .is_some_and(|exchange| exchange.state() == State::Receiving && exchange.pending.is_none());
-        if !is_awaited {
-            // Of a request that has come meanwhile; from then on the exchange has deadlines of its own.
-            return;
-        }
-        if http1.head_begun {
-            self.respond_itself(exchange_id, OwnResponse::HeadLate);
-            self.shared.counters.heads_late.up();
-            self.drive(id);
-        } else {
-            self.close(id, if self.draining { CloseReason::Draining } else { CloseReason::Idle });
-        }
+/// The deadline of the connection at `key` has come: of its head, of the pause between requests, or of the end.
+pub(crate) fn on_connection_deadline(front: &mut Front, key: usize) {
+    let Some(id) = front.connections.id_at(key) else { return };
+    let Some(connection) = front.connections.get_mut(id) else { return };
+    if connection.lingering {
+        closing::close(front, id, CloseReason::AfterResponse);
+        return;
     }
-
-    /// The deadline of the exchange at `key` has come; what it was for follows from its state.
-    pub(crate) fn on_exchange_deadline(&mut self, key: usize) {
-        let Some(id) = self.exchanges.id_at(key) else { return };
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let connection_id = exchange.connection;
-        match exchange.state() {
-            State::Queued => {
-                self.dispatch.leave_queue(id);
-                self.expire(id);
-            }
-            State::Responding => {
-                if !self.reader_goes_on(id) {
-                    self.close_exchange(id, CloseReason::WriteTimeout);
-                }
-            }
-            State::Receiving if exchange.pending.is_some() => {
-                self.respond_itself(id, OwnResponse::BodyLate);
-                self.shared.counters.bodies_late.up();
-                self.drive(connection_id);
-            }
-            State::Running => {
-                if let Some(place) = exchange.slot {
-                    self.on_running_deadline(id, place);
-                }
-            }
-            // No deadline is set in these states.
-            State::Receiving | State::Finished => {}
-        }
+    if connection.transport.is_shaking() {
+        front.shared.counters.handshakes_late.up();
+        closing::close(front, id, CloseReason::HandshakeLate);
+        return;
     }
+    let Some(http1) = connection.driver.http1() else {
+        time_outs::on_http2_deadline(front, id);
+        return;
+    };
+    let exchange_id = http1.exchange;
+    let is_awaited = front
+        .exchanges
+        .get(exchange_id)
+        .is_some_and(|exchange| exchange.state() == State::Receiving && exchange.pending.is_none());
+    if !is_awaited {
+        // Of a request that has come meanwhile; from then on the exchange has deadlines of its own.
+        return;
+    }
+    if http1.head_begun {
+        respond::respond_itself(front, exchange_id, OwnResponse::HeadLate);
+        front.shared.counters.heads_late.up();
+        drive::drive(front, id);
+    } else {
+        closing::close(front, id, if front.draining { CloseReason::Draining } else { CloseReason::Idle });
+    }
+}
 
-    /// A request in a slot: one that no thread has started has waited too long, one that runs may have run too long. The clock was set when it
-    /// was handed over; when it started is known only now.
-    fn on_running_deadline(&mut self, id: ExchangeId, place: Place) {
-        let Some(worker) = self.dispatch.worker(place.seat) else { return };
-        let slot = u32::from(place.slot);
-        match worker.end.phase(slot) {
-            Some(Phase::Ready) => {
-                let since = worker.slot_use(place.slot).map_or(0, |slot_use| slot_use.since_ms);
-                let end = since + self.settings.queue_time.as_millis() as u64;
-                if self.clock.now_ms < end {
-                    self.exchange_timers.set(id.key, end);
-                } else if self.dispatch.discard(place) {
-                    if let Some(exchange) = self.exchanges.get_mut(id) {
-                        exchange.slot = None;
-                    }
-                    self.expire(id);
-                } else {
-                    // It has started in this very moment.
-                    self.exchange_timers.set(id.key, self.clock.now_ms + 1);
-                }
+/// The deadline of the exchange at `key` has come; what it was for follows from its state.
+pub(crate) fn on_exchange_deadline(front: &mut Front, key: usize) {
+    let Some(id) = front.exchanges.id_at(key) else { return };
+    let Some(exchange) = front.exchanges.get(id) else { return };
+    let connection_id = exchange.connection;
+    match exchange.state() {
+        State::Queued => {
+            front.dispatch.leave_queue(id);
+            expire(front, id);
+        }
+        State::Responding => {
+            if !slow_clients::reader_goes_on(front, id) {
+                closing::close_exchange(front, id, CloseReason::WriteTimeout);
             }
-            Some(Phase::Running) => {
-                let Some(limit) = self.settings.request_time.map(|time| time.as_millis() as u64) else {
-                    return;
-                };
-                let now = coarse_ms();
-                let started = worker.end.started_ms(slot).unwrap_or(now);
-                // A worker stands still where the front does.
-                let age = now.saturating_sub(started).saturating_sub(self.clock.absences.since(started));
-                if age < limit {
-                    self.exchange_timers.set(id.key, self.clock.now_ms + (limit - age));
-                    return;
-                }
-                if !worker.withdraw(place.slot) {
-                    self.hand_over(id, place);
-                    return;
-                }
-                let message = format!(
-                    "{} has run for {:.1} s in {}: answered 504",
-                    describe(worker, place.slot),
-                    age as f64 / 1000.0,
-                    name(worker)
-                );
-                self.shared.notices.post(Level::Info, message);
-                self.shared.counters.requests_timed_out.up();
-                if let Some(exchange) = self.exchanges.get_mut(id) {
+        }
+        State::Receiving if exchange.pending.is_some() => {
+            respond::respond_itself(front, id, OwnResponse::BodyLate);
+            front.shared.counters.bodies_late.up();
+            drive::drive(front, connection_id);
+        }
+        State::Running => {
+            if let Some(place) = exchange.slot {
+                on_running_deadline(front, id, place);
+            }
+        }
+        // No deadline is set in these states.
+        State::Receiving | State::Finished => {}
+    }
+}
+
+/// A request in a slot: one that no thread has started has waited too long, one that runs may have run too long. The clock was set when it
+/// was handed over; when it started is known only now.
+fn on_running_deadline(front: &mut Front, id: ExchangeId, place: Place) {
+    let Some(worker) = front.dispatch.worker(place.seat) else { return };
+    let slot = u32::from(place.slot);
+    match worker.end.phase(slot) {
+        Some(Phase::Ready) => {
+            let since = worker.slot_use(place.slot).map_or(0, |slot_use| slot_use.since_ms);
+            let end = since + front.settings.queue_time.as_millis() as u64;
+            if front.clock.now_ms < end {
+                front.exchange_timers.set(id.key, end);
+            } else if front.dispatch.discard(place) {
+                if let Some(exchange) = front.exchanges.get_mut(id) {
                     exchange.slot = None;
                 }
-                self.dispatch.abandon(place, Why::Overdue, self.clock.now_ms);
-                self.respond_itself(id, OwnResponse::TimedOut);
-                self.drive_exchange(id);
+                expire(front, id);
+            } else {
+                // It has started in this very moment.
+                front.exchange_timers.set(id.key, front.clock.now_ms + 1);
             }
-            // Its response is there and will be seen in this turn.
-            Some(Phase::Done | Phase::Free) | None => {}
+        }
+        Some(Phase::Running) => {
+            let Some(limit) = front.settings.request_time.map(|time| time.as_millis() as u64) else {
+                return;
+            };
+            let now = coarse_ms();
+            let started = worker.end.started_ms(slot).unwrap_or(now);
+            // A worker stands still where the front does.
+            let age = now.saturating_sub(started).saturating_sub(front.clock.absences.since(started));
+            if age < limit {
+                front.exchange_timers.set(id.key, front.clock.now_ms + (limit - age));
+                return;
+            }
+            if !worker.withdraw(place.slot) {
+                socket_offers::hand_over(front, id, place);
+                return;
+            }
+            let message = format!(
+                "{} has run for {:.1} s in {}: answered 504",
+                describe(worker, place.slot),
+                age as f64 / 1000.0,
+                name(worker)
+            );
+            front.shared.notices.post(Level::Info, message);
+            front.shared.counters.requests_timed_out.up();
+            if let Some(exchange) = front.exchanges.get_mut(id) {
+                exchange.slot = None;
+            }
+            front.dispatch.abandon(place, Why::Overdue, front.clock.now_ms);
+            respond::respond_itself(front, id, OwnResponse::TimedOut);
+            drive::drive_exchange(front, id);
+        }
+        // Its response is there and will be seen in this turn.
+        Some(Phase::Done | Phase::Free) | None => {}
+    }
+}
+
+fn expire(front: &mut Front, id: ExchangeId) {
+    front.shared.counters.requests_expired.up();
+    respond::respond_itself(front, id, OwnResponse::Expired);
+    drive::drive_exchange(front, id);
+}
+
+/// Ends the bodies of clients that are late.
+pub(crate) fn end_late_uploads(front: &mut Front) {
+    if front.uploads.look_at.is_none_or(|look_at| front.clock.now_ms < look_at) {
+        return;
+    }
+    front.uploads.look_at = None;
+    let mut next: Option<u64> = None;
+    for (id, number) in std::mem::take(&mut front.uploads.listed) {
+        let Some(exchange) = front.exchanges.get_mut(id) else { continue };
+        let is_queued = exchange.state() == State::Queued;
+        let Some(upload) = exchange.upload.as_deref_mut() else { continue };
+        if upload.number != number {
+            continue;
+        }
+        if is_queued {
+            // It came back from a worker: nothing is received until another one has it.
+            upload.late_at = None;
+        }
+        match upload.late_at {
+            None => upload.is_listed = false,
+            Some(late_at) if late_at > front.clock.now_ms => {
+                next = Some(next.map_or(late_at, |next| next.min(late_at)));
+                front.uploads.listed.push((id, number));
+            }
+            Some(_) => {
+                front.shared.counters.bodies_late.up();
+                upload_ends::fail_upload(front, id, BodyEnd::Late, OwnResponse::BodyLate);
+                drive::drive_exchange(front, id);
+            }
         }
     }
-
-    fn expire(&mut self, id: ExchangeId) {
-        self.shared.counters.requests_expired.up();
-        self.respond_itself(id, OwnResponse::Expired);
-        self.drive_exchange(id);
-    }
+    // Driving others may have set an earlier time.
+    front.uploads.look_at = match (front.uploads.look_at, next) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
 }

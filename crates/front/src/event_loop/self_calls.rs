@@ -3,150 +3,152 @@
 
 use pelton_link::SelfCall;
 
-use crate::event_loop::EventLoop;
 use crate::exchange::State;
+use crate::front::Front;
 use crate::notices::Level;
+use crate::requests::dispatching;
 use crate::scheduling::self_call::{FIRST_MS, LocalCall, LocalCalls, SelfCallPolicy};
 
 /// Requests in one question; the others come in the next.
 const MOST_ASKED: usize = 1024;
+
 /// Recognised requests that wait until a lent permit is given back; further ones wait like any other request.
 const MOST_WANTING: usize = 1024;
+
 /// Permits that may be lent however few threads there are: with one thread, a view that calls one that calls a third is no recursion yet.
 const LEAST_LENT: usize = 4;
+
 /// Between two lines about permits that are not lent.
 const COMPLAIN_EVERY_MS: u64 = 60_000;
 
-impl EventLoop {
-    /// Asks about requests that have waited for a moment, if it is time to.
-    #[inline]
-    pub(crate) fn look_for_self_calls(&mut self) {
-        if self.settings.self_call == SelfCallPolicy::Off {
-            return;
-        }
-        if self.dispatch.is_short() {
-            self.help_self_calls();
-        }
+/// Asks about requests that have waited for a moment, if it is time to.
+#[inline]
+pub(crate) fn look_for_self_calls(front: &mut Front) {
+    if front.settings.self_call == SelfCallPolicy::Off {
+        return;
     }
-
-    #[cold]
-    fn help_self_calls(&mut self) {
-        if !self.self_calls.wanting.is_empty() && self.dispatch.lent() < self.most_lent() {
-            self.lend_to_the_wanting();
-        }
-        if self.self_calls.due_in(self.clock.now_ms) == 0 {
-            self.ask_about_the_waiting();
-        }
+    if front.dispatch.is_short() {
+        help_self_calls(front);
     }
+}
 
-    /// Milliseconds until [`EventLoop::look_for_self_calls`] has something to do although nothing happens.
-    #[inline]
-    pub(crate) fn next_self_call_ms(&self) -> Option<u64> {
-        let must = self.settings.self_call != SelfCallPolicy::Off && self.dispatch.is_short();
-        must.then(|| self.self_calls.due_in(self.clock.now_ms))
+#[cold]
+fn help_self_calls(front: &mut Front) {
+    if !front.self_calls.wanting.is_empty() && front.dispatch.lent() < most_lent(front) {
+        lend_to_the_wanting(front);
     }
+    if front.self_calls.due_in(front.clock.now_ms) == 0 {
+        ask_about_the_waiting(front);
+    }
+}
 
-    fn ask_about_the_waiting(&mut self) {
-        let now = self.clock.now_ms;
-        let after = self.self_calls.begin_look(now);
-        let waiting = self.dispatch.waiting(after, now.saturating_sub(FIRST_MS));
-        let mut question = LocalCalls::default();
-        for (number, id) in waiting {
-            if question.calls.len() == MOST_ASKED {
-                break;
+/// Milliseconds until [`look_for_self_calls`] has something to do although nothing happens.
+#[inline]
+pub(crate) fn next_self_call_ms(front: &Front) -> Option<u64> {
+    let must = front.settings.self_call != SelfCallPolicy::Off && front.dispatch.is_short();
+    must.then(|| front.self_calls.due_in(front.clock.now_ms))
+}
+
+fn ask_about_the_waiting(front: &mut Front) {
+    let now = front.clock.now_ms;
+    let after = front.self_calls.begin_look(now);
+    let waiting = front.dispatch.waiting(after, now.saturating_sub(FIRST_MS));
+    let mut question = LocalCalls::default();
+    for (number, id) in waiting {
+        if question.calls.len() == MOST_ASKED {
+            break;
+        }
+        front.self_calls.asked = number;
+        let origin = front.connection_of(id).and_then(|connection| connection.transport.origin());
+        question.calls.extend(origin.map(|origin| LocalCall { number, origin }));
+    }
+    if question.calls.is_empty() {
+        return;
+    }
+    question.workers =
+        front.dispatch.all().filter(|worker| !worker.is_dead).map(|worker| worker.pid).collect();
+    front.self_calls.note_question(now);
+    front.shared.notices.ask(question);
+}
+
+/// The answer to a question: a request was made by the worker process `pid`.
+pub(crate) fn on_self_call(front: &mut Front, number: u64, pid: u32) {
+    front.self_calls.note_answer(front.clock.now_ms);
+    match front.settings.self_call {
+        SelfCallPolicy::Off => {}
+        SelfCallPolicy::Warn => have_reported(front, number, pid),
+        SelfCallPolicy::Lend => {
+            if front.self_calls.wanting.len() < MOST_WANTING {
+                front.self_calls.wanting.push_back((number, pid));
             }
-            self.self_calls.asked = number;
-            let origin = self.connection_of(id).and_then(|connection| connection.transport.origin());
-            question.calls.extend(origin.map(|origin| LocalCall { number, origin }));
-        }
-        if question.calls.is_empty() {
-            return;
-        }
-        question.workers =
-            self.dispatch.all().filter(|worker| !worker.is_dead).map(|worker| worker.pid).collect();
-        self.self_calls.note_question(now);
-        self.shared.notices.ask(question);
-    }
-
-    /// The answer to a question: a request was made by the worker process `pid`.
-    pub(crate) fn on_self_call(&mut self, number: u64, pid: u32) {
-        self.self_calls.note_answer(self.clock.now_ms);
-        match self.settings.self_call {
-            SelfCallPolicy::Off => {}
-            SelfCallPolicy::Warn => self.have_reported(number, pid),
-            SelfCallPolicy::Lend => {
-                if self.self_calls.wanting.len() < MOST_WANTING {
-                    self.self_calls.wanting.push_back((number, pid));
-                }
-                self.lend_to_the_wanting();
-            }
+            lend_to_the_wanting(front);
         }
     }
+}
 
-    fn most_lent(&self) -> usize {
-        self.dispatch.permits().max(LEAST_LENT)
+fn most_lent(front: &Front) -> usize {
+    front.dispatch.permits().max(LEAST_LENT)
+}
+
+fn lend_to_the_wanting(front: &mut Front) {
+    while front.dispatch.lent() < most_lent(front) {
+        let Some((number, pid)) = front.self_calls.wanting.pop_front() else { return };
+        lend(front, number, pid);
     }
+    if !front.self_calls.wanting.is_empty() && front.clock.now_ms >= front.self_calls.complain_at {
+        front.self_calls.complain_at = front.clock.now_ms + COMPLAIN_EVERY_MS;
+        let message = format!(
+            "the application calls its own server, and all of the {} permits that are lent for that are taken: further \
+             calls wait until one comes back, at most {:.1} s. Does a request call itself without end?",
+            front.dispatch.lent(),
+            front.settings.queue_time.as_secs_f64(),
+        );
+        front.shared.notices.post(Level::Warning, message);
+    }
+}
 
-    fn lend_to_the_wanting(&mut self) {
-        while self.dispatch.lent() < self.most_lent() {
-            let Some((number, pid)) = self.self_calls.wanting.pop_front() else { return };
-            self.lend(number, pid);
+fn lend(front: &mut Front, number: u64, pid: u32) {
+    let Some(seat) = front.dispatch.seat_for(pid) else { return };
+    make_room(front, seat);
+    let Some(waiting) = front.dispatch.extract(number) else { return };
+    let (id, since_ms) = (waiting.id, waiting.since_ms);
+    let Some(exchange) = front.exchanges.get_mut(id) else { return };
+    if exchange.state() == State::Running {
+        exchange.slot = None;
+        exchange.become_state(State::Queued);
+    }
+    let Some(connection) = front.connection_of(id) else { return };
+    let self_call = SelfCall { is_report: false, caller_port: connection.transport.peer_port() };
+    match front.dispatch.place_spare(seat, waiting, self_call, front.clock.now_ms) {
+        Ok((id, place)) => {
+            front.shared.counters.permits_lent.up();
+            dispatching::placed(front, id, place);
         }
-        if !self.self_calls.wanting.is_empty() && self.clock.now_ms >= self.self_calls.complain_at {
-            self.self_calls.complain_at = self.clock.now_ms + COMPLAIN_EVERY_MS;
-            let message = format!(
-                "the application calls its own server, and all of the {} permits that are lent for that are taken: further \
-                 calls wait until one comes back, at most {:.1} s. Does a request call itself without end?",
-                self.dispatch.lent(),
-                self.settings.queue_time.as_secs_f64(),
-            );
-            self.shared.notices.post(Level::Warning, message);
+        Err(waiting) => {
+            front.dispatch.put_back(waiting);
+            front.exchange_timers.set(id.key, since_ms + front.settings.queue_time.as_millis() as u64);
         }
     }
+}
 
-    fn lend(&mut self, number: u64, pid: u32) {
-        let Some(seat) = self.dispatch.seat_for(pid) else { return };
-        self.make_room(seat);
-        let Some(waiting) = self.dispatch.extract(number) else { return };
-        let (id, since_ms) = (waiting.id, waiting.since_ms);
-        let Some(exchange) = self.exchanges.get_mut(id) else { return };
-        if exchange.state() == State::Running {
-            exchange.slot = None;
-            exchange.become_state(State::Queued);
-        }
-        let Some(connection) = self.connection_of(id) else { return };
-        let self_call = SelfCall { is_report: false, caller_port: connection.transport.peer_port() };
-        match self.dispatch.place_spare(seat, waiting, self_call, self.clock.now_ms) {
-            Ok((id, place)) => {
-                self.shared.counters.permits_lent.up();
-                self.placed(id, place);
-            }
-            Err(waiting) => {
-                self.dispatch.put_back(waiting);
-                self.exchange_timers.set(id.key, since_ms + self.settings.queue_time.as_millis() as u64);
-            }
-        }
+/// Sends a copy of the request to the worker that waits for it, for the log; the request itself stays where it is.
+fn have_reported(front: &mut Front, number: u64, pid: u32) {
+    // Reports that are not read are no permits, but a worker that reads none needs no more of them either.
+    if front.dispatch.lent() >= most_lent(front) {
+        return;
     }
+    let Some(seat) = front.dispatch.seat_for(pid) else { return };
+    make_room(front, seat);
+    let Some(copy) = front.dispatch.copy_of(number) else { return };
+    let Some(connection) = front.connection_of(copy.id) else { return };
+    let self_call = SelfCall { is_report: true, caller_port: connection.transport.peer_port() };
+    // Where there is no slot there is no report.
+    let _ = front.dispatch.place_spare(seat, copy, self_call, front.clock.now_ms);
+}
 
-    /// Sends a copy of the request to the worker that waits for it, for the log; the request itself stays where it is.
-    fn have_reported(&mut self, number: u64, pid: u32) {
-        // Reports that are not read are no permits, but a worker that reads none needs no more of them either.
-        if self.dispatch.lent() >= self.most_lent() {
-            return;
-        }
-        let Some(seat) = self.dispatch.seat_for(pid) else { return };
-        self.make_room(seat);
-        let Some(copy) = self.dispatch.copy_of(number) else { return };
-        let Some(connection) = self.connection_of(copy.id) else { return };
-        let self_call = SelfCall { is_report: true, caller_port: connection.transport.peer_port() };
-        // Where there is no slot there is no report.
-        let _ = self.dispatch.place_spare(seat, copy, self_call, self.clock.now_ms);
-    }
-
-    /// A worker that is alone may have all of its slots full of requests that wait.
-    fn make_room(&mut self, seat: u16) {
-        if self.dispatch.worker(seat).is_some_and(|worker| worker.end.free_slots() == 0) {
-            self.move_back(seat);
-        }
+/// A worker that is alone may have all of its slots full of requests that wait.
+fn make_room(front: &mut Front, seat: u16) {
+    if front.dispatch.worker(seat).is_some_and(|worker| worker.end.free_slots() == 0) {
+        dispatching::move_back(front, seat);
     }
 }

@@ -21,10 +21,10 @@ use pelton_http::{Coding, Head, Known, Version};
 
 use crate::access::record::AccessRecord;
 use crate::connection::ConnectionId;
-use crate::event_loop::upload::Upload;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::output::Output;
 use crate::exchange::request_body::Body;
+use crate::exchange::upload::Upload;
 use crate::metrics::Metered;
 use crate::rate_limits::Spender;
 use crate::response::filters::Filters;
@@ -33,10 +33,13 @@ use crate::scheduling::dispatch::Place;
 use crate::table::{Id, Table};
 use crate::transport::Transport;
 
+pub(crate) mod abandon;
 pub(crate) mod backlog;
+pub(crate) mod departure;
 pub(crate) mod output;
 pub(crate) mod request_body;
 pub(crate) mod spool;
+pub(crate) mod upload;
 
 /// Names an exchange, and never another one that has its place later.
 pub type ExchangeId = Id<Exchange>;

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 
 use crate::edge::hosts::HostPattern;
 use crate::edge::normal;
-use crate::event_loop::upload::lies_below;
+use crate::paths::lies_below;
 use crate::rate_limits::table::{Key, Rate, Table, Verdict};
 use crate::transport::peer::Peer;
 
+pub(crate) mod spending;
 pub(crate) mod table;
 
 /// Clients that are kept apart. 16 bytes each.

@@ -1,6 +1,17 @@
 //! What waits and asks for the time, so that nothing else has to. Runs on the front's thread.
 
+pub(crate) mod absences;
+pub(crate) mod clock;
 pub(crate) mod timers;
+pub(crate) mod watch;
+
+use mio::Token;
+
+/// Workers and other threads have news.
+pub(crate) const DOORBELL: Token = Token(usize::MAX);
+
+/// Listener `i` has the token `FIRST_LISTENER - i`; connections' tokens are far below.
+pub(crate) const FIRST_LISTENER: usize = usize::MAX - 1;
 
 /// What the poller says of a descriptor.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use pelton_link::{Damaged, EARLY_HINTS, HeadView, fine_us};
 use crate::access::log::AccessLog;
 use crate::connection::Driver;
 use crate::edge::FieldRules;
-use crate::event_loop::upload::Upload;
+use crate::exchange::upload::Upload;
 use crate::exchange::{Exchange, State};
 use crate::metrics::Meter;
 use crate::response::filters::Head;
@@ -22,7 +22,7 @@ pub(super) struct HeadWriter<'a> {
     pub(super) date: &'a [u8; 29],
     pub(super) draining: bool,
     pub(super) started_us: u64,
-    /// See [`crate::event_loop::EventLoop`].
+    /// See [`crate::front::Front`].
     pub(super) responded_us: &'a mut u64,
     pub(super) meter: Option<&'a mut Meter>,
 }

@@ -314,7 +314,7 @@ pub(super) fn is_filtered(exchange: &Exchange) -> bool {
 }
 
 /// Appends bytes of a body to `wire` in the form that the framing gives them.
-pub(super) fn frame_bytes(exchange: &mut Exchange, wire: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Damaged> {
+pub(crate) fn frame_bytes(exchange: &mut Exchange, wire: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Damaged> {
     exchange.passed += bytes.len() as u64;
     match exchange.coding {
         None => return Err(Damaged),

@@ -7,19 +7,19 @@ use std::io;
 use pelton_link::{Cursor, Damaged, Frame, FrontEnd, HeadFrame, Progress};
 
 use crate::connection::Driver;
-use crate::event_loop::EventLoop;
-use crate::event_loop::limiting::spend_more;
-use crate::event_loop::named_files::{NamedFile, named_file};
 use crate::exchange::{Exchange, ExchangeId};
+use crate::front::Front;
 use crate::memory;
 use crate::rate_limits::RateLimits;
+use crate::rate_limits::spending::spend_more;
 use crate::response::attached::{Attachment, Rest};
 use crate::response::head::HeadWriter;
 use crate::response::pass::Pass;
 use crate::scheduling::dispatch::Place;
+use crate::static_files::named::{NamedFile, named_file};
 
 /// How a pass over a slot's frames ended.
-pub(super) enum Passed {
+pub(crate) enum Passed {
     /// Everything published is read; more may follow.
     More,
     /// The head names a file that is to be sent; the rest of the response is not.
@@ -48,69 +48,67 @@ struct Reading<'a> {
     turn_us: u64,
 }
 
-impl EventLoop {
-    /// One pass: reads frames, sends or keeps them, frees the ring.
-    #[inline]
-    pub(super) fn pass(&mut self, id: ExchangeId, place: Place) -> io::Result<Result<Passed, Damaged>> {
-        let Some(exchange) = self.exchanges.get_mut(id) else { return Ok(Err(Damaged)) };
-        let ends = (self.connections.get_mut(exchange.connection), self.dispatch.worker(place.seat));
-        let (Some(connection), Some(worker)) = ends else { return Ok(Err(Damaged)) };
-        let (slot, link) = (u32::from(place.slot), &mut worker.end);
-        let (wire, mut pass) = (&mut self.wire, Pass::new());
-        wire.clear();
-        let (mut cursor, progress) = match link.response(slot) {
-            // What there is of it is all there will ever be.
-            (cursor, Progress::Open) if worker.is_dead => (cursor, Progress::Broken),
-            published => published,
-        };
-        let mut reading = Reading {
-            link,
-            slot,
-            writer: HeadWriter {
-                settings: &self.settings,
-                access_log: self.recording.access_log.as_ref(),
-                date: self.clock.date.render(self.clock.unix_seconds),
-                draining: self.draining,
-                started_us: self.clock.started_us,
-                responded_us: &mut self.clock.responded_us,
-                meter: self.recording.meter.as_deref_mut(),
-            },
-            head_copy: &mut self.head_copy,
-            sends_named: !self.site.named_files.is_idle(),
-            is_offered: connection.is_offered(exchange.stream),
-            rate_limits: &mut self.site.rate_limits,
-            turn_us: self.clock.turn_us,
-        };
-        let had_head = exchange.coding.is_some();
-        let read = reading.frames(&mut cursor, exchange, &mut connection.driver, &mut pass, wire);
-        if !had_head && (exchange.coding.is_some() || matches!(read, Ok(Some(_)))) {
-            // The clock of the queue, which means nothing for a response.
-            self.exchange_timers.clear(id.key);
-        }
-        if let Ok(Some(named)) = read {
-            return Ok(Ok(Passed::Named(named)));
-        }
-        let closed = read.and_then(|_| pass.close(exchange, wire, cursor.is_at_end(), progress));
-        let Ok(at_end) = closed else { return Ok(Err(Damaged)) };
-        let (sent, attached) = pass.leave(exchange, &mut connection.transport, wire);
-        // Even after a failure: what was read of the ring (descriptors among it) must not be read again.
-        link.consume(slot, cursor, progress);
-        let token = attached.as_ref().and_then(Attachment::token);
-        let file = token.and_then(|token| link.take_file(slot, token));
-        let sent = sent?;
-        if exchange.output.has_failed() {
-            return Err(memory::refused());
-        }
-        if let Some(attached) = attached {
-            let rest = Rest { attached, file, sent, is_whole: at_end && progress == Progress::Complete };
-            match rest.send(exchange, &mut connection.transport)? {
-                Ok(true) => self.again.push(exchange.connection),
-                Ok(false) => {}
-                Err(Damaged) => return Ok(Err(Damaged)),
-            }
-        }
-        Ok(Ok(Passed::after(at_end, progress)))
+/// One pass: reads frames, sends or keeps them, frees the ring.
+#[inline]
+pub(crate) fn pass(front: &mut Front, id: ExchangeId, place: Place) -> io::Result<Result<Passed, Damaged>> {
+    let Some(exchange) = front.exchanges.get_mut(id) else { return Ok(Err(Damaged)) };
+    let ends = (front.connections.get_mut(exchange.connection), front.dispatch.worker(place.seat));
+    let (Some(connection), Some(worker)) = ends else { return Ok(Err(Damaged)) };
+    let (slot, link) = (u32::from(place.slot), &mut worker.end);
+    let (wire, mut pass) = (&mut front.wire, Pass::new());
+    wire.clear();
+    let (mut cursor, progress) = match link.response(slot) {
+        // What there is of it is all there will ever be.
+        (cursor, Progress::Open) if worker.is_dead => (cursor, Progress::Broken),
+        published => published,
+    };
+    let mut reading = Reading {
+        link,
+        slot,
+        writer: HeadWriter {
+            settings: &front.settings,
+            access_log: front.recording.access_log.as_ref(),
+            date: front.clock.date.render(front.clock.unix_seconds),
+            draining: front.draining,
+            started_us: front.clock.started_us,
+            responded_us: &mut front.clock.responded_us,
+            meter: front.recording.meter.as_deref_mut(),
+        },
+        head_copy: &mut front.head_copy,
+        sends_named: !front.site.named_files.is_idle(),
+        is_offered: connection.is_offered(exchange.stream),
+        rate_limits: &mut front.site.rate_limits,
+        turn_us: front.clock.turn_us,
+    };
+    let had_head = exchange.coding.is_some();
+    let read = reading.frames(&mut cursor, exchange, &mut connection.driver, &mut pass, wire);
+    if !had_head && (exchange.coding.is_some() || matches!(read, Ok(Some(_)))) {
+        // The clock of the queue, which means nothing for a response.
+        front.exchange_timers.clear(id.key);
     }
+    if let Ok(Some(named)) = read {
+        return Ok(Ok(Passed::Named(named)));
+    }
+    let closed = read.and_then(|_| pass.close(exchange, wire, cursor.is_at_end(), progress));
+    let Ok(at_end) = closed else { return Ok(Err(Damaged)) };
+    let (sent, attached) = pass.leave(exchange, &mut connection.transport, wire);
+    // Even after a failure: what was read of the ring (descriptors among it) must not be read again.
+    link.consume(slot, cursor, progress);
+    let token = attached.as_ref().and_then(Attachment::token);
+    let file = token.and_then(|token| link.take_file(slot, token));
+    let sent = sent?;
+    if exchange.output.has_failed() {
+        return Err(memory::refused());
+    }
+    if let Some(attached) = attached {
+        let rest = Rest { attached, file, sent, is_whole: at_end && progress == Progress::Complete };
+        match rest.send(exchange, &mut connection.transport)? {
+            Ok(true) => front.again.push(exchange.connection),
+            Ok(false) => {}
+            Err(Damaged) => return Ok(Err(Damaged)),
+        }
+    }
+    Ok(Ok(Passed::after(at_end, progress)))
 }
 
 impl Passed {

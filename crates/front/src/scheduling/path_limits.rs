@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::edge::hosts::HostPattern;
-use crate::event_loop::upload::lies_below;
 use crate::exchange::ExchangeId;
+use crate::paths::lies_below;
 use crate::scheduling::attachments::Waiting;
 
 /// Which requests are meant.

@@ -11,11 +11,14 @@ use std::time::Duration;
 use pelton_link::clock::{fine_us, set_virtual_us};
 use pelton_link::{BodyArena, BodyPool, Doorbell, body_memory};
 
+use crate::clients::accept;
 use crate::connection::{ConnectionId, Driver};
 use crate::control::{Command, Common, Order, Shared};
-use crate::event_loop::EventLoop;
+use crate::event_loop::{self, sleep};
 use crate::exchange::State;
+use crate::front::Front;
 use crate::reactor::Readiness;
+use crate::recording::request_records;
 use crate::settings::Settings;
 use crate::simulation::client::{Client, Mode, Told};
 use crate::simulation::random::Random;
@@ -129,7 +132,7 @@ impl Shape {
 }
 
 struct World {
-    front: EventLoop,
+    front: Front,
     shared: Arc<Shared>,
     random: Random,
     shape: Shape,
@@ -181,7 +184,7 @@ impl World {
         let pool = BodyPool::new(arena);
         let capacity = pool.capacity();
         let common = Common { bodies: pool, doorbell: Arc::clone(&doorbell) };
-        let front = EventLoop::new(settings(shape, &log), Vec::new(), common, Arc::clone(&shared)).unwrap();
+        let front = event_loop::open(settings(shape, &log), Vec::new(), common, Arc::clone(&shared)).unwrap();
         let first = random.next() % 1000;
         let mut world = World {
             front,
@@ -225,9 +228,7 @@ impl World {
         let client = Client::new(&mut self.random, first_id, self.shape, Arc::clone(&wire), is_http2);
         let protocol = if self.shape.has_http2 { Protocol::Either } else { Protocol::Http1 };
         let kind = ListenerKind { number: 0, role: Role::Application, protocol, tls: false };
-        let id = self
-            .front
-            .adopt(Transport::memory(wire), Peer::unknown(), kind)
+        let id = accept::adopt(&mut self.front, Transport::memory(wire), Peer::unknown(), kind)
             .unwrap_or_else(ConnectionId::nobody);
         self.clients.push((id, client));
     }
@@ -236,7 +237,7 @@ impl World {
     fn turn(&mut self) {
         let events = std::mem::take(&mut self.events);
         let (mut news, mut due) = (std::mem::take(&mut self.news), std::mem::take(&mut self.due));
-        self.is_over |= !self.front.turn(events.into_iter(), &mut news, &mut due);
+        self.is_over |= !event_loop::turn(&mut self.front, events.into_iter(), &mut news, &mut due);
         (self.news, self.due) = (news, due);
     }
 
@@ -272,7 +273,7 @@ impl World {
             6 => {
                 let pause = self.random.one_of(&[0, 100, 1000, 4000]);
                 self.pass_time(pause);
-                self.front.rest();
+                sleep::rest(&mut self.front);
                 self.turn();
             }
             _ if self.shape.is_hasty && self.random.once_in(40) => self.jump(),
@@ -288,12 +289,12 @@ impl World {
 
     /// The front sleeps for as long as it wants to, if nobody else has anything to do. Gives false when that is for ever.
     fn wait(&mut self) -> bool {
-        self.front.rest();
+        sleep::rest(&mut self.front);
         self.turn();
         if self.can_act() {
             return true;
         }
-        let Some(wait) = self.front.rest() else { return false };
+        let Some(wait) = sleep::rest(&mut self.front) else { return false };
         let is_calm =
             self.shape.is_hasty || wait < LONG_MS || self.clients.iter().all(|(_, one)| one.is_gone());
         assert!(is_calm, "only a time-out would end this: {} {}", self.describe_front(), self.describe());
@@ -305,7 +306,7 @@ impl World {
     /// The front sleeps for as long as it wants to, whoever else has something to do: clients and workers are slow.
     fn jump(&mut self) {
         self.turn();
-        if let Some(wait) = self.front.rest() {
+        if let Some(wait) = sleep::rest(&mut self.front) {
             self.pass_time(wait.min(2000) * 1000);
         }
         self.turn();
@@ -454,7 +455,7 @@ impl World {
         assert_eq!((in_use, front.dispatch.queued()), (0, 0), "slots and queue");
         assert_eq!(front.dispatch.bodies.free(), self.capacity, "chunks of bodies");
         assert_eq!((front.backlog.held(), front.spool.used()), (0, 0), "responses and files");
-        front.flush_all_notes();
+        request_records::flush_all_notes(front);
         self.check_log();
     }
 

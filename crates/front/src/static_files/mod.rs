@@ -3,6 +3,8 @@
 //! Owns the mount points with their open files, and the rules about names that need a file system. Knows the path and the fields of a request,
 //! no connection. `root` opens, `open_files` keeps, `plan` decides what is sent. Runs on the front's thread.
 
+pub(crate) mod named;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -1,58 +1,61 @@
 //! HTTP/2 on one connection: the session, and which exchange belongs to which stream.
 //!
-//! A stream is an exchange that lives as long as the stream. How a connection begins is in [`begin`], how bytes become frames in [`receive`] and those
-//! exchanges in [`requests`], how responses become frames in [`send`], how streams and the connection end in [`ends`], and those that become WebSockets
-//! in [`tunnels`]. Runs on the front's thread.
+//! A stream is an exchange that lives as long as the stream. How a connection begins is in [`preface`], how bytes become frames in [`frames`] and those
+//! exchanges in [`streams`], how responses become frames in [`send`], how streams and the connection end in [`ends`]. Streams that become WebSockets are
+//! in `websockets`. Runs on the front's thread.
 
-use pelton_http::h2;
+use pelton_http::{Encoded, ResponseContext, ResponseError, h2};
 
-use self::tunnel::Tunnel;
-use crate::exchange::ExchangeId;
+use crate::connection::Driver;
 use crate::exchange::spool::Spool;
+use crate::exchange::{Exchange, ExchangeId};
+use crate::websockets::tunnel::Tunnel;
 
-mod begin;
-mod ends;
-mod receive;
-mod requests;
-mod send;
-mod stalls;
-mod tunnel;
-pub(crate) mod tunnels;
+pub(crate) mod ends;
+pub(crate) mod frames;
+pub(crate) mod idle;
+pub(crate) mod preface;
+pub(crate) mod send;
+pub(crate) mod stalls;
+pub(crate) mod stream_bodies;
+pub(crate) mod streams;
+pub(crate) mod time_outs;
+pub(crate) mod wire;
 
 /// Bytes of frames that are made before the socket has taken those before. More would only wait in another place, and be in the way of a more
 /// urgent stream.
-const WIRE: usize = 64 * 1024;
+pub(crate) const WIRE: usize = 64 * 1024;
 /// Frames that the client makes us send (acknowledgements, windows) wait in the same buffer: with more than this nothing is received before the
 /// client reads.
-const MOST_WIRE: usize = 128 * 1024;
+pub(crate) const MOST_WIRE: usize = 128 * 1024;
 
 pub struct Http2 {
     /// What the frames mean. Its output is what is to be sent.
-    session: h2::Connection,
+    pub(crate) session: h2::Connection,
     /// Bytes of the output that have been sent.
-    sent: usize,
+    pub(crate) sent: usize,
     /// Bytes that have ever been sent.
-    sent_in_all: u64,
+    pub(crate) sent_in_all: u64,
     /// No stream is left, but what the client has to take: how much it had taken when this window began, and when it ends.
-    write_window: Option<(u64, u64)>,
+    pub(crate) write_window: Option<(u64, u64)>,
     /// Received and not consumed: a part of a frame.
-    input: Vec<u8>,
+    pub(crate) input: Vec<u8>,
     /// `input` holds bytes that have not been looked at.
-    unseen: bool,
+    pub(crate) unseen: bool,
     /// The exchange of each stream that has one.
-    streams: Vec<(u32, ExchangeId)>,
+    pub(crate) streams: Vec<(u32, ExchangeId)>,
     /// Our end of each stream whose socket a worker is offered.
-    offers: Vec<(u32, Box<Tunnel>)>,
+    pub(crate) offers: Vec<(u32, Box<Tunnel>)>,
     /// The relay of each stream that a worker has taken.
-    tunnels: Vec<(u32, usize)>,
+    pub(crate) tunnels: Vec<(u32, usize)>,
     /// For responses that their client does not take; None before there is one.
-    spool: Option<Spool>,
+    pub(crate) spool: Option<Spool>,
     /// Exchanges that have got a response of the front's own, and have not been looked at since.
-    responded: Vec<ExchangeId>,
+    pub(crate) responded: Vec<ExchangeId>,
     /// A part of a frame or of a header block has come: its clock runs.
-    head_begun: bool,
+    pub(crate) head_begun: bool,
     /// What is to be sent is all that will be: then the connection ends.
-    ending: bool,
+    pub(crate) ending: bool,
 }
 
 impl std::fmt::Debug for Http2 {
@@ -127,12 +130,12 @@ impl Http2 {
         self.streams.iter().map(|(_, exchange)| *exchange).collect()
     }
 
-    fn exchange_of(&self, stream: u32) -> Option<ExchangeId> {
+    pub(crate) fn exchange_of(&self, stream: u32) -> Option<ExchangeId> {
         self.streams.iter().rfind(|(number, _)| *number == stream).map(|(_, exchange)| *exchange)
     }
 
     /// The exchange of a stream is over.
-    fn release(&mut self, stream: u32) {
+    pub(crate) fn release(&mut self, stream: u32) {
         self.streams.retain(|(number, _)| *number != stream);
         self.offers.retain(|(number, _)| *number != stream);
         self.session.release(stream);
@@ -143,7 +146,24 @@ impl Http2 {
         self.unsent() > WIRE
     }
 
-    fn unsent(&self) -> usize {
+    pub(crate) fn unsent(&self) -> usize {
         self.session.output_len() - self.sent
+    }
+}
+
+impl Driver {
+    /// Writes the head of a response in frames.
+    #[inline]
+    pub(crate) fn send_head<'f>(
+        &mut self,
+        exchange: &Exchange,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        context: &ResponseContext<'_>,
+    ) -> Result<Encoded, ResponseError> {
+        match self {
+            Driver::Http2(http2) => http2.session.send_head(exchange.stream, status, fields, context),
+            Driver::Http1(_) => Err(ResponseError::Status),
+        }
     }
 }

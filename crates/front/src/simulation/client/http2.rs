@@ -27,6 +27,8 @@ const END_HEADERS: u8 = 4;
 const FIRST_WINDOW: i64 = 65_535;
 const MOST_FRAME: usize = 16_384;
 const CANCEL: u32 = 8;
+/// The body of a response that the front makes itself, a 502 or a 503, has fewer bytes.
+const MOST_OWN: usize = 1000;
 /// What is made before the last of it has been sent.
 const AHEAD: usize = 40_000;
 /// Frames that only ask for an acknowledgement; the front counts them.
@@ -518,8 +520,8 @@ impl Client {
         self.is_gone = true;
         lock(&self.wire).is_ended = true;
         let is_cut = lock(&self.wire).is_cut;
-        // Windows cannot be opened any more by a client that has closed its side.
-        let all: usize = self.streams.iter().map(|stream| stream.len).sum();
+        // Windows cannot be opened any more by a client that has closed its side; and the front's own responses have a text.
+        let all: usize = self.streams.iter().map(|stream| stream.len.max(MOST_OWN)).sum();
         let lacks_windows =
             self.closes_early && (all as i64 > FIRST_WINDOW || all as i64 > self.first_window);
         let excused = shape.deaths || shape.is_hasty || lacks_windows || self.is_given_up;
