@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +13,19 @@ from click.testing import CliRunner
 
 from pelton.cli.main import main
 from support.kubernetes_server import IS_THERE, Cluster, cluster
+from support.waiting import eventually
 
 pytestmark = [
     pytest.mark.skipif(not IS_THERE, reason="needs etcd and kube-apiserver (docs/guides/kubernetes.md)"),
     pytest.mark.timeout(300),
 ]
+ROOT = Path(__file__).parents[2]
+_GO = Path(os.environ.get("GOMODCACHE") or Path.home() / "go/pkg/mod")
+# KEDA's sources, as Go's own command fetches them.
+KEDA = sorted(
+    (_GO / "github.com/kedacore/keda").glob("v2@v*"),
+    key=lambda one: [*map(int, re.findall(r"\d+", one.name))],
+)
 yaml = pytest.importorskip("yaml", reason="it comes with the schemas (make setup)")
 
 
@@ -66,3 +77,27 @@ def test_a_misspelt_field_is_refused(server: Cluster) -> None:
     refused = server.dry_run(deployment, "strict")
     assert refused.status >= 400
     assert "replica" in refused.body["message"]
+
+
+@pytest.mark.skipif(not KEDA, reason="needs KEDA's sources (docs/guides/kubernetes.md)")
+def test_keda_takes_the_documented_autoscaler(server: Cluster) -> None:
+    """Its fields by KEDA's own schema, and the trigger's by the names that KEDA's scaler reads."""
+    page = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?kind: ScaledObject.*?)```", page, re.DOTALL)
+    document = yaml.safe_load(text)
+    schema = yaml.safe_load((KEDA[-1] / "config/crd/bases/keda.sh_scaledobjects.yaml").read_text())
+    made = server.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", schema)
+    assert made.status == 201, made.body
+    eventually(lambda: server.dry_run(document, "strict").status in (200, 201), "KEDA's schema is in force")
+    refused = server.dry_run(document | {"spec": document["spec"] | {"maxReplicas": 3}}, "strict")
+    assert refused.status >= 400
+    assert "maxReplicas" in refused.body["message"]
+
+    scaler = (KEDA[-1] / "pkg/scalers/metrics_api_scaler.go").read_text()
+    known = set(re.findall(r'keda:"name=(\w+),', scaler))
+    trigger = document["spec"]["triggers"][0]
+    assert trigger["type"] == "metrics-api"
+    assert set(trigger["metadata"]) <= known
+    # It asks every pod at this port, which is therefore the pods' and not the service's.
+    pod = documents()[0]["spec"]["template"]["spec"]["containers"][0]
+    assert f":{pod['ports'][0]['containerPort']}/" in trigger["metadata"]["url"]

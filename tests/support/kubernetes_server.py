@@ -63,7 +63,10 @@ class Cluster:
                 return Reply(response.status, json.load(response), response.headers.get_all("Warning") or [])
         except urllib.error.HTTPError as error:
             with error:
-                return Reply(error.code, json.loads(error.read() or b"{}"))
+                text = error.read()
+            # What it knows no resource for, it refuses in plain words.
+            body = json.loads(text) if text.startswith(b"{") else {"message": text.decode()}
+            return Reply(error.code, body)
 
     def dry_run(self, document: dict[str, Any], namespace: str) -> Reply:
         """Server-side apply without storing, and strict about fields: ``kubectl apply --dry-run=server``."""

@@ -122,6 +122,18 @@ def test_apache_takes_it(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
 
 
+def test_docker_compose_takes_it(tmp_path: Path) -> None:
+    """Debian's docker-compose reads it as the engine would, and needs no engine for that."""
+    deploy("compose", tmp_path, "--graceful-timeout", "20s")
+    found = checked("docker-compose", "-f", tmp_path / "compose.yaml", "config")
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"stop_grace_period: 25s", found.stdout)
+    assert re.search(r"target: 8000", found.stdout)
+    # What it does not know it says, so the check can fail.
+    (tmp_path / "compose.yaml").write_text("services: {shop: {build: ., stop_grace: 25s}}")
+    assert "stop_grace" in checked("docker-compose", "-f", tmp_path / "compose.yaml", "config").stderr
+
+
 def test_systemd_takes_it_and_finds_it_safe(tmp_path: Path) -> None:
     deploy("systemd", tmp_path)
     found = checked("systemd-analyze", "verify", tmp_path / "shop.service", tmp_path / "shop.socket")

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::cache::entry::Entry;
 use crate::cache::news::{FetchId, Inbox};
 use crate::cache::store::Store;
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 
 pub(crate) mod entry;
 pub(crate) mod news;

@@ -20,17 +20,18 @@ use std::collections::VecDeque;
 use pelton_http::{Coding, Head, Known, Version};
 
 use crate::access::record::AccessRecord;
-use crate::connection::ConnectionId;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::output::Output;
 use crate::exchange::request_body::Body;
 use crate::exchange::upload::Upload;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeKind;
+use crate::ids::Place;
 use crate::metrics::Metered;
 use crate::rate_limits::Spender;
 use crate::response::filters::Filters;
 use crate::response::own::Part;
-use crate::scheduling::dispatch::Place;
-use crate::table::{Id, Table};
+use crate::table::Table;
 use crate::transport::Transport;
 
 pub(crate) mod abandon;
@@ -41,11 +42,8 @@ pub(crate) mod request_body;
 pub(crate) mod spool;
 pub(crate) mod upload;
 
-/// Names an exchange, and never another one that has its place later.
-pub type ExchangeId = Id<Exchange>;
-
 /// All exchanges.
-pub type Exchanges = Table<Exchange>;
+pub type Exchanges = Table<Exchange, ExchangeKind>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {

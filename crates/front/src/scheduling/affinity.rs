@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use pelton_link::request::RequestView;
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 use crate::scheduling::attachments::Waiting;
 use crate::scheduling::worker_link::Worker;
 

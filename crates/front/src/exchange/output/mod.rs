@@ -46,7 +46,18 @@ struct Spill {
     limit: u64,
 }
 
-pub use self::sending::Flushed;
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing is left.
+    All,
+    /// The socket is full; so many bytes have left.
+    Blocked(usize),
+    /// The socket takes more, but it is the others' turn.
+    Paused,
+    /// What comes next lies on a disk; see [`Output::begin_warming`].
+    Cold,
+}
 
 #[derive(Default)]
 pub struct Output {

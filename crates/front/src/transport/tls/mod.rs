@@ -14,7 +14,7 @@ use pelton_tls::client::Variable;
 use pelton_tls::{Failure, Session};
 use socket2::Socket;
 
-use crate::transport::Origin;
+use crate::transport::origin::Origin;
 
 mod handshake;
 mod receive;
