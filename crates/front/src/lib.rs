@@ -64,7 +64,7 @@ pub use rate_limits::RateRule;
 pub use scheduling::path_limits::{PathLimit, PathRule};
 pub use scheduling::self_call::{LocalCall, LocalCalls, SelfCallPolicy};
 pub use scheduling::worker_link::WorkerLink;
-pub use settings::{HandshakeSettings, Rules, Settings, StatsdSettings};
+pub use settings::{Composed, HandshakeSettings, Rules, Settings, Source, StatsdSettings};
 pub use static_files::StaticSettings;
 pub use transport::listener::{ListenerSettings, Protocol, Role};
 pub use transport::origin::Origin;

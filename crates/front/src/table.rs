@@ -64,7 +64,6 @@ impl<T> Id<T> {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Table<T, K> {
     entries: Slab<(u32, T)>,

@@ -35,7 +35,6 @@ pub struct Crowding {
     pub head_age: Duration,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Population {
     members: Vec<AtomicBool>,

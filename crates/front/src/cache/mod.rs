@@ -29,7 +29,6 @@ struct Fetch {
     waiters: Vec<ExchangeId>,
 }
 
-/// See the module's head.
 pub(crate) struct Cache {
     pub(crate) store: Store,
     pub(crate) inbox: Inbox,

@@ -8,7 +8,6 @@ use pelton_http::Receiver;
 use crate::exchange::{Exchanges, State};
 use crate::ids::ExchangeId;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Http1 {
     /// The request at hand.

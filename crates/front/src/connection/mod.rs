@@ -130,7 +130,6 @@ impl Driver {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Connection {
     /// Closed when the connection is dropped.

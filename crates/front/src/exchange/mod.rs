@@ -45,7 +45,6 @@ pub(crate) mod upload;
 /// All exchanges.
 pub type Exchanges = Table<Exchange, ExchangeKind>;
 
-/// See the module's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Incomplete, or not begun.
@@ -132,7 +131,6 @@ impl Work {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Exchange {
     state: State,

@@ -177,7 +177,7 @@ impl<'a> Reading<'a> {
             // Whoever may still take the socket over does not respond yet.
             return Ok(None);
         }
-        // Who responds has given the socket up; a worker that has taken it nevertheless is not to be believed.
+        // An application that responds has given its socket up; a worker that has taken it nevertheless is not to be believed.
         if self.is_offered && !self.link.withdraw_socket(self.slot) {
             return Err(Damaged);
         }

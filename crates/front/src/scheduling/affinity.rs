@@ -19,7 +19,7 @@ use crate::ids::ExchangeId;
 use crate::scheduling::attachments::Waiting;
 use crate::scheduling::worker_link::Worker;
 
-/// See the module's head.
+/// Finds the one worker that can answer a request.
 #[derive(Debug, Default)]
 pub struct Affinity {
     debugger: bool,

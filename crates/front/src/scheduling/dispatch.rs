@@ -41,7 +41,6 @@ pub enum Dispatched {
     TooLarge,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Dispatch {
     /// Memory for bodies.

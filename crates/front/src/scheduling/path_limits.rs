@@ -57,7 +57,6 @@ pub struct Class {
     pub is_first: bool,
 }
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct PathLimits {
     /// Those that hold no more stay, so that numbers in slots keep their meaning: None instead of the limit.

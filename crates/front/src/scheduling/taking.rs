@@ -15,7 +15,6 @@ pub const SILENT_MS: u64 = 50;
 /// How long nobody relies on a worker that has been silent.
 pub const RELIABLE_MS: u64 = 1000;
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct Taking {
     /// How many requests it had taken when last looked at with some untaken, and when that was seen first. A count that was seen with some

@@ -26,7 +26,6 @@ pub struct WorkerLink {
     pub request_limit: u64,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Worker {
     /// See [`WorkerLink`].

@@ -47,7 +47,6 @@ enum Kind {
     Memory(Memory),
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Transport {
     kind: Kind,

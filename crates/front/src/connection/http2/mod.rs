@@ -28,7 +28,6 @@ pub(crate) const WIRE: usize = 64 * 1024;
 /// client reads.
 pub(crate) const MOST_WIRE: usize = 128 * 1024;
 
-/// See the module's head.
 pub struct Http2 {
     /// What the frames mean. Its output is what is to be sent.
     pub(crate) session: h2::Connection,

@@ -59,7 +59,6 @@ pub enum Flushed {
     Cold,
 }
 
-/// See the module's head.
 #[derive(Default)]
 pub struct Output {
     segments: VecDeque<Segment>,
