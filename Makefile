@@ -43,10 +43,12 @@ test: test-rust test-python ## Run all tests
 
 test-rust: $(VENV)/.tools ## Run the Rust tests
 	cargo test --workspace --quiet --no-fail-fast
+	cargo test --quiet --package pelton-link --features interleavings interleavings
 
 # For the gate, which has a processor left while the native module's last step runs on the other.
 test-rust-compiled: lint-rust
 	cargo test --workspace --quiet --no-run
+	cargo test --quiet --package pelton-link --features interleavings --no-run
 
 # Most tests wait for something (a server's start, a time-out), so three run beside each other on two cores.
 test-python: build ## Run the Python tests: unit, contract and end-to-end over real sockets
@@ -62,6 +64,7 @@ lint: lint-rust lint-python ## Check formats, types and lints of both languages
 lint-rust: $(VENV)/.tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --package pelton-link --tests --features interleavings --quiet -- -D warnings
 
 lint-python: build
 	$(BIN)/ruff format --check .
