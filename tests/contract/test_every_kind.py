@@ -1,7 +1,7 @@
 """The contract suite once more for each worker kind and each place of the front.
 
-In processes of their own: some kinds change the whole interpreter before anything else is imported. What one
-of them fails with is in its output, and can be run by hand (`tests/support/kinds.py`).
+In processes of their own: some kinds change the whole interpreter before anything else is imported. Each test
+that fails there is reported here by its own name, and can be run by hand (`tests/support/kinds.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
@@ -41,13 +43,37 @@ def is_worth_it(name: str, front: str) -> bool:
     return front == "thread" or name in ("threads", "gevent")
 
 
-Runs = dict[tuple[str, str], Future[subprocess.CompletedProcess[str]]]
+class Run(NamedTuple):
+    """One combination's."""
+
+    exit_code: int
+    output: str
+    failures: dict[str, str]
 
 
-def run(name: str, front: str) -> subprocess.CompletedProcess[str]:
+Runs = dict[tuple[str, str], Future[Run]]
+
+
+def failures(report: Path) -> dict[str, str]:
+    """By the tests' names, what they failed with."""
+    if not report.exists():
+        return {}
+    found = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        for kind in ("failure", "error"):
+            for one in case.iter(kind):
+                found[f"{case.get('classname')}.{case.get('name')}"] = one.text or one.get("message") or kind
+    return found
+
+
+def run(name: str, front: str, folder: Path) -> Run:
     """The suite for one combination."""
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--maxfail=20", "tests/contract"],
+    report = folder / f"{name}-{front}.xml"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--maxfail=20"),
+            *(f"--junitxml={report}", "tests/contract"),
+        ],
         cwd=ROOT,
         env={**os.environ, "PELTON_TEST_KIND": name, "PELTON_TEST_FRONT": front},
         stdout=subprocess.PIPE,
@@ -56,16 +82,18 @@ def run(name: str, front: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=850,
     )
+    return Run(done.returncode, done.stdout, failures(report))
 
 
 @pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """All that were asked for, a few at a time: most of each is waiting for what must not happen."""
     specs = [getattr(item, "callspec", None) for item in request.session.items]
     asked = [spec.params for spec in specs if spec is not None]
     wanted = [(one["name"], one["front"]) for one in asked if {"name", "front"} == one.keys()]
+    folder = tmp_path_factory.mktemp("reports")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {one: pool.submit(run, *one) for one in wanted}
+        yield {one: pool.submit(run, *one, folder) for one in wanted}
         pool.shutdown(cancel_futures=True)
 
 
@@ -80,10 +108,12 @@ def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
         if (name, front) != PLAIN and is_worth_it(name, front)
     ],
 )
-def test_the_contract_suite(name: str, front: str, runs: Runs) -> None:
+def test_the_contract_suite(name: str, front: str, runs: Runs, subtests: pytest.Subtests) -> None:
     done = runs[name, front].result()
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout[-2000:]
-    passed = re.search(r"(\d+) passed", done.stdout)
+    for test, text in done.failures.items():
+        with subtests.test(test):
+            pytest.fail(text, pytrace=False)
+    assert done.failures or done.exit_code == 0, done.output
+    passed = re.search(r"(\d+) passed", done.output)
     assert passed is not None
     assert int(passed[1]) >= LEAST

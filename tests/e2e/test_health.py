@@ -32,13 +32,15 @@ def test_the_verdict_of_an_idle_server(live: StartLive, workers: str) -> None:
     for name in ("livez", "readyz"):
         response = server.ask(request(target=f"{HEALTH_PATH}/{name}"))
         assert (response.status, response.get("Content-Type")) == (200, "application/json")
-        assert response.json() == {
+        verdict = response.json()
+        # A machine that is busy with other things may count a moment of the server's for more.
+        assert verdict.pop("saturation") < 0.1
+        assert verdict == {
             "status": "ready",
             "workers": {"ready": expected, "retiring": 0},
             "permits": {"free": 4 * expected, "total": 4 * expected},
             "running": {"count": 0, "oldest_seconds": 0},
             "queue": {"length": 0, "oldest_seconds": 0},
-            "saturation": 0,
         }
         assert server.ask(request("HEAD", f"{HEALTH_PATH}/{name}")).body == b""
 

@@ -234,7 +234,7 @@ def test_matters_of_the_process() -> None:
         ("raw_env = ['A']", '"A" is no variable'),
         ("when_ready = 7", "7 is not a function"),
         ("def post_fork(worker):\n    pass", r"has to take 2 arguments, not \(worker\)"),
-        ("workers = ", r"gunicorn.conf.py:1: this is no Python"),
+        ("workers = ", r"gunicorn.conf.py:1: this is not valid Python"),
         ("import os\nos.no_such_thing", "no_such_thing"),
         ("from gunicorn_no import x", "gunicorn_no"),
         ("loglevel = 'loud'", "is no level"),

@@ -21,7 +21,7 @@ pub enum Sent {
     Lost,
 }
 
-/// See the module's head.
+/// A connected socket that sends datagrams and never waits.
 #[derive(Debug)]
 pub struct Datagrams {
     descriptor: OwnedFd,

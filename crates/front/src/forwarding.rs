@@ -7,8 +7,8 @@
 use pelton_http::forwarded::{Client, Resolved, is_forwarding_field, resolve};
 use pelton_http::{Head, HttpError, Known, TrustedProxies};
 use pelton_link::request::{FieldRecord, Span};
+use pelton_tls::client::Variable;
 
-use crate::scheduling::ask::Ask;
 use crate::transport::peer::Peer;
 
 /// Whom to believe, and what to do with what the others say.
@@ -68,9 +68,14 @@ impl Proxies {
     }
 }
 
-/// Applies what was resolved. None where the head can stay as it is.
-pub fn rewrite(ask: &Ask<'_>) -> Option<Rewritten> {
-    let Ask { proxies, peer, head, bytes, .. } = *ask;
+/// Applies what the fields say; `variables` are what the application learns of the encryption. None where the head can stay as it is.
+pub fn rewrite(
+    proxies: &Proxies,
+    peer: &Peer,
+    head: &Head,
+    bytes: &[u8],
+    variables: &[Variable],
+) -> Option<Rewritten> {
     // An error has been answered when the head came.
     let resolved = proxies.resolve(peer, head, bytes).ok().flatten();
     let is_trusted = proxies.trusted.trusts(peer.address.map(|(ip, _)| ip));
@@ -101,7 +106,7 @@ pub fn rewrite(ask: &Ask<'_>) -> Option<Rewritten> {
     out.add(Known::MountPoint, said.prefix);
     let port = said.port.map(|port| port.to_string());
     out.add(Known::ServerPort, port.as_deref().map(str::as_bytes));
-    for (name, value) in ask.variables {
+    for (name, value) in variables {
         match known_variable(name) {
             Known::Variable => out.add_variable(name, value),
             known => out.add(known, Some(value.as_bytes())),
@@ -165,10 +170,6 @@ mod tests {
     const HEAD: &str = "GET / HTTP/1.1\r\nHost: inside\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nX-Forwarded-Proto: https\r\n\
                         X-Forwarded-Host: shop.example\r\nX-Forwarded-Port: 8443\r\nX-Forwarded-Prefix: /shop\r\nX-Other: 1\r\n\r\n";
 
-    fn ask<'a>(proxies: &'a Proxies, peer: &'a Peer, head: &'a Head, bytes: &'a [u8]) -> Ask<'a> {
-        Ask { head, bytes, peer, listener: 0, proxies, listeners: 1, variables: &[] }
-    }
-
     fn fields(rewritten: &Rewritten) -> Vec<(u32, String)> {
         let text = |span: Span| {
             String::from_utf8_lossy(&rewritten.bytes[span.start as usize..span.end as usize]).into_owned()
@@ -181,7 +182,7 @@ mod tests {
         let (head, bytes) = head_of(HEAD);
         let proxies = Proxies { trusted: TrustedProxies::parse("10.0.0.0/8").unwrap(), ..Proxies::default() };
         let peer = Peer::named("10.1.2.3".parse().unwrap(), 999);
-        let rewritten = rewrite(&ask(&proxies, &peer, &head, &bytes)).unwrap();
+        let rewritten = rewrite(&proxies, &peer, &head, &bytes, &[]).unwrap();
         assert_eq!((rewritten.peer.text(), rewritten.is_https), (&b"203.0.113.9"[..], true));
         let fields = fields(&rewritten);
         assert!(fields.contains(&(Known::Host as u32, "shop.example".into())));
@@ -196,9 +197,9 @@ mod tests {
         let trusted = TrustedProxies::parse("10.0.0.0/8").unwrap();
         let peer = Peer::named("192.0.2.1".parse().unwrap(), 999);
         let mut proxies = Proxies { trusted, ..Proxies::default() };
-        assert!(rewrite(&ask(&proxies, &peer, &head, &bytes)).is_none());
+        assert!(rewrite(&proxies, &peer, &head, &bytes, &[]).is_none());
         proxies.removes_untrusted = true;
-        let rewritten = rewrite(&ask(&proxies, &peer, &head, &bytes)).unwrap();
+        let rewritten = rewrite(&proxies, &peer, &head, &bytes, &[]).unwrap();
         assert_eq!((rewritten.peer.text(), rewritten.is_https), (&b"192.0.2.1"[..], false));
         let values: Vec<String> = fields(&rewritten).into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, ["inside", "1"]);

@@ -36,7 +36,7 @@ impl<D> std::fmt::Debug for Queue<D> {
     }
 }
 
-/// See the module's head. `D` is what jobs give back.
+/// `D` is what jobs give back.
 #[derive(Debug)]
 pub struct Helpers<D: Send + 'static> {
     state: Arc<State<D>>,

@@ -78,7 +78,7 @@ struct Inside {
     closed: bool,
 }
 
-/// See the module's head.
+/// What the front has to say to Python, in order and bounded.
 #[derive(Debug, Default)]
 pub struct Notices {
     inside: Mutex<Inside>,

@@ -37,7 +37,6 @@ pub struct Sample {
     pub workers: u64,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Saturation {
     /// Processors that the workers can use at most.
@@ -98,7 +97,6 @@ impl Saturation {
         self.running.max(self.computing).clamp(0.0, 1.0)
     }
 
-    /// See the module's head.
     pub fn value(&self) -> f64 {
         (self.busy() + self.queued_ms as f64 / 1000.0).min(MOST)
     }

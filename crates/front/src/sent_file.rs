@@ -24,7 +24,6 @@ pub struct Fingerprint {
     pub changed_ns: i128,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct SentFile {
     file: OwnedFd,

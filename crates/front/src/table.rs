@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use slab::Slab;
 
-/// Place and generation of a `T`.
+/// Place and generation of one of this kind.
 pub struct Id<T> {
     /// Index into the table.
     pub key: usize,
@@ -64,20 +64,20 @@ impl<T> Id<T> {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
-pub struct Table<T> {
+pub struct Table<T, K> {
     entries: Slab<(u32, T)>,
     last_generation: u32,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl<T> Default for Table<T> {
+impl<T, K> Default for Table<T, K> {
     fn default() -> Self {
-        Table { entries: Slab::new(), last_generation: 0 }
+        Table { entries: Slab::new(), last_generation: 0, kind: PhantomData }
     }
 }
 
-impl<T> Table<T> {
+impl<T, K> Table<T, K> {
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -95,14 +95,14 @@ impl<T> Table<T> {
     }
 
     /// Adds an entry.
-    pub fn insert(&mut self, entry: T) -> Id<T> {
+    pub fn insert(&mut self, entry: T) -> Id<K> {
         let generation = self.next_generation();
         Id::new(self.entries.insert((generation, entry)), generation)
     }
 
     /// The entry, if it is still the one meant.
     #[inline]
-    pub fn get(&self, id: Id<T>) -> Option<&T> {
+    pub fn get(&self, id: Id<K>) -> Option<&T> {
         match self.entries.get(id.key) {
             Some((generation, entry)) if *generation == id.generation => Some(entry),
             _ => None,
@@ -111,7 +111,7 @@ impl<T> Table<T> {
 
     /// See [`Table::get`].
     #[inline]
-    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+    pub fn get_mut(&mut self, id: Id<K>) -> Option<&mut T> {
         match self.entries.get_mut(id.key) {
             Some((generation, entry)) if *generation == id.generation => Some(entry),
             _ => None,
@@ -119,14 +119,14 @@ impl<T> Table<T> {
     }
 
     /// Takes the entry out.
-    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+    pub fn remove(&mut self, id: Id<K>) -> Option<T> {
         self.get(id)?;
         Some(self.entries.remove(id.key).1)
     }
 
     /// The entry begins another life in the same place: whatever knows it by its former id does not find it any more.
     #[inline]
-    pub fn renew(&mut self, id: Id<T>) -> Option<(Id<T>, &mut T)> {
+    pub fn renew(&mut self, id: Id<K>) -> Option<(Id<K>, &mut T)> {
         let generation = self.next_generation();
         match self.entries.get_mut(id.key) {
             Some((present, entry)) if *present == id.generation => {
@@ -138,12 +138,12 @@ impl<T> Table<T> {
     }
 
     /// The id of whatever is at `key` now.
-    pub fn id_at(&self, key: usize) -> Option<Id<T>> {
+    pub fn id_at(&self, key: usize) -> Option<Id<K>> {
         self.entries.get(key).map(|(generation, _)| Id::new(key, *generation))
     }
 
     /// All ids.
-    pub fn ids(&self) -> Vec<Id<T>> {
+    pub fn ids(&self) -> Vec<Id<K>> {
         self.entries.iter().map(|(key, (generation, _))| Id::new(key, *generation)).collect()
     }
 }
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn an_id_outlives_its_entry_without_meaning_another() {
-        let mut table = Table::default();
+        let mut table: Table<_, ()> = Table::default();
         let first = table.insert("first");
         assert_eq!(Id::from_token(first.to_token()), first);
         assert!(table.remove(first).is_some() && table.remove(first).is_none());
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_renewed_entry_is_not_found_by_its_former_id() {
-        let mut table = Table::default();
+        let mut table: Table<_, ()> = Table::default();
         let first = table.insert(1);
         let (second, entry) = table.renew(first).unwrap();
         *entry = 2;

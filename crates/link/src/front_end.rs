@@ -27,7 +27,7 @@ use crate::{check_permits, slots_for};
 /// Bytes that a slot's own copy of a record may keep when the next one needs no more.
 pub(crate) const KEPT_RECORD: usize = 4096;
 
-/// See the module's head.
+/// The front's end of one link.
 #[derive(Debug)]
 pub struct FrontEnd {
     pub(crate) region: Arc<Region>,

@@ -34,7 +34,6 @@ pub struct Crowding {
     pub head_age: Duration,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Population {
     members: Vec<AtomicBool>,

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::descriptor_packets::{Owner, Received, receive, send};
 
-/// See the module's head.
+/// Where idle connections wait for the next front of a reloader.
 #[derive(Debug)]
 pub struct WaitingRoom {
     exit: OwnedFd,

@@ -71,7 +71,7 @@ impl Taken {
     }
 }
 
-/// See the module's head.
+/// The worker's end of one link, shared by its threads.
 #[derive(Debug)]
 pub struct WorkerEnd {
     pub(crate) region: Arc<Region>,

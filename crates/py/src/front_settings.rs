@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_front::{
-    AccessRule, CompressionSettings, EdgeSettings, ErrorPage, FieldRules, HandshakeSettings, HostPattern,
-    PathLimit, PathRule, Proxies, RateRule, Rules, SelfCallPolicy, Settings, StaticSettings, StatsdSettings,
-    Streams,
+    AccessRule, Composed, CompressionSettings, EdgeSettings, ErrorPage, FieldRules, HandshakeSettings,
+    HostPattern, PathLimit, PathRule, Proxies, RateRule, Rules, SelfCallPolicy, Settings, Source,
+    StaticSettings, StatsdSettings, Streams,
 };
 use pelton_http::{ContentCoding, TrustedProxies, UnderscorePolicy, h2};
 use pelton_link::WaitingRoom;
@@ -45,10 +45,11 @@ pub(crate) fn timeout_of(value: f64) -> PyResult<Duration> {
 }
 
 fn number<'py, T: for<'a> FromPyObject<'a, 'py>>(settings: &Bound<'py, PyAny>, name: &str) -> PyResult<T> {
-    settings
-        .getattr(name)?
-        .extract()
-        .map_err(|_| PyValueError::new_err(format!("{name} is not a number in the range it can have")))
+    settings.getattr(name)?.extract().map_err(|_| out_of_range(name))
+}
+
+fn out_of_range(name: &str) -> PyErr {
+    PyValueError::new_err(format!("{name} is not a value that it can have"))
 }
 
 /// How responses are compressed.
@@ -274,62 +275,67 @@ fn handshakes_of(from: &Bound<'_, PyAny>) -> PyResult<HandshakeSettings> {
     })
 }
 
+/// Python's object of settings.
+struct Table<'a, 'py>(&'a Bound<'py, PyAny>);
+
+impl Table<'_, '_> {
+    fn value<T: for<'a, 'py> FromPyObject<'a, 'py>>(&self, name: &str) -> PyResult<T> {
+        number(self.0, name)
+    }
+}
+
+impl Source for Table<'_, '_> {
+    type Error = PyErr;
+
+    fn number<T: TryFrom<i128>>(&self, name: &str) -> PyResult<T> {
+        T::try_from(self.value::<i128>(name)?).map_err(|_| out_of_range(name))
+    }
+
+    fn fraction(&self, name: &str) -> PyResult<f64> {
+        self.value(name)
+    }
+
+    fn flag(&self, name: &str) -> PyResult<bool> {
+        self.value(name)
+    }
+
+    fn text(&self, name: &str) -> PyResult<Option<String>> {
+        self.value(name)
+    }
+
+    fn path(&self, name: &str) -> PyResult<PathBuf> {
+        self.value(name)
+    }
+
+    fn seconds(&self, name: &str) -> PyResult<Duration> {
+        seconds(self.0, name)
+    }
+
+    fn limit(&self, name: &str) -> PyResult<Option<Duration>> {
+        limit(self.0, name)
+    }
+}
+
 pub(crate) fn read_settings(from: &Bound<'_, PyAny>) -> PyResult<Settings> {
-    Ok(Settings {
-        max_head_bytes: number(from, "max_head_bytes")?,
-        max_fields: number(from, "max_fields")?,
-        max_line_bytes: number(from, "max_line_bytes")?,
+    let made = Composed {
         underscore_fields: underscores_of(from)?,
         http2: http2_of(from)?,
-        max_body_bytes: number(from, "max_body_bytes")?,
-        body_memory_bytes: number(from, "body_memory_bytes")?,
-        spool_directory: from.getattr("spool_directory")?.extract::<PathBuf>()?,
-        spool_bytes: number(from, "spool_bytes")?,
         streams: streams_of(from)?,
-        response_buffer_bytes: number(from, "response_buffer_bytes")?,
-        response_memory_bytes: number(from, "response_memory_bytes")?,
-        response_file_bytes: number(from, "response_file_bytes")?,
         proxies: proxies_of(from)?,
-        max_connections: number(from, "max_connections")?,
-        connections_per_client: number(from, "connections_per_client")?,
-        requests_per_connection: number(from, "requests_per_connection")?,
         offers_sockets: number::<u64>(from, "websocket_threads")? > 0,
-        queue_length: number(from, "queue_length")?,
-        queue_time: seconds(from, "queue_seconds")?,
-        retry_after_seconds: number(from, "retry_after_seconds")?,
-        head_time: seconds(from, "head_seconds")?,
-        body_idle_time: seconds(from, "body_idle_seconds")?,
-        keep_alive_time: seconds(from, "keep_alive_seconds")?,
-        body_time: limit(from, "body_seconds")?,
-        body_rate: number(from, "body_rate")?,
-        write_idle_time: seconds(from, "write_idle_seconds")?,
-        write_rate: number(from, "write_rate")?,
-        access_log: number(from, "access_log_descriptor")?,
         compression: compression_of(from)?,
         static_files: static_files_of(from, "static_files")?,
         named_files: static_files_of(from, "named_files")?,
         edge: edge_of(from)?,
         statsd: statsd_of(from)?,
-        log_health: from.getattr("access_log_health")?.extract()?,
-        traces: from.getattr("traces")?.extract()?,
-        request_ids: from.getattr("request_id")?.extract()?,
-        trust_request_id: from.getattr("trust_request_id")?.extract()?,
-        server_timing: from.getattr("server_timing")?.extract()?,
-        request_time: limit(from, "request_timeout")?,
-        interrupt_grace: seconds(from, "request_timeout_grace")?,
-        worker_time: limit(from, "worker_timeout")?,
-        health_path: from.getattr("health_path")?.extract()?,
-        admin_token: from.getattr("admin_token")?.extract()?,
-        processors: from.getattr("processors")?.extract()?,
-        cache_bytes: number(from, "cache_bytes")?,
         rate_limits: rate_limits_of(from)?,
         path_limits: path_limits_of(from)?,
         priority_paths: priority_paths_of(from)?,
         self_call: self_call_of(from)?,
-        debugger_affinity: from.getattr("debugger_affinity")?.extract()?,
         session_affinity: from.getattr("affinity")?.extract::<String>()? == "session",
         handshakes: handshakes_of(from)?,
         transport_security: transport_security_of(from)?,
         waiting_room: waiting_room_of(from)?,
-    })
+    };
+    Settings::read(&Table(from), made)
 }

@@ -16,7 +16,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-/// See the module's head. Reused: its buffers stay allocated from request to request.
+/// Reused: its buffers stay allocated from request to request.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     status: u16,

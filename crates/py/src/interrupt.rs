@@ -194,7 +194,6 @@ fn mark(running: &Running, request: u64, needed: u64, mark: u64) -> bool {
     false
 }
 
-/// See the module's head.
 pub(crate) struct Window<'a> {
     watched: &'a Watched,
     running: Arc<Running>,

@@ -22,7 +22,6 @@ pub(crate) enum Key<'py> {
     Other(Bound<'py, PyString>),
 }
 
-/// See the module's head.
 pub(crate) struct Names {
     known: Vec<Py<PyString>>,
     others: Vec<Py<PyString>>,

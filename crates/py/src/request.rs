@@ -52,7 +52,6 @@ const ALWAYS: [&str; 9] = [
 
 /// The variable of which `rate` makes an object.
 const RATE: &[u8] = b"pelton.rate";
-/// See the module's head.
 pub(crate) struct EnvironBuilder {
     warm: Vec<Warm>,
     names: Names,

@@ -28,7 +28,6 @@ const LONGEST_ROUTE: usize = 200;
 
 const ERROR_BODY: &[u8] = b"Internal Server Error";
 
-/// See the module's head.
 #[pyclass(frozen, module = "pelton._engine", name = "_Responder")]
 pub(crate) struct Responder {
     shared: SharedResponse,

@@ -18,7 +18,6 @@ use crate::fork::foreign;
 use crate::pauses::Pauses;
 use crate::response::{Fault, Response};
 
-/// See the module's head.
 pub(crate) struct SharedResponse {
     pub(crate) end: Arc<WorkerEnd>,
     response: Mutex<Response>,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use pelton_front::memory;
 use pelton_link::{BodyEnd, BodyReader, BodyTicket, Portion, WorkerEnd};
 
-/// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Stream {
     end: Arc<WorkerEnd>,

@@ -222,7 +222,7 @@ impl Worker {
         slots
     }
 
-    /// Mark such a request as interrupted and give its greenlet's seat; None when that is over.
+    /// Mark an overdue request as interrupted and give its greenlet's seat; None when the request is over.
     fn claim(&self, py: Python<'_>, overdue: &Bound<'_, Overdue>) -> Option<u32> {
         let overdue = overdue.get();
         let is_ours = Arc::ptr_eq(&overdue.end, &self.end);
@@ -272,7 +272,7 @@ impl Worker {
         new.min(self.end.slots() as u32)
     }
 
-    /// Raise an exception in the thread of such a request; False when that is over.
+    /// Raise an exception in the thread of an overdue request; False when the request is over.
     fn interrupt(&self, overdue: &Bound<'_, Overdue>, exception: &Bound<'_, PyType>) -> PyResult<bool> {
         if !exception.is_subclass_of::<PyBaseException>()? {
             return Err(PyTypeError::new_err("only classes of exceptions can be raised"));

@@ -13,7 +13,7 @@ use crate::certificate::{Facts, facts, parse, read_chain};
 use crate::key::read_key;
 use crate::ocsp::Ocsp;
 
-/// See the module's head.
+/// A certificate with its chain, its key, and what is known of its revocation.
 #[derive(Clone)]
 pub struct Pair {
     /// As rustls uses it.

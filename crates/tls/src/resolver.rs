@@ -14,7 +14,7 @@ pub const ACME_PROTOCOL: &[u8] = b"acme-tls/1";
 
 type Candidates = Vec<Arc<CertifiedKey>>;
 
-/// See the module's head.
+/// Chooses the certificate for the name that a client asks for.
 pub struct Resolver {
     exact: HashMap<String, Candidates>,
     /// By what stands behind `*.`.

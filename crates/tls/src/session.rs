@@ -33,7 +33,7 @@ pub enum Failure {
     Tls(String),
 }
 
-/// See the module's head.
+/// One client's session: records in, plain bytes out, and the other way round.
 pub struct Session {
     connection: UnbufferedServerConnection,
     /// Received and not processed: less than a record, or than a message of the handshake.

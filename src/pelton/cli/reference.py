@@ -37,7 +37,7 @@ _TAIL: Final = """
 ## flask serve
 
 A command of Flask's own command line, installed with pelton: `flask --app shop serve`. It takes the options
-of `flask run`, and `--workers`, `--threads` and `-k`. See [Flask's own doors](flask.md).
+of `flask run`, and `--workers`, `--threads` and `-k`. See [Flask's own ways to start](flask.md).
 """
 
 

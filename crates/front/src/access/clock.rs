@@ -8,7 +8,6 @@ use std::io::Write;
 const COMMON: usize = 26;
 const ISO: usize = 19;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Clock {
     second: u64,

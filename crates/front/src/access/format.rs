@@ -100,7 +100,7 @@ pub enum Kind {
     Json,
 }
 
-/// See the module's head.
+/// The form of an access line, read from its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Format {
     /// In order. Empty for JSON, whose order is that of `request_part`.

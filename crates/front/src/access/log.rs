@@ -20,7 +20,7 @@ const ENOUGH: usize = 32 * 1024;
 /// ... or what there is after this time.
 const LATEST_MS: u64 = 20;
 
-/// See the module's head.
+/// Writes access lines, and counts those that are lost.
 #[derive(Debug)]
 pub struct AccessLog {
     output: Output,

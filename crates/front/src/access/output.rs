@@ -38,7 +38,7 @@ enum Sent {
     Lost(io::Error),
 }
 
-/// See the module's head.
+/// Where access lines go.
 #[derive(Debug)]
 pub struct Output {
     kind: Kind,

@@ -19,7 +19,7 @@ const USUAL_BYTES: usize = 16 * 1024;
 /// A part of a record's memory; `None` for what was not sent.
 type Piece = Option<(u32, u32)>;
 
-/// See the module's head. Times are microseconds of the front's own clock, 0 for what has not happened.
+/// Times are microseconds of the front's own clock, 0 for what has not happened.
 #[derive(Debug, Default)]
 pub struct AccessRecord {
     /// The runs of the line, and behind them fields of the response.

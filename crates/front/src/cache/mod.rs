@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::cache::entry::Entry;
 use crate::cache::news::{FetchId, Inbox};
 use crate::cache::store::Store;
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 
 pub(crate) mod entry;
 pub(crate) mod news;
@@ -29,7 +29,6 @@ struct Fetch {
     waiters: Vec<ExchangeId>,
 }
 
-/// See the module's head.
 pub(crate) struct Cache {
     pub(crate) store: Store,
     pub(crate) inbox: Inbox,

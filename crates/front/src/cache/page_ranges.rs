@@ -15,7 +15,6 @@ use crate::random::random;
 use crate::response::filters::Head;
 use crate::response::own::Part;
 
-/// See the module's head.
 #[derive(Debug)]
 pub(crate) struct PageRanges {
     /// None: there is nothing at any of the places (416).

@@ -61,7 +61,6 @@ enum State {
     Passing,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) inbox: Inbox,

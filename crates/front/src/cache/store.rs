@@ -44,7 +44,6 @@ pub(crate) enum Found {
     Nothing,
 }
 
-/// See the module's head.
 pub(crate) struct Store {
     limit: usize,
     used: usize,

@@ -7,10 +7,11 @@ use socket2::Socket;
 
 use crate::clients::{handshakes, making_room, registry, room};
 use crate::connection::close::CloseReason;
-use crate::connection::{ConnectionId, closing};
+use crate::connection::closing;
 use crate::event_loop::drive;
 use crate::front::Front;
 use crate::handlers::agent;
+use crate::ids::ConnectionId;
 use crate::memory;
 use crate::notices::Level;
 use crate::response::own::OwnResponse;

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::connection::ConnectionId;
+use crate::ids::ConnectionId;
 
 /// See the module's head.
 pub(crate) struct Admission {
@@ -41,4 +41,22 @@ pub(crate) struct IdleConnections {
     pub(crate) look_at_ms: u64,
     /// Somebody waits, and nobody can go yet.
     pub(crate) is_wanted: bool,
+}
+
+/// The process's limit of open files, raised as far as it may be: each connection needs one.
+pub(crate) fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls only read or write `limit`.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 1024;
+        }
+        if limit.rlim_cur < limit.rlim_max {
+            let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                limit = raised;
+            }
+        }
+    }
+    limit.rlim_cur
 }

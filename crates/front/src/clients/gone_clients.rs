@@ -11,9 +11,9 @@
 
 use crate::connection::close::CloseReason;
 use crate::connection::closing;
-use crate::exchange::ExchangeId;
 use crate::exchange::departure::{Departure, depart, is_endless, leave};
 use crate::front::Front;
+use crate::ids::ExchangeId;
 
 /// How long an endless response goes on for a client who has closed its side. Short responses get through in this time.
 const GIVE_UP_MS: u64 = 250;

@@ -7,9 +7,10 @@ use pelton_http::proxy_protocol::LONGEST_HEADER;
 
 use crate::clients::registry;
 use crate::connection::close::CloseReason;
+use crate::connection::closing;
 use crate::connection::http2::preface;
-use crate::connection::{ConnectionId, closing};
 use crate::front::{Front, Helped};
+use crate::ids::ConnectionId;
 use crate::notices::Level;
 use crate::requests::proxy_header;
 use crate::settings::DRAIN_GRACE;

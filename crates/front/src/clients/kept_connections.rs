@@ -5,8 +5,8 @@
 //! front takes it out. The listeners' backlog needs nothing: their sockets stay open elsewhere.
 
 use crate::clients::registry;
-use crate::connection::ConnectionId;
 use crate::front::Front;
+use crate::ids::ConnectionId;
 use crate::transport::listener::Role;
 
 /// Whether connections have somewhere to wait.

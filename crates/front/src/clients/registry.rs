@@ -1,9 +1,11 @@
 //! How connections come into the table and leave it: what is counted of them, and what the poller knows. Runs on the front's thread.
 
 use crate::connection::http1::Http1;
-use crate::connection::{Connection, ConnectionId, Driver};
-use crate::exchange::{Exchange, ExchangeId};
+use crate::connection::{Connection, Driver};
+use crate::exchange::Exchange;
 use crate::front::Front;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::transport::Transport;
 use crate::transport::listener::{ListenerKind, Protocol, Role};
 use crate::transport::peer::Peer;

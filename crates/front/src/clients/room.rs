@@ -3,30 +3,12 @@
 //! Only at the limit, and only while somebody waits to be accepted, all connections are looked through, at most forty times a second, however many
 //! newcomers there are. Who is closed for it is `making_room`'s business. Runs on the front's thread.
 
-use crate::connection::ConnectionId;
 use crate::front::Front;
+use crate::ids::ConnectionId;
 use crate::transport::listener::{Listener, Role};
 
 /// Connections at once that ask for health only. Monitors have one or two each.
 const ADMIN_CONNECTIONS: usize = 16;
-
-/// The process's limit of open files, raised as far as it may be: each connection needs one.
-pub(crate) fn descriptor_limit() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls only read or write `limit`.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return 1024;
-        }
-        if limit.rlim_cur < limit.rlim_max {
-            let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
-                limit = raised;
-            }
-        }
-    }
-    limit.rlim_cur
-}
 
 /// For so long an idle connection is left alone: the client's next request may be on its way. No longer, since
 /// whoever waits for the room waits as long: where 16 connections fit and 300 idle ones come, with a second

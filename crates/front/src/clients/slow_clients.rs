@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use crate::connection::turn::Turn;
-use crate::exchange::{ExchangeId, State};
+use crate::exchange::State;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 
 /// How long a reader may stay behind before it counts as slow: a quick one has caught up long before, and needs no file.
 const SLOW_AFTER_MS: u64 = 200;

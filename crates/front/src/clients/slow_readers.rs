@@ -7,11 +7,11 @@ use crate::connection::closing;
 use crate::connection::http2::stalls;
 use crate::connection::turn::Turn;
 use crate::event_loop::{drive, worker_news};
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::notices::Level;
 use crate::response::pump;
-use crate::scheduling::dispatch::Place;
 
 fn pump_on(front: &mut Front, id: ExchangeId, place: Place) {
     if front.exchanges.get(id).is_some_and(|exchange| exchange.stream != 0) {

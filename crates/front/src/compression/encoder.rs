@@ -63,7 +63,6 @@ enum Stream {
     Zstd(zio::Writer<Vec<u8>, raw::Encoder<'static>>),
 }
 
-/// See the module's head.
 pub struct Encoder {
     coding: ContentCoding,
     length: Option<u64>,

@@ -102,7 +102,6 @@ const TYPES: [&[u8]; 9] = [
     b"font/otf",
 ];
 
-/// See the module's head.
 #[derive(Debug)]
 struct Compress {
     common: Arc<Compression>,

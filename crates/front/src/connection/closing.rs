@@ -1,12 +1,14 @@
 //! How a connection ends, whatever it was doing. Runs on the front's thread.
 
 use crate::clients::registry;
+use crate::connection::Driver;
 use crate::connection::close::CloseReason;
 use crate::connection::http2::ends;
 use crate::connection::turn::Turn;
-use crate::connection::{ConnectionId, Driver};
-use crate::exchange::{Exchange, ExchangeId, abandon};
+use crate::exchange::{Exchange, abandon};
 use crate::front::Front;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::websockets::socket_offers;
 
 /// Ends a connection, whatever it was doing.

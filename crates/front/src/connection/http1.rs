@@ -5,10 +5,9 @@
 
 use pelton_http::Receiver;
 
-use crate::exchange::{Exchange, ExchangeId, State};
-use crate::table::Table;
+use crate::exchange::{Exchanges, State};
+use crate::ids::ExchangeId;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Http1 {
     /// The request at hand.
@@ -29,8 +28,8 @@ impl Http1 {
         Http1 { exchange, receiver: Receiver::new(), input: Vec::new(), unseen: false, head_begun: false }
     }
 
-    /// See [`crate::connection::Connection::is_between_requests`].
-    pub fn is_between_requests(&self, exchanges: &Table<Exchange>) -> bool {
+    /// See `Connection::is_between_requests`.
+    pub fn is_between_requests(&self, exchanges: &Exchanges) -> bool {
         exchanges.get(self.exchange).is_some_and(|exchange| exchange.state() == State::Receiving)
             && self.receiver.is_between_requests()
     }

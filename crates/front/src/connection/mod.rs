@@ -3,10 +3,14 @@
 //! Most connections are idle most of the time, so this is small and owns no buffer then. A connection has any number of exchanges (one at
 //! a time with HTTP/1), which are in a table of their own and know it by its id. Runs on the front's thread.
 
+use pelton_http::{Encoded, ResponseContext, ResponseError};
+
 use crate::connection::http1::Http1;
 use crate::connection::http2::Http2;
-use crate::exchange::Exchange;
-use crate::table::{Id, Table};
+use crate::exchange::{Exchange, Exchanges};
+use crate::ids::ConnectionId;
+use crate::ids::ConnectionKind;
+use crate::table::Table;
 use crate::transport::Transport;
 use crate::transport::listener::{ListenerKind, Protocol, Role};
 use crate::transport::peer::Peer;
@@ -17,13 +21,10 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod turn;
 
-/// Names a connection, and never another one that has its place later.
-pub type ConnectionId = Id<Connection>;
-
 /// All connections.
 #[derive(Debug, Default)]
 pub struct Connections {
-    table: Table<Connection>,
+    table: Table<Connection, ConnectionKind>,
     /// How many of them are for health checks only.
     admin: usize,
 }
@@ -95,6 +96,21 @@ pub enum Driver {
 }
 
 impl Driver {
+    /// Writes the head of a response in frames.
+    #[inline]
+    pub(crate) fn send_head<'f>(
+        &mut self,
+        exchange: &Exchange,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        context: &ResponseContext<'_>,
+    ) -> Result<Encoded, ResponseError> {
+        match self {
+            Driver::Http2(http2) => http2.session.send_head(exchange.stream, status, fields, context),
+            Driver::Http1(_) => Err(ResponseError::Status),
+        }
+    }
+
     /// The driver, if the connection speaks HTTP/1.
     #[inline]
     pub fn http1(&mut self) -> Option<&mut Http1> {
@@ -114,7 +130,6 @@ impl Driver {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Connection {
     /// Closed when the connection is dropped.
@@ -180,7 +195,7 @@ impl Connection {
     }
 
     /// Whether nothing is under way: the next byte begins a request, and nobody waits for anything.
-    pub fn is_between_requests(&self, exchanges: &Table<Exchange>) -> bool {
+    pub fn is_between_requests(&self, exchanges: &Exchanges) -> bool {
         match &self.driver {
             Driver::Http1(http1) => http1.is_between_requests(exchanges),
             Driver::Http2(http2) => http2.is_between_requests(),
@@ -198,7 +213,7 @@ mod tests {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let transport = Transport::plain(std::os::fd::OwnedFd::from(ours).into());
         let listener = ListenerKind { number: 0, role: Role::Admin, protocol: Protocol::Http1, tls: false };
-        let driver = Driver::Http1(Http1::new(Id::nobody()));
+        let driver = Driver::Http1(Http1::new(crate::ids::ExchangeId::nobody()));
         let mut connections = Connections::default();
         let id = connections.insert(Connection::new(transport, Peer::unknown(), listener, driver));
         assert_eq!((connections.len(), connections.public_len(), connections.admin_len()), (1, 0, 1));

@@ -2,7 +2,7 @@
 //!
 //! The same as mounts in Python (`loader/mounts.py`), so that a rule for a host and an application of that host mean the same requests. Pure.
 
-/// See the module's head.
+/// A host, or all hosts below one, as a rule names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostPattern {
     /// In lower case; empty for any. `.example.com` for all below `example.com`.

@@ -1,5 +1,13 @@
 //! What the embedding process wants done: workers come, retire and die; accepting begins; logs change. Runs on the front's thread.
 
+use std::collections::VecDeque;
+
+use crate::control::AdminResponse;
+use crate::event_loop::drive;
+use crate::ids::ExchangeId;
+use crate::response::own::{Part, Response};
+use crate::response::respond;
+use crate::scheduling::self_call;
 use pelton_link::{Progress, coarse_ms};
 
 use crate::clients::accept;
@@ -7,12 +15,12 @@ use crate::control::Order;
 use crate::event_loop::{self_calls, worker_news};
 use crate::exchange::State;
 use crate::front::Front;
-use crate::handlers::{admin, files};
+use crate::handlers::files;
+use crate::ids::Place;
 use crate::notices::{Level, News};
 use crate::obituary::{describe, name};
 use crate::recording::request_records;
 use crate::requests::{dispatching, edge_settings};
-use crate::scheduling::dispatch::Place;
 
 /// Does what has been ordered since the last turn.
 #[inline]
@@ -52,7 +60,7 @@ fn follow_all_orders(front: &mut Front) {
             Order::Answer(pulse) => pulse.ring(),
             Order::Encrypt(encryption) => front.encryption = Some(encryption),
             Order::SetChallenges(challenges) => front.challenges = challenges,
-            Order::Respond(number, response) => admin::respond_to_admin(front, number, response),
+            Order::Respond(number, response) => respond_to_admin(front, number, response),
             Order::ChangeRules(rules) => edge_settings::change_rules(front, *rules),
         }
     }
@@ -68,7 +76,7 @@ fn retire(front: &mut Front, number: u64) {
 /// 502, or a cut where the response has begun.
 fn on_death(front: &mut Front, number: u64, how: &str) {
     let Some(seat) = front.dispatch.seat_of(number) else { return };
-    front.dispatch.revoke_spare(seat);
+    self_call::revoke_spare(&mut front.dispatch, seat);
     dispatching::move_back(front, seat);
     front.dispatch.declare_dead(seat);
     let Some(worker) = front.dispatch.worker(seat) else { return };
@@ -104,4 +112,25 @@ fn on_death(front: &mut Front, number: u64, how: &str) {
     for slot in slots {
         worker_news::on_news(front, Place { seat, slot });
     }
+}
+
+/// What the embedding process has made of such a request.
+fn respond_to_admin(front: &mut Front, number: u64, response: AdminResponse) {
+    let id = ExchangeId::from_token(number as usize);
+    // Its client may have gone, or its time may be over.
+    if front.exchanges.get(id).is_none_or(|exchange| exchange.state() != State::Queued) {
+        return;
+    }
+    front.exchange_timers.clear(id.key);
+    let fields = response.fields.into_iter();
+    let fields = fields.map(|(name, value)| (name.into_bytes().into(), value.into_bytes().into()));
+    let response = Response {
+        status: response.status,
+        fields: fields.collect(),
+        body: VecDeque::from([Part::Bytes(response.body.into())]),
+        received_whole: true,
+        explains: false,
+    };
+    respond::respond(front, id, response);
+    drive::drive_exchange(front, id);
 }

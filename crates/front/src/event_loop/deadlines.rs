@@ -7,14 +7,15 @@ use crate::connection::close::CloseReason;
 use crate::connection::closing;
 use crate::connection::http2::time_outs;
 use crate::event_loop::drive;
-use crate::exchange::{ExchangeId, State};
+use crate::exchange::State;
 use crate::front::Front;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::notices::Level;
 use crate::obituary::{describe, name};
 use crate::requests::upload_ends;
 use crate::response::own::OwnResponse;
 use crate::response::respond;
-use crate::scheduling::dispatch::Place;
 use crate::websockets::socket_offers;
 
 /// The deadline of the connection at `key` has come: of its head, of the pause between requests, or of the end.

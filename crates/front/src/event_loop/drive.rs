@@ -2,9 +2,11 @@
 
 use crate::connection::http2::frames;
 use crate::connection::turn::Turn;
-use crate::connection::{ConnectionId, Driver, closing};
-use crate::exchange::{ExchangeId, State};
+use crate::connection::{Driver, closing};
+use crate::exchange::State;
 use crate::front::Front;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::requests::{receive, streaming};
 use crate::response::pump;
 

@@ -2,9 +2,10 @@
 
 use crate::clients::{gone_clients, handshakes};
 use crate::connection::close::CloseReason;
-use crate::connection::{ConnectionId, Driver, closing};
+use crate::connection::{Driver, closing};
 use crate::event_loop::drive;
 use crate::front::Front;
+use crate::ids::ConnectionId;
 use crate::reactor::{DOORBELL, FIRST_LISTENER, Readiness};
 use crate::websockets::socket_relays;
 

@@ -8,11 +8,13 @@ use pelton_http::h1::encode::LAST_CHUNK;
 
 use crate::clients::handshakes;
 use crate::connection::close::CloseReason;
+use crate::connection::closing;
 use crate::connection::http2::send;
-use crate::connection::{ConnectionId, closing};
 use crate::event_loop::drive;
-use crate::exchange::{ExchangeId, Work};
+use crate::exchange::Work;
 use crate::front::{Front, Helped};
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::response::filters::Filters;
 use crate::response::pass::frame_bytes;
 use crate::transport::tls::Step;

@@ -7,6 +7,7 @@ use crate::exchange::State;
 use crate::front::Front;
 use crate::notices::Level;
 use crate::requests::dispatching;
+use crate::scheduling::self_call;
 use crate::scheduling::self_call::{FIRST_MS, LocalCall, LocalCalls, SelfCallPolicy};
 
 /// Requests in one question; the others come in the next.
@@ -27,14 +28,14 @@ pub(crate) fn look_for_self_calls(front: &mut Front) {
     if front.settings.self_call == SelfCallPolicy::Off {
         return;
     }
-    if front.dispatch.is_short() {
+    if self_call::is_short(&front.dispatch) {
         help_self_calls(front);
     }
 }
 
 #[cold]
 fn help_self_calls(front: &mut Front) {
-    if !front.self_calls.wanting.is_empty() && front.dispatch.lent() < most_lent(front) {
+    if !front.self_calls.wanting.is_empty() && self_call::lent(&front.dispatch) < most_lent(front) {
         lend_to_the_wanting(front);
     }
     if front.self_calls.due_in(front.clock.now_ms) == 0 {
@@ -45,14 +46,14 @@ fn help_self_calls(front: &mut Front) {
 /// Milliseconds until [`look_for_self_calls`] has something to do although nothing happens.
 #[inline]
 pub(crate) fn next_self_call_ms(front: &Front) -> Option<u64> {
-    let must = front.settings.self_call != SelfCallPolicy::Off && front.dispatch.is_short();
+    let must = front.settings.self_call != SelfCallPolicy::Off && self_call::is_short(&front.dispatch);
     must.then(|| front.self_calls.due_in(front.clock.now_ms))
 }
 
 fn ask_about_the_waiting(front: &mut Front) {
     let now = front.clock.now_ms;
     let after = front.self_calls.begin_look(now);
-    let waiting = front.dispatch.waiting(after, now.saturating_sub(FIRST_MS));
+    let waiting = self_call::waiting(&front.dispatch, after, now.saturating_sub(FIRST_MS));
     let mut question = LocalCalls::default();
     for (number, id) in waiting {
         if question.calls.len() == MOST_ASKED {
@@ -91,7 +92,7 @@ fn most_lent(front: &Front) -> usize {
 }
 
 fn lend_to_the_wanting(front: &mut Front) {
-    while front.dispatch.lent() < most_lent(front) {
+    while self_call::lent(&front.dispatch) < most_lent(front) {
         let Some((number, pid)) = front.self_calls.wanting.pop_front() else { return };
         lend(front, number, pid);
     }
@@ -100,7 +101,7 @@ fn lend_to_the_wanting(front: &mut Front) {
         let message = format!(
             "the application calls its own server, and all of the {} permits that are lent for that are taken: further \
              calls wait until one comes back, at most {:.1} s. Does a request call itself without end?",
-            front.dispatch.lent(),
+            self_call::lent(&front.dispatch),
             front.settings.queue_time.as_secs_f64(),
         );
         front.shared.notices.post(Level::Warning, message);
@@ -108,9 +109,9 @@ fn lend_to_the_wanting(front: &mut Front) {
 }
 
 fn lend(front: &mut Front, number: u64, pid: u32) {
-    let Some(seat) = front.dispatch.seat_for(pid) else { return };
+    let Some(seat) = self_call::seat_for(&front.dispatch, pid) else { return };
     make_room(front, seat);
-    let Some(waiting) = front.dispatch.extract(number) else { return };
+    let Some(waiting) = self_call::extract(&mut front.dispatch, number) else { return };
     let (id, since_ms) = (waiting.id, waiting.since_ms);
     let Some(exchange) = front.exchanges.get_mut(id) else { return };
     if exchange.state() == State::Running {
@@ -119,13 +120,13 @@ fn lend(front: &mut Front, number: u64, pid: u32) {
     }
     let Some(connection) = front.connection_of(id) else { return };
     let self_call = SelfCall { is_report: false, caller_port: connection.transport.peer_port() };
-    match front.dispatch.place_spare(seat, waiting, self_call, front.clock.now_ms) {
+    match self_call::place_spare(&mut front.dispatch, seat, waiting, self_call, front.clock.now_ms) {
         Ok((id, place)) => {
             front.shared.counters.permits_lent.up();
             dispatching::placed(front, id, place);
         }
         Err(waiting) => {
-            front.dispatch.put_back(waiting);
+            self_call::put_back(&mut front.dispatch, waiting);
             front.exchange_timers.set(id.key, since_ms + front.settings.queue_time.as_millis() as u64);
         }
     }
@@ -134,16 +135,16 @@ fn lend(front: &mut Front, number: u64, pid: u32) {
 /// Sends a copy of the request to the worker that waits for it, for the log; the request itself stays where it is.
 fn have_reported(front: &mut Front, number: u64, pid: u32) {
     // Reports that are not read are no permits, but a worker that reads none needs no more of them either.
-    if front.dispatch.lent() >= most_lent(front) {
+    if self_call::lent(&front.dispatch) >= most_lent(front) {
         return;
     }
-    let Some(seat) = front.dispatch.seat_for(pid) else { return };
+    let Some(seat) = self_call::seat_for(&front.dispatch, pid) else { return };
     make_room(front, seat);
-    let Some(copy) = front.dispatch.copy_of(number) else { return };
+    let Some(copy) = self_call::copy_of(&mut front.dispatch, number) else { return };
     let Some(connection) = front.connection_of(copy.id) else { return };
     let self_call = SelfCall { is_report: true, caller_port: connection.transport.peer_port() };
     // Where there is no slot there is no report.
-    let _ = front.dispatch.place_spare(seat, copy, self_call, front.clock.now_ms);
+    let _ = self_call::place_spare(&mut front.dispatch, seat, copy, self_call, front.clock.now_ms);
 }
 
 /// A worker that is alone may have all of its slots full of requests that wait.

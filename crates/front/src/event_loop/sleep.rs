@@ -11,6 +11,7 @@ use crate::front::Front;
 use crate::handlers::{agent, files};
 use crate::recording::request_records;
 use crate::requests::uploads;
+use crate::scheduling::stuck;
 
 /// How often the queue is tried while a link has no room for reasons of which nothing tells the end.
 const STALLED_MS: u64 = 5;
@@ -72,7 +73,7 @@ fn may_wait_ms(front: &Front) -> u64 {
     if front.recording.wants_ends {
         wait = soonest(wait, request_records::next_note_ms(front));
     }
-    wait = soonest(wait, front.dispatch.next_look_ms());
+    wait = soonest(wait, stuck::next_look_ms(&front.dispatch));
     wait = soonest(wait, worker_reports::next_watch_ms(front));
     wait = soonest(wait, agent::next_load_ms(front));
     wait = soonest(wait, slow_clients::next_behind_ms(front));

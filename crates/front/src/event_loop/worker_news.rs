@@ -3,11 +3,11 @@
 use crate::connection::http2::{send, stream_bodies};
 use crate::connection::turn::Turn;
 use crate::event_loop::drive;
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::requests::receive;
 use crate::response::pump;
-use crate::scheduling::dispatch::Place;
 use crate::websockets::socket_offers;
 
 /// A worker has written something, or has room for more of a body.

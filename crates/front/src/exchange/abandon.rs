@@ -4,8 +4,9 @@ use pelton_link::Why;
 
 use crate::connection::close::CloseReason;
 use crate::exchange::departure::{Departure, INTERRUPT_MS, is_endless, leave};
-use crate::exchange::{Exchange, ExchangeId, State};
+use crate::exchange::{Exchange, State};
 use crate::front::Front;
+use crate::ids::ExchangeId;
 use crate::recording::{metering, request_records};
 use crate::transport::Transport;
 

@@ -3,8 +3,10 @@
 use pelton_http::Coding;
 use pelton_link::Why;
 
-use crate::exchange::{Exchange, ExchangeId, State};
-use crate::scheduling::dispatch::{Dispatch, Place};
+use crate::exchange::{Exchange, State};
+use crate::ids::ExchangeId;
+use crate::ids::Place;
+use crate::scheduling::dispatch::Dispatch;
 
 /// How long an abandoned one may take to yield a piece. Both together leave some time of the second within which it is to be closed.
 pub(crate) const INTERRUPT_MS: u64 = 300;

@@ -20,17 +20,18 @@ use std::collections::VecDeque;
 use pelton_http::{Coding, Head, Known, Version};
 
 use crate::access::record::AccessRecord;
-use crate::connection::ConnectionId;
 use crate::exchange::backlog::Backlog;
 use crate::exchange::output::Output;
 use crate::exchange::request_body::Body;
 use crate::exchange::upload::Upload;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeKind;
+use crate::ids::Place;
 use crate::metrics::Metered;
 use crate::rate_limits::Spender;
 use crate::response::filters::Filters;
 use crate::response::own::Part;
-use crate::scheduling::dispatch::Place;
-use crate::table::{Id, Table};
+use crate::table::Table;
 use crate::transport::Transport;
 
 pub(crate) mod abandon;
@@ -41,13 +42,9 @@ pub(crate) mod request_body;
 pub(crate) mod spool;
 pub(crate) mod upload;
 
-/// Names an exchange, and never another one that has its place later.
-pub type ExchangeId = Id<Exchange>;
-
 /// All exchanges.
-pub type Exchanges = Table<Exchange>;
+pub type Exchanges = Table<Exchange, ExchangeKind>;
 
-/// See the module's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Incomplete, or not begun.
@@ -134,7 +131,6 @@ impl Work {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Exchange {
     state: State,

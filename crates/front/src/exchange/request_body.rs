@@ -9,7 +9,7 @@ use pelton_link::{BodyPool, CHUNK_BYTES};
 
 use crate::exchange::spool::{Spool, SpoolFile};
 
-/// See the module's head. Chunks must be given back by [`Body::discard`] or handed on; dropping the value would leak them.
+/// Chunks must be given back by [`Body::discard`] or handed on; dropping the value would leak them.
 #[derive(Debug, Default)]
 pub struct Body {
     chunks: Vec<u32>,

@@ -1,6 +1,6 @@
 //! A body that is passed on while it comes, apart from its bytes; see `requests/streaming`. Runs on the front's thread.
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 
 /// Of a body that is missing when the response begins: what is received in any case, so that the connection can be used again.
 const UNREAD_BYTES: u64 = 64 * 1024;

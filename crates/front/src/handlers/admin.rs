@@ -3,22 +3,20 @@
 //! Nothing of bodies, cookies, credentials and queries leaves here. Health checks are in `health`, which anybody may ask for. Runs on the
 //! front's thread; all of it is seldom.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use pelton_http::{Known, Span};
 use pelton_link::coarse_ms;
 use pelton_link::request::RequestView;
 
-use crate::control::AdminResponse;
-use crate::event_loop::drive;
-use crate::exchange::{ExchangeId, State};
+use crate::exchange::State;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 use crate::metrics::histogram::{BOUNDS_US, Histogram};
 use crate::metrics::json::Json;
 use crate::metrics::{METHODS, Meter};
 use crate::notices::Asked;
-use crate::response::own::{Part, Response};
+use crate::response::own::Response;
 use crate::response::respond;
 use crate::scheduling::worker_link::Worker;
 
@@ -106,27 +104,6 @@ pub(crate) fn ask_embedder(front: &mut Front, id: ExchangeId, bytes: &[u8], rece
         respond::respond(front, id, respond::with_retry_after(front, busy));
     }
     true
-}
-
-/// What the embedding process has made of such a request.
-pub(crate) fn respond_to_admin(front: &mut Front, number: u64, response: AdminResponse) {
-    let id = ExchangeId::from_token(number as usize);
-    // Its client may have gone, or its time may be over.
-    if front.exchanges.get(id).is_none_or(|exchange| exchange.state() != State::Queued) {
-        return;
-    }
-    front.exchange_timers.clear(id.key);
-    let fields = response.fields.into_iter();
-    let fields = fields.map(|(name, value)| (name.into_bytes().into(), value.into_bytes().into()));
-    let response = Response {
-        status: response.status,
-        fields: fields.collect(),
-        body: VecDeque::from([Part::Bytes(response.body.into())]),
-        received_whole: true,
-        explains: false,
-    };
-    respond::respond(front, id, response);
-    drive::drive_exchange(front, id);
 }
 
 /// Everything that the front knows, as JSON. `pelton.observe` reads it.

@@ -10,8 +10,8 @@ use std::ops::Range;
 use pelton_http::Known;
 
 use crate::connection::turn::Turn;
-use crate::exchange::ExchangeId;
 use crate::front::{Front, Helped};
+use crate::ids::ExchangeId;
 use crate::notices::Level;
 use crate::random::random;
 use crate::response::filters::Field;

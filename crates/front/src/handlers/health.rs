@@ -9,11 +9,11 @@ use pelton_http::target::percent_decode;
 use pelton_link::coarse_ms;
 
 use crate::control::Command;
-use crate::exchange::ExchangeId;
 use crate::front::Front;
 use crate::handlers::admin::tell_sized;
 use crate::handlers::caching::purge;
 use crate::handlers::{admin, agent};
+use crate::ids::ExchangeId;
 use crate::metrics::json::Json;
 use crate::notices::Level;
 use crate::recording::request_records;

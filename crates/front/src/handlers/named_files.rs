@@ -9,16 +9,16 @@ use pelton_http::conditions::{Validators, date};
 use pelton_link::{Progress, Why, fine_us};
 
 use crate::connection::turn::Turn;
-use crate::exchange::ExchangeId;
 use crate::front::Front;
 use crate::handlers::files;
 use crate::handlers::files::{Said, TRIES};
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::notices::Level;
 use crate::random::random;
 use crate::response::filters::Field;
 use crate::response::own::Response;
 use crate::response::respond;
-use crate::scheduling::dispatch::Place;
 use crate::static_files::named::NamedFile;
 use crate::static_files::plan::Plan;
 use crate::static_files::{FoundFile, Named};

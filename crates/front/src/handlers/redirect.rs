@@ -4,9 +4,9 @@
 
 use pelton_http::Known;
 
-use crate::exchange::ExchangeId;
 use crate::front::Front;
 use crate::handlers::health;
+use crate::ids::ExchangeId;
 use crate::recording::request_records;
 use crate::response::own::Response;
 use crate::response::respond;

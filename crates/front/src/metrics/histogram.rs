@@ -26,7 +26,6 @@ const fn first_buckets() -> [u8; 65] {
     table
 }
 
-/// See the module's head.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
     /// How many in each bucket; not summed up.

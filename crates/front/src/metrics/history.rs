@@ -49,7 +49,6 @@ pub struct Point {
     pub levels: Levels,
 }
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct History {
     points: VecDeque<Point>,

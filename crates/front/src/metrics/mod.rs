@@ -54,7 +54,6 @@ pub struct Metered {
     pub route: u16,
 }
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct Meter {
     /// Requests that have ended, by method and class of status.

@@ -46,7 +46,6 @@ pub(crate) struct Spender {
     key: Key,
 }
 
-/// See the module's head.
 pub(crate) struct RateLimits {
     /// With the number by which clients' accounts know each.
     rules: Vec<(u16, RateRule)>,

@@ -54,7 +54,6 @@ struct Place {
     clear_at_us: u64,
 }
 
-/// See the module's head.
 pub(crate) struct Table {
     places: Box<[[Place; GROUP]]>,
     hasher: RandomState,

@@ -9,7 +9,6 @@ pub const GRAIN_MS: u64 = 50;
 
 const NEVER: u64 = u64::MAX;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Timers {
     deadlines: Vec<u64>,

@@ -2,8 +2,9 @@
 //!
 //! Runs on the front's thread. The clock is the turn's: to read it again for each request would cost more than all the rest here.
 
-use crate::exchange::{Exchange, ExchangeId};
+use crate::exchange::Exchange;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 use crate::metrics::history::Levels;
 use crate::metrics::{Meter, Metered, method_number};
 

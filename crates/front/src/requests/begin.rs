@@ -2,11 +2,11 @@
 
 use pelton_http::HttpError;
 
-use crate::connection::ConnectionId;
-use crate::exchange::ExchangeId;
 use crate::forwarding::client_of;
 use crate::front::Front;
 use crate::handlers::redirect;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::recording::request_records;
 use crate::requests::{bodies, edge_rules, edge_settings};
 use crate::response::respond;

@@ -6,9 +6,11 @@ use pelton_http::{Head, Length};
 
 use crate::clients::slow_clients;
 use crate::connection::close::CloseReason;
-use crate::connection::{ConnectionId, closing};
-use crate::exchange::{ExchangeId, Pending};
+use crate::connection::closing;
+use crate::exchange::Pending;
 use crate::front::Front;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::memory;
 use crate::notices::Level;
 use crate::requests::{dispatching, streaming};

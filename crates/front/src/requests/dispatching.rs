@@ -7,19 +7,22 @@ use std::time::Duration;
 use pelton_http::HttpError;
 
 use crate::clients::gone_clients;
-use crate::exchange::{ExchangeId, Pending, State};
+use crate::exchange::{Pending, State};
 use crate::front::Front;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::notices::Level;
 use crate::requests::seen_as;
 use crate::response::own::OwnResponse;
 use crate::response::respond;
 use crate::scheduling::ask::{Ask, Load};
-use crate::scheduling::dispatch::{Dispatched, Place};
+use crate::scheduling::dispatch::Dispatched;
+use crate::scheduling::stuck;
 use crate::websockets::socket_offers;
 
 /// Puts all that a worker has not started back into the queue.
 pub(crate) fn move_back(front: &mut Front, seat: u16) {
-    let moved = front.dispatch.take_back_all(seat);
+    let moved = stuck::take_back_all(&mut front.dispatch, seat);
     queue_again(front, moved);
 }
 
@@ -47,9 +50,9 @@ fn queue_again(front: &mut Front, moved: Vec<(ExchangeId, u64)>) {
 /// Moves waiting requests to workers that have room, after those have been taken back that wait behind a long one or for
 /// a silent worker.
 pub(crate) fn serve_queue(front: &mut Front) {
-    if front.dispatch.is_to_look() {
-        for seat in front.dispatch.stuck_seats(front.clock.now_ms) {
-            let moved = front.dispatch.take_back_stuck(seat);
+    if stuck::is_to_look(&front.dispatch) {
+        for seat in stuck::stuck_seats(&mut front.dispatch, front.clock.now_ms) {
+            let moved = stuck::take_back_stuck(&mut front.dispatch, seat);
             queue_again(front, moved);
         }
     }

@@ -3,10 +3,10 @@
 //!
 //! Nothing here is reached where none of that is set. Runs on the front's thread.
 
-use crate::exchange::ExchangeId;
 use crate::front::Front;
 use crate::handlers::caching::lookup;
 use crate::handlers::files;
+use crate::ids::ExchangeId;
 use crate::requests::{edge_settings, limiting, seen_as};
 use crate::response::own::Response;
 use crate::response::respond;

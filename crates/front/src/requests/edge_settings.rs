@@ -3,8 +3,9 @@
 use pelton_http::conditions::is_condition;
 use pelton_http::{Known, Version};
 
-use crate::exchange::{Asked, ExchangeId};
+use crate::exchange::Asked;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 use crate::settings::Rules;
 
 /// Other rules hold from now on. What clients have spent stays on their account where the rule is the same; what runs or waits for a path goes on.

@@ -4,9 +4,10 @@
 use pelton_http::{Field, Known};
 use pelton_link::Spent;
 
-use crate::exchange::{Exchange, ExchangeId};
+use crate::exchange::Exchange;
 use crate::front::Front;
 use crate::handlers::caching::views::append;
+use crate::ids::ExchangeId;
 use crate::rate_limits::spending::{seconds, spent_of};
 use crate::rate_limits::table::Verdict;
 use crate::requests::seen_as;

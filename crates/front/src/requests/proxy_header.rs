@@ -4,8 +4,9 @@ use pelton_http::proxy_protocol;
 use pelton_http::proxy_protocol::Parsed;
 
 use crate::connection::close::CloseReason;
-use crate::connection::{ConnectionId, closing};
+use crate::connection::closing;
 use crate::front::Front;
+use crate::ids::ConnectionId;
 use crate::transport::peer::Peer;
 
 /// Looks at the beginning of a trusted proxy's connection. Gives how much of `bytes` was its header; 0 if more is needed. None: it is none, and

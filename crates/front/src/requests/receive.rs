@@ -9,11 +9,12 @@ use pelton_http::{Event, Length};
 
 use crate::clients::{handshakes, slow_clients};
 use crate::connection::close::CloseReason;
+use crate::connection::closing;
 use crate::connection::http2::preface;
 use crate::connection::turn::{READ_BUDGET, SCRATCH, Turn};
-use crate::connection::{ConnectionId, closing};
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::memory;
 use crate::recording::request_records;
 use crate::requests::{begin, bodies, dispatching, proxy_header, streaming};

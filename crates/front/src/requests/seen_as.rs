@@ -1,7 +1,7 @@
 //! What a request is about as the application will see it: a trusted proxy's word before that of the connection. Runs on the front's thread.
 
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 
 /// What a request is about as the application is to see it: a trusted proxy's word before that of the connection.
 #[derive(Clone, Copy, Debug)]

@@ -13,22 +13,15 @@ use crate::connection::close::CloseReason;
 use crate::connection::closing;
 use crate::connection::http2::stream_bodies;
 use crate::connection::turn::{READ_BUDGET, SCRATCH, Turn};
-use crate::exchange::ExchangeId;
 use crate::exchange::upload::Upload;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 use crate::paths::Streams;
+use crate::requests::upload_window::Step;
 use crate::requests::{dispatching, upload_ends, upload_window, uploads};
 use crate::response::own::OwnResponse;
 use crate::response::respond;
 use crate::scheduling::ask::Load;
-
-/// What a step led to.
-pub(crate) enum Step {
-    /// There may be more to do.
-    On,
-    /// Nothing at present.
-    Stop(Turn),
-}
 
 /// What feeding the parser led to.
 enum Fed {

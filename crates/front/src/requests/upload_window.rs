@@ -6,11 +6,19 @@
 use pelton_link::{BodyEnd, CHUNK_BYTES};
 
 use crate::connection::turn::Turn;
-use crate::exchange::{ExchangeId, State};
+use crate::exchange::State;
 use crate::front::Front;
-use crate::requests::streaming::Step;
+use crate::ids::ExchangeId;
 use crate::requests::uploads;
 use crate::response::interim;
+
+/// What a step led to.
+pub(crate) enum Step {
+    /// There may be more to do.
+    On,
+    /// Nothing at present.
+    Stop(Turn),
+}
 
 /// Chunks of a window. Larger ones make nothing faster: the worker empties a quarter of this in the time of a wake-up.
 const WINDOW_CHUNKS: usize = 4;

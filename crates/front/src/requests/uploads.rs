@@ -3,8 +3,8 @@
 use pelton_link::BodyEnd;
 
 use crate::clients::slow_clients;
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 
 /// The body has ended, one way or the other.
 pub(crate) fn end_upload(front: &mut Front, id: ExchangeId, how: BodyEnd) {

@@ -4,8 +4,9 @@
 
 use crate::clients::slow_clients;
 use crate::connection::turn::Turn;
-use crate::exchange::{ExchangeId, Work};
+use crate::exchange::Work;
 use crate::front::{Front, Helped};
+use crate::ids::ExchangeId;
 
 /// Gives a helper what is to be done, unless it has it already. The client's clock stands still where nothing is kept for it.
 pub(crate) fn work_beside(front: &mut Front, id: ExchangeId) -> Turn {

@@ -5,8 +5,8 @@ use std::io;
 use pelton_http::ResponseContext;
 use pelton_http::h1::encode::CONTINUE;
 
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 
 /// The client waits for leave to send its body (RFC 9110 section 10.1.1).
 pub(crate) fn send_continue(front: &mut Front, id: ExchangeId) {

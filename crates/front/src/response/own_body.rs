@@ -4,8 +4,8 @@ use crate::clients::slow_clients;
 use crate::connection::close::CloseReason;
 use crate::connection::closing;
 use crate::connection::turn::Turn;
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 use crate::response::respond::push_part;
 
 /// Passes on what the front has of a response's body, as far as the client takes it or may lag behind.

@@ -21,7 +21,6 @@ const FILTERED_HERE: usize = 8 * 1024;
 /// With so much in the buffer, the rest waits for the next pass.
 const FULL: usize = 256 * 1024;
 
-/// See the module's head.
 pub(super) struct Pass<'r> {
     pub(super) gather: Gather<'r>,
     pub(super) attached: Option<Attachment>,

@@ -7,15 +7,16 @@ use std::io;
 use pelton_link::{Cursor, Damaged, Frame, FrontEnd, HeadFrame, Progress};
 
 use crate::connection::Driver;
-use crate::exchange::{Exchange, ExchangeId};
+use crate::exchange::Exchange;
 use crate::front::Front;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::memory;
 use crate::rate_limits::RateLimits;
 use crate::rate_limits::spending::spend_more;
 use crate::response::attached::{Attachment, Rest};
 use crate::response::head::HeadWriter;
 use crate::response::pass::Pass;
-use crate::scheduling::dispatch::Place;
 use crate::static_files::named::{NamedFile, named_file};
 
 /// How a pass over a slot's frames ended.
@@ -176,7 +177,7 @@ impl<'a> Reading<'a> {
             // Whoever may still take the socket over does not respond yet.
             return Ok(None);
         }
-        // Who responds has given the socket up; a worker that has taken it nevertheless is not to be believed.
+        // An application that responds has given its socket up; a worker that has taken it nevertheless is not to be believed.
         if self.is_offered && !self.link.withdraw_socket(self.slot) {
             return Err(Damaged);
         }

@@ -8,8 +8,9 @@ use pelton_http::h1::encode::{LAST_CHUNK, encode_head, reason_phrase};
 use pelton_http::{Coding, HttpError, ResponseContext};
 
 use crate::clients::slow_clients;
-use crate::exchange::{Exchange, ExchangeId, State};
+use crate::exchange::{Exchange, State};
 use crate::front::Front;
+use crate::ids::ExchangeId;
 use crate::recording::request_records;
 use crate::response::filters::Head;
 use crate::response::own::{LAST_RESORT, OwnResponse, Part, Response, SHARED_COPY};

@@ -15,11 +15,11 @@ use std::collections::VecDeque;
 
 use pelton_link::request::RequestView;
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 use crate::scheduling::attachments::Waiting;
 use crate::scheduling::worker_link::Worker;
 
-/// See the module's head.
+/// Finds the one worker that can answer a request.
 #[derive(Debug, Default)]
 pub struct Affinity {
     debugger: bool,

@@ -12,7 +12,7 @@ use pelton_tls::client::Variable;
 use crate::exchange::request_body::Body;
 use crate::forwarding::{Proxies, rewrite};
 use crate::scheduling::attachments::Attachments;
-use crate::scheduling::path_limits::LimitNumber;
+use crate::scheduling::attachments::LimitNumber;
 use crate::transport::peer::Peer;
 
 /// A body of at most this size travels in the record.
@@ -125,7 +125,7 @@ impl Draft<'_> {
         let (ask, path) = (self.ask, self.path);
         let body = self.content.parts(token, attachments);
         if (!ask.proxies.are_idle() || ask.peer.is_tls)
-            && let Some(rewritten) = rewrite(ask)
+            && let Some(rewritten) = rewrite(ask.proxies, ask.peer, ask.head, ask.bytes, ask.variables)
         {
             let listener = ask.listener + if rewritten.is_https { ask.listeners } else { 0 };
             let parts = parts(ask, &rewritten.bytes, &rewritten.peer, listener, path, body);

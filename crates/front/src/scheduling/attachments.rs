@@ -6,10 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pelton_link::{BodyPool, BodyWindow, SelfCall};
 
-use crate::exchange::ExchangeId;
 use crate::exchange::spool::SpoolFile;
-use crate::scheduling::path_limits::LimitNumber;
-use crate::scheduling::placing::NOT_FIRST;
+use crate::ids::ExchangeId;
+
+/// In the turn of each request that does not go first: the order of the queue is that of the turns.
+pub(crate) const NOT_FIRST: u64 = 1 << 63;
+
+/// The number of a limit, from 1; 0 where none holds.
+pub type LimitNumber = u16;
 
 /// What a request needs besides its record, kept until no worker can ask for it any more.
 #[derive(Debug, Default)]

@@ -17,20 +17,12 @@ use std::time::Duration;
 
 use pelton_link::{BodyPool, BodyWindow, FrontEnd, Why};
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::attachments::Waiting;
 use crate::scheduling::path_limits::PathLimits;
 use crate::scheduling::worker_link::{Worker, WorkerLink};
-
-/// A slot of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The worker's seat in the front.
-    pub seat: u16,
-    /// The slot.
-    pub slot: u16,
-}
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +41,6 @@ pub enum Dispatched {
     TooLarge,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Dispatch {
     /// Memory for bodies.

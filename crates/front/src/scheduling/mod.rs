@@ -12,3 +12,4 @@ pub(crate) mod self_call;
 pub(crate) mod stuck;
 pub(crate) mod taking;
 pub(crate) mod worker_link;
+mod worker_slots;

@@ -12,9 +12,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::edge::hosts::HostPattern;
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 use crate::paths::lies_below;
-use crate::scheduling::attachments::Waiting;
+use crate::scheduling::attachments::{LimitNumber, Waiting};
 
 /// Which requests are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,9 +48,6 @@ pub struct PathLimit {
     pub queue_time: Duration,
 }
 
-/// The number of a limit, from 1; 0 where none holds.
-pub type LimitNumber = u16;
-
 /// Whatever there is to say of a request by its path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Class {
@@ -60,7 +57,6 @@ pub struct Class {
     pub is_first: bool,
 }
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct PathLimits {
     /// Those that hold no more stay, so that numbers in slots keep their meaning: None instead of the limit.

@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use pelton_http::Head;
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::memory;
 use crate::scheduling::affinity::{Wanted, has_permit};
 use crate::scheduling::ask::{Ask, Draft, Load, decode_path, decoded_path};
-use crate::scheduling::attachments::{Attachments, Placing, Waiting};
-use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
-use crate::scheduling::path_limits::{Class, LimitNumber};
+use crate::scheduling::attachments::LimitNumber;
+use crate::scheduling::attachments::{Attachments, NOT_FIRST, Placing, Waiting};
+use crate::scheduling::dispatch::{Dispatch, Dispatched};
+use crate::scheduling::path_limits::Class;
 use crate::scheduling::stuck::{FEW, STALL_MS};
 use crate::scheduling::worker_link::Worker;
-
-/// In the turn of each request that does not go first: the order of the queue is that of the turns.
-pub(crate) const NOT_FIRST: u64 = 1 << 63;
 
 impl Dispatch {
     /// Hands a new request on, or puts it into the queue, if it may.

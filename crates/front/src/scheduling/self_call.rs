@@ -14,11 +14,12 @@ use std::collections::VecDeque;
 
 use pelton_link::{Phase, SelfCall};
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::scheduling::attachments::{Attachments, Waiting};
-use crate::scheduling::dispatch::{Dispatch, Place};
+use crate::scheduling::dispatch::Dispatch;
 use crate::scheduling::worker_link::Worker;
-use crate::transport::Origin;
+use crate::transport::origin::Origin;
 
 /// How long a request waits before it is looked at: longer than most requests take, so that what only waits its turn is left alone.
 pub(crate) const FIRST_MS: u64 = 50;
@@ -96,125 +97,118 @@ impl SelfCalls {
     }
 }
 
-impl Dispatch {
-    /// Whether requests wait and no worker has a permit for them.
-    #[inline]
-    pub fn is_short(&self) -> bool {
-        // Asked in each turn, and nearly always this is all.
-        self.slots_in_use() + self.queued() > self.permits() && self.is_really_short()
-    }
+/// Whether requests wait and no worker has a permit for them.
+#[inline]
+pub fn is_short(dispatch: &Dispatch) -> bool {
+    // Asked in each turn, and nearly always this is all.
+    dispatch.slots_in_use() + dispatch.queued() > dispatch.permits() && is_really_short(dispatch)
+}
 
-    fn is_really_short(&self) -> bool {
-        let mut waits = !self.queue.is_empty();
-        for worker in self.workers.iter().flatten() {
-            if worker.is_willing() && worker.free_permits() > 0 {
-                return false;
-            }
-            waits |= worker.beyond() > 0;
+fn is_really_short(dispatch: &Dispatch) -> bool {
+    let mut waits = !dispatch.queue.is_empty();
+    for worker in dispatch.workers.iter().flatten() {
+        if worker.is_willing() && worker.free_permits() > 0 {
+            return false;
         }
-        waits
+        waits |= worker.beyond() > 0;
     }
+    waits
+}
 
-    /// Requests lent a permit now, and reports that nobody has read yet.
-    pub fn lent(&self) -> usize {
-        self.workers.iter().flatten().map(|worker| worker.spare()).sum()
-    }
+/// Requests lent a permit now, and reports that nobody has read yet.
+pub fn lent(dispatch: &Dispatch) -> usize {
+    dispatch.workers.iter().flatten().map(|worker| worker.spare()).sum()
+}
 
-    /// Those that have waited since `until_ms` or longer and came after `after`, by number.
-    pub(crate) fn waiting(&self, after: u64, until_ms: u64) -> Vec<(u64, ExchangeId)> {
-        let in_slots =
-            self.workers.iter().flatten().filter(|worker| worker.beyond() > 0).flat_map(|worker| {
-                let used =
-                    |slot| worker.slot_use(slot).and_then(|one| Some((one.turn, one.owner?, one.since_ms)));
-                worker.ready_slots().into_iter().filter_map(used)
-            });
-        let queued = self.queue.iter().map(|one| (one.turn, one.id, one.since_ms));
-        let mut found: Vec<_> = in_slots
-            .chain(queued)
-            .filter(|(turn, _, since)| *turn > after && *since <= until_ms)
-            .map(|(turn, id, _)| (turn, id))
-            .collect();
-        found.sort_unstable_by_key(|(turn, _)| *turn);
-        found
-    }
+/// Those that have waited since `until_ms` or longer and came after `after`, by number.
+pub(crate) fn waiting(dispatch: &Dispatch, after: u64, until_ms: u64) -> Vec<(u64, ExchangeId)> {
+    let in_slots =
+        dispatch.workers.iter().flatten().filter(|worker| worker.beyond() > 0).flat_map(|worker| {
+            let used =
+                |slot| worker.slot_use(slot).and_then(|one| Some((one.turn, one.owner?, one.since_ms)));
+            worker.ready_slots().into_iter().filter_map(used)
+        });
+    let queued = dispatch.queue.iter().map(|one| (one.turn, one.id, one.since_ms));
+    let mut found: Vec<_> = in_slots
+        .chain(queued)
+        .filter(|(turn, _, since)| *turn > after && *since <= until_ms)
+        .map(|(turn, id, _)| (turn, id))
+        .collect();
+    found.sort_unstable_by_key(|(turn, _)| *turn);
+    found
+}
 
-    /// Where a request waits, if a worker has it already.
-    fn slot_of(&self, turn: u64) -> Option<Place> {
-        self.workers().find_map(|(seat, worker)| {
-            let has_it = |slot: &u16| worker.slot_use(*slot).is_some_and(|one| one.turn == turn);
-            worker.ready_slots().into_iter().find(has_it).map(|slot| Place { seat, slot })
-        })
-    }
+/// Where a request waits, if a worker has it already.
+fn slot_of(dispatch: &Dispatch, turn: u64) -> Option<Place> {
+    dispatch.workers().find_map(|(seat, worker)| {
+        let has_it = |slot: &u16| worker.slot_use(*slot).is_some_and(|one| one.turn == turn);
+        worker.ready_slots().into_iter().find(has_it).map(|slot| Place { seat, slot })
+    })
+}
 
-    /// Takes a waiting request from where it waits; None when it does not any more.
-    pub(crate) fn extract(&mut self, turn: u64) -> Option<Waiting> {
-        if let Some(index) = self.queue.iter().position(|waiting| waiting.turn == turn) {
-            return self.queue.remove(index);
-        }
-        let place = self.slot_of(turn)?;
-        let waiting = self.worker(place.seat)?.take_back(place.slot)?;
-        self.in_use -= 1;
-        Some(waiting)
+/// Takes a waiting request from where it waits; None when it does not any more.
+pub(crate) fn extract(dispatch: &mut Dispatch, turn: u64) -> Option<Waiting> {
+    if let Some(index) = dispatch.queue.iter().position(|waiting| waiting.turn == turn) {
+        return dispatch.queue.remove(index);
     }
+    let place = slot_of(dispatch, turn)?;
+    let waiting = dispatch.worker(place.seat)?.take_back(place.slot)?;
+    dispatch.in_use -= 1;
+    Some(waiting)
+}
 
-    /// A copy of a waiting request, without its body.
-    pub(crate) fn copy_of(&mut self, turn: u64) -> Option<Waiting> {
-        let copy = |id, since_ms, record| Waiting {
-            id,
-            turn,
-            since_ms,
-            record,
-            attachments: Attachments::default(),
-        };
-        if let Some(one) = self.queue.iter().find(|waiting| waiting.turn == turn) {
-            return Some(copy(one.id, one.since_ms, one.record.clone()));
-        }
-        let place = self.slot_of(turn)?;
-        let worker = self.worker(place.seat)?;
-        let one = worker.slot_use(place.slot)?;
-        let (id, since_ms, record) =
-            (one.owner?, one.since_ms, worker.end.record(u32::from(place.slot)).to_vec());
-        // A thread that has taken it meanwhile may have damaged the record.
-        (worker.end.phase(u32::from(place.slot)) == Some(Phase::Ready)).then(|| copy(id, since_ms, record))
+/// A copy of a waiting request, without its body.
+pub(crate) fn copy_of(dispatch: &mut Dispatch, turn: u64) -> Option<Waiting> {
+    let copy =
+        |id, since_ms, record| Waiting { id, turn, since_ms, record, attachments: Attachments::default() };
+    if let Some(one) = dispatch.queue.iter().find(|waiting| waiting.turn == turn) {
+        return Some(copy(one.id, one.since_ms, one.record.clone()));
     }
+    let place = slot_of(dispatch, turn)?;
+    let worker = dispatch.worker(place.seat)?;
+    let one = worker.slot_use(place.slot)?;
+    let (id, since_ms, record) =
+        (one.owner?, one.since_ms, worker.end.record(u32::from(place.slot)).to_vec());
+    // A thread that has taken it meanwhile may have damaged the record.
+    (worker.end.phase(u32::from(place.slot)) == Some(Phase::Ready)).then(|| copy(id, since_ms, record))
+}
 
-    /// The worker of the process that calls: only there can the caller be found. If it has gone: the one with the fewest lent.
-    pub(crate) fn seat_for(&self, pid: u32) -> Option<u16> {
-        let is_own = |worker: &Worker| worker.pid == pid && !worker.is_dead && !worker.reported.quiet;
-        let own = self.workers().find(|(_, worker)| is_own(worker));
-        let any = || {
-            self.workers().filter(|(_, worker)| worker.is_willing()).min_by_key(|(_, worker)| worker.spare())
-        };
-        own.or_else(any).map(|(seat, _)| seat)
-    }
+/// The worker of the process that calls: only there can the caller be found. If it has gone: the one with the fewest lent.
+pub(crate) fn seat_for(dispatch: &Dispatch, pid: u32) -> Option<u16> {
+    let is_own = |worker: &Worker| worker.pid == pid && !worker.is_dead && !worker.reported.quiet;
+    let own = dispatch.workers().find(|(_, worker)| is_own(worker));
+    let any = || {
+        dispatch.workers().filter(|(_, worker)| worker.is_willing()).min_by_key(|(_, worker)| worker.spare())
+    };
+    own.or_else(any).map(|(seat, _)| seat)
+}
 
-    /// Hands a request to a spare thread; gives it back when it cannot be had.
-    pub(crate) fn place_spare(
-        &mut self,
-        seat: u16,
-        waiting: Waiting,
-        self_call: SelfCall,
-        now_ms: u64,
-    ) -> Result<(ExchangeId, Place), Waiting> {
-        let Some(worker) = self.worker(seat) else { return Err(waiting) };
-        let (id, slot) = worker.place_waiting(waiting, now_ms, Some(self_call))?;
-        self.in_use += 1;
-        Ok((id, Place { seat, slot }))
-    }
+/// Hands a request to a spare thread; gives it back when it cannot be had.
+pub(crate) fn place_spare(
+    dispatch: &mut Dispatch,
+    seat: u16,
+    waiting: Waiting,
+    self_call: SelfCall,
+    now_ms: u64,
+) -> Result<(ExchangeId, Place), Waiting> {
+    let Some(worker) = dispatch.worker(seat) else { return Err(waiting) };
+    let (id, slot) = worker.place_waiting(waiting, now_ms, Some(self_call))?;
+    dispatch.in_use += 1;
+    Ok((id, Place { seat, slot }))
+}
 
-    /// The process of a worker has gone, and with it the spare threads: what they were to take waits like any other request.
-    pub fn revoke_spare(&mut self, seat: u16) {
-        if let Some(worker) = self.worker(seat) {
-            let before = worker.in_use();
-            worker.revoke_spare();
-            let voided = before - worker.in_use();
-            self.in_use -= voided;
-        }
+/// The process of a worker has gone, and with it the spare threads: what they were to take waits like any other request.
+pub fn revoke_spare(dispatch: &mut Dispatch, seat: u16) {
+    if let Some(worker) = dispatch.worker(seat) {
+        let before = worker.in_use();
+        worker.revoke_spare();
+        let voided = before - worker.in_use();
+        dispatch.in_use -= voided;
     }
+}
 
-    /// Puts a request back where it was in the queue.
-    pub(crate) fn put_back(&mut self, waiting: Waiting) {
-        let index = self.queue.partition_point(|one| one.turn < waiting.turn);
-        self.queue.insert(index, waiting);
-    }
+/// Puts a request back where it was in the queue.
+pub(crate) fn put_back(dispatch: &mut Dispatch, waiting: Waiting) {
+    let index = dispatch.queue.partition_point(|one| one.turn < waiting.turn);
+    dispatch.queue.insert(index, waiting);
 }

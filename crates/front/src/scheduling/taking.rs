@@ -8,8 +8,6 @@
 
 use pelton_link::FrontEnd;
 
-use crate::scheduling::worker_link::Worker;
-
 /// How long a request lies untaken before its worker counts as silent. Long beside the interpreter's switch interval (5 ms), for which a thread may have to wait
 /// several times over before it can take one; short beside what people notice.
 pub const SILENT_MS: u64 = 50;
@@ -17,7 +15,6 @@ pub const SILENT_MS: u64 = 50;
 /// How long nobody relies on a worker that has been silent.
 pub const RELIABLE_MS: u64 = 1000;
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct Taking {
     /// How many requests it had taken when last looked at with some untaken, and when that was seen first. A count that was seen with some
@@ -37,47 +34,42 @@ impl Taking {
     pub fn note_emptied(&mut self, end: &FrontEnd) {
         self.emptied = end.given();
     }
-}
 
-impl Worker {
-    /// Whether it has permits and untaken requests, so that its silence would matter.
+    /// Whether there are untaken requests beside idle threads (`permits`), so that silence would matter.
     #[inline]
-    pub fn may_fall_silent(&self) -> bool {
-        let given = self.end.given();
-        given != self.taking.emptied && given != self.end.taken() && self.free_permits() > 0
+    pub fn may_fall_silent(&self, end: &FrontEnd, permits: isize) -> bool {
+        let given = end.given();
+        given != self.emptied && given != end.taken() && permits > 0
     }
 
-    /// Looks at what it has taken; whether it is silent. Without permits it is just busy, which is for `stuck_seats` to see.
+    /// Looks at what has been taken; whether its worker is silent. It is not where it lets go of requests: then it is about to take the next ones.
+    /// Nor without permits: then it is just busy, which is for `stuck_seats` to see.
     #[inline]
-    pub fn look_for_silence(&mut self, now_ms: u64) -> bool {
-        let taken = self.end.taken();
-        if taken == self.end.given() {
-            self.taking.is_silent = false;
-        } else if taken != self.taking.seen {
-            self.taking.seen = taken;
-            self.taking.seen_ms = now_ms;
-            self.taking.is_silent = false;
+    pub fn look(&mut self, end: &FrontEnd, now_ms: u64, may_be_silent: bool) -> bool {
+        let taken = end.taken();
+        if taken == end.given() {
+            self.is_silent = false;
+        } else if taken != self.seen {
+            self.seen = taken;
+            self.seen_ms = now_ms;
+            self.is_silent = false;
         } else {
-            // Whoever lets go of requests is about to take the next ones.
-            self.taking.is_silent = now_ms.saturating_sub(self.taking.seen_ms) >= SILENT_MS
-                && self.silence_ms(now_ms) >= SILENT_MS
-                && self.free_permits() > 0
-                && !self.is_dead;
+            self.is_silent = may_be_silent && now_ms.saturating_sub(self.seen_ms) >= SILENT_MS;
         }
-        if self.taking.is_silent {
-            self.taking.silent_ms = Some(now_ms);
+        if self.is_silent {
+            self.silent_ms = Some(now_ms);
         }
-        self.taking.is_silent
+        self.is_silent
     }
 
     /// Whether it has not been silent for a while: so what is moved to it will run there. Where all compute for long, each is silent in turns, and what
     /// is moved back and forth between them keeps nobody busy.
     pub fn is_reliable(&self, now_ms: u64) -> bool {
-        self.taking.silent_ms.is_none_or(|silent| now_ms.saturating_sub(silent) >= RELIABLE_MS)
+        self.silent_ms.is_none_or(|silent| now_ms.saturating_sub(silent) >= RELIABLE_MS)
     }
 
     /// Whether it was silent at the last look and has taken nothing since.
-    pub fn is_silent(&self) -> bool {
-        self.taking.is_silent && self.end.taken() == self.taking.seen
+    pub fn is_silent(&self, end: &FrontEnd) -> bool {
+        self.is_silent && end.taken() == self.seen
     }
 }

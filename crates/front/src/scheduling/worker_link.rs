@@ -2,13 +2,11 @@
 //!
 //! Must not know connections' states or HTTP. `dispatch` chooses between workers; here is only what concerns one of them.
 
-use pelton_link::{
-    BodyEnd, BodyPool, BodyWindow, Frame, FrontEnd, Phase, REQUEST_BYTES, SelfCall, Why, request,
-};
+use pelton_link::{BodyPool, FrontEnd, Phase, REQUEST_BYTES, SelfCall, request};
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 use crate::scheduling::attachments::{Attachments, Placing, SlotUse, Waiting};
-use crate::scheduling::taking::Taking;
+use crate::scheduling::taking::{SILENT_MS, Taking};
 
 /// How far a worker may be given more than it has threads, at first and after it has shown that it does not get on.
 const LEAST_AHEAD: usize = 1;
@@ -28,7 +26,6 @@ pub struct WorkerLink {
     pub request_limit: u64,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Worker {
     /// See [`WorkerLink`].
@@ -48,7 +45,7 @@ pub struct Worker {
     /// Of which news the supervisor has had a notice already.
     pub reported: Reported,
     pub(super) taking: Taking,
-    uses: Vec<SlotUse>,
+    pub(super) uses: Vec<SlotUse>,
     in_use: usize,
     busy: usize,
     /// How many of these have permits beyond the worker's own.
@@ -92,6 +89,29 @@ impl Worker {
             ahead: LEAST_AHEAD,
             progress_ms: 0,
         }
+    }
+
+    /// Whether it has permits and untaken requests, so that its silence would matter.
+    #[inline]
+    pub fn may_fall_silent(&self) -> bool {
+        self.taking.may_fall_silent(&self.end, self.free_permits())
+    }
+
+    /// Looks at what it has taken; whether it is silent (see [`Taking`]).
+    #[inline]
+    pub fn look_for_silence(&mut self, now_ms: u64) -> bool {
+        let may_be_silent = self.silence_ms(now_ms) >= SILENT_MS && self.free_permits() > 0 && !self.is_dead;
+        self.taking.look(&self.end, now_ms, may_be_silent)
+    }
+
+    /// Whether it has not been silent for a while.
+    pub fn is_reliable(&self, now_ms: u64) -> bool {
+        self.taking.is_reliable(now_ms)
+    }
+
+    /// Whether it was silent at the last look and has taken nothing since.
+    pub fn is_silent(&self) -> bool {
+        self.taking.is_silent(&self.end)
     }
 
     /// Whether it may get requests.
@@ -339,84 +359,6 @@ impl Worker {
         if !self.is_dead {
             // Refused where a broken worker has changed its word meanwhile: then it has a slot less.
             let _ = self.end.release(u32::from(slot));
-        }
-    }
-
-    /// Nobody waits for this response any more, or its time is over.
-    pub fn abandon(&mut self, slot: u16, why: Why) {
-        if self.is_dead {
-            return;
-        }
-        self.end.abandon(u32::from(slot), why);
-        // Nothing more is received for it, so who waits for that is woken.
-        if let Some(window) =
-            self.uses.get_mut(slot as usize).and_then(|place| place.attachments.window.as_mut())
-            && window.is_open()
-        {
-            window.end(BodyEnd::Abandoned);
-            self.end.publish_body(u32::from(slot), window);
-        }
-    }
-
-    /// Takes the offer of a request's socket back, where there is one; false when the worker has taken it.
-    pub fn withdraw(&self, slot: u16) -> bool {
-        match self.uses.get(slot as usize).filter(|place| place.is_used) {
-            Some(place) if place.attachments.socket.is_some() => self.end.withdraw_socket(u32::from(slot)),
-            _ => true,
-        }
-    }
-
-    /// Whether the worker has taken the socket of a request.
-    #[inline]
-    pub fn has_taken_socket(&self, slot: u16) -> bool {
-        self.uses.get(slot as usize).is_some_and(|place| place.is_used && place.attachments.socket.is_some())
-            && self.end.is_socket_taken(u32::from(slot))
-    }
-
-    /// The connection of a socket that the worker has taken is forgotten: what the front holds of it is closed.
-    pub fn forget_socket(&mut self, slot: u16) {
-        if let Some(place) = self.uses.get_mut(slot as usize) {
-            place.attachments.socket = None;
-            place.owner = None;
-        }
-    }
-
-    /// The window of a request's streamed body, for its owner; None once the worker has let go of the request.
-    pub fn stream(&mut self, slot: u16, owner: ExchangeId) -> Option<(&mut FrontEnd, &mut BodyWindow)> {
-        let place = self.uses.get_mut(slot as usize)?;
-        if !place.is_used || place.is_done || self.is_dead || place.owner != Some(owner) {
-            return None;
-        }
-        Some((&mut self.end, place.attachments.window.as_deref_mut()?))
-    }
-
-    /// Throws away what has been published of a response.
-    pub fn discard(&mut self, slot: u16) {
-        self.drop_attachments(u32::from(slot));
-        self.end.discard(u32::from(slot));
-    }
-
-    /// Descriptors and loans in a response that nobody reads would be kept for ever.
-    #[inline]
-    fn drop_attachments(&mut self, slot: u32) {
-        if self.end.has_unread(slot) {
-            self.drop_unread(slot);
-        }
-    }
-
-    #[cold]
-    fn drop_unread(&mut self, slot: u32) {
-        let (mut cursor, _) = self.end.response(slot);
-        let mut tokens = Vec::new();
-        while let Ok(Some(frame)) = self.end.frames(slot).next(&mut cursor) {
-            match frame {
-                Frame::File { token, .. } => tokens.push(token),
-                Frame::Lent { token, .. } => drop(self.end.take_loan(token)),
-                Frame::Head(_) | Frame::Data(..) | Frame::Spend(_) => {}
-            }
-        }
-        for token in tokens {
-            drop(self.end.take_file(slot, token));
         }
     }
 

@@ -12,11 +12,12 @@ use pelton_link::clock::{fine_us, set_virtual_us};
 use pelton_link::{BodyArena, BodyPool, Doorbell, body_memory};
 
 use crate::clients::accept;
-use crate::connection::{ConnectionId, Driver};
+use crate::connection::Driver;
 use crate::control::{Command, Common, Order, Shared};
 use crate::event_loop::{self, sleep};
 use crate::exchange::State;
 use crate::front::Front;
+use crate::ids::ConnectionId;
 use crate::reactor::Readiness;
 use crate::recording::request_records;
 use crate::settings::Settings;
@@ -142,7 +143,7 @@ struct World {
     doorbell: Arc<Doorbell>,
     bodies: File,
     log: File,
-    news: Vec<crate::scheduling::dispatch::Place>,
+    news: Vec<crate::ids::Place>,
     due: Vec<usize>,
     is_over: bool,
     /// Tells all that is known of the end of a history that fails.

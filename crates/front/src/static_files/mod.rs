@@ -53,7 +53,6 @@ struct Mount {
     files: OpenFiles,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct StaticFiles {
     /// The longest prefix first.

@@ -22,7 +22,6 @@ pub enum Body {
     Parts(Multipart, Vec<Range<u64>>),
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Plan {
     /// 200, 206, 304, 412 or 416.

@@ -28,7 +28,7 @@ pub enum NotOpened {
     Failed(io::Error),
 }
 
-/// See the module's head.
+/// A folder beneath which names are resolved.
 #[derive(Debug)]
 pub struct Root {
     path: CString,

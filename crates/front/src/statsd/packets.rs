@@ -7,7 +7,6 @@ use crate::access::text::decimal;
 /// What fits into an Ethernet frame behind the headers of IPv6 and UDP, with something left for a tunnel.
 const MOST_BYTES: usize = 1432;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Packets {
     /// Before each name.

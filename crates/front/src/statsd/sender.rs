@@ -47,7 +47,7 @@ pub struct Levels {
     pub connections: u64,
 }
 
-/// See the module's head.
+/// Sends metrics to a statsd server.
 #[derive(Debug)]
 pub struct Statsd {
     socket: Datagrams,

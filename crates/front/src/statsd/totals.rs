@@ -16,7 +16,6 @@ pub struct Sample {
     pub queue_us: Option<u64>,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Totals {
     requests: u64,

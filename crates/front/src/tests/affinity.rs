@@ -1,8 +1,9 @@
 //! Requests of the debugger, which only one worker can answer: over real links, with this thread in the part of every worker.
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::Dispatched;
+use crate::scheduling::stuck;
 use crate::scheduling::stuck::STALL_MS;
 use crate::tests::dispatching::Scene;
 
@@ -40,7 +41,7 @@ fn it_waits_for_a_permit_of_that_worker_while_others_pass() {
     assert_eq!(scene.place_all(0), []);
     assert_eq!([seat(scene.ask(0)), seat(scene.ask(0))], [0, 1]);
     // Long after its worker counts as stuck, too: nobody else can answer it.
-    assert!(scene.dispatch.stuck_seats(10 * STALL_MS).is_empty());
+    assert!(stuck::stuck_seats(&mut scene.dispatch, 10 * STALL_MS).is_empty());
     assert_eq!(scene.place_all(10 * STALL_MS), []);
     scene.end(2, running, 10 * STALL_MS);
     assert_eq!(scene.place_all(10 * STALL_MS), [2]);
@@ -52,7 +53,7 @@ fn taken_back_from_its_worker_it_goes_to_no_other() {
     let mut scene = Scene::new(3, 2, 100);
     let number = 2;
     assert_eq!([seat(ask_third(&mut scene, 0)), seat(ask_third(&mut scene, 0))], [number, number]);
-    let moved = scene.dispatch.take_back_all(number);
+    let moved = stuck::take_back_all(&mut scene.dispatch, number);
     assert_eq!(moved.len(), 2);
     assert_eq!(scene.place_all(0), [number, number]);
 }

@@ -10,12 +10,14 @@ use pelton_link::{
 };
 use socket2::SockAddr;
 
-use crate::exchange::ExchangeId;
 use crate::forwarding::Proxies;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::scheduling::affinity::Affinity;
 use crate::scheduling::ask::{Ask, Load};
-use crate::scheduling::dispatch::{Dispatch, Dispatched, Place};
+use crate::scheduling::dispatch::{Dispatch, Dispatched};
 use crate::scheduling::path_limits::PathLimits;
+use crate::scheduling::stuck;
 use crate::scheduling::stuck::STALL_MS;
 use crate::scheduling::worker_link::WorkerLink;
 use crate::transport::peer::Peer;
@@ -134,10 +136,10 @@ fn nobody_waits_behind_a_long_request_while_another_worker_has_room() {
     // Both are busy: whoever has just got on may have one in advance.
     assert_eq!([scene.seat_of_next(1), scene.seat_of_next(1)], [0, 1]);
     assert_eq!(scene.ask(1), Dispatched::Queued);
-    assert!(scene.dispatch.stuck_seats(1).is_empty());
+    assert!(stuck::stuck_seats(&mut scene.dispatch, 1).is_empty());
     scene.end(1, short, STALL_MS);
-    assert_eq!(scene.dispatch.stuck_seats(STALL_MS), [0]);
-    let moved = scene.dispatch.take_back_all(0);
+    assert_eq!(stuck::stuck_seats(&mut scene.dispatch, STALL_MS), [0]);
+    let moved = stuck::take_back_all(&mut scene.dispatch, 0);
     assert_eq!(moved, [(ExchangeId::from_token(2), 1)]);
     assert_eq!(scene.dispatch.queued(), 2);
     // What had waited longest is the first again, and the worker that got on may go further ahead.
@@ -155,7 +157,7 @@ fn a_worker_that_is_alone_gets_all_that_it_has_slots_for() {
         assert_eq!(scene.seat_of_next(0), 0);
     }
     assert_eq!(scene.ask(0), Dispatched::Queued);
-    assert_eq!(scene.dispatch.next_look_ms(), None);
+    assert_eq!(stuck::next_look_ms(&scene.dispatch), None);
 }
 
 #[test]

@@ -8,8 +8,10 @@ use pelton_link::request::BodyView;
 use pelton_link::{Taken, Why};
 
 use super::dispatching::Scene;
+use crate::ids::Place;
 use crate::scheduling::ask::Load;
-use crate::scheduling::dispatch::{Dispatched, Place};
+use crate::scheduling::dispatch::Dispatched;
+use crate::scheduling::stuck;
 use crate::scheduling::stuck::STALL_MS;
 
 /// A connection's two ends: the client's, and a duplicate of what the front would have.
@@ -85,7 +87,7 @@ fn a_request_that_moves_takes_its_socket_along() {
     let (short, socket) = fetch(&scene, 1);
     drop(socket);
     scene.end(1, short, STALL_MS);
-    assert_eq!(scene.dispatch.take_back_all(0).len(), 1);
+    assert_eq!(stuck::take_back_all(&mut scene.dispatch, 0).len(), 1);
     let placed = scene.dispatch.place_next(STALL_MS).unwrap();
     assert_eq!(placed.1.seat, 1);
     // The one that was in advance there, and the one that came from the other worker.
@@ -103,7 +105,7 @@ fn what_waits_in_the_queue_is_closed_with_its_request() {
     let (client, socket) = client();
     assert_eq!(scene.ask_with(Load::Socket(socket), 0), Dispatched::Queued);
     assert!(!is_closed(&client));
-    scene.dispatch.leave_queue(crate::exchange::ExchangeId::from_token(0));
+    scene.dispatch.leave_queue(crate::ids::ExchangeId::from_token(0));
     assert!(is_closed(&client));
 }
 

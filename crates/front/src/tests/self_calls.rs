@@ -3,10 +3,13 @@
 use pelton_link::{SelfCall, Taken};
 
 use super::dispatching::Scene;
-use crate::exchange::ExchangeId;
-use crate::scheduling::dispatch::{Dispatched, Place};
-use crate::scheduling::placing::NOT_FIRST;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
+use crate::scheduling::attachments::NOT_FIRST;
+use crate::scheduling::dispatch::Dispatched;
+use crate::scheduling::self_call;
 use crate::scheduling::self_call::SelfCalls;
+use crate::scheduling::stuck;
 use crate::scheduling::stuck::STALL_MS;
 
 const LENT: SelfCall = SelfCall { is_report: false, caller_port: 40_000 };
@@ -22,7 +25,7 @@ fn placed(dispatched: Dispatched) -> Place {
 /// Requests are `/0`, `/1`, …; `/N` has the connection N and the number N + 1.
 fn numbers(scene: &Scene, after: u64, until_ms: u64) -> Vec<u64> {
     let after = if after == 0 { 0 } else { after | NOT_FIRST };
-    let found = scene.dispatch.waiting(after, until_ms).into_iter();
+    let found = self_call::waiting(&scene.dispatch, after, until_ms).into_iter();
     let found: Vec<_> = found.map(|(number, id)| (number & !NOT_FIRST, id)).collect();
     assert!(found.iter().all(|(number, id)| *id == ExchangeId::from_token(*number as usize - 1)));
     found.into_iter().map(|(number, _)| number).collect()
@@ -30,10 +33,11 @@ fn numbers(scene: &Scene, after: u64, until_ms: u64) -> Vec<u64> {
 
 fn lend(scene: &mut Scene, number: u64, seat: u16, self_call: SelfCall, now_ms: u64) -> Place {
     let waiting = match self_call.is_report {
-        true => scene.dispatch.copy_of(number | NOT_FIRST),
-        false => scene.dispatch.extract(number | NOT_FIRST),
+        true => self_call::copy_of(&mut scene.dispatch, number | NOT_FIRST),
+        false => self_call::extract(&mut scene.dispatch, number | NOT_FIRST),
     };
-    let (id, place) = scene.dispatch.place_spare(seat, waiting.unwrap(), self_call, now_ms).unwrap();
+    let (id, place) =
+        self_call::place_spare(&mut scene.dispatch, seat, waiting.unwrap(), self_call, now_ms).unwrap();
     assert_eq!(id, ExchangeId::from_token(number as usize - 1));
     place
 }
@@ -47,18 +51,18 @@ fn take_spare(scene: &Scene, seat: usize) -> (Taken, String) {
 #[test]
 fn only_what_waits_where_no_permit_is_free_is_looked_at_and_once() {
     let mut scene = Scene::new(2, 1, 100);
-    assert!(!scene.dispatch.is_short());
+    assert!(!self_call::is_short(&scene.dispatch));
     placed(scene.ask(10));
     // The other worker is free.
-    assert!(!scene.dispatch.is_short());
+    assert!(!self_call::is_short(&scene.dispatch));
     placed(scene.ask(10));
-    assert!(!scene.dispatch.is_short(), "nobody waits");
+    assert!(!self_call::is_short(&scene.dispatch), "nobody waits");
     let (_zero, _) = scene.start(0);
     let (_one, _) = scene.start(1);
     placed(scene.ask(11));
     placed(scene.ask(12));
     assert_eq!(scene.ask(20), Dispatched::Queued);
-    assert!(scene.dispatch.is_short());
+    assert!(self_call::is_short(&scene.dispatch));
     assert_eq!(numbers(&scene, 0, 11), [3]);
     assert_eq!(numbers(&scene, 0, 20), [3, 4, 5]);
     assert_eq!(numbers(&scene, 3, 20), [4, 5]);
@@ -73,7 +77,7 @@ fn what_is_lent_a_permit_is_run_beside_the_others_and_leaves_everything_as_it_wa
     let stranger = placed(scene.ask(1));
     placed(scene.ask(2));
     let place = lend(&mut scene, 3, 0, LENT, 60);
-    assert_eq!(scene.dispatch.lent(), 1);
+    assert_eq!(self_call::lent(&scene.dispatch), 1);
     let worker = scene.dispatch.worker(0).unwrap();
     assert_eq!((worker.free_permits(), worker.beyond(), worker.in_use()), (-1, 1, 3));
     let (taken, path) = take_spare(&scene, 0);
@@ -103,12 +107,13 @@ fn it_can_be_lent_from_the_queue_and_stays_where_it_is_put() {
     assert_eq!(scene.ask(1), Dispatched::Queued);
     let place = lend(&mut scene, 5, both[0].seat, LENT, STALL_MS + 1);
     assert_eq!(scene.dispatch.queued(), 0);
-    let back = scene.dispatch.take_back_all(place.seat);
+    let back = stuck::take_back_all(&mut scene.dispatch, place.seat);
     assert_eq!(back, [(ExchangeId::from_token(2), 1)], "what is lent is not for another worker");
     assert_eq!(take_spare(&scene, 0).1, "/4");
     // Neither one that runs nor one that is lent already is to be had.
     assert!(
-        scene.dispatch.extract(1 | NOT_FIRST).is_none() && scene.dispatch.extract(5 | NOT_FIRST).is_none()
+        self_call::extract(&mut scene.dispatch, 1 | NOT_FIRST).is_none()
+            && self_call::extract(&mut scene.dispatch, 5 | NOT_FIRST).is_none()
     );
 }
 
@@ -121,7 +126,7 @@ fn a_client_that_goes_takes_the_permit_with_it() {
     let place = lend(&mut scene, 2, 0, LENT, 60);
     assert!(scene.dispatch.discard(place));
     assert!(scene.ends[0].take_spare().is_none());
-    assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (0, 1));
+    assert_eq!((self_call::lent(&scene.dispatch), scene.dispatch.slots_in_use()), (0, 1));
 }
 
 #[test]
@@ -133,10 +138,10 @@ fn a_worker_that_dies_gives_back_what_was_lent_and_loses_reports() {
     placed(scene.ask(6));
     lend(&mut scene, 2, 0, LENT, 60);
     lend(&mut scene, 3, 0, REPORT, 60);
-    assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (2, 4));
-    scene.dispatch.revoke_spare(0);
-    assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (0, 3));
-    let back = scene.dispatch.take_back_all(0);
+    assert_eq!((self_call::lent(&scene.dispatch), scene.dispatch.slots_in_use()), (2, 4));
+    self_call::revoke_spare(&mut scene.dispatch, 0);
+    assert_eq!((self_call::lent(&scene.dispatch), scene.dispatch.slots_in_use()), (0, 3));
+    let back = stuck::take_back_all(&mut scene.dispatch, 0);
     assert_eq!(back, [(ExchangeId::from_token(1), 5), (ExchangeId::from_token(2), 6)]);
     assert_eq!(scene.dispatch.slots_in_use(), 1);
 }
@@ -155,7 +160,7 @@ fn a_report_is_a_copy_that_nobody_waits_for() {
     scene.ends[0].finish(taken, true);
     scene.dispatch.look(report, 61);
     scene.dispatch.reap(report, 61);
-    assert_eq!((scene.dispatch.lent(), scene.dispatch.slots_in_use()), (0, 2));
+    assert_eq!((self_call::lent(&scene.dispatch), scene.dispatch.slots_in_use()), (0, 2));
     // The request itself has stayed where it was.
     scene.end(0, outer, 62);
     assert_eq!(scene.start(0).1, "/1");
@@ -165,21 +170,21 @@ fn a_report_is_a_copy_that_nobody_waits_for() {
 fn the_caller_s_own_worker_is_preferred_and_what_cannot_be_placed_goes_back_into_its_place() {
     let mut scene = Scene::new(2, 1, 100);
     scene.dispatch.worker(1).unwrap().pid = 77;
-    assert_eq!(scene.dispatch.seat_for(77), Some(1));
-    assert_eq!(scene.dispatch.seat_for(78), Some(0));
+    assert_eq!(self_call::seat_for(&scene.dispatch, 77), Some(1));
+    assert_eq!(self_call::seat_for(&scene.dispatch, 78), Some(0));
     // It still runs what calls, although it gets nothing new.
     scene.dispatch.worker(1).unwrap().is_retiring = true;
-    assert_eq!(scene.dispatch.seat_for(77), Some(1));
+    assert_eq!(self_call::seat_for(&scene.dispatch, 77), Some(1));
     scene.dispatch.worker(1).unwrap().is_dead = true;
-    assert_eq!(scene.dispatch.seat_for(77), Some(0));
+    assert_eq!(self_call::seat_for(&scene.dispatch, 77), Some(0));
     placed(scene.ask(0));
     let (_outer, _) = scene.start(0);
     scene.dispatch.worker(0).unwrap().is_retiring = true;
     assert_eq!([scene.ask(1), scene.ask(1), scene.ask(1)], [Dispatched::Queued; 3]);
-    assert_eq!(scene.dispatch.seat_for(78), None);
-    let middle = scene.dispatch.extract(3 | NOT_FIRST).unwrap();
+    assert_eq!(self_call::seat_for(&scene.dispatch, 78), None);
+    let middle = self_call::extract(&mut scene.dispatch, 3 | NOT_FIRST).unwrap();
     assert_eq!(numbers(&scene, 0, 1), [2, 4]);
-    scene.dispatch.put_back(middle);
+    self_call::put_back(&mut scene.dispatch, middle);
     let order: Vec<u64> = scene.dispatch.queue.iter().map(|waiting| waiting.turn & !NOT_FIRST).collect();
     assert_eq!(order, [2, 3, 4]);
 }

@@ -1,8 +1,9 @@
 //! Workers that do not take what they are given: over real links, with this thread in the part of every worker.
 
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
 use crate::scheduling::ask::Load;
 use crate::scheduling::dispatch::Dispatched;
+use crate::scheduling::stuck;
 use crate::scheduling::stuck::{FEW, STALL_MS};
 use crate::scheduling::taking::{RELIABLE_MS, SILENT_MS};
 use crate::tests::dispatching::Scene;
@@ -14,7 +15,7 @@ fn blocked() -> Scene {
     assert_eq!(seats, [0, 1, 0, 1, 0, 1]);
     scene.start(0);
     start_second(&mut scene, 3);
-    assert!(scene.dispatch.stuck_seats(0).is_empty());
+    assert!(stuck::stuck_seats(&mut scene.dispatch, 0).is_empty());
     scene
 }
 
@@ -31,14 +32,18 @@ fn start_second(scene: &mut Scene, count: usize) {
 }
 
 fn take_all_back(scene: &mut Scene, now_ms: u64) -> Vec<ExchangeId> {
-    let seats = scene.dispatch.stuck_seats(now_ms);
-    seats.into_iter().flat_map(|seat| scene.dispatch.take_back_stuck(seat)).map(|(id, _)| id).collect()
+    let seats = stuck::stuck_seats(&mut scene.dispatch, now_ms);
+    seats
+        .into_iter()
+        .flat_map(|seat| stuck::take_back_stuck(&mut scene.dispatch, seat))
+        .map(|(id, _)| id)
+        .collect()
 }
 
 #[test]
 fn what_a_silent_worker_has_not_taken_goes_to_one_with_room() {
     let mut scene = blocked();
-    assert!(scene.dispatch.next_look_ms().is_some_and(|wait| wait < SILENT_MS));
+    assert!(stuck::next_look_ms(&scene.dispatch).is_some_and(|wait| wait < SILENT_MS));
     assert_eq!(take_all_back(&mut scene, SILENT_MS - 1), []);
     assert_eq!(take_all_back(&mut scene, SILENT_MS), [2, 4].map(ExchangeId::from_token));
     assert_eq!(scene.place_all(SILENT_MS), [1, 1]);
@@ -60,11 +65,11 @@ fn a_silent_worker_gets_nothing_until_it_goes_on() {
         0,
         "it has looked for the next one, before anybody looks at it"
     );
-    assert!(scene.dispatch.stuck_seats(SILENT_MS).is_empty());
+    assert!(stuck::stuck_seats(&mut scene.dispatch, SILENT_MS).is_empty());
     scene.start(0);
     scene.start(1);
-    assert!(scene.dispatch.stuck_seats(SILENT_MS).is_empty());
-    assert!(!scene.dispatch.is_to_look(), "all is well");
+    assert!(stuck::stuck_seats(&mut scene.dispatch, SILENT_MS).is_empty());
+    assert!(!stuck::is_to_look(&scene.dispatch), "all is well");
 }
 
 #[test]
@@ -79,10 +84,10 @@ fn the_others_get_a_few_at_a_time_and_the_rest_keeps_its_order() {
     assert_eq!(scene.place_all(SILENT_MS), [1; FEW]);
     assert_eq!([scene.start(1).1, scene.start(1).1], ["/2", "/4"]);
     assert_eq!(scene.ask(SILENT_MS), Dispatched::Queued, "others are before it");
-    assert!(scene.dispatch.next_look_ms().is_some_and(|wait| wait <= STALL_MS), "nothing will tell");
+    assert!(stuck::next_look_ms(&scene.dispatch).is_some_and(|wait| wait <= STALL_MS), "nothing will tell");
     // The silent one goes on, and has of the rest what it has permits for.
     assert!(scene.ends[0].take().is_none());
-    assert!(scene.dispatch.stuck_seats(SILENT_MS + 1).is_empty());
+    assert!(stuck::stuck_seats(&mut scene.dispatch, SILENT_MS + 1).is_empty());
     assert!(scene.place_all(SILENT_MS + 1).contains(&0));
     assert_eq!(scene.start(0).1, "/6");
     assert_eq!(scene.dispatch.queued(), 0);
@@ -94,14 +99,14 @@ fn nothing_moves_where_nobody_else_takes_anything_or_has_room() {
     ask_at_once(&mut scene, 4);
     scene.start(0);
     scene.start(1);
-    scene.dispatch.stuck_seats(0);
+    stuck::stuck_seats(&mut scene.dispatch, 0);
     assert_eq!(take_all_back(&mut scene, SILENT_MS), []);
     // All of them are silent, so there is nobody to prefer.
     assert_eq!([scene.seat_of_next(SILENT_MS), scene.seat_of_next(SILENT_MS)], [0, 1]);
 
     let mut scene = Scene::new(2, 2, 1000);
     ask_at_once(&mut scene, 3);
-    scene.dispatch.stuck_seats(0);
+    stuck::stuck_seats(&mut scene.dispatch, 0);
     scene.start(1);
     assert_eq!(scene.seat_of_next(1), 1);
     scene.start(1);
@@ -120,7 +125,7 @@ fn a_worker_that_takes_or_lets_go_is_not_silent() {
     ask_at_once(&mut scene, 6);
     let (running, _) = scene.start(0);
     start_second(&mut scene, 3);
-    scene.dispatch.stuck_seats(0);
+    stuck::stuck_seats(&mut scene.dispatch, 0);
     scene.end(0, running, SILENT_MS - 1);
     assert_eq!(take_all_back(&mut scene, SILENT_MS), [], "it has answered just now");
     assert_eq!(take_all_back(&mut scene, 2 * SILENT_MS - 1).len(), 2);
@@ -138,9 +143,9 @@ fn a_worker_without_permits_is_busy_and_not_silent() {
     assert_eq!(scene.place_all(STALL_MS), [1]);
     scene.start(1);
     // What is left of it in the first one's ring is of no interest.
-    assert_eq!(scene.dispatch.next_look_ms(), None);
-    assert!(scene.dispatch.stuck_seats(2 * SILENT_MS).is_empty());
-    assert!(!scene.dispatch.is_to_look());
+    assert_eq!(stuck::next_look_ms(&scene.dispatch), None);
+    assert!(stuck::stuck_seats(&mut scene.dispatch, 2 * SILENT_MS).is_empty());
+    assert!(!stuck::is_to_look(&scene.dispatch));
 }
 
 #[test]
@@ -148,8 +153,8 @@ fn those_that_are_silent_in_turns_keep_what_they_have() {
     let mut scene = Scene::new(2, 100, 1000);
     ask_at_once(&mut scene, 8);
     let (first, second) = (scene.start(0).0, scene.start(1).0);
-    scene.dispatch.stuck_seats(0);
-    scene.dispatch.stuck_seats(SILENT_MS);
+    stuck::stuck_seats(&mut scene.dispatch, 0);
+    stuck::stuck_seats(&mut scene.dispatch, SILENT_MS);
     // Both have computed for long. The second one goes on, and takes all that it has.
     scene.end(1, second, SILENT_MS + 1);
     start_second(&mut scene, 3);
@@ -157,7 +162,7 @@ fn those_that_are_silent_in_turns_keep_what_they_have() {
     assert_eq!([scene.seat_of_next(SILENT_MS + 2), scene.seat_of_next(SILENT_MS + 2)], [1, 0]);
     scene.end(0, first, SILENT_MS + 3);
     start_second(&mut scene, 1);
-    scene.dispatch.stuck_seats(SILENT_MS + 3);
+    stuck::stuck_seats(&mut scene.dispatch, SILENT_MS + 3);
     // Much later one of them can be relied on again.
     let later = SILENT_MS + 3 + RELIABLE_MS;
     assert_eq!(take_all_back(&mut scene, later).len(), 4);
@@ -170,7 +175,7 @@ fn a_debugger_request_waits_for_its_worker() {
     assert!(matches!(bound, Dispatched::Placed(place) if place.seat == 0));
     ask_at_once(&mut scene, 3);
     start_second(&mut scene, 2);
-    scene.dispatch.stuck_seats(0);
+    stuck::stuck_seats(&mut scene.dispatch, 0);
     assert_eq!(take_all_back(&mut scene, SILENT_MS), [2].map(ExchangeId::from_token));
     assert_eq!(scene.place_all(SILENT_MS), [1]);
     scene.start(1);
@@ -182,5 +187,5 @@ fn a_debugger_request_waits_for_its_worker() {
 fn a_worker_that_is_alone_is_not_looked_at() {
     let mut scene = Scene::new(1, 4, 100);
     scene.ask(0);
-    assert_eq!((scene.dispatch.next_look_ms(), scene.dispatch.is_to_look()), (None, false));
+    assert_eq!((stuck::next_look_ms(&scene.dispatch), stuck::is_to_look(&scene.dispatch)), (None, false));
 }

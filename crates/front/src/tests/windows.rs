@@ -4,9 +4,11 @@ use pelton_link::request::BodyView;
 use pelton_link::{BodyEnd, BodyReader, BodyWindow, Portion, Taken, Why};
 
 use super::dispatching::Scene;
-use crate::exchange::ExchangeId;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::scheduling::ask::Load;
-use crate::scheduling::dispatch::{Dispatched, Place};
+use crate::scheduling::dispatch::Dispatched;
+use crate::scheduling::stuck;
 use crate::scheduling::stuck::STALL_MS;
 
 const CHUNKS: usize = 4;
@@ -67,7 +69,7 @@ fn a_request_that_moves_takes_its_window_along() {
     // What waits behind the long one moves: into the queue, where nothing is received, then to the other worker.
     let waiting =
         places.iter().position(|place| place.seat == 0 && place.slot as u32 != long.slot()).unwrap();
-    scene.dispatch.take_back_all(0);
+    stuck::take_back_all(&mut scene.dispatch, 0);
     assert!(!scene.receive(places[waiting], waiting, b"x"));
     assert_eq!(scene.free(), all - 3 * CHUNKS);
     let (id, moved) = scene.dispatch.place_next(STALL_MS).unwrap();

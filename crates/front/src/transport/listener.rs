@@ -88,7 +88,7 @@ pub struct ListenerKind {
     pub tls: bool,
 }
 
-/// See the module's head.
+/// An address that is listened on.
 #[derive(Debug)]
 pub struct Listener {
     /// See [`ListenerKind`].

@@ -9,7 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::transport::Origin;
+use crate::transport::origin::Origin;
 
 /// Both ends' view.
 #[derive(Debug, Default)]

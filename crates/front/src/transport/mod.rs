@@ -15,7 +15,6 @@
 //!   will leave in that order.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -24,12 +23,14 @@ use socket2::{Socket, TcpKeepalive};
 
 #[cfg(test)]
 use crate::transport::memory::Memory;
+use crate::transport::origin::Origin;
 use crate::transport::plain::Plain;
 use crate::transport::tls::{Encryption, Shaken, Tls};
 
 pub(crate) mod listener;
 #[cfg(test)]
 pub(crate) mod memory;
+pub(crate) mod origin;
 pub(crate) mod peer;
 pub(crate) mod plain;
 pub(crate) mod tls;
@@ -46,7 +47,6 @@ enum Kind {
     Memory(Memory),
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Transport {
     kind: Kind,
@@ -325,13 +325,4 @@ impl Transport {
     pub fn peer_port(&self) -> u16 {
         each_kind!(&self.kind, kind => kind.peer_port())
     }
-}
-
-/// Where a connection comes from, if that is this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The addresses of both ends, the client's first.
-    Tcp(SocketAddr, SocketAddr),
-    /// A unix socket, connected by this process.
-    Process(u32),
 }

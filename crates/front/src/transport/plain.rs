@@ -9,12 +9,12 @@ use std::time::Duration;
 use socket2::Socket;
 
 use crate::system;
-use crate::transport::Origin;
+use crate::transport::origin::Origin;
 
 /// Bytes of a file handed to the kernel in one call.
 const FILE_STEP: u64 = 1 << 20;
 
-/// See the module's head. Closed when it is dropped.
+/// Closed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Plain {
     socket: Socket,

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 
 use slab::Slab;
 
-use crate::connection::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::transport::Transport;
 use crate::websockets::tunnel::{StreamRelay, taken};
 

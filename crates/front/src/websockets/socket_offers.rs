@@ -16,10 +16,11 @@ use std::os::fd::OwnedFd;
 
 use crate::clients::registry;
 use crate::connection::close::CloseReason;
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ExchangeId;
+use crate::ids::Place;
 use crate::recording::{metering, request_records};
-use crate::scheduling::dispatch::{Dispatch, Place};
+use crate::scheduling::dispatch::Dispatch;
 use crate::transport::tls::Tls;
 use crate::websockets::{socket_relays, stream_relays};
 

@@ -14,11 +14,12 @@ use pelton_http::h2::ErrorCode;
 use pelton_http::h2::websocket::{UpgradeResponse, read_response};
 use pelton_http::{ResponseContext, Version};
 
-use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
 use crate::connection::http2::idle;
-use crate::exchange::{Exchange, ExchangeId};
+use crate::exchange::Exchange;
 use crate::front::Front;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::recording::{metering, request_records};
 use crate::response::own::OwnResponse;
 use crate::response::respond;

@@ -6,8 +6,8 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use crate::connection::ConnectionId;
 use crate::exchange::Exchange;
+use crate::ids::ConnectionId;
 
 /// Bytes of the head of an application's response.
 pub(super) const MOST_HEAD: usize = 16 * 1024;

@@ -111,7 +111,7 @@ pub enum Wake {
     Leave,
 }
 
-/// See the module's head.
+/// Decides which of a worker's threads takes the next request.
 #[derive(Debug)]
 pub struct Scheduler {
     end: Arc<WorkerEnd>,

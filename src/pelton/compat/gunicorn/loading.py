@@ -242,7 +242,7 @@ def _executed(where: str) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         tree = ast.parse(source, where)
     except SyntaxError as error:
-        raise ConfigError(f"{where}:{error.lineno}: this is no Python: {error.msg}.") from None
+        raise ConfigError(f"{where}:{error.lineno}: this is not valid Python: {error.msg}.") from None
     names: dict[str, Any] = {"__builtins__": __builtins__, "__name__": "__config__", "__file__": where}
     try:
         exec(compile(tree, str(path), "exec"), names)

@@ -13,8 +13,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """These rows."""
-
     cache_bytes: int = setting(
         0,
         Unit.BYTES, Group.EDGE, Part.FRONT, "--cache",

@@ -12,8 +12,6 @@ from pelton.config.setting import SHORTEST_TIMEOUT, Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Encryption:
-    """These rows."""
-
     certfile: tuple[str, ...] = setting(
         (),
         Unit.PATH, Group.ENCRYPTION, Part.FRONT, "--certfile",

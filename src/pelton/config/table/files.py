@@ -12,8 +12,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """These rows."""
-
     static: tuple[str, ...] = setting(
         (),
         Unit.TEXT, Group.FILES, Part.FRONT, "--static",

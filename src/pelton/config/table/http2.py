@@ -12,8 +12,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Http2:
-    """These rows."""
-
     http2: bool = setting(
         True,
         Unit.FLAG, Group.HTTP2, Part.FRONT, "--http2",

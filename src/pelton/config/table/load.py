@@ -13,8 +13,6 @@ from pelton.config.setting import SHORTEST_TIMEOUT, Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """These rows."""
-
     trusted_proxies: str = setting(
         "",
         Unit.TEXT, Group.LOAD, Part.FRONT, "--trusted-proxies",

@@ -12,8 +12,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Observing:
-    """These rows."""
-
     health_path: str | None = setting(
         None,
         Unit.PATH, Group.HEALTH, Part.FRONT, "--health-path",

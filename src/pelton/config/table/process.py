@@ -12,8 +12,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """These rows."""
-
     daemon: bool = setting(
         False,
         Unit.FLAG, Group.PROCESS, Part.SUPERVISOR, "--daemon -D",

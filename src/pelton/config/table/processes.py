@@ -13,8 +13,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """These rows."""
-
     workers: int | Bounds = setting(  # noqa: RUF009  (a field, as all others)
         0,
         Unit.BOUNDS, Group.PROCESSES, Part.SUPERVISOR, "--workers -w",

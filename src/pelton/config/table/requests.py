@@ -13,8 +13,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Requests:
-    """These rows."""
-
     max_head_bytes: int = setting(
         64 * 2**10,
         Unit.BYTES, Group.REQUESTS, Part.FRONT, "--max-head",

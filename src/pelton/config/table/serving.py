@@ -14,8 +14,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """These rows."""
-
     bind: tuple[str, ...] = setting(
         (f"{DEFAULT_HOST}:{DEFAULT_PORT}",),
         Unit.ADDRESS, Group.SERVING, Part.SUPERVISOR, "--bind -b",

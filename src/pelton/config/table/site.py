@@ -12,8 +12,6 @@ from pelton.config.setting import Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """These rows."""
-
     allow: tuple[str, ...] = setting(
         (),
         Unit.TEXT, Group.SITE, Part.FRONT, "--allow",

@@ -12,8 +12,6 @@ from pelton.config.setting import SHORTEST_TIMEOUT, Group, Part, Unit, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """These rows."""
-
     head_seconds: float = setting(
         15.0,
         Unit.SECONDS, Group.TIMEOUTS, Part.FRONT, "--head-timeout",

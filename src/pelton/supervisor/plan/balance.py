@@ -72,7 +72,7 @@ def _start_template(turn: Turn) -> None:
     waited_for = state.reload.template if state.reload is not None else None
     if any(one.phase is Phase.STARTING and one.number != waited_for for one in state.templates.values()):
         return
-    templates.start(turn, state.generation)
+    turn.start_template(state.generation)
 
 
 def _fill(turn: Turn) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 
-from pelton.supervisor.plan import templates
 from pelton.supervisor.plan.actions import Tell
 from pelton.supervisor.plan.state import Phase, Reason, Reload, Stage, Worker
 from pelton.supervisor.plan.turn import Turn
@@ -98,7 +97,7 @@ def _start(turn: Turn) -> None:
     turn.do(Tell("reloading"))
     if state.rules.preload:
         turn.log("info", "reload: the new code is loaded")
-        state.reload.template = templates.start(turn, state.reload.generation).number
+        state.reload.template = turn.start_template(state.reload.generation).number
     else:
         turn.log("info", "reload: one worker is started with the new code")
 

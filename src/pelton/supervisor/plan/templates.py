@@ -5,20 +5,9 @@ from __future__ import annotations
 import signal
 
 from pelton.supervisor.plan import reload, workers
-from pelton.supervisor.plan.actions import StartTemplate
 from pelton.supervisor.plan.events import Exit
 from pelton.supervisor.plan.state import Phase, Template
 from pelton.supervisor.plan.turn import LOST_TIME, Turn
-
-
-def start(turn: Turn, generation: int) -> Template:
-    """Start one."""
-    state = turn.state
-    state.last_template += 1
-    template = Template(state.last_template, generation, turn.now, ready_by=turn.ready_by)
-    state.templates[template.number] = template
-    turn.do(StartTemplate(template.number, generation))
-    return template
 
 
 def ready(turn: Turn, template: Template) -> None:

@@ -12,6 +12,7 @@ from pelton.supervisor.plan.actions import (
     Log,
     RetireWorker,
     SignalWorker,
+    StartTemplate,
     StopTemplate,
     StopWorker,
 )
@@ -77,6 +78,14 @@ class Turn:
         worker.phase = Phase.DOOMED
         worker.deadline = None if number == signal.SIGKILL else self.now + DUMP_TIME
         self.do(SignalWorker(worker.number, number))
+
+    def start_template(self, generation: int) -> Template:
+        """Start one, which loads the code of this generation."""
+        self.state.last_template += 1
+        template = Template(self.state.last_template, generation, self.now, ready_by=self.ready_by)
+        self.state.templates[template.number] = template
+        self.do(StartTemplate(template.number, generation))
+        return template
 
     def stop_template(self, template: Template) -> None:
         """Let it end; its workers live on."""

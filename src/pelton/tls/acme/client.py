@@ -173,7 +173,7 @@ class Directory:
         for authorization in self._pending(order):
             one = self._challenge(authorization)
             if one.status == messages.STATUS_PENDING:
-                acme.respond_to_challenge(one, one.response(acme.net.key))
+                acme.answer_challenge(one, one.response(acme.net.key))
 
 
 def _fetched(acme: Any, address: str, request: bytes) -> Any:

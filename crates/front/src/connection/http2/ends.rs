@@ -3,11 +3,12 @@
 use pelton_http::h2;
 use pelton_http::h2::ErrorCode;
 
-use crate::connection::ConnectionId;
 use crate::connection::close::CloseReason;
 use crate::connection::http2::{idle, wire};
-use crate::exchange::{ExchangeId, abandon};
+use crate::exchange::abandon;
 use crate::front::Front;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::notices::Level;
 use crate::websockets::{socket_offers, stream_relays};
 

@@ -8,8 +8,9 @@ use crate::connection::close::CloseReason;
 use crate::connection::http2::ends::http2_exchanges;
 use crate::connection::http2::{MOST_WIRE, ends, idle, send, stream_bodies, streams};
 use crate::connection::turn::{READ_BUDGET, SCRATCH, Turn};
-use crate::connection::{ConnectionId, Driver, closing};
+use crate::connection::{Driver, closing};
 use crate::front::Front;
+use crate::ids::ConnectionId;
 use crate::memory;
 use crate::websockets::stream_relays;
 

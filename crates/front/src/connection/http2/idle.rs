@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::connection::ConnectionId;
 use crate::front::Front;
+use crate::ids::ConnectionId;
 use crate::settings::DRAIN_GRACE;
 
 /// A GOAWAY asks the client for no more requests; those that it has sent are answered. Whatever is on its way is still taken until it has acknowledged that, or

@@ -4,11 +4,10 @@
 //! exchanges in [`streams`], how responses become frames in [`send`], how streams and the connection end in [`ends`]. Streams that become WebSockets are
 //! in `websockets`. Runs on the front's thread.
 
-use pelton_http::{Encoded, ResponseContext, ResponseError, h2};
+use pelton_http::h2;
 
-use crate::connection::Driver;
 use crate::exchange::spool::Spool;
-use crate::exchange::{Exchange, ExchangeId};
+use crate::ids::ExchangeId;
 use crate::websockets::tunnel::Tunnel;
 
 pub(crate) mod ends;
@@ -29,7 +28,6 @@ pub(crate) const WIRE: usize = 64 * 1024;
 /// client reads.
 pub(crate) const MOST_WIRE: usize = 128 * 1024;
 
-/// See the module's head.
 pub struct Http2 {
     /// What the frames mean. Its output is what is to be sent.
     pub(crate) session: h2::Connection,
@@ -86,7 +84,7 @@ impl Http2 {
         }
     }
 
-    /// See [`crate::connection::Connection::is_between_requests`].
+    /// See `Connection::is_between_requests`.
     pub fn is_between_requests(&self) -> bool {
         self.is_idle() && self.unsent() == 0
     }
@@ -149,22 +147,5 @@ impl Http2 {
 
     pub(crate) fn unsent(&self) -> usize {
         self.session.output_len() - self.sent
-    }
-}
-
-impl Driver {
-    /// Writes the head of a response in frames.
-    #[inline]
-    pub(crate) fn send_head<'f>(
-        &mut self,
-        exchange: &Exchange,
-        status: u16,
-        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
-        context: &ResponseContext<'_>,
-    ) -> Result<Encoded, ResponseError> {
-        match self {
-            Driver::Http2(http2) => http2.session.send_head(exchange.stream, status, fields, context),
-            Driver::Http1(_) => Err(ResponseError::Status),
-        }
     }
 }

@@ -3,8 +3,9 @@
 use pelton_http::h2;
 
 use crate::connection::close::CloseReason;
-use crate::connection::{ConnectionId, Driver, closing};
+use crate::connection::{Driver, closing};
 use crate::front::Front;
+use crate::ids::ConnectionId;
 
 /// A connection that speaks HTTP/2 from its first byte on; `input` is what of it has come.
 fn http2_driver(front: &Front, input: Vec<u8>) -> Driver {

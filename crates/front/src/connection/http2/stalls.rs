@@ -3,8 +3,9 @@
 
 use crate::connection::http2::ends::http2_exchanges;
 use crate::exchange::spool::Spool;
-use crate::exchange::{Exchange, ExchangeId, State};
+use crate::exchange::{Exchange, State};
 use crate::front::Front;
+use crate::ids::ExchangeId;
 
 /// Whether this response, whose client does not keep up with it, is one too many of its connection that keeps a thread waiting.
 pub(crate) fn stalls_too_many(front: &mut Front, id: ExchangeId) -> bool {

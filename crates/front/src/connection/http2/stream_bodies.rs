@@ -4,13 +4,13 @@
 
 use pelton_link::BodyEnd;
 
-use crate::connection::ConnectionId;
 use crate::connection::http2::ends::http2_exchanges;
 use crate::connection::turn::Turn;
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::paths::Streams;
-use crate::requests::streaming::Step;
+use crate::requests::upload_window::Step;
 use crate::requests::{upload_window, uploads};
 
 /// Passes on what is kept of bodies that are passed on while they come.

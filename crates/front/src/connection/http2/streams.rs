@@ -6,12 +6,14 @@
 use pelton_http::{HttpError, Length, Version};
 
 use crate::clients::slow_clients;
+use crate::connection::Driver;
 use crate::connection::close::CloseReason;
 use crate::connection::http2::{ends, idle};
-use crate::connection::{ConnectionId, Driver};
-use crate::exchange::{Exchange, ExchangeId, State};
+use crate::exchange::{Exchange, State};
 use crate::front::Front;
 use crate::handlers::redirect;
+use crate::ids::ConnectionId;
+use crate::ids::ExchangeId;
 use crate::recording::request_records;
 use crate::requests::{begin, bodies, dispatching, streaming, upload_ends, uploads};
 use crate::response::{interim, respond};

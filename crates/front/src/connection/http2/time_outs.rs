@@ -6,8 +6,9 @@ use crate::clients::slow_clients;
 use crate::connection::close::CloseReason;
 use crate::connection::http2::{ends, send};
 use crate::connection::turn::Turn;
-use crate::connection::{ConnectionId, Driver, closing};
+use crate::connection::{Driver, closing};
 use crate::front::Front;
+use crate::ids::ConnectionId;
 
 /// The deadline of a connection has come: of a head, of the pause between requests, or of its leaving.
 pub(crate) fn on_http2_deadline(front: &mut Front, id: ConnectionId) {

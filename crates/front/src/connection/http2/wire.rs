@@ -2,9 +2,10 @@
 
 use std::io;
 
+use crate::connection::Driver;
 use crate::connection::http2::WIRE;
-use crate::connection::{ConnectionId, Driver};
 use crate::front::Front;
+use crate::ids::ConnectionId;
 
 /// How a write went.
 pub(crate) enum Wire {

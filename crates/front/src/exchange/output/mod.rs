@@ -46,9 +46,19 @@ struct Spill {
     limit: u64,
 }
 
-pub use self::sending::Flushed;
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing is left.
+    All,
+    /// The socket is full; so many bytes have left.
+    Blocked(usize),
+    /// The socket takes more, but it is the others' turn.
+    Paused,
+    /// What comes next lies on a disk; see [`Output::begin_warming`].
+    Cold,
+}
 
-/// See the module's head.
 #[derive(Default)]
 pub struct Output {
     segments: VecDeque<Segment>,

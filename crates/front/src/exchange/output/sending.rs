@@ -4,22 +4,9 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use super::{Output, Segment};
+use super::{Flushed, Output, Segment};
 use crate::memory;
 use crate::transport::Transport;
-
-/// How far a flush came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flushed {
-    /// Nothing is left.
-    All,
-    /// The socket is full; so many bytes have left.
-    Blocked(usize),
-    /// The socket takes more, but it is the others' turn.
-    Paused,
-    /// What comes next lies on a disk; see [`Output::begin_warming`].
-    Cold,
-}
 
 /// Bytes sent on one connection before the others get their turn: a fast reader of a large file would keep the front for itself.
 const TURN: usize = 4 << 20;

@@ -5,10 +5,10 @@ use pelton_http::caching::{RequestDirectives, Reuse, invalidates, reuse};
 
 use crate::cache::store::{EntryId, Found};
 use crate::cache::watchers::{Bypass, Invalidator};
-use crate::exchange::ExchangeId;
 use crate::front::Front;
 use crate::handlers::caching::fetches::Wanted;
 use crate::handlers::caching::{fetches, hits, views};
+use crate::ids::ExchangeId;
 use crate::response::own::Response;
 use crate::response::respond;
 

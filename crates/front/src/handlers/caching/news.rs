@@ -5,9 +5,10 @@ use pelton_http::caching::status::Forwarded;
 use crate::cache::news::News;
 use crate::cache::watchers::Bypass;
 use crate::event_loop::drive;
-use crate::exchange::{ExchangeId, Pending, State};
+use crate::exchange::{Pending, State};
 use crate::front::Front;
 use crate::handlers::caching::{lookup, views};
+use crate::ids::ExchangeId;
 use crate::requests::{dispatching, limiting};
 use crate::scheduling::ask::Load;
 

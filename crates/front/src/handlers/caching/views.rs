@@ -5,8 +5,8 @@ use pelton_http::{Known, Span};
 
 use crate::cache::entry::Entry;
 use crate::cache::page_ranges::PageRanges;
-use crate::exchange::ExchangeId;
 use crate::front::Front;
+use crate::ids::ExchangeId;
 use crate::requests::seen_as;
 use crate::response::filters::{Filter, Filters};
 

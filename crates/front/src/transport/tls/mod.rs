@@ -14,7 +14,7 @@ use pelton_tls::client::Variable;
 use pelton_tls::{Failure, Session};
 use socket2::Socket;
 
-use crate::transport::Origin;
+use crate::transport::origin::Origin;
 
 mod handshake;
 mod receive;
@@ -47,7 +47,7 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// See the module's head. Says goodbye and closes the socket when it is dropped.
+/// Says goodbye and closes the socket when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Tls {
     socket: Socket,
