@@ -288,7 +288,7 @@ def test_a_typo_names_only_what_are_applications(live: StartLive, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--threads", "-1"], '"-1" is not a whole number, nor a range such as 4:64, nor auto'),
+        (["--threads", "-1"], '"-1" is negative; say a number such as 8, a range such as 4:64, or auto'),
         (["-w", "two"], '"two" is not a whole number, nor a range such as 4:64, nor auto'),
         (["--port", "http"], "'http' is not a valid integer"),
     ],

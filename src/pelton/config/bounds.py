@@ -50,6 +50,8 @@ def parse_bounds(text: str) -> int | Bounds:
 
 
 def _number(text: str, whole: str) -> int:
+    if text.startswith("-") and text[1:].isdigit():
+        raise ConfigError(f'"{whole}" is negative; say a number such as 8, a range such as 4:64, or auto.')
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f'"{whole}" is not a whole number, nor a range such as 4:64, nor auto.')
     return int(text)
