@@ -5,8 +5,10 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::slice;
 use std::sync::Arc;
 
 use pelton_front::memory;
@@ -83,13 +85,17 @@ impl Body {
         self.length.saturating_sub(self.at)
     }
 
-    /// Fills `place` as far as the body goes; gives how much was read.
-    pub(crate) fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
+    /// Fills `place` from its beginning as far as the body goes; gives how much of it is written then. Memory is copied once, to where nothing has
+    /// been written before.
+    pub(crate) fn read(&mut self, place: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left()).unwrap_or(usize::MAX).min(place.len());
         let mut done = 0;
         while let Some(rest) = place.get_mut(done..wanted).filter(|rest| !rest.is_empty()) {
             let read = if let Source::File { file, .. } = &self.source {
                 // Straight to its place; the window is for lines.
+                rest.fill(MaybeUninit::new(0));
+                // SAFETY: all of it has just been written.
+                let rest = unsafe { slice::from_raw_parts_mut(rest.as_mut_ptr().cast(), rest.len()) };
                 match file.read_at(rest, self.at) {
                     Ok(0) => return Err(damaged()),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -101,7 +107,8 @@ impl Body {
                 let (Some(target), Some(piece)) = (rest.get_mut(..read), piece.get(..read)) else {
                     return Err(damaged());
                 };
-                target.copy_from_slice(piece);
+                // SAFETY: bytes are bytes that may not have been written.
+                target.copy_from_slice(unsafe { slice::from_raw_parts(piece.as_ptr().cast(), piece.len()) });
                 read
             };
             self.at += read as u64;
