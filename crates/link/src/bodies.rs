@@ -118,6 +118,18 @@ impl BodyPool {
         unsafe { self.arena.region.bytes_mut(chunk as usize * CHUNK_BYTES, CHUNK_BYTES) }
     }
 
+    /// The same of several chunks at once; no two of them may be the same.
+    pub fn all_bytes_mut<'p>(&'p mut self, chunks: &'p [u32]) -> impl Iterator<Item = &'p mut [u8]> {
+        let is_twice = |at: usize| chunks.get(..at).is_some_and(|before| before.contains(&chunks[at]));
+        assert!(!(0..chunks.len()).any(is_twice) && chunks.iter().all(|chunk| *chunk < self.arena.chunks));
+        let arena = &self.arena;
+        chunks.iter().map(|chunk| {
+            // SAFETY: in range, and each of them once; the pool is borrowed mutably as long as any of them, and workers only read chunks of submitted
+            // requests.
+            unsafe { arena.region.bytes_mut(*chunk as usize * CHUNK_BYTES, CHUNK_BYTES) }
+        })
+    }
+
     /// A part of a chunk of a window whose other parts a worker may be reading.
     pub(crate) fn part_mut(&mut self, chunk: u32, offset: usize, len: usize) -> &mut [u8] {
         assert!(chunk < self.arena.chunks && offset <= CHUNK_BYTES && len <= CHUNK_BYTES - offset);

@@ -3,11 +3,14 @@
 //! A body moves to a file when it outgrows the memory allowed to one, or when the arena is empty; so memory is bounded whatever
 //! clients do. Received bytes land where the worker will read them: there is no copy in between.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 
 use pelton_link::{BodyPool, CHUNK_BYTES};
 
 use crate::exchange::spool::{Spool, SpoolFile};
+
+/// Chunks that are received into with one call: fewer calls cost less, for both ends, and more memory would wait for its bytes.
+const AT_ONCE: usize = 4;
 
 /// Chunks must be given back by [`Body::discard`] or handed on; dropping the value would leak them.
 #[derive(Debug, Default)]
@@ -33,18 +36,59 @@ impl Body {
         if self.file.is_some() || self.len >= memory {
             return None;
         }
-        let used = (self.len % CHUNK_BYTES as u64) as usize;
-        if self.chunks.len() as u64 * CHUNK_BYTES as u64 == self.len {
+        let (at, used) = self.end();
+        if at == self.chunks.len() {
             self.chunks.push(pool.take()?);
         }
-        pool.bytes_mut(*self.chunks.last()?).get_mut(used..)
+        pool.bytes_mut(*self.chunks.get(at)?).get_mut(used..)
     }
 
-    /// The bytes behind the last one, which were received into [`Body::room`] and not yet accounted for.
+    /// Which chunk the next byte comes into, and where.
+    fn end(&self) -> (usize, usize) {
+        let chunk = CHUNK_BYTES as u64;
+        ((self.len / chunk) as usize, (self.len % chunk) as usize)
+    }
+
+    /// As [`Body::room`], but for `wanted` bytes over several chunks, as far as there are some and no more than a few: for receiving with one call
+    /// from a client that keeps up. Empty where `room` gives nothing.
+    pub fn rooms<'p>(
+        &'p mut self,
+        pool: &'p mut BodyPool,
+        memory: u64,
+        wanted: usize,
+    ) -> Vec<IoSliceMut<'p>> {
+        let mut rooms = Vec::new();
+        if self.room(pool, memory).is_none() {
+            return rooms;
+        }
+        let (at, used) = self.end();
+        let wanted = wanted.min(usize::try_from(memory - self.len).unwrap_or(usize::MAX));
+        let count = (used + wanted).div_ceil(CHUNK_BYTES).clamp(1, AT_ONCE);
+        while self.chunks.len() < at + count
+            && let Some(chunk) = pool.take()
+        {
+            self.chunks.push(chunk);
+        }
+        let chunks = self.chunks.get(at..self.chunks.len().min(at + count)).unwrap_or_default();
+        let mut left = wanted;
+        let mut start = used;
+        for bytes in pool.all_bytes_mut(chunks) {
+            let end = CHUNK_BYTES.min(start + left);
+            left -= end - start;
+            rooms.push(IoSliceMut::new(bytes.get_mut(start..end).unwrap_or_default()));
+            start = 0;
+        }
+        rooms
+    }
+
+    /// Of `count` bytes behind the last one, which were received into [`Body::room`] or [`Body::rooms`] and not yet accounted for, those that lie
+    /// together.
     pub fn received<'p>(&self, pool: &'p mut BodyPool, count: usize) -> &'p [u8] {
-        let used = (self.len % CHUNK_BYTES as u64) as usize;
-        match self.chunks.last() {
-            Some(&last) => pool.bytes_mut(last).get(used..used + count).unwrap_or_default(),
+        let (at, used) = self.end();
+        match self.chunks.get(at) {
+            Some(&chunk) => {
+                pool.bytes_mut(chunk).get(used..CHUNK_BYTES.min(used + count)).unwrap_or_default()
+            }
             None => &[],
         }
     }
@@ -152,6 +196,45 @@ mod tests {
                     assert!(body.file.is_none() || pool.free() == 8);
                     assert!(bytes_of(body, &arena) == data[..len], "{memory} {len} {piece}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_received_into_several_chunks_at_once_comes_out_whole() {
+        let data: Vec<u8> = (0..700_000_u32).map(|i| (i / 3) as u8).collect();
+        // So many bytes come with each call; and so much memory a body may have, so that the rest goes elsewhere.
+        for come in [1000, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES, 1 << 20] {
+            for (chunks, memory) in [(16, 1 << 20), (16, 200_000), (3, 1 << 20)] {
+                let arena = Arc::new(BodyArena::private(chunks).unwrap());
+                let mut pool = BodyPool::new(Arc::clone(&arena));
+                let mut body = Body::default();
+                let mut at = 0;
+                while at < data.len() {
+                    let rest = &data[at..data.len().min(at + come)];
+                    let mut count = 0;
+                    let rooms = body.rooms(&mut pool, memory, data.len() - at);
+                    assert!(rooms.len() <= AT_ONCE && rooms.iter().all(|room| !room.is_empty()));
+                    for mut room in rooms {
+                        let piece = room.len().min(rest.len() - count);
+                        room[..piece].copy_from_slice(&rest[count..count + piece]);
+                        count += piece;
+                    }
+                    if count == 0 {
+                        break;
+                    }
+                    let mut left = count;
+                    while left > 0 {
+                        let piece = body.received(&mut pool, left);
+                        assert!(!piece.is_empty() && piece == &data[at..at + piece.len()]);
+                        let piece = piece.len();
+                        body.advance(piece);
+                        (left, at) = (left - piece, at + piece);
+                    }
+                }
+                let most = (chunks as u64 * CHUNK_BYTES as u64).min(memory).min(data.len() as u64);
+                assert_eq!(body.len(), most, "{come} {chunks} {memory}");
+                assert!(bytes_of(body, &arena) == data[..most as usize]);
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::io;
 
 use pelton_http::{Event, Length};
+use pelton_link::CHUNK_BYTES;
 
 use crate::clients::{handshakes, slow_clients};
 use crate::connection::close::CloseReason;
@@ -87,6 +88,17 @@ fn read_once(front: &mut Front, id: ConnectionId, budget: &mut usize) -> io::Res
         && let Length::Exact(length) = pending.head.length
     {
         let left = usize::try_from(length - pending.body.len()).unwrap_or(usize::MAX);
+        // What has just been received was all that was asked for, so there is more.
+        if *budget < READ_BUDGET && left > CHUNK_BYTES {
+            let memory = front.settings.body_memory_bytes;
+            let mut rooms = pending.body.rooms(&mut front.dispatch.bodies, memory, left);
+            if !rooms.is_empty() {
+                let count = connection.transport.read_vectored(&mut rooms)?;
+                drop(rooms);
+                *budget = budget.saturating_sub(count);
+                return Ok(if count > 0 { account(front, id, exchange_id, count) } else { Seen::More });
+            }
+        }
         if let Some(room) = pending.body.room(&mut front.dispatch.bodies, front.settings.body_memory_bytes) {
             let want = room.len().min(left);
             let count = connection.transport.read(room.get_mut(..want).unwrap_or_default())?;
@@ -126,12 +138,18 @@ fn account(front: &mut Front, id: ConnectionId, exchange_id: ExchangeId, count: 
     let Some(http1) = connection.driver.http1() else { return Seen::Turned };
     let Some(exchange) = front.exchanges.get_mut(exchange_id) else { return Seen::Turned };
     let Some(pending) = exchange.pending.as_mut() else { return Seen::More };
-    let bytes = pending.body.received(&mut front.dispatch.bodies, count);
-    // All of it is body: no more than what is missing was asked for.
-    let step = http1.receiver.advance(bytes, &front.limits, &mut front.head);
-    debug_assert!(step.as_ref().is_ok_and(|step| step.consumed == count));
-    pending.body.advance(count);
-    if step.is_ok()
+    let (mut left, mut is_ok) = (count, true);
+    while left > 0 && is_ok {
+        let bytes = pending.body.received(&mut front.dispatch.bodies, left);
+        let piece = bytes.len();
+        // All of it is body: no more than what is missing was asked for.
+        let step = http1.receiver.advance(bytes, &front.limits, &mut front.head);
+        debug_assert!(piece > 0 && step.as_ref().is_ok_and(|step| step.consumed == piece));
+        is_ok = step.is_ok() && piece > 0;
+        pending.body.advance(piece);
+        left -= piece;
+    }
+    if is_ok
         && let Ok(step) = http1.receiver.advance(&[], &front.limits, &mut front.head)
         && step.event == Event::End
     {

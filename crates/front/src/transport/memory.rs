@@ -4,7 +4,7 @@
 //! read yet, as it can be on a real network at any time.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +60,14 @@ impl Memory {
 
     pub(super) fn proceed(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Into the first place only. Also gives how much there was room for.
+    pub(super) fn read_vectored(&mut self, rooms: &mut [IoSliceMut<'_>]) -> (usize, io::Result<usize>) {
+        match rooms.first_mut() {
+            Some(room) => (room.len(), self.read(room)),
+            None => (0, Ok(0)),
+        }
     }
 
     pub(super) fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {

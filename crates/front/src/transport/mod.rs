@@ -14,7 +14,7 @@
 //! - [`send`](Transport::send) and [`send_file`](Transport::send_file) fail with `WouldBlock` when they can take nothing; what they have taken
 //!   will leave in that order.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -197,6 +197,12 @@ impl Transport {
     pub fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let result = each_kind!(&mut self.kind, kind => kind.read(room));
         self.note_read(room.len(), result)
+    }
+
+    /// The same, into several places one after the other.
+    pub fn read_vectored(&mut self, rooms: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let (wanted, result) = each_kind!(&mut self.kind, kind => kind.read_vectored(rooms));
+        self.note_read(wanted, result)
     }
 
     #[inline]

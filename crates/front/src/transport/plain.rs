@@ -1,6 +1,6 @@
 //! A socket without anything between it and HTTP. Runs on the front's thread.
 
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -41,6 +41,12 @@ impl Plain {
     #[inline]
     pub(super) fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         self.socket.read(room)
+    }
+
+    /// Also gives how much there was room for.
+    pub(super) fn read_vectored(&mut self, rooms: &mut [IoSliceMut<'_>]) -> (usize, io::Result<usize>) {
+        let wanted = rooms.iter().map(|room| room.len()).sum();
+        (wanted, self.socket.read_vectored(rooms))
     }
 
     #[inline]

@@ -1,12 +1,20 @@
 //! From records to plain bytes.
 
-use std::io::{self, Read};
+use std::io::{self, IoSliceMut, Read};
 
 use pelton_tls::Session;
 
 use super::{BUFFERS, Buffers, RECEIVED, Tls, text};
 
 impl Tls {
+    /// Into the first place only: what is read is decrypted there. Also gives how much there was room for.
+    pub(crate) fn read_vectored(&mut self, rooms: &mut [IoSliceMut<'_>]) -> (usize, io::Result<usize>) {
+        match rooms.first_mut() {
+            Some(room) => (room.len(), self.read(room)),
+            None => (0, Ok(0)),
+        }
+    }
+
     pub(crate) fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let left = self.plain.get(self.taken..).unwrap_or_default();
         if !left.is_empty() {
