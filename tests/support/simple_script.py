@@ -86,8 +86,9 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     if "thread" in DOES:
         thread = threading.Thread(target=lambda: run_simple(application=app, **arguments), daemon=True)
-        thread.start()
+        # Before it serves: where SIGINT is inherited as ignored, one that comes earlier would be lost.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        thread.start()
         try:
             thread.join()
         except KeyboardInterrupt:
